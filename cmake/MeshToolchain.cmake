@@ -1,0 +1,30 @@
+# Flags and libraries that every target of ours shares.
+# Warnings are errors in our own code; Debian's headers come in as system headers and are exempt.
+
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS headers)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+if(MESH_TESTS OR MESH_FUZZ)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+
+add_library(mesh_flags INTERFACE)
+target_compile_options(mesh_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast
+  -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough -Werror
+  -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports these on its own std::expected, std::variant and std::string at -O2 and higher.
+  target_compile_options(mesh_flags INTERFACE
+    -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds
+    -Wno-missing-field-initializers -Wno-dangling-pointer)
+else()
+  target_compile_options(mesh_flags INTERFACE -Wno-missing-field-initializers -Wno-missing-designated-field-initializers)
+endif()
+target_compile_definitions(mesh_flags INTERFACE MESH_VERSION="${PROJECT_VERSION}")
+if(MESH_SANITIZE)
+  target_compile_options(mesh_flags INTERFACE -fsanitize=${MESH_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(mesh_flags INTERFACE -fsanitize=${MESH_SANITIZE})
+endif()

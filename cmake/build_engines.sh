@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Builds the Rust static library with Cargo and copies it and its headers to one place for CMake.
+# usage: build_engines.sh CRATES_DIR CARGO_TARGET_DIR OUTPUT_DIR
+set -euo pipefail
+crates=$1 target=$2 output=$3
+mkdir -p "$target" "$output/include"
+# One lock for all clones: two builds in one target folder would overwrite each other's headers.
+exec 9>"$target/.meshwork-lock"
+flock 9
+export CARGO_TARGET_DIR=$target MESH_ENGINES_INCLUDE=$target/meshwork-include
+cd "$crates"
+offline=()
+if cargo fetch --locked --offline >/dev/null 2>&1; then offline=(--offline); fi
+cargo build --release --locked "${offline[@]}" -p mesh-engines
+# Only what changed is copied, so that C++ that includes an unchanged header is not rebuilt.
+(cd "$MESH_ENGINES_INCLUDE" && find . -type f) | while read -r file; do
+  if ! cmp -s "$MESH_ENGINES_INCLUDE/$file" "$output/include/$file"; then
+    mkdir -p "$(dirname "$output/include/$file")"
+    cp "$MESH_ENGINES_INCLUDE/$file" "$output/include/$file"
+  fi
+done
+cp "$target/release/libmesh_engines.a" "$output/libmesh_engines.a.new"
+mv "$output/libmesh_engines.a.new" "$output/libmesh_engines.a"

@@ -1,0 +1,102 @@
+//! SHA-256 (with the processor's SHA instructions) and Ed25519 by the ZIP-215 rule, as plain C functions.
+//!
+//! Every pointer must be valid for the length that goes with it; `include/mesh_crypto.h` is the other side.
+
+use ed25519_consensus::{Signature, SigningKey, VerificationKey};
+use sha2::{Digest, Sha256};
+use std::slice;
+
+/// # Safety
+/// `bytes` points to `length` readable bytes, or `length` is 0.
+unsafe fn view<'a>(bytes: *const u8, length: usize) -> &'a [u8] {
+    if length == 0 {
+        &[]
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { slice::from_raw_parts(bytes, length) }
+    }
+}
+
+/// # Safety
+/// `bytes` points to `length` readable bytes (or `length` is 0), `out` to 32 writable ones.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_sha256(bytes: *const u8, length: usize, out: *mut [u8; 32]) {
+    // SAFETY: the caller's promise.
+    unsafe { *out = Sha256::digest(view(bytes, length)).into() };
+}
+
+#[no_mangle]
+pub extern "C" fn mesh_sha256_new() -> *mut Sha256 {
+    Box::into_raw(Box::new(Sha256::new()))
+}
+
+/// # Safety
+/// `state` came from `mesh_sha256_new` and is neither finished nor freed; `bytes` as in `mesh_sha256`.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_sha256_update(state: *mut Sha256, bytes: *const u8, length: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { (*state).update(view(bytes, length)) };
+}
+
+/// # Safety
+/// As `mesh_sha256_update`; the state is gone afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_sha256_finish(state: *mut Sha256, out: *mut [u8; 32]) {
+    // SAFETY: the caller's promise.
+    unsafe { *out = Box::from_raw(state).finalize().into() };
+}
+
+/// # Safety
+/// `state` came from `mesh_sha256_new` and is neither finished nor freed, or is null.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_sha256_free(state: *mut Sha256) {
+    if !state.is_null() {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Box::from_raw(state) });
+    }
+}
+
+/// # Safety
+/// `seed` points to 32 readable bytes, `out` to 32 writable ones.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_ed25519_public(seed: *const [u8; 32], out: *mut [u8; 32]) {
+    // SAFETY: the caller's promise.
+    unsafe { *out = SigningKey::from(*seed).verification_key().to_bytes() };
+}
+
+/// # Safety
+/// `seed` points to 32 readable bytes, `message` to `length`, `out` to 64 writable ones.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_ed25519_sign(seed: *const [u8; 32], message: *const u8, length: usize, out: *mut [u8; 64]) {
+    // SAFETY: the caller's promise.
+    unsafe { *out = SigningKey::from(*seed).sign(view(message, length)).to_bytes() };
+}
+
+/// # Safety
+/// `key` points to 32 readable bytes, `message` to `length`, `signature` to 64.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_ed25519_verify(
+    key: *const [u8; 32],
+    message: *const u8,
+    length: usize,
+    signature: *const [u8; 64],
+) -> bool {
+    // SAFETY: the caller's promise.
+    let (key, message, signature) = unsafe { (*key, view(message, length), *signature) };
+    VerificationKey::try_from(key).is_ok_and(|key| key.verify(&Signature::from(signature), message).is_ok())
+}
+
+/// # Safety
+/// `key` points to 32 readable bytes.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_ed25519_can_be_identity(key: *const [u8; 32]) -> bool {
+    // SAFETY: the caller's promise.
+    let key = unsafe { *key };
+    // By ZIP-215 a key of small order accepts the signature R = identity, s = 0 of every message, because the
+    // equation is multiplied by the cofactor; a key of large order accepts it of none but by a hash collision.
+    let mut forged = [0u8; 64];
+    forged[0] = 1;
+    let forged = Signature::from(forged);
+    VerificationKey::try_from(key)
+        .is_ok_and(|key| key.verify(&forged, b"meshwork small order probe").is_err())
+}
