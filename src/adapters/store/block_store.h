@@ -1,0 +1,91 @@
+// Blocks by CID, one file each: HOME/blocks/<2 hex>/<CID>, and the roots whose DAGs the node may serve.
+//
+// Every block is checked against its CID when it is put and again when it is read from the disk, so a damaged file is
+// never handed out: it is moved to HOME/blocks/quarantine and counts as missing. A file appears by rename, so a killed
+// process leaves no half block; its temporary files are removed at open.
+// Bounds: the size of a block, the quota, the cache's bytes, the bytes and entries that the DAG readers return.
+// Thread-safe. Files are read and written on the caller's thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/store/node_store.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "codec/cid.h"
+
+namespace mesh::store {
+
+using BlockBytes = std::shared_ptr<const Bytes>;
+
+struct BlockStoreOptions {
+  std::uint64_t quota_bytes = std::uint64_t{64} << 30;   ///< Of all blocks together; past it put() fails with `exhausted`.
+  std::size_t cache_bytes = std::size_t{64} << 20;       ///< Of blocks kept in memory.
+  std::size_t max_block_bytes = std::size_t{2} << 20;    ///< As in CAR sections (codec/car.h).
+};
+
+/// Whether a put waits until the block would survive a power cut.
+enum class Durability : std::uint8_t { buffered, durable };
+
+class BlockStore {
+ public:
+  /// Opens HOME/blocks of the node store's home, indexes what is there and removes what a killed process left behind.
+  /// `node_store` keeps the declared roots and must outlive this object.
+  [[nodiscard]] static Result<std::unique_ptr<BlockStore>> open(NodeStore& node_store, BlockStoreOptions options = {});
+  ~BlockStore();
+  BlockStore(const BlockStore&) = delete;
+  BlockStore& operator=(const BlockStore&) = delete;
+
+  /// Keeps a block. One that is there already is no error.
+  /// Errors: invalid (the bytes are not what the CID names), exhausted (quota, or the block is too large), storage.
+  [[nodiscard]] Status put(const Cid& cid, ByteView bytes, Durability durability = Durability::buffered);
+  /// Errors: not_found, storage (damaged: the text says so; the block counts as missing from then on; or unreadable).
+  [[nodiscard]] Result<BlockBytes> get(const Cid& cid) const;
+  [[nodiscard]] bool has(const Cid& cid) const;
+  /// Bytes of the block; not_found.
+  [[nodiscard]] Result<std::uint64_t> size(const Cid& cid) const;
+  /// Whether it was there.
+  [[nodiscard]] Result<bool> erase(const Cid& cid);
+  /// Every block, by CID, as of the call. Without the lock held: the callback may use the store.
+  void for_each(const std::function<void(const Cid&, std::uint64_t size_bytes)>& each) const;
+  [[nodiscard]] std::uint64_t total_bytes() const;
+  [[nodiscard]] std::size_t count() const;
+
+  /// Makes the DAG below `root` something that the node serves, for a reason (1 to 64 bytes: "task", "pin", ...). A root is
+  /// declared while it has at least one reason. Takes effect at once; `completion` says when it is on the disk.
+  void declare(const Cid& root, std::string_view reason, NodeStore::Completion completion);
+  void undeclare(const Cid& root, std::string_view reason, NodeStore::Completion completion);
+  [[nodiscard]] bool is_declared(const Cid& root) const;
+  /// Every declared root with its reasons, by CID.
+  [[nodiscard]] std::map<Cid, std::vector<std::string>> declared() const;
+
+  /// Puts every block of a CAR (each checked against its CID) and returns its roots. Blocks that were put before an
+  /// error stay: each is right by itself. Errors: invalid (malformed, wrong hash), exhausted, storage.
+  [[nodiscard]] Result<std::vector<Cid>> import_car(ByteView car, Durability durability = Durability::buffered);
+  /// The same from a file of any size, holding one section at a time.
+  [[nodiscard]] Result<std::vector<Cid>> import_car_file(const std::filesystem::path& file,
+                                                         Durability durability = Durability::buffered);
+
+  /// The content of the UnixFS file (or raw leaf) `root`, in order, leaf by leaf; stops at the first error of `sink`.
+  /// Errors: not_found (a block is missing: named), invalid (not a file, or malformed), exhausted (above `max_bytes`).
+  [[nodiscard]] Status read_dag_file(const Cid& root, std::uint64_t max_bytes,
+                                     const std::function<Status(ByteView)>& sink) const;
+  [[nodiscard]] Result<Bytes> read_dag_file(const Cid& root, std::uint64_t max_bytes) const;
+
+  /// The files below a UnixFS folder: relative path ("a/b.py") to the file's root. Of a single file: one entry with
+  /// the path "". Errors: not_found, invalid (a name with '/', "." or "..", a symbolic link, malformed), exhausted.
+  [[nodiscard]] Result<std::map<std::string, Cid>> collect_tree(const Cid& root, std::size_t max_entries = 65'536) const;
+
+ private:
+  struct Impl;
+  explicit BlockStore(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::store
