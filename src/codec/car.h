@@ -1,6 +1,7 @@
 // CAR v1 (https://ipld.io/specs/transport/car/carv1/): a header with roots, then blocks, each with its CID.
 //
-// The reader takes bytes as they come and checks every block against its CID before it hands it out.
+// The reader takes bytes as they come and checks every block against its CID before it hands it out. A CIDv0 in it
+// is handed out as v1 dag-pb. What it refuses: version 2, empty sections, CIDs that are no Cid of ours.
 // Bounds: a section of at most 2 MiB + 64 bytes, a header of at most 64 KiB with 1 to 1024 roots.
 #pragma once
 

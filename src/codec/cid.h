@@ -45,6 +45,15 @@ class Cid {
   Digest digest_;
 };
 
+/// A CID at the start of `bytes`, and how many of them it takes.
+struct LeadingCid {
+  Cid cid;
+  std::size_t size = 0;
+};
+/// Reads the CID that `bytes` begin with, as a CAR section has it: a CIDv1 as from_bytes takes it, or a CIDv0, which
+/// becomes v1 dag-pb.
+[[nodiscard]] Result<LeadingCid> leading_cid(ByteView bytes);
+
 }  // namespace mesh
 
 template <>

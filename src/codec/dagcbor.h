@@ -100,9 +100,15 @@ struct Limits {
 /// The limits for signed records: no floats, depth 16.
 inline constexpr Limits record_limits{.max_bytes = std::size_t{2} << 20, .max_depth = 16, .max_items = 1 << 19, .allow_floats = false};
 
+/// The canonical bytes. Floats must be finite; text must be UTF-8, else every strict reader refuses the result: who
+/// takes text from outside checks it with is_utf8 (utf8.h). Recurses as deep as the value is nested.
 [[nodiscard]] Bytes encode(const Value& value);
 /// The whole of `bytes` as one value. The error says what was wrong and at which offset.
 [[nodiscard]] Result<Value> decode(ByteView bytes, const Limits& limits = {});
+
+/// Whether `bytes` are the binary form of one CID by structure: a CIDv0, or a CIDv1 with varints in shortest form
+/// and a hash of the length it says, of any codec and any hash function.
+[[nodiscard]] bool is_cid(ByteView bytes);
 
 /// The canonical DAG-CBOR block's CID.
 [[nodiscard]] inline Cid cid_of(ByteView encoded) { return Cid::of(Multicodec::dag_cbor, encoded); }

@@ -1,0 +1,61 @@
+#include "codec/envelope.h"
+
+#include "base/check.h"
+
+namespace mesh {
+
+namespace {
+
+constexpr std::string_view domain = "meshwork/1";
+constexpr std::size_t max_type = 64;
+
+/// A type stands between two zero bytes in what is signed, so it has none itself.
+bool is_type(std::string_view type) {
+  return !type.empty() && type.size() <= max_type && type.find('\0') == std::string_view::npos;
+}
+
+}  // namespace
+
+Bytes signing_input(std::string_view type, const Cid& federation, ByteView body) {
+  const auto federation_bytes = federation.binary();
+  const Digest body_digest = sha256(body);
+  Bytes out;
+  out.reserve(domain.size() + type.size() + federation_bytes.size() + Digest::size + 3);
+  append(out, as_bytes(domain));
+  out.push_back(0);
+  append(out, as_bytes(type));
+  out.push_back(0);
+  append(out, federation_bytes);
+  out.push_back(0);
+  append(out, body_digest.view());
+  return out;
+}
+
+Result<std::string> type_of(ByteView body) {
+  MESH_LET(const dagcbor::Value value, dagcbor::decode(body, dagcbor::record_limits));
+  const dagcbor::Value* type = value.find("type");
+  const std::string* text = type == nullptr ? nullptr : type->get<std::string>();
+  if (text == nullptr) return fail(ErrorCode::invalid, "the record has no type");
+  if (!is_type(*text)) return fail(ErrorCode::invalid, "the record's type is empty, too long or has a zero byte");
+  return *text;
+}
+
+Envelope seal_bytes(std::string_view type, Bytes body, const Cid& federation, const Seed& seed, const PublicKey& key) {
+  MESH_CHECK(is_type(type), "envelope-seal-type");
+  const Signature signature = sign(seed, signing_input(type, federation, body));
+  return {std::move(body), key, signature};
+}
+
+Status check_signature(const Envelope& envelope, std::string_view type, const Cid& federation) {
+  if (!is_type(type)) return fail(ErrorCode::invalid, "the record's type is empty, too long or has a zero byte");
+  if (!can_be_identity(envelope.key)) {
+    return fail(ErrorCode::unauthorised, "the signer's key is no Ed25519 key that can stand for anybody");
+  }
+  if (!verify(envelope.key, signing_input(type, federation, envelope.body), envelope.sig)) {
+    return fail(ErrorCode::unauthorised,
+                "the signature is not the key's over this \"" + std::string(type) + "\" in this federation");
+  }
+  return {};
+}
+
+}  // namespace mesh
