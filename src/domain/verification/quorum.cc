@@ -1,0 +1,79 @@
+#include "domain/verification/quorum.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace mesh::verification {
+
+std::span<const std::string_view> enum_names(Decision) {
+  static constexpr std::array<std::string_view, 5> names{"accepted", "rejected", "disputed", "undetermined", "unverified"};
+  return names;
+}
+
+bool incomparable(const receipt::Finding& a, const receipt::Finding& b) {
+  if (a == b) return false;
+  return (a.outcome.kind == task::OutcomeKind::stack_exhausted) != (b.outcome.kind == task::OutcomeKind::stack_exhausted);
+}
+
+Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats, const policy::VerificationQuorum& quorum) {
+  const auto needed = policy::needed_agreement(quorum, static_cast<std::uint32_t>(seats.size()));
+  Judgement judgement{.decision = Decision::disputed, .agreed = 0, .needed = needed};
+  std::uint32_t unclear = 0;
+  std::uint32_t largest_other = 0;
+  for (const receipt::Finding& finding : seats) {
+    if (finding == worker) {
+      ++judgement.agreed;
+    } else if (incomparable(finding, worker)) {
+      ++unclear;
+    } else {
+      largest_other = std::max(largest_other, static_cast<std::uint32_t>(std::ranges::count(seats, finding)));
+    }
+  }
+  if (seats.empty()) {
+    judgement.decision = Decision::unverified;
+  } else if (judgement.agreed >= needed) {
+    judgement.decision = Decision::accepted;
+  } else if (largest_other >= needed) {
+    judgement.decision = Decision::rejected;
+  } else if (std::max(judgement.agreed, largest_other) + unclear >= needed) {
+    judgement.decision = Decision::undetermined;
+  }
+  return judgement;
+}
+
+std::uint32_t timeliness(std::uint64_t eta_ms, std::uint64_t taken_ms) {
+  if (eta_ms == 0 || taken_ms <= eta_ms) return 1000;
+  if (eta_ms > UINT64_MAX / 1000) return 1000;
+  return static_cast<std::uint32_t>(eta_ms * 1000 / taken_ms);
+}
+
+std::uint32_t contribution_score(std::uint32_t agreed, std::uint32_t seats, std::uint32_t timeliness_per_mille) {
+  if (seats == 0) return 0;
+  return static_cast<std::uint32_t>(std::uint64_t{agreed} * timeliness_per_mille / seats);
+}
+
+namespace {
+
+std::uint64_t choose(std::uint32_t n, std::uint32_t k) {
+  if (k > n) return 0;
+  std::uint64_t result = 1;
+  for (std::uint32_t i = 1; i <= k; ++i) {
+    __extension__ using Wide = unsigned __int128;
+    result = static_cast<std::uint64_t>(static_cast<Wide>(result) * (n - k + i) / i);
+  }
+  return result;
+}
+
+}  // namespace
+
+Fraction escape_probability(std::uint32_t eligible, std::uint32_t colluders, std::uint32_t seats, std::uint32_t needed) {
+  MESH_CHECK(eligible <= 60 && colluders <= eligible && seats <= eligible, "escape-probability-arguments");
+  Fraction fraction{.numerator = 0, .denominator = choose(eligible, seats)};
+  for (std::uint32_t k = needed; k <= std::min(colluders, seats); ++k) {
+    fraction.numerator += choose(colluders, k) * choose(eligible - colluders, seats - k);
+  }
+  return fraction;
+}
+
+}  // namespace mesh::verification

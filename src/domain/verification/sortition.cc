@@ -1,0 +1,72 @@
+#include "domain/verification/sortition.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace mesh::verification {
+
+namespace {
+
+std::string owner_of(const Member& member) { return member.owner.empty() ? identity::did_of(member.node) : member.owner; }
+
+/// The first eight bytes of a digest as a number.
+std::uint64_t number_of(const Digest& digest) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < 8; ++i) number = number << 8 | digest.view()[i];
+  return number;
+}
+
+/// floor(random * bound / 2^64): uniform below `bound` but for a bias under bound / 2^64.
+std::uint64_t scale(std::uint64_t random, std::uint64_t bound) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<std::uint64_t>(static_cast<Wide>(random) * bound >> 64);
+}
+
+void draw_all(const Digest& shard_seed, std::vector<const Member*> pool, std::vector<NodeId>& out) {
+  std::ranges::sort(pool, {}, [](const Member* member) { return member->node; });
+  while (!pool.empty()) {
+    std::uint64_t total = 0;
+    for (const Member* member : pool) total += member->weight;
+    const std::uint64_t random = number_of(tagged_hash("meshwork/1/seat", {shard_seed.view(), big_endian(out.size())}));
+    std::size_t chosen = 0;
+    if (total == 0) {
+      chosen = static_cast<std::size_t>(scale(random, pool.size()));
+    } else {
+      std::uint64_t left = scale(random, total);
+      while (left >= pool[chosen]->weight) left -= pool[chosen++]->weight;
+    }
+    out.push_back(pool[chosen]->node);
+    pool.erase(pool.begin() + static_cast<std::ptrdiff_t>(chosen));
+  }
+}
+
+}  // namespace
+
+Digest round_seed(const Cid& open, const Digest& publisher_link, const std::vector<Digest>& member_links) {
+  Bytes links;
+  links.reserve(member_links.size() * Digest::size);
+  for (const Digest& link : member_links) append(links, link.view());
+  return tagged_hash("meshwork/1/sortition", {open.binary(), publisher_link.view(), links});
+}
+
+SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t shard, const std::vector<Member>& members,
+                     const Member& worker, const Member& publisher) {
+  const std::string worker_owner = owner_of(worker);
+  const std::string publisher_owner = owner_of(publisher);
+  std::vector<const Member*> others;
+  std::vector<const Member*> same_owner;
+  for (const Member& member : members) {
+    if (member.withheld || member.node == worker.node || member.node == publisher.node) continue;
+    const std::string owner = owner_of(member);
+    (owner == worker_owner || owner == publisher_owner ? same_owner : others).push_back(&member);
+  }
+  const Digest shard_seed = tagged_hash("meshwork/1/shard-seed", {seed.view(), commitment.binary(), big_endian(shard)});
+  SeatOrder order{.nodes = {}, .same_owner_from = others.size()};
+  order.nodes.reserve(others.size() + same_owner.size());
+  draw_all(shard_seed, std::move(others), order.nodes);
+  draw_all(shard_seed, std::move(same_owner), order.nodes);
+  return order;
+}
+
+}  // namespace mesh::verification
