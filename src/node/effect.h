@@ -1,0 +1,111 @@
+// What a node decides, as values: the runtime (or the simulator) carries them out, in order.
+#pragma once
+
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "node/event.h"
+
+namespace mesh::node {
+
+struct Effect;
+
+/// One line of a job's or the node's story, for the API's event stream, the CLI and the log.
+struct Notice {
+  std::string kind;             ///< "job.phase", "job.shard", "job.log", "job.done", "peer.up", "node.refused", ...
+  std::optional<Cid> job;
+  std::optional<NodeId> peer;
+  std::optional<std::uint32_t> shard;
+  std::string phase;            ///< of a job: "bidding", "running", "verifying", "fetching", "reducing", "done"
+  std::string text;             ///< one line for people
+  Bytes bytes;                  ///< of "job.log"
+};
+
+namespace effect {
+
+struct Publish {
+  Topic topic;
+  Bytes bytes;
+};
+
+enum class GossipVerdict : std::uint8_t { accept, reject, ignore };
+struct JudgeGossip {
+  std::uint64_t message = 0;
+  GossipVerdict verdict = GossipVerdict::ignore;
+};
+
+struct Send {
+  NodeId to;
+  Channel channel;
+  Bytes bytes;
+};
+
+/// Keep these blocks (already checked or not: they are named by their hash): small functions and inputs that came along
+/// with a message. A cache; not served to others.
+struct KeepBlocks {
+  std::vector<Bytes> raw;
+  std::vector<Bytes> dag_cbor;
+};
+
+/// Fetch what is missing from the holders (in this order), then run input number `shard` of the list `inputs`.
+/// Answers: ExecutionStarted, ExecutionLog, ExecutionDone.
+struct Execute {
+  std::uint64_t id = 0;
+  Cid intent;
+  Cid function;
+  Cid inputs;
+  std::uint32_t shard = 0;
+  task::CapabilityScope scope;
+  std::uint32_t fetch_ms = 0;
+  std::vector<NodeId> holders;
+};
+struct CancelExecution {
+  std::uint64_t id = 0;
+};
+
+/// Bring these roots (outputs and logs of accepted shards) into the store. Answer: ResultsFetched.
+struct FetchResults {
+  std::uint64_t id = 0;
+  Cid intent;
+  std::vector<std::pair<Cid, std::vector<NodeId>>> roots;
+};
+
+/// Make the input of the reducing function: the results in order, one after the other. Answer: ReduceInputBuilt.
+struct BuildReduceInput {
+  std::uint64_t id = 0;
+  Cid intent;
+  std::vector<Cid> results;
+};
+
+/// Serve the DAGs below these roots to peers, or stop serving all that were declared for the intent.
+struct Declare {
+  Cid intent;
+  std::vector<Cid> roots;
+};
+struct Undeclare {
+  Cid intent;
+};
+
+/// Write to the journal; when that is durable, carry out `then`, in order. Nothing of `then` may be seen outside before.
+struct Persist {
+  std::vector<JournalRecord> append;
+  std::vector<Cid> drop;     ///< scopes whose records are no longer needed
+  std::vector<Effect> then;
+};
+
+struct Notify {
+  Notice notice;
+};
+
+}  // namespace effect
+
+struct Effect {
+  std::variant<effect::Publish, effect::JudgeGossip, effect::Send, effect::KeepBlocks, effect::Execute, effect::CancelExecution,
+               effect::FetchResults, effect::BuildReduceInput, effect::Declare, effect::Undeclare, effect::Persist,
+               effect::Notify>
+      value;
+};
+using Effects = std::vector<Effect>;
+
+}  // namespace mesh::node

@@ -1,0 +1,158 @@
+// What happens to a node: every Event is a value that an adapter, the API or the simulator made. Node::step takes one
+// at a time, with the moment at which it is taken.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "domain/identity/identity.h"
+#include "domain/receipt/receipt.h"
+#include "domain/task/intent.h"
+
+namespace mesh::node {
+
+using identity::NodeId;
+
+/// Gossip topics, `/meshwork/1/<federation>/<name>`.
+enum class Topic : std::uint8_t { intents, events, capabilities };
+/// Streams of direct messages, `/meshwork/<name>/1`.
+enum class Channel : std::uint8_t { offer, award, receipt };
+
+/// One record of the durable journal (effect::Persist), as the store gives it back after a restart.
+struct JournalRecord {
+  Cid scope;         ///< the intent that it belongs to
+  std::string kind;  ///< "intent", "offer", ...; see node/journal.h
+  Bytes bytes;
+};
+
+/// What a person asks for: becomes a TaskIntent. The function, the shard list and all they link to are in the store
+/// already.
+struct JobSpec {
+  Cid function;
+  Cid inputs;                        ///< of the ShardList
+  std::uint32_t shards = 0;
+  std::optional<Cid> reduce;         ///< function that folds the results
+  task::CapabilityScope scope;
+  std::uint64_t fee = 0;
+  std::optional<std::uint32_t> verifiers;  ///< empty: the policy's minimum if there are peers enough, else unverified
+  std::uint32_t bid_window_ms = 0;   ///< 0 = the policy's
+  task::PhaseLimits limits;
+  std::string label;
+  std::int64_t created_ms = 0;       ///< wall clock, for people
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("function", self.function);
+    v("inputs", self.inputs);
+    v("shards", self.shards);
+    v("reduce", self.reduce);
+    v("scope", self.scope);
+    v("fee", self.fee);
+    v("verifiers", self.verifiers);
+    v("bid_window_ms", self.bid_window_ms);
+    v("limits", self.limits);
+    v("label", self.label);
+    v("created_ms", self.created_ms);
+  }
+};
+
+namespace event {
+
+/// Time has come: something may be due (Node::next_deadline).
+struct Tick {};
+
+struct PeerUp {
+  NodeId peer;
+};
+struct PeerDown {
+  NodeId peer;
+};
+struct PeerRoundTrip {
+  NodeId peer;
+  Duration smoothed;
+};
+
+/// A gossip message that waits for a judgement (effect::JudgeGossip).
+struct Gossip {
+  Topic topic;
+  std::uint64_t message = 0;
+  NodeId source;
+  Bytes bytes;
+};
+
+/// A direct message: a Parcel (node/parcel.h). `from` is authenticated by the transport.
+struct Message {
+  NodeId from;
+  Channel channel;
+  Bytes bytes;
+};
+
+/// A message certainly or possibly did not arrive.
+struct SendFailed {
+  NodeId to;
+  Channel channel;
+  std::string reason;
+};
+
+/// A run (effect::Execute) fetched what it needs and began.
+struct ExecutionStarted {
+  std::uint64_t id = 0;
+};
+/// More of a run's log.
+struct ExecutionLog {
+  std::uint64_t id = 0;
+  Bytes bytes;
+};
+/// A run's end. The error is the host's (could not fetch, could not compile in time); a guest's failure is an Outcome.
+struct ExecutionDone {
+  struct Output {
+    receipt::Finding finding;
+    task::ExecutionSummary summary;
+    Bytes result_block;  ///< the block that finding.result names, when small enough to send along; else empty
+    Bytes log_block;     ///< likewise for finding.log
+  };
+  std::uint64_t id = 0;
+  Result<Output> result;
+};
+
+/// The results that the publisher asked for (effect::FetchResults) are in the store, or could not be had.
+struct ResultsFetched {
+  std::uint64_t id = 0;
+  Status status;
+};
+
+/// For effect::BuildReduceInput: the folded function's input, or why there is none.
+struct ReduceInputBuilt {
+  std::uint64_t id = 0;
+  Result<Cid> inputs;  ///< of a ShardList with one input
+};
+
+/// The API's call. `entropy` is 32 fresh random bytes: what makes this task another than the last.
+struct Submit {
+  JobSpec spec;
+  Digest entropy;
+};
+struct StopJob {
+  Cid job;
+};
+/// `mesh-cli offer-execution`: offer on a known intent by hand, at this cost.
+struct OfferByHand {
+  Cid intent;
+  std::uint64_t cost = 0;
+};
+/// What this host measured of itself.
+struct HostMeasured {
+  std::uint64_t fuel_per_second = 0;
+};
+
+}  // namespace event
+
+using Event = std::variant<event::Tick, event::PeerUp, event::PeerDown, event::PeerRoundTrip, event::Gossip, event::Message,
+                           event::SendFailed, event::ExecutionStarted, event::ExecutionLog, event::ExecutionDone,
+                           event::ResultsFetched, event::ReduceInputBuilt, event::Submit, event::StopJob, event::OfferByHand,
+                           event::HostMeasured>;
+
+}  // namespace mesh::node
