@@ -1,0 +1,1 @@
+//! Holds a place: Cargo wants a target, and this package only pins a dependency.
