@@ -1,0 +1,136 @@
+// UnixFS (https://specs.ipfs.tech/unixfs/): files and folders as DAGs, by the profile unixfs-v1-2025, so that a file
+// has the same CID here and in Kubo: CIDv1, sha2-256, raw leaves, chunks of 1 MiB, balanced trees of at most 1024
+// links a node; a file of one chunk is that raw leaf alone. Folders are plain directories sorted by name.
+//
+// Bounds: blocks of at most 2 MiB; folders of at most 10,000 entries; sizes below 2^63. HAMT folders and symbolic
+// links are not built: an error says so. Blocks given to the readers have been checked against their CID by whoever
+// received or stored them; DagWalk checks them itself.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "codec/cid.h"
+
+namespace mesh::asset {
+
+inline constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
+inline constexpr std::size_t max_links = 1024;  ///< of a file's inner node, when building
+inline constexpr std::size_t max_folder_entries = 10'000;
+inline constexpr std::size_t max_block_bytes = std::size_t{2} << 20;
+inline constexpr std::size_t max_name_bytes = 255;
+
+/// Takes a finished block, to be stored. Its error stops the building and is handed on.
+using BlockSink = std::function<Status(const Cid&, Bytes block)>;
+
+/// What was built: its name and sizes.
+struct Built {
+  Cid cid;
+  std::uint64_t content_bytes = 0;  ///< of the file; 0 for a folder
+  std::uint64_t total_bytes = 0;    ///< of all blocks, each as often as it is linked ("Tsize")
+  bool operator==(const Built&) const = default;
+};
+
+/// Builds a file from bytes as they come; holds one chunk and at most 1024 links a level. Use: feed..., finish once.
+class FileBuilder {
+ public:
+  explicit FileBuilder(BlockSink sink) : sink_(std::move(sink)) {}
+  /// Takes more bytes. An error is the sink's and final.
+  [[nodiscard]] Status feed(ByteView bytes);
+  /// The file, its last blocks given to the sink.
+  [[nodiscard]] Result<Built> finish();
+
+ private:
+  Status emit_leaf(ByteView chunk);
+  Status push(std::size_t level, const Built& child);
+  Status emit_node(std::size_t level);
+
+  BlockSink sink_;
+  Bytes chunk_;
+  std::vector<std::vector<Built>> levels_;  // What waits for a parent, by height above the leaves.
+};
+
+/// Whether `name` can be an entry of a folder: 1 to 255 bytes of UTF-8, not "." or "..", no '/' and no zero byte.
+[[nodiscard]] Status check_name(std::string_view name);
+
+struct FolderEntry {
+  std::string name;
+  Cid cid;
+  std::uint64_t total_bytes = 0;
+};
+/// A folder's block and name. Refuses bad or repeated names, and what would need HAMT.
+struct BuiltFolder {
+  Built built;
+  Bytes block;
+};
+[[nodiscard]] Result<BuiltFolder> build_directory(std::vector<FolderEntry> entries);
+
+enum class NodeKind : std::uint8_t {
+  raw,        ///< a raw block: a leaf, or a file of one chunk
+  file,       ///< an inner node of a file, or an old-style leaf with inline data
+  directory,  ///< a folder
+  record,     ///< dag-cbor
+};
+
+struct NodeLink {
+  Cid cid;
+  std::string name;         ///< of a directory's entry, else empty
+  std::uint64_t bytes = 0;  ///< file: the content below; directory: "Tsize" as its author says; record: 0
+  bool operator==(const NodeLink&) const = default;
+};
+
+struct Node {
+  NodeKind kind = NodeKind::raw;
+  std::uint64_t content_bytes = 0;  ///< file, raw: the content at and below this node
+  std::vector<NodeLink> links;      ///< file: the content follows inline_data in this order; directory: sorted by name
+  Bytes inline_data;                ///< the content that the block itself holds
+};
+
+/// What `block`, named `cid`, is. For files the sizes add up; for folders the names are good and unique.
+[[nodiscard]] Result<Node> parse_node(const Cid& cid, ByteView block);
+
+/// The blocks that `block` links to, without repeats, in order. raw: none. dag-pb: every link; one that Meshwork cannot
+/// name is an error. dag-cbor: every sha2-256 link to raw, dag-pb or dag-cbor; other links point out of the DAG.
+[[nodiscard]] Result<std::vector<Cid>> links_of(const Cid& cid, ByteView block);
+
+struct WalkLimits {
+  std::size_t max_depth = 64;  ///< links from the root, along the path by which a block was found first
+  std::size_t max_blocks = std::size_t{1} << 20;
+  std::uint64_t max_bytes = std::uint64_t{64} << 30;
+};
+
+/// Walks the DAG below a root without fetching: says which blocks are wanted, takes them in any order, checks each.
+/// Every block is wanted once, however often it is linked, so no shape of links makes it run on.
+class DagWalk {
+ public:
+  explicit DagWalk(const Cid& root, const WalkLimits& limits = {});
+
+  /// Up to `count` wanted blocks, in the order in which they were found.
+  [[nodiscard]] std::vector<Cid> wanted(std::size_t count) const;
+  [[nodiscard]] bool wants(const Cid& cid) const { return wanted_.contains(cid); }
+  [[nodiscard]] bool done() const { return wanted_.empty(); }
+
+  /// Takes a wanted block and finds its links. Errors: not wanted (conflict); wrong hash or malformed (invalid); past a
+  /// limit (exhausted). After an error the walk is as before.
+  [[nodiscard]] Status take(const Cid& cid, ByteView block);
+
+  [[nodiscard]] std::size_t taken_blocks() const { return found_.size() - wanted_.size(); }
+  [[nodiscard]] std::uint64_t taken_bytes() const { return taken_bytes_; }
+
+ private:
+  struct Place {
+    std::uint64_t order = 0;
+    std::size_t depth = 0;
+  };
+
+  WalkLimits limits_;
+  std::set<Cid> found_;
+  std::map<Cid, Place> wanted_;
+  std::map<std::uint64_t, Cid> by_order_;
+  std::uint64_t next_order_ = 1;
+  std::uint64_t taken_bytes_ = 0;
+};
+
+}  // namespace mesh::asset
