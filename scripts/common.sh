@@ -1,15 +1,47 @@
 # shellcheck shell=bash
-# What every script shares: where slow outputs are kept (outside the clone, see README.md) and how words are said.
+# What every script shares: where slow outputs are kept (outside the clone, see README.md), how words are said, how a
+# preset is configured and built.
+
+root=${root:?a script sets this to the folder of the clone before it reads common.sh}
 
 export MESH_CACHE=${MESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/meshwork}
+# The same sources in another clone hit the same entries: paths below the clone are taken relative to it.
 export CCACHE_DIR=$MESH_CACHE/ccache
+export CCACHE_BASEDIR=$root
+export CCACHE_NOHASHDIR=1
+export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
 export npm_config_cache=$MESH_CACHE/npm
 export npm_config_update_notifier=false
 mkdir -p "$MESH_CACHE"
+if [[ -n ${CI:-} || ! -t 2 ]]; then export CARGO_TERM_PROGRESS_WHEN=never; fi
 
 # Words go to stderr: stdout is for results.
 say() { printf '==> %s\n' "$*" >&2; }
 die() {
   printf 'error: %s\n' "$*" >&2
   exit 1
+}
+
+# configure PRESET [CMAKE_ARGUMENTS...]
+configure() {
+  (cd "$root" && cmake --preset "$1" --log-level=NOTICE "${@:2}" >&2) || die "CMake could not configure the $1 preset; see above."
+}
+
+# build PRESET [TARGETS...]
+build() {
+  local targets=()
+  if (($# > 1)); then targets=(--target "${@:2}"); fi
+  (cd "$root" && cmake --build --preset "$1" "${targets[@]}" >&2)
+}
+
+# has_target PRESET TARGET: whether the configured tree has such a target
+has_target() {
+  local targets
+  targets=$(ninja -C "$root/build/$1" -t targets all 2>/dev/null)
+  grep -q "^$2: phony" <<<"$targets"
+}
+
+# cargo_offline: prints --offline when everything the lock file names is on this machine
+cargo_offline() {
+  if (cd "$root/crates" && cargo fetch --locked --offline >/dev/null 2>&1); then echo --offline; fi
 }

@@ -1,0 +1,38 @@
+# The few verbs of this repository; what they do is in scripts/. `make help` lists them.
+# MESH_CACHE names where slow outputs lie outside the clone (default: ~/.cache/meshwork).
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test lint format bench fuzz sim soak clean help
+
+build: ## Build the program: build/mesh
+	@scripts/build.sh
+
+demo: ## Build, run a real job over five local nodes, verify it, show the result
+	@scripts/demo.sh
+
+test: ## Everything that CI checks; the last line counts what passed and failed
+	@scripts/test.sh
+
+lint: ## Formatting, static analysis and house rules, for all languages
+	@scripts/lint.sh
+
+format: ## Rewrite the sources as the formatters want them
+	@scripts/format.sh
+
+bench: ## Run the benchmarks (ARGS selects cases)
+	@scripts/extra.sh bench $(ARGS)
+
+fuzz: ## Run each fuzz target for a while (ARGS selects targets, SECONDS_EACH the time)
+	@scripts/extra.sh fuzz $(ARGS)
+
+sim: ## Run the simulator (ARGS are its arguments)
+	@scripts/extra.sh sim $(ARGS)
+
+soak: ## Run the long test of a real mesh under kills and load
+	@scripts/extra.sh soak $(ARGS)
+
+clean: ## Remove the build folder (not the cache outside the clone)
+	@rm -rf build
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16

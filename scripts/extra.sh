@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The verbs that are not part of every change: bench, fuzz, sim, soak. Each builds its programs and runs them.
+# usage: extra.sh bench|fuzz|sim|soak [ARGUMENTS...]
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/common.sh
+source "$root/scripts/common.sh"
+
+verb=$1
+shift
+"$root/scripts/setup.sh" all
+cd "$root"
+
+need() { [[ -e $1 ]] || die "this tree has no $1, so there is nothing to run for \`make $verb\`."; }
+
+case $verb in
+  bench)
+    need bench/CMakeLists.txt
+    configure release -DMESH_BENCH=ON
+    build release mesh_bench
+    exec build/release/bin/mesh_bench "$@"
+    ;;
+  sim)
+    need sim/CMakeLists.txt
+    configure release
+    build release mesh_sim
+    exec build/release/bin/mesh_sim "$@"
+    ;;
+  soak)
+    need tests/soak.sh
+    "$root/scripts/build.sh"
+    MESH=$root/build/mesh exec tests/soak.sh "$@"
+    ;;
+  fuzz)
+    need fuzz/CMakeLists.txt
+    configure fuzz
+    build fuzz
+    targets=("$@")
+    if ((${#targets[@]} == 0)); then
+      for program in build/fuzz/bin/fuzz_*; do targets+=("${program##*/fuzz_}"); done
+    fi
+    for target in "${targets[@]}"; do
+      say "fuzz $target"
+      # What is found to be new is kept outside the clone; a crash is left in build/fuzz.
+      corpus=$MESH_CACHE/fuzz/$target
+      mkdir -p "$corpus"
+      seeds=()
+      if [[ -d fuzz/corpus/$target ]]; then seeds=("fuzz/corpus/$target"); fi
+      "build/fuzz/bin/fuzz_$target" -max_total_time="${SECONDS_EACH:-60}" -max_len=65536 -rss_limit_mb=2048 \
+        -artifact_prefix="build/fuzz/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}"
+    done
+    ;;
+  *) die "there is no verb $verb; there are bench, fuzz, sim and soak." ;;
+esac

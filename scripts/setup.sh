@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Checks for what the build needs and installs missing Debian packages where it may: as root, or with sudo that asks
+# for no password. Elsewhere it prints the line to run. It never asks.
+# usage: setup.sh build|all
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/common.sh
+source "$root/scripts/common.sh"
+
+# To build and run. clang, lld and wasi-libc compile the JavaScript interpreter to WebAssembly.
+packages=(g++ cmake ninja-build ccache pkg-config git
+  libboost1.81-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev libgtest-dev
+  clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc)
+if [[ ${1:-build} == all ]]; then
+  packages+=(clang-tidy-19 clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 python3 shellcheck)
+fi
+
+installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
+missing=()
+for package in "${packages[@]}"; do
+  if ! grep -qx "$package installed" <<<"$installed"; then missing+=("$package"); fi
+done
+if ((${#missing[@]})); then
+  as_root=()
+  if ((EUID != 0)); then as_root=(sudo -n); fi
+  if ((EUID == 0)) || sudo -n true 2>/dev/null; then
+    say "installing Debian packages: ${missing[*]}"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c \
+      'apt-get update -q && apt-get install -q -y --no-install-recommends "$@"' install "${missing[@]}" \
+      >"$MESH_CACHE/apt.log" 2>&1 </dev/null || { tail -20 "$MESH_CACHE/apt.log" >&2; die "apt-get failed; its output is in $MESH_CACHE/apt.log."; }
+  else
+    die "these Debian packages are missing; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
+  fi
+fi
+
+# at_least HAVE WANT
+at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1) == "$2" ]]; }
+
+command -v cargo >/dev/null || die "cargo is missing; install Rust 1.95 or newer from https://rustup.rs."
+version=$(cargo --version | awk '{print $2}')
+at_least "$version" 1.95 || die "cargo is $version; Rust 1.95 or newer is needed: run rustup update stable."
+for program in node npm; do
+  command -v "$program" >/dev/null ||
+    die "$program is missing; install Node.js 20 or newer from https://nodejs.org or your package manager."
+done
+version=$(node --version)
+at_least "${version#v}" 20 || die "node is $version; Node.js 20 or newer is needed, from https://nodejs.org or your package manager."

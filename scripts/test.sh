@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Everything that CI checks. Each step leaves its log in build/test/ and its counts, taken from the report of whatever
+# ran the tests; the last line adds them up. A step that fails before it can count, counts as one failure.
+# usage: test.sh [STEP...]     all steps, or only those named
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/common.sh
+source "$root/scripts/common.sh"
+
+cd "$root"
+reports=$root/build/test
+rm -rf "$reports"
+mkdir -p "$reports"
+
+# ctest_step NAME PRESET [CTEST_ARGUMENTS...]
+ctest_step() {
+  local status=0
+  ctest --preset "$2" --output-junit "$reports/$1.xml" "${@:3}" || status=$?
+  node scripts/count_junit.mjs "$reports/$1.xml" >"$reports/$1.count"
+  return "$status"
+}
+
+step_setup() { scripts/setup.sh all; }
+step_build() {
+  # A test of the program needs build/mesh; before src/app is there, the modules have tests all the same.
+  configure release && build release
+  if [[ -x build/release/bin/mesh ]]; then ln -sfn release/bin/mesh build/mesh; fi
+}
+step_runtimes() { scripts/runtimes.sh; }
+step_lint() { scripts/lint.sh "$reports/lint.count"; }
+# Tests that start meshes or servers of their own would disturb each other's clocks: those labels run alone.
+step_unit() { ctest_step unit release -L '^unit$' -j "$(nproc)"; }
+step_integration() { ctest_step integration release -L '^(integration|interop|e2e)$'; }
+step_other() { ctest_step other release -LE '^(unit|integration|interop|e2e)$'; }
+step_rust() {
+  local offline status=0
+  offline=$(cargo_offline)
+  # The folder and the lock are those of cmake/build_engines.sh, so that the dependencies are there already.
+  # shellcheck disable=SC2086
+  (
+    exec 9>"$MESH_CACHE/cargo/.meshwork-lock"
+    flock 9
+    cd crates
+    MESH_ENGINES_INCLUDE=$MESH_CACHE/cargo/meshwork-include CARGO_TARGET_DIR=$MESH_CACHE/cargo \
+      cargo test --release --workspace --locked --no-fail-fast $offline 2>&1
+  ) | tee "$reports/rust.out" || status=$?
+  # libtest's only stable report is its closing line, one for each test program.
+  awk '/^test result: / { p += $4; f += $6; s += $8 } END { print p + 0, f + 0, s + 0 }' "$reports/rust.out" >"$reports/rust.count"
+  return "$status"
+}
+step_node() {
+  local folder status=0
+  : >"$reports/node.xmls"
+  while IFS= read -r folder; do
+    (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error &&
+      npm test -- --test-reporter=junit --test-reporter-destination="$reports/node-${folder//\//-}.xml" \
+        --test-reporter=spec --test-reporter-destination=stdout) || status=$?
+    echo "$reports/node-${folder//\//-}.xml" >>"$reports/node.xmls"
+  done < <(node_folders)
+  xargs node scripts/count_junit.mjs <"$reports/node.xmls" >"$reports/node.count"
+  return "$status"
+}
+# Packages whose `npm test` is Node's own test runner.
+node_folders() {
+  git ls-files --cached --others --exclude-standard -- '*package.json' | while IFS= read -r file; do
+    if grep -q '"test": "node --test' "$file"; then dirname "$file"; fi
+  done
+}
+step_python() { python3 scripts/python_tests.py "$reports/python.count" tests sdk/python; }
+step_asan() {
+  configure asan-ubsan && build asan-ubsan || return
+  # Leaks are looked for too. Tests that measure memory or the stack say in their own text that they skip here.
+  ctest_step asan asan-ubsan -j "$(nproc)"
+}
+step_demo() { scripts/demo.sh; }
+
+all=(setup build lint runtimes unit integration other rust asan)
+if [[ -n $(node_folders) ]]; then all+=(node); fi
+if [[ -n $(git ls-files -- 'tests/*test_*.py' 'sdk/python/*test_*.py') ]]; then all+=(python); fi
+if [[ -f examples/demo.sh ]]; then all+=(demo); fi
+steps=("${all[@]}")
+if (($#)); then steps=("$@"); fi
+
+passed=0 failed=0 skipped=0
+table=()
+for step in "${steps[@]}"; do
+  declare -F "step_$step" >/dev/null || die "there is no step $step; there are: ${all[*]}."
+  say "$step"
+  start=$SECONDS
+  status=0
+  # A subshell with its own -e: within `if` or `||` bash would go on after an error.
+  set +e
+  (
+    set -e
+    "step_$step"
+  ) </dev/null 2>&1 | tee "$reports/$step.log"
+  status=${PIPESTATUS[0]}
+  set -e
+  p=0 f=0 s=0
+  if [[ -s $reports/$step.count ]]; then read -r p f s <"$reports/$step.count"; fi
+  case $step in
+    # A check of its own: it passes or it does not.
+    demo) if ((status == 0)); then p=1; fi ;;
+  esac
+  if ((status != 0 && f == 0)); then f=1; fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  table+=("$(printf '%-12s %6d s %7d passed %5d failed %5d skipped' "$step" $((SECONDS - start)) "$p" "$f" "$s")")
+  if ((status != 0)) && [[ $step == setup || $step == build ]]; then
+    say "$step failed, so nothing after it can run"
+    break
+  fi
+done
+
+printf '\n'
+printf '%s\n' "${table[@]}"
+printf '%-12s %6d s, %d skipped\n\n' "in all" "$SECONDS" "$skipped"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0 && passed > 0))
