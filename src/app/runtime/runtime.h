@@ -1,0 +1,170 @@
+// The loop that carries a Node through its adapters: what happens outside becomes events, what the node decides is
+// carried out. One thread (io()) runs the node and everything that touches it; the network, the store, the sandbox and
+// the bulk transfers have threads of their own and post to it.
+//
+// Unless a member says otherwise it is to be called on the runtime's thread: in a handler that runs on io(), or through
+// post() or call().
+//
+// Bounds: those of Settings and of what it owns. What can go wrong: start() says what the way out is (home held by another
+// process, key readable by others, port taken, newer schema ...). Later a store that cannot write (disk full) makes
+// health() not ready; what was not synced is then not acknowledged to anybody, and the node goes on with the rest.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "adapters/store/block_store.h"
+#include "adapters/store/node_store.h"
+#include "adapters/wasm/sandbox.h"
+#include "app/runtime/event_log.h"
+#include "node/node.h"
+
+namespace boost::asio {
+class io_context;
+}
+namespace mesh::p2p {
+class Network;
+}
+
+namespace mesh::app {
+
+class ContentExchange;
+
+struct Settings {
+  std::filesystem::path home;          ///< database, blocks, key; made 0700 if absent
+  std::filesystem::path key_file;      ///< empty: home/node.key. 64 hexadecimal digits, 0600; drawn if absent
+  std::filesystem::path compile_cache; ///< compiled code; empty: home/compiled. May be shared by nodes of one user
+  std::string federation = "local";
+  std::vector<std::string> listen;     ///< multiaddrs; empty: the network's defaults (TCP, QUIC, WebSocket on any port)
+  std::vector<std::string> bootstrap;  ///< multiaddrs with /p2p
+  bool mdns = true;
+  unsigned slots = 0;                  ///< runs at a time; 0 = one per core
+  std::uint64_t memory_mb = 0;         ///< MiB of one task at most; 0 = half of the machine's memory shared by the slots, at least 512
+  bool accepts_work = true;
+  std::string owner;                   ///< did; empty = the node itself
+  std::string agent;                   ///< empty: "meshwork/<version>"
+  std::uint64_t block_quota_bytes = std::uint64_t{64} << 30;  ///< of all blocks; past it nothing more is kept
+  std::uint64_t cache_bytes = std::uint64_t{8} << 30;         ///< of blocks that nothing declared needs; past it the oldest go
+  std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};  ///< see wasm::Config
+  /// Makes the sandbox; empty: wasm::Sandbox::create. For test programs that link an engine of their own; no setting,
+  /// flag or variable reaches it.
+  std::function<Result<std::unique_ptr<wasm::Sandbox>>(wasm::Config)> make_sandbox;
+};
+
+/// Whether the node can do its work, for /readyz.
+struct Health {
+  bool ready = true;
+  std::string reason;  ///< one sentence if not
+};
+
+/// A peer as the transport and the node know it.
+struct PeerLine {
+  identity::NodeId node;
+  bool connected = false;
+  std::string address;     ///< multiaddr of the (latest) connection
+  std::string transport;   ///< "tcp", "quic", "ws"
+  std::string found;       ///< "mdns", "kademlia", "bootstrap", "inbound", "dialed"
+  bool outbound = false;
+  std::string agent;       ///< from identify; empty until it came
+  Duration round_trip{0};  ///< smoothed; 0 until measured
+  Duration jitter{0};
+  std::string penalty;     ///< why it wins no awards for a while; empty = none
+  std::optional<node::PeerInfo> info;
+};
+
+struct Counters {
+  std::uint64_t events = 0;              ///< taken by the node
+  std::uint64_t executions = 0, executions_failed = 0;  ///< begun; ended by an error of this host
+  std::uint64_t fuel = 0;                ///< of all ended executions
+  std::uint64_t blocks_served = 0, bytes_served = 0, blocks_fetched = 0, bytes_fetched = 0;
+  std::uint64_t bad_blocks = 0;          ///< that peers sent
+  std::uint64_t commits = 0, commits_failed = 0;
+  std::uint64_t messages_sent = 0, messages_failed = 0, messages_received = 0;
+  std::uint64_t gossip_received = 0, gossip_rejected = 0, gossip_published = 0;
+  std::uint64_t executions_running = 0;
+};
+
+class Runtime {
+ public:
+  /// Opens the home, starts the network, replays the journal and starts the threads. Blocks; when it returns the node
+  /// listens. Errors: storage, conflict (home held, port taken), denied (key file readable by others), invalid (settings),
+  /// unsupported (newer schema).
+  [[nodiscard]] static Result<std::unique_ptr<Runtime>> start(Settings settings);
+  /// stop()
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  /// Ends runs and transfers, writes what is queued, joins the threads. Any thread but the runtime's own; twice is once.
+  /// Callbacks that have not been called by then are destroyed uncalled.
+  void stop();
+
+  /// The thread's queue. A server put on it (http::Server) must be destroyed on it, or after stop().
+  [[nodiscard]] boost::asio::io_context& io();
+  /// Runs `work` on the runtime's thread. Any thread.
+  void post(std::move_only_function<void()> work);
+  /// Runs `work` on the runtime's thread and waits for its value. Any thread but the runtime's own, before stop().
+  template <class Work>
+  [[nodiscard]] auto call(Work work) -> std::invoke_result_t<Work> {
+    using Value = std::invoke_result_t<Work>;
+    std::packaged_task<Value()> task(std::move(work));
+    std::future<Value> value = task.get_future();
+    post([task = std::move(task)]() mutable { task(); });
+    return value.get();
+  }
+  /// Runs `work` on the thread for disk work (imports, exports, large reads), in order. Any thread.
+  void post_bulk(std::move_only_function<void()> work);
+
+  // ---- Doing. Callbacks come on the runtime's thread.
+
+  /// Makes a job of the spec, whose function and shard list are in blocks() already. The callback gets its id once it is
+  /// durable, or why it cannot be.
+  void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done);
+  /// What submit would answer now, changing nothing.
+  [[nodiscard]] Status check_submit(const node::JobSpec& spec) const;
+  /// not_found for an unknown job, conflict for one that has ended. Success once the stop is durable.
+  void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
+  void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
+  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn).
+  void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done);
+  /// Adds a fact to the story (an API that starts or stops, ...).
+  void notice(node::Notice notice);
+
+  // ---- Looking.
+
+  [[nodiscard]] const node::Node& node() const;
+  [[nodiscard]] EventLog& events();
+  [[nodiscard]] std::vector<PeerLine> peers() const;
+  [[nodiscard]] Health health() const;
+  [[nodiscard]] Counters counters() const;
+  /// Multiaddrs with /p2p where this node listens.
+  [[nodiscard]] std::vector<std::string> listen_addresses() const;
+  /// Wall time of the start, and how often this home was started.
+  [[nodiscard]] std::int64_t started_ms() const;
+  [[nodiscard]] std::uint64_t boot() const;
+
+  // ---- Parts. The stores are thread-safe.
+
+  [[nodiscard]] store::NodeStore& store();
+  [[nodiscard]] store::BlockStore& blocks();
+  [[nodiscard]] wasm::Sandbox& sandbox();
+  /// dial, ping, doctor: see adapters/p2p/network.h.
+  [[nodiscard]] p2p::Network& network();
+  [[nodiscard]] const Settings& settings() const;
+
+ private:
+  class Impl;
+  explicit Runtime(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The node's key from `file`: 64 hexadecimal digits in a regular file of this user that others cannot read; drawn from the
+/// kernel and written (0600, synced) if the file is absent. Errors: denied (mode or owner; says the chmod), invalid, storage.
+[[nodiscard]] Result<Seed> load_or_create_key(const std::filesystem::path& file);
+
+}  // namespace mesh::app
