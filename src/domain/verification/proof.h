@@ -1,0 +1,66 @@
+// Proof bundles: a task's whole story in one CAR file, and the check of it with no network and no trust in whoever
+// handed it over.
+//
+// The root is a ProofBundle; the other blocks are envelopes (each a DAG-CBOR block), the policy, and, where they are
+// small, the results themselves. Bound: 512 MiB.
+#pragma once
+
+#include "codec/car.h"
+#include "domain/verification/quorum.h"
+#include "domain/verification/round.h"
+
+namespace mesh::verification {
+
+struct ProofBundle {
+  static constexpr std::string_view type = "proof-bundle";
+  static constexpr std::uint64_t version = 1;
+  Cid federation;
+  Cid intent;                  ///< the record's CID (of the body)
+  std::vector<Cid> envelopes;  ///< CIDs of the envelope blocks, intent first, then in the order in which they came to be
+  std::vector<Cid> contents;   ///< results and logs that are in the bundle
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("federation", self.federation);
+    v("intent", self.intent);
+    v("envelopes", self.envelopes);
+    v("contents", self.contents);
+  }
+};
+
+/// The CAR file. `contents` are blocks of results and logs to carry along; may be empty.
+[[nodiscard]] Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, const Cid& intent,
+                                 const std::vector<Envelope>& story, const std::vector<car::Block>& contents);
+
+struct SeatProof {
+  NodeId node;
+  bool agreed = false;
+};
+
+/// What the bundle proves of one shard.
+struct ShardProof {
+  std::uint32_t shard = 0;
+  Decision decision = Decision::unverified;
+  NodeId worker;
+  receipt::Finding finding;
+  task::ExecutionSummary summary;
+  std::vector<SeatProof> seats;
+  std::uint32_t contribution = 0;
+  bool same_owner = false;      ///< a verifier has the same owner as the worker or the publisher
+  bool self_executed = false;   ///< the publisher ran it itself
+  std::uint32_t rejected_attempts = 0;
+};
+
+struct ProofReport {
+  Cid federation;
+  Signed<task::TaskIntent> intent;
+  std::vector<ShardProof> shards;             ///< by number; the last verdict of each
+  std::uint32_t missing = 0;                  ///< shards without a verdict
+  std::vector<std::pair<Cid, Bytes>> contents;  ///< carried along and checked
+  [[nodiscard]] std::uint32_t count(Decision decision) const;
+};
+
+/// Checks everything: hashes, signatures, hash chains, the draw, openings, and each verdict anew. The error is one
+/// sentence that names the first thing that does not hold.
+[[nodiscard]] Result<ProofReport> verify_bundle(ByteView car);
+
+}  // namespace mesh::verification

@@ -1,0 +1,61 @@
+// One sortition round, checked from its records alone: the same code serves the publisher that draws, the verifier that
+// asks whether it was drawn, and whoever checks a proof bundle offline.
+#pragma once
+
+#include <map>
+
+#include "domain/market/records.h"
+#include "domain/verification/records.h"
+#include "domain/verification/sortition.h"
+
+namespace mesh::verification {
+
+/// Who is in: the intent, the roster and its offers, all checked against one another.
+struct Field {
+  Signed<task::TaskIntent> intent;
+  Signed<market::Roster> roster;
+  std::vector<Signed<market::ComputeOffer>> offers;  ///< in the order of the roster
+
+  [[nodiscard]] const Signed<market::ComputeOffer>* offer_of(const NodeId& node) const;
+  [[nodiscard]] const Signed<market::ComputeOffer>* offer(const Cid& cid) const;
+};
+
+/// Checks that the roster is the publisher's, names exactly `offers`, all of them for this intent, by different nodes,
+/// none the publisher's, none refusable (market::check_offer).
+[[nodiscard]] Result<Field> make_field(Signed<task::TaskIntent> intent, Signed<market::Roster> roster,
+                                       std::vector<Signed<market::ComputeOffer>> offers);
+
+/// A round whose seed is known.
+struct DrawnRound {
+  Signed<RoundOpen> open;
+  Signed<Draw> draw;
+  Digest seed;
+  std::vector<Member> members;  ///< in the order of the roster
+  Member publisher;
+
+  /// The drawn order for a shard of `commitment`, whose worker is `worker`.
+  [[nodiscard]] SeatOrder order(const Cid& commitment, std::uint32_t shard, const NodeId& worker) const;
+};
+
+/// Checks open, reveals and draw against the field (signers, rounds, hash chains, order) and computes the seed.
+[[nodiscard]] Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open, const std::vector<Signed<NonceReveal>>& reveals,
+                                            const Signed<Draw>& draw);
+
+/// Checks one reveal against the field: a member's, for this open, and its link leads to the tip of the member's offer.
+[[nodiscard]] Status check_reveal(const Field& field, const Signed<RoundOpen>& open, const Signed<NonceReveal>& reveal);
+
+/// The seats of one shard as they stand: the first `wanted` of the order that did not lose theirs.
+struct Seats {
+  SeatOrder order;
+  std::uint32_t wanted = 0;
+  std::vector<NodeId> lost;
+
+  [[nodiscard]] std::vector<NodeId> current() const;
+  /// Whether there are `wanted` of them.
+  [[nodiscard]] bool complete() const { return current().size() == wanted; }
+  [[nodiscard]] bool holds(const NodeId& node) const;
+  /// Whether one of the current seats is of the worker's or the publisher's owner.
+  [[nodiscard]] bool same_owner() const;
+};
+
+}  // namespace mesh::verification
