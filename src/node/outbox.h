@@ -1,0 +1,48 @@
+// Outbox: gathers what one step decides. Records for the journal become one Persist; messages to one peer on one channel
+// become few parcels; and if anything in the step has to be durable first, all that leaves the node waits for that.
+#pragma once
+
+#include <map>
+
+#include "domain/identity/identity.h"
+#include "node/effect.h"
+#include "node/parcel.h"
+
+namespace mesh::node {
+
+class Outbox {
+ public:
+  /// Adds a record to the journal.
+  void journal(const Cid& scope, std::string kind, Bytes bytes);
+  void drop_scope(const Cid& scope) { dropped_.push_back(scope); }
+  /// Nothing of this step leaves the node before the journal is durable.
+  void require_durable() { durable_ = true; }
+
+  void send(const NodeId& to, Channel channel, const Envelope& envelope);
+  void send_block(const NodeId& to, Channel channel, Bytes block);
+  void send_log(const NodeId& to, LogPiece piece);
+  void publish(Topic topic, const Envelope& envelope);
+  void notify(Notice notice);
+  /// Anything else, carried out at once and in order.
+  void add(Effect effect) { immediate_.push_back(std::move(effect)); }
+
+  /// The step's effects; the outbox is empty afterwards.
+  [[nodiscard]] Effects take();
+
+ private:
+  struct Pending {
+    Parcel parcel;
+    std::size_t bytes = 0;
+  };
+  Pending& pending(const NodeId& to, Channel channel, std::size_t more);
+  void flush(const NodeId& to, Channel channel, Pending& pending);
+
+  std::vector<JournalRecord> records_;
+  std::vector<Cid> dropped_;
+  bool durable_ = false;
+  std::map<std::pair<NodeId, Channel>, Pending> pending_;
+  Effects immediate_;
+  Effects outgoing_;
+};
+
+}  // namespace mesh::node

@@ -1,0 +1,82 @@
+#include "node/peer_table.h"
+
+namespace mesh::node {
+
+namespace {
+constexpr std::size_t max_peers = 4096;
+}
+
+PeerTable::Peer& PeerTable::entry(const NodeId& node) {
+  if (!peers_.contains(node) && peers_.size() >= max_peers) {
+    auto victim = peers_.end();
+    for (auto it = peers_.begin(); it != peers_.end(); ++it) {
+      if (it->second.connected || !it->second.penalty.empty()) continue;
+      if (victim == peers_.end() || it->second.info_at < victim->second.info_at) victim = it;
+    }
+    peers_.erase(victim == peers_.end() ? peers_.begin() : victim);
+  }
+  return peers_[node];
+}
+
+void PeerTable::up(Instant, const NodeId& node) { entry(node).connected = true; }
+
+void PeerTable::down(Instant now, const NodeId& node) {
+  Peer& peer = entry(node);
+  peer.connected = false;
+  peer.down_since = now;
+  // A node that comes back says anew what it has; until then nobody counts on it.
+  peer.info.reset();
+}
+
+void PeerTable::round_trip(const NodeId& node, Duration smoothed) { entry(node).round_trip = smoothed; }
+
+bool PeerTable::update(Instant now, const NodeId& node, PeerInfo info) {
+  if (info.agent.size() > 128 || info.engine.size() > 256 || info.gpus.size() > 16 || info.services.size() > 32) return false;
+  for (const auto* texts : {&info.gpus, &info.services}) {
+    for (const std::string& text : *texts) {
+      if (text.size() > 128) return false;
+    }
+  }
+  Peer& peer = entry(node);
+  if (peer.info && (info.boot < peer.info->boot || (info.boot == peer.info->boot && info.sequence <= peer.info->sequence))) return false;
+  peer.info = std::move(info);
+  peer.info_at = now;
+  return true;
+}
+
+void PeerTable::penalise(const NodeId& node, std::string reason, Instant until) {
+  Peer& peer = entry(node);
+  peer.penalty = std::move(reason);
+  peer.penalty_until = until;
+}
+
+const PeerTable::Peer* PeerTable::find(const NodeId& node) const {
+  const auto it = peers_.find(node);
+  return it == peers_.end() ? nullptr : &it->second;
+}
+
+bool PeerTable::connected(const NodeId& node) const {
+  const Peer* peer = find(node);
+  return peer != nullptr && peer->connected;
+}
+
+Duration PeerTable::away(Instant now, const NodeId& node) const {
+  const Peer* peer = find(node);
+  if (peer == nullptr || peer->connected) return Duration{0};
+  return now - peer->down_since;
+}
+
+bool PeerTable::penalised(Instant now, const NodeId& node) const {
+  const Peer* peer = find(node);
+  return peer != nullptr && !peer->penalty.empty() && now < peer->penalty_until;
+}
+
+std::vector<NodeId> PeerTable::possible_workers() const {
+  std::vector<NodeId> nodes;
+  for (const auto& [node, peer] : peers_) {
+    if (peer.connected && peer.info && peer.info->accepts_work) nodes.push_back(node);
+  }
+  return nodes;
+}
+
+}  // namespace mesh::node
