@@ -12,7 +12,7 @@ export CCACHE_NOHASHDIR=1
 export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
 export npm_config_cache=$MESH_CACHE/npm
 export npm_config_update_notifier=false
-mkdir -p "$MESH_CACHE"
+mkdir -p "$MESH_CACHE/cargo"
 if [[ -n ${CI:-} || ! -t 2 ]]; then export CARGO_TERM_PROGRESS_WHEN=never; fi
 
 # Words go to stderr: stdout is for results.
@@ -41,7 +41,13 @@ has_target() {
   grep -q "^$2: phony" <<<"$targets"
 }
 
-# cargo_offline: prints --offline when everything the lock file names is on this machine
-cargo_offline() {
-  if (cd "$root/crates" && cargo fetch --locked --offline >/dev/null 2>&1); then echo --offline; fi
-}
+# cargo_shared ARGUMENTS...: Cargo in the folder, and under the lock, of cmake/build_engines.sh
+cargo_shared() (
+  exec 9>"$MESH_CACHE/cargo/.meshwork-lock"
+  flock 9
+  cd "$root/crates"
+  # Without a network it works where everything that the lock file names is on this machine.
+  if cargo fetch --locked --offline >/dev/null 2>&1; then export CARGO_NET_OFFLINE=true; fi
+  export MESH_ENGINES_INCLUDE=$MESH_CACHE/cargo/meshwork-include CARGO_TARGET_DIR=$MESH_CACHE/cargo
+  cargo "$@"
+)

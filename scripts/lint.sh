@@ -33,12 +33,8 @@ check_cpp_format() { files '*.cc' '*.h' '*.c' | xargs -0 -r clang-format-19 --dr
 check_cpp_tidy() { "$root/scripts/tidy.sh"; }
 check_rust_format() { (cd crates && cargo fmt --all --check); }
 check_rust_clippy() {
-  # The build's own folder and lock: the dependencies are there already.
-  local offline
-  offline=$(cargo_offline)
-  # shellcheck disable=SC2086
-  (cd crates && MESH_ENGINES_INCLUDE=$MESH_CACHE/cargo/meshwork-include CARGO_TARGET_DIR=$MESH_CACHE/cargo-clippy \
-    cargo clippy --workspace --all-targets --locked $offline -- -D warnings)
+  # In the build's own profile and folder, so that build scripts, macros and what they made are there already.
+  cargo_shared clippy --release --workspace --all-targets --locked -- -D warnings
 }
 check_js_format() { "$tools/prettier" --log-level warn --check .; }
 check_js_lint() { files '*.js' '*.mjs' | xargs -0 -r "$tools/eslint" --max-warnings 0; }

@@ -33,17 +33,9 @@ step_unit() { ctest_step unit release -L '^unit$' -j "$(nproc)"; }
 step_integration() { ctest_step integration release -L '^(integration|interop|e2e)$'; }
 step_other() { ctest_step other release -LE '^(unit|integration|interop|e2e)$'; }
 step_rust() {
-  local offline status=0
-  offline=$(cargo_offline)
-  # The folder and the lock are those of cmake/build_engines.sh, so that the dependencies are there already.
-  # shellcheck disable=SC2086
-  (
-    exec 9>"$MESH_CACHE/cargo/.meshwork-lock"
-    flock 9
-    cd crates
-    MESH_ENGINES_INCLUDE=$MESH_CACHE/cargo/meshwork-include CARGO_TARGET_DIR=$MESH_CACHE/cargo \
-      cargo test --release --workspace --locked --no-fail-fast $offline 2>&1
-  ) | tee "$reports/rust.out" || status=$?
+  local status=0
+  # Test programs are built with the release profile, whose dependencies are there already.
+  cargo_shared test --release --workspace --locked --no-fail-fast 2>&1 | tee "$reports/rust.out" || status=$?
   # libtest's only stable report is its closing line, one for each test program.
   awk '/^test result: / { p += $4; f += $6; s += $8 } END { print p + 0, f + 0, s + 0 }' "$reports/rust.out" >"$reports/rust.count"
   return "$status"

@@ -49,13 +49,13 @@ static const char kPrelude[] =
 /* The promise of the script itself: its rejection is reported as the script's error, not as a stray promise. */
 static JSValue script_promise = JS_UNDEFINED;
 
-static void track_rejection(JSContext *context, JSValueConst promise, JSValueConst reason, bool is_handled,
-                            void *opaque) {
+static void track_rejection(JSContext* context, JSValueConst promise, JSValueConst reason, bool is_handled,
+                            void* opaque) {
   if (JS_IsObject(script_promise) && JS_VALUE_GET_PTR(promise) == JS_VALUE_GET_PTR(script_promise)) return;
   js_std_promise_rejection_tracker(context, promise, reason, is_handled, opaque);
 }
 
-static int evaluate(JSContext *context, const char *text, size_t length, const char *name, bool is_module) {
+static int evaluate(JSContext* context, const char* text, size_t length, const char* name, bool is_module) {
   JSValue value;
   if (is_module) {
     /* Compiled first and run after, so that import.meta is there when the module starts. */
@@ -91,8 +91,8 @@ static int evaluate(JSContext *context, const char *text, size_t length, const c
   return result;
 }
 
-static void dynamic_import(JSContext *context, const char *base, const char *name, JSValue token,
-                           JSValueConst attributes, void *opaque) {
+static void dynamic_import(JSContext* context, const char* base, const char* name, JSValue token,
+                           JSValueConst attributes, void* opaque) {
   (void)opaque;
   JSValue exception = JS_UNDEFINED;
   JSValue promise = JS_LoadModule(context, base, name, attributes);
@@ -100,19 +100,19 @@ static void dynamic_import(JSContext *context, const char *base, const char *nam
   if (JS_FinishDynamicImport(context, token, promise, exception)) js_std_dump_error(context);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc < 2) {
     fprintf(stderr, "javascript: no script was given\n");
     return 2;
   }
-  JSRuntime *runtime = JS_NewRuntime();
+  JSRuntime* runtime = JS_NewRuntime();
   if (!runtime) {
     fprintf(stderr, "javascript: no memory for the runtime\n");
     return 2;
   }
   JS_SetMaxStackSize(runtime, kStackLimitBytes);
   js_std_init_handlers(runtime);
-  JSContext *context = JS_NewContext(runtime);
+  JSContext* context = JS_NewContext(runtime);
   if (!context || !js_init_module_std(context, "qjs:std") || !js_init_module_os(context, "qjs:os") ||
       !js_init_module_bjson(context, "qjs:bjson")) {
     fprintf(stderr, "javascript: no memory for the context\n");
@@ -125,7 +125,7 @@ int main(int argc, char **argv) {
   if (evaluate(context, kPrelude, sizeof kPrelude - 1, "<prelude>", true) < 0) return 1;
 
   size_t length = 0;
-  char *text = (char *)js_load_file(context, &length, argv[1]);
+  char* text = (char*)js_load_file(context, &length, argv[1]);
   if (!text) {
     fprintf(stderr, "javascript: %s: ", argv[1]);
     perror(NULL);
