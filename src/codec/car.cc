@@ -14,7 +14,8 @@ constexpr std::size_t max_roots = 1024;
 
 Result<std::vector<Cid>> parse_header(ByteView bytes) {
   MESH_LET(const dagcbor::Value value,
-           dagcbor::decode(bytes, {.max_bytes = max_header_bytes, .max_depth = 8, .max_items = 4096, .allow_floats = false}));
+           dagcbor::decode(bytes,
+                           {.max_bytes = max_header_bytes, .max_depth = 8, .max_items = 4096, .allow_floats = false}));
   const dagcbor::Map* map = value.get<dagcbor::Map>();
   const dagcbor::Value* version = value.find("version");
   if (map == nullptr || version == nullptr) return fail(ErrorCode::invalid, "the CAR header has no version");
@@ -88,7 +89,8 @@ Status Reader::parse() {
     if (length.state == VarintState::incomplete) return {};
     const std::string_view part = has_header_ ? "section" : "header";
     if (length.state == VarintState::invalid || length.value == 0) {
-      return fail(ErrorCode::invalid, "the length of a CAR " + std::string(part) + " is not a positive varint in its shortest form");
+      return fail(ErrorCode::invalid,
+                  "the length of a CAR " + std::string(part) + " is not a positive varint in its shortest form");
     }
     const std::size_t bound = has_header_ ? max_section_bytes : max_header_bytes;
     if (length.value > bound) {

@@ -39,7 +39,8 @@ TEST(Car, RoundTrip) {
 
 TEST(Car, HeaderIsTheSpecifications) {  // {roots: [cid], version: 1}, 58 = 0x3a bytes for one root.
   const Cid root = Cid::of(Multicodec::raw, {});
-  EXPECT_EQ(to_hex(header(std::vector{root})), "3aa265726f6f747381d82a582500" + to_hex(root.bytes()) + "6776657273696f6e01");
+  EXPECT_EQ(to_hex(header(std::vector{root})),
+            "3aa265726f6f747381d82a582500" + to_hex(root.bytes()) + "6776657273696f6e01");
 }
 
 TEST(Car, AnyCutOfTheInputGivesTheSame) {
@@ -110,14 +111,19 @@ TEST(Car, RefusesBadHeaders) {
   const Cid root = Cid::of(Multicodec::raw, {});
   EXPECT_TRUE(read(framed(Map{{"roots", List{root}}, {"version", 1}})).has_value());
   for (const dagcbor::Value& bad :
-       {dagcbor::Value(Map{{"roots", List{}}, {"version", 1}}), dagcbor::Value(Map{{"version", 1}}), dagcbor::Value(Map{{"version", 2}}),
-        dagcbor::Value(Map{{"roots", List{root}}}), dagcbor::Value(Map{{"roots", List{root}}, {"version", 2}}),
-        dagcbor::Value(Map{{"roots", List{root}}, {"version", "1"}}), dagcbor::Value(Map{{"roots", List{root, 1}}, {"version", 1}}),
-        dagcbor::Value(Map{{"roots", root}, {"version", 1}}), dagcbor::Value(Map{{"roots", List{root}}, {"version", 1}, {"x", 1}}),
-        dagcbor::Value(Map{{"roots", List{dagcbor::Link{hex("01550000")}}}, {"version", 1}}), dagcbor::Value(List{root}), dagcbor::Value(1)}) {
+       {dagcbor::Value(Map{{"roots", List{}}, {"version", 1}}), dagcbor::Value(Map{{"version", 1}}),
+        dagcbor::Value(Map{{"version", 2}}), dagcbor::Value(Map{{"roots", List{root}}}),
+        dagcbor::Value(Map{{"roots", List{root}}, {"version", 2}}),
+        dagcbor::Value(Map{{"roots", List{root}}, {"version", "1"}}),
+        dagcbor::Value(Map{{"roots", List{root, 1}}, {"version", 1}}),
+        dagcbor::Value(Map{{"roots", root}, {"version", 1}}),
+        dagcbor::Value(Map{{"roots", List{root}}, {"version", 1}, {"x", 1}}),
+        dagcbor::Value(Map{{"roots", List{dagcbor::Link{hex("01550000")}}}, {"version", 1}}),
+        dagcbor::Value(List{root}), dagcbor::Value(1)}) {
     EXPECT_FALSE(read(framed(bad)).has_value());
   }
-  for (const std::string_view bad : {"", "00", "01", "80", "8100", "ffffffffffffffffff01", "ffffffffffffffff7f", "81800400"}) {
+  for (const std::string_view bad :
+       {"", "00", "01", "80", "8100", "ffffffffffffffffff01", "ffffffffffffffff7f", "81800400"}) {
     EXPECT_FALSE(read(hex(bad)).has_value()) << bad;
   }
   List many;

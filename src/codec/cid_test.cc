@@ -13,7 +13,8 @@ Bytes hex(std::string_view text) { return from_hex(text).value(); }
 TEST(Cid, KnownNames) {
   // Kubo: `printf '' | ipfs add --cid-version 1`, `echo hello world | ipfs add --cid-version 1`.
   EXPECT_EQ(Cid::of(Multicodec::raw, {}).text(), "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku");
-  EXPECT_EQ(Cid::of(Multicodec::raw, as_bytes("hello world\n")).text(), "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4");
+  EXPECT_EQ(Cid::of(Multicodec::raw, as_bytes("hello world\n")).text(),
+            "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4");
   // The empty UnixFS directory, in both versions' spellings.
   const auto v0 = Cid::from_text("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn");
   ASSERT_TRUE(v0.has_value()) << v0.error().message;
@@ -63,9 +64,10 @@ TEST(Cid, RefusesWhatMeshworkDoesNotName) {
 TEST(Cid, RefusesBadText) {
   const std::string good = Cid::of(Multicodec::raw, as_bytes("x")).text();
   for (const std::string& bad :
-       {std::string(), std::string("b"), std::string("Q"), "B" + good.substr(1), "b" + std::string(58, 'a'), good + "a", good + "=",
-        " " + good, good + "\n", std::string(1, 'b') + "A" + good.substr(2), std::string(100000, 'z'),
-        std::string("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3N0"), std::string("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3N"),
+       {std::string(), std::string("b"), std::string("Q"), "B" + good.substr(1), "b" + std::string(58, 'a'), good + "a",
+        good + "=", " " + good, good + "\n", std::string(1, 'b') + "A" + good.substr(2), std::string(100000, 'z'),
+        std::string("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3N0"),
+        std::string("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3N"),
         std::string("Qmzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz")}) {
     EXPECT_FALSE(Cid::from_text(bad).has_value()) << bad.substr(0, 80);
   }
@@ -95,16 +97,52 @@ TEST(Cid, NullNamesNothing) {
 TEST(IsCid, Structure) {
   EXPECT_TRUE(dagcbor::is_cid(hex("01550000")));                                    // identity, empty
   EXPECT_TRUE(dagcbor::is_cid(hex("0171000401020304")));                            // identity, four bytes
-  EXPECT_TRUE(dagcbor::is_cid(hex("01" "8001" "12" "02" "aabb")));                  // a codec of two bytes
-  EXPECT_FALSE(dagcbor::is_cid(hex("01" "800100" "12" "02" "aabb")));
-  EXPECT_FALSE(dagcbor::is_cid(hex("01" "8000" "12" "02" "aabb")));                 // overlong codec
-  EXPECT_FALSE(dagcbor::is_cid(hex("8100" "55" "12" "02" "aabb")));                 // overlong version
-  EXPECT_FALSE(dagcbor::is_cid(hex("00" "55" "12" "02" "aabb")));
-  EXPECT_FALSE(dagcbor::is_cid(hex("02" "55" "12" "02" "aabb")));
+  EXPECT_TRUE(
+      dagcbor::is_cid(hex("01"
+                          "8001"
+                          "12"
+                          "02"
+                          "aabb")));                  // a codec of two bytes
+  EXPECT_FALSE(
+      dagcbor::is_cid(hex("01"
+                          "800100"
+                          "12"
+                          "02"
+                          "aabb")));
+  EXPECT_FALSE(
+      dagcbor::is_cid(hex("01"
+                          "8000"
+                          "12"
+                          "02"
+                          "aabb")));                 // overlong codec
+  EXPECT_FALSE(
+      dagcbor::is_cid(hex("8100"
+                          "55"
+                          "12"
+                          "02"
+                          "aabb")));                 // overlong version
+  EXPECT_FALSE(
+      dagcbor::is_cid(hex("00"
+                          "55"
+                          "12"
+                          "02"
+                          "aabb")));
+  EXPECT_FALSE(
+      dagcbor::is_cid(hex("02"
+                          "55"
+                          "12"
+                          "02"
+                          "aabb")));
   EXPECT_FALSE(dagcbor::is_cid(hex("01551202aa")));
   EXPECT_FALSE(dagcbor::is_cid(hex("01551202aabbcc")));
-  EXPECT_FALSE(dagcbor::is_cid(hex("0155" "12" "ffffffffffffffff7f")));             // a length of 2^63 - 1
-  EXPECT_FALSE(dagcbor::is_cid(hex("0155" "12" "ffffffffffffffffff01")));           // past 63 bits
+  EXPECT_FALSE(
+      dagcbor::is_cid(hex("0155"
+                          "12"
+                          "ffffffffffffffff7f")));             // a length of 2^63 - 1
+  EXPECT_FALSE(
+      dagcbor::is_cid(hex("0155"
+                          "12"
+                          "ffffffffffffffffff01")));           // past 63 bits
   EXPECT_FALSE(dagcbor::is_cid({}));
 }
 

@@ -177,24 +177,32 @@ class Decoder {
     Head head;
     if (!read_head(head)) return false;
     switch (head.major) {
-      case Major::unsigned_integer: out = Integer{head.argument, false}; return true;
-      case Major::negative_integer: out = Integer{head.argument, true}; return true;
+      case Major::unsigned_integer:
+        out = Integer{head.argument, false};
+        return true;
+      case Major::negative_integer:
+        out = Integer{head.argument, true};
+        return true;
       case Major::bytes: {
         ByteView view;
         if (!take(head.argument, view)) return false;
         out = to_bytes(view);
         return true;
       }
-      case Major::text: return read_text(head.argument, out.variant().emplace<std::string>());
-      case Major::list: return enter(depth) && read_list(head.argument, out.variant().emplace<List>(), depth + 1);
-      case Major::map: return enter(depth) && read_map(head.argument, out.variant().emplace<Map>(), depth + 1);
+      case Major::text:
+        return read_text(head.argument, out.variant().emplace<std::string>());
+      case Major::list:
+        return enter(depth) && read_list(head.argument, out.variant().emplace<List>(), depth + 1);
+      case Major::map:
+        return enter(depth) && read_map(head.argument, out.variant().emplace<Map>(), depth + 1);
       case Major::tag:
         if (head.argument != link_tag) {
           at_ = start;
           return refuse("tag " + std::to_string(head.argument) + ", where only 42 is allowed");
         }
         return enter(depth) && read_link(out.variant().emplace<Link>());
-      case Major::simple: break;  // Handled above.
+      case Major::simple:
+        break;  // Handled above.
     }
     return refuse("an unknown major type");
   }
@@ -206,14 +214,24 @@ class Decoder {
 
   bool read_simple(Value& out) {
     switch (bytes_[at_]) {
-      case false_byte: out = false; break;
-      case true_byte: out = true; break;
-      case null_byte: out = Null{}; break;
-      case double_byte: return read_double(out);
-      case undefined_byte: return refuse("undefined is not allowed");
+      case false_byte:
+        out = false;
+        break;
+      case true_byte:
+        out = true;
+        break;
+      case null_byte:
+        out = Null{};
+        break;
+      case double_byte:
+        return read_double(out);
+      case undefined_byte:
+        return refuse("undefined is not allowed");
       case half_byte:
-      case single_byte: return refuse("a float that is not of 64 bits");
-      default: return refuse("a simple value that is not false, true or null");
+      case single_byte:
+        return refuse("a float that is not of 64 bits");
+      default:
+        return refuse("a simple value that is not false, true or null");
     }
     ++at_;
     return true;
@@ -247,7 +265,8 @@ class Decoder {
       if (!count_item()) return false;
       const std::size_t start = at_;
       Head head;
-      if (left() > 0 && bytes_[at_] >> 5 != static_cast<unsigned>(Major::text)) return refuse("a map key that is not text");
+      if (left() > 0 && bytes_[at_] >> 5 != static_cast<unsigned>(Major::text))
+        return refuse("a map key that is not text");
       if (!read_head(head)) return false;
       std::string key;
       if (!read_text(head.argument, key)) return false;
@@ -275,7 +294,8 @@ class Decoder {
 
   bool read_link(Link& link) {
     const std::size_t start = at_;
-    if (left() > 0 && bytes_[at_] >> 5 != static_cast<unsigned>(Major::bytes)) return refuse("a link that is not bytes");
+    if (left() > 0 && bytes_[at_] >> 5 != static_cast<unsigned>(Major::bytes))
+      return refuse("a link that is not bytes");
     Head head;
     ByteView view;
     if (!read_head(head) || !take(head.argument, view)) return false;

@@ -98,7 +98,8 @@ struct Limits {
 };
 
 /// The limits for signed records: no floats, depth 16.
-inline constexpr Limits record_limits{.max_bytes = std::size_t{2} << 20, .max_depth = 16, .max_items = 1 << 19, .allow_floats = false};
+inline constexpr Limits record_limits{
+    .max_bytes = std::size_t{2} << 20, .max_depth = 16, .max_items = 1 << 19, .allow_floats = false};
 
 /// The canonical bytes. Floats must be finite; text must be UTF-8, else every strict reader refuses the result: who
 /// takes text from outside checks it with is_utf8 (utf8.h). Recurses as deep as the value is nested.

@@ -15,13 +15,18 @@ T fixed(std::string_view hex) {
 struct Rfc8032 {
   std::string_view seed, key, message, signature;
 };
-constexpr Rfc8032 rfc8032[] = {
-    {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
-     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"},
-    {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
-     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"},
-    {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7", "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
-     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"}};
+constexpr Rfc8032 rfc8032[] = {{"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                                "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+                                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39"
+                                "701cf9b46bd25bf5f0595bbe24655141438e7a100b"},
+                               {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                                "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+                                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f36"
+                                "13d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"},
+                               {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+                                "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+                                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f7"
+                                "60984dc6594a7c15e9716ed28dc027beceea1ec40a"}};
 
 TEST(Ed25519, Rfc8032Vectors) {
   for (const Rfc8032& vector : rfc8032) {
@@ -63,21 +68,29 @@ TEST(Ed25519, ScalarPastTheOrderIsRefused) {
 }
 
 // The 14 encodings of the 8 points of small order: 8 canonical ones, then 6 that are not.
-constexpr std::string_view small_order[] = {
-    "0100000000000000000000000000000000000000000000000000000000000000", "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "0000000000000000000000000000000000000000000000000000000000000000", "0000000000000000000000000000000000000000000000000000000000000080",
-    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-    "0100000000000000000000000000000000000000000000000000000000000080", "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"};
+constexpr std::string_view small_order[] = {"0100000000000000000000000000000000000000000000000000000000000000",
+                                            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+                                            "0000000000000000000000000000000000000000000000000000000000000000",
+                                            "0000000000000000000000000000000000000000000000000000000000000080",
+                                            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+                                            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+                                            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+                                            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+                                            "0100000000000000000000000000000000000000000000000000000000000080",
+                                            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+                                            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+                                            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+                                            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+                                            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"};
 
 TEST(Ed25519, Zip215SmallOrderPairs) {
   // ZIP-215's own test: every pair (A, R) of such encodings with s = 0 verifies, for any message.
   for (const std::string_view key : small_order) {
     EXPECT_FALSE(can_be_identity(fixed<PublicKey>(key))) << key;
     for (const std::string_view r : small_order) {
-      EXPECT_TRUE(verify(fixed<PublicKey>(key), as_bytes("Zcash"), fixed<Signature>(std::string(r) + std::string(64, '0')))) << key << r;
+      EXPECT_TRUE(
+          verify(fixed<PublicKey>(key), as_bytes("Zcash"), fixed<Signature>(std::string(r) + std::string(64, '0'))))
+          << key << r;
     }
   }
 }

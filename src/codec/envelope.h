@@ -34,7 +34,8 @@ struct Envelope {
 [[nodiscard]] Result<std::string> type_of(ByteView body);
 
 /// Signs the canonical bytes of a record.
-[[nodiscard]] Envelope seal_bytes(std::string_view type, Bytes body, const Cid& federation, const Seed& seed, const PublicKey& key);
+[[nodiscard]] Envelope seal_bytes(std::string_view type, Bytes body, const Cid& federation, const Seed& seed,
+                                  const PublicKey& key);
 
 /// Checks key and signature for `type` in `federation`; not the body's meaning.
 [[nodiscard]] Status check_signature(const Envelope& envelope, std::string_view type, const Cid& federation);

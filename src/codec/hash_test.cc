@@ -18,7 +18,8 @@ TEST(Sha256, Fips180Vectors) {
 
 TEST(Sha256, PartsAndIncrementsAgreeWithTheWhole) {
   const Bytes all(1000, 'x');
-  for (const std::size_t split : {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{255}, std::size_t{1000}}) {
+  for (const std::size_t split :
+       {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{255}, std::size_t{1000}}) {
     for (const std::size_t size : {std::size_t{256}, std::size_t{257}, std::size_t{1000}}) {
       if (split > size) continue;
       const ByteView whole = ByteView(all).first(size);
@@ -39,10 +40,12 @@ TEST(Sha256Death, UseAfterFinishIsOurBug) {
 }
 
 TEST(TaggedHash, IsAsDocumented) {  // Computed with Python's hashlib and hmac over the documented framing.
-  EXPECT_EQ(tagged_hash("domain", {as_bytes("a"), as_bytes("bc")}).hex(), "17ef5255fdb0951df77da54ecac5500bfd402783d293e35445ba543cda03467b");
+  EXPECT_EQ(tagged_hash("domain", {as_bytes("a"), as_bytes("bc")}).hex(),
+            "17ef5255fdb0951df77da54ecac5500bfd402783d293e35445ba543cda03467b");
   EXPECT_EQ(derive_secret(as_bytes("key"), "domain", {as_bytes("a"), as_bytes("bc")}).hex(),
             "3b5791cb31cd3f8b11abd304f846715921dd37fb6094d3100c8bf430795d52c6");
-  EXPECT_EQ(derive_secret(Bytes(100, 'k'), "domain", {}).hex(), "db711beb87d2cfabaa8b8e1a2258af8ebc2ba3ffb01333dd43ef575287b63320");
+  EXPECT_EQ(derive_secret(Bytes(100, 'k'), "domain", {}).hex(),
+            "db711beb87d2cfabaa8b8e1a2258af8ebc2ba3ffb01333dd43ef575287b63320");
 }
 
 TEST(TaggedHash, NoTwoListsOfPartsCollide) {
@@ -74,7 +77,8 @@ TEST(Merkle, RootsAreRfc6962s) {  // The constants by an independent program.
   EXPECT_EQ(merkle::root_of(leaves_of(1)).hex(), "d9de27625445003d8a9739a851e3ff8d41c0683630b4d63a88327a6aaa37c409");
   EXPECT_EQ(merkle::root_of(leaves_of(2)).hex(), "604d540f09268b91672ab011394d5266ccd7d4484d0d109411a55848126a1b2c");
   EXPECT_EQ(merkle::root_of(leaves_of(7)).hex(), "bee2275db16667589a4515f63e0d053a2fa602c1d9f9703e98920a5bdad59baf");
-  for (std::size_t count = 1; count <= 130; ++count) EXPECT_EQ(merkle::root_of(leaves_of(count)), reference_root(leaves_of(count)));
+  for (std::size_t count = 1; count <= 130; ++count)
+    EXPECT_EQ(merkle::root_of(leaves_of(count)), reference_root(leaves_of(count)));
 }
 
 TEST(Merkle, ProofsHoldForTheirLeafAlone) {

@@ -56,7 +56,8 @@ std::vector<Digest> proof_of(std::span<const Digest> leaves, std::size_t index) 
 }
 
 // RFC 9162, section 2.1.3.2 (the same tree as RFC 6962's).
-bool verify(const Digest& root, const Digest& leaf, std::size_t index, std::size_t count, std::span<const Digest> proof) {
+bool verify(const Digest& root, const Digest& leaf, std::size_t index, std::size_t count,
+            std::span<const Digest> proof) {
   if (count > max_leaves || index >= count || proof.size() > max_proof) return false;
   std::size_t node = index;
   std::size_t last = count - 1;

@@ -14,6 +14,7 @@ namespace mesh::merkle {
 /// The audit path of leaf `index`, from the leaf up.
 [[nodiscard]] std::vector<Digest> proof_of(std::span<const Digest> leaves, std::size_t index);
 /// Whether `leaf` is number `index` of `count` leaves under `root`.
-[[nodiscard]] bool verify(const Digest& root, const Digest& leaf, std::size_t index, std::size_t count, std::span<const Digest> proof);
+[[nodiscard]] bool verify(const Digest& root, const Digest& leaf, std::size_t index, std::size_t count,
+                          std::span<const Digest> proof);
 
 }  // namespace mesh::merkle

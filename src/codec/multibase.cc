@@ -38,11 +38,16 @@ constexpr std::array<std::uint8_t, 256> base58_inverse = inverse_of(base58_alpha
 /// The rule of a base, or null for base58btc and for what is not known here.
 const BitBase* rule_of(char prefix) {
   switch (prefix) {
-    case 'f': return &base16_rule;
-    case 'b': return &base32_rule;
-    case 'm': return &base64_rule;
-    case 'u': return &base64url_rule;
-    default: return nullptr;
+    case 'f':
+      return &base16_rule;
+    case 'b':
+      return &base32_rule;
+    case 'm':
+      return &base64_rule;
+    case 'u':
+      return &base64url_rule;
+    default:
+      return nullptr;
   }
 }
 
@@ -70,7 +75,8 @@ Result<Bytes> decode_bits(const BitBase& rule, std::string_view digits) {
   for (std::size_t i = 0; i < digits.size(); ++i) {
     const std::uint8_t digit = rule.inverse[static_cast<std::uint8_t>(digits[i])];
     if (digit == no_digit) {
-      return fail(ErrorCode::invalid, "character " + std::to_string(i) + " of the multibase text is outside its base's alphabet");
+      return fail(ErrorCode::invalid,
+                  "character " + std::to_string(i) + " of the multibase text is outside its base's alphabet");
     }
     pending = pending << rule.bits | digit;
     pending_bits += rule.bits;
@@ -80,7 +86,8 @@ Result<Bytes> decode_bits(const BitBase& rule, std::string_view digits) {
     }
   }
   // A whole digit too many, or bits that the encoder would have left zero: a second spelling of the same bytes.
-  if (pending_bits >= rule.bits) return fail(ErrorCode::invalid, "the multibase text has a length that no bytes encode to");
+  if (pending_bits >= rule.bits)
+    return fail(ErrorCode::invalid, "the multibase text has a length that no bytes encode to");
   if ((pending & ((1U << pending_bits) - 1)) != 0) {
     return fail(ErrorCode::invalid, "the multibase text ends in loose bits");
   }
@@ -116,7 +123,8 @@ std::string base58btc_encode(ByteView bytes) {
 
 Result<Bytes> base58btc_decode(std::string_view text) {
   if (text.size() > max_base58_text) {
-    return fail(ErrorCode::exhausted, "the base58 text is longer than " + std::to_string(max_base58_text) + " characters");
+    return fail(ErrorCode::exhausted,
+                "the base58 text is longer than " + std::to_string(max_base58_text) + " characters");
   }
   std::size_t zeros = 0;
   while (zeros < text.size() && text[zeros] == base58_alphabet[0]) ++zeros;

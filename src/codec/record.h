@@ -106,8 +106,8 @@ struct Reader {
 
 template <class T>
 dagcbor::Value to_value(const T& field) {
-  if constexpr (std::same_as<T, bool> || std::same_as<T, std::string> || std::same_as<T, Bytes> || std::same_as<T, Cid> ||
-                std::same_as<T, dagcbor::Value>) {
+  if constexpr (std::same_as<T, bool> || std::same_as<T, std::string> || std::same_as<T, Bytes> ||
+                std::same_as<T, Cid> || std::same_as<T, dagcbor::Value>) {
     return dagcbor::Value(field);
   } else if constexpr (NamedEnum<T>) {
     return dagcbor::Value(enum_names(field)[static_cast<std::size_t>(field)]);
@@ -212,10 +212,12 @@ Status from_value(const dagcbor::Value& value, T& field) {
       reader("type", type);
       reader("v", version);
       if (reader.status && type != T::type) {
-        return fail(ErrorCode::invalid, "this is a \"" + type.substr(0, 64) + "\", not a \"" + std::string(T::type) + "\"");
+        return fail(ErrorCode::invalid,
+                    "this is a \"" + type.substr(0, 64) + "\", not a \"" + std::string(T::type) + "\"");
       }
       if (reader.status && version != T::version) {
-        return fail(ErrorCode::unsupported, "version " + std::to_string(version) + " of \"" + std::string(T::type) + "\" is not known here");
+        return fail(ErrorCode::unsupported,
+                    "version " + std::to_string(version) + " of \"" + std::string(T::type) + "\" is not known here");
       }
     }
     T::fields(field, reader);

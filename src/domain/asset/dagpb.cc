@@ -15,7 +15,9 @@ constexpr std::uint32_t link_hash = 1;
 constexpr std::uint32_t link_name = 2;
 constexpr std::uint32_t link_total_bytes = 3;
 
-std::unexpected<Error> invalid(std::string_view what) { return fail(ErrorCode::invalid, "DAG-PB: " + std::string(what)); }
+std::unexpected<Error> invalid(std::string_view what) {
+  return fail(ErrorCode::invalid, "DAG-PB: " + std::string(what));
+}
 
 Result<Link> decode_link(ByteView bytes) {
   Link link;
@@ -68,7 +70,8 @@ Result<Node> decode(ByteView block) {
     if (node.data) return invalid("there is a field after the data");
     if (field.number == node_link && field.is_bytes) {
       MESH_LET(Link link, decode_link(field.bytes));
-      if (!node.links.empty() && name_of(link) < name_of(node.links.back())) return invalid("the links are not sorted by name");
+      if (!node.links.empty() && name_of(link) < name_of(node.links.back()))
+        return invalid("the links are not sorted by name");
       node.links.push_back(std::move(link));
     } else if (field.number == node_data && field.is_bytes) {
       node.data = to_bytes(field.bytes);

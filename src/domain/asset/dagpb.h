@@ -17,7 +17,8 @@ inline constexpr std::size_t max_block_bytes = std::size_t{2} << 20;
 struct Link {
   Bytes cid;                                ///< any structurally valid CID, in binary
   std::optional<std::string> name;          ///< absent and empty are different bytes
-  std::optional<std::uint64_t> total_bytes;  ///< "Tsize": the linked DAG's blocks together, as its author says; below 2^63
+  std::optional<std::uint64_t>
+      total_bytes;  ///< "Tsize": the linked DAG's blocks together, as its author says; below 2^63
   bool operator==(const Link&) const = default;
 };
 

@@ -26,12 +26,14 @@ class Reader {
   [[nodiscard]] Result<Field> next() {
     MESH_LET(const std::uint64_t key, varint());
     Field field{.number = 0, .is_bytes = (key & 7) == 2, .number_value = 0, .bytes = {}};
-    if ((key & 7) != 0 && !field.is_bytes) return fail(ErrorCode::invalid, "a protobuf field of a wire type that is not used here");
+    if ((key & 7) != 0 && !field.is_bytes)
+      return fail(ErrorCode::invalid, "a protobuf field of a wire type that is not used here");
     if (key >> 3 == 0 || key >> 3 > 100) return fail(ErrorCode::invalid, "a protobuf field of unknown number");
     field.number = static_cast<std::uint32_t>(key >> 3);
     MESH_LET(field.number_value, varint());
     if (field.is_bytes) {
-      if (field.number_value > rest_.size()) return fail(ErrorCode::invalid, "a protobuf field goes past the end of the input");
+      if (field.number_value > rest_.size())
+        return fail(ErrorCode::invalid, "a protobuf field goes past the end of the input");
       field.bytes = rest_.first(static_cast<std::size_t>(field.number_value));
       rest_ = rest_.subspan(field.bytes.size());
     }

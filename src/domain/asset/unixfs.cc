@@ -52,8 +52,8 @@ Result<Node> parse_file(UnixfsData data, const std::vector<dagpb::Link>& links) 
     if (!total) return fail(ErrorCode::invalid, "UnixFS: a file whose sizes overflow");
   }
   if (data.file_bytes && *data.file_bytes != *total) {
-    return fail(ErrorCode::invalid, "UnixFS: a file said to have " + std::to_string(*data.file_bytes) + " bytes whose parts have " +
-                                        std::to_string(*total));
+    return fail(ErrorCode::invalid, "UnixFS: a file said to have " + std::to_string(*data.file_bytes) +
+                                        " bytes whose parts have " + std::to_string(*total));
   }
   node.content_bytes = *total;
   return node;
@@ -63,7 +63,8 @@ Result<Node> parse_directory(const UnixfsData& data, std::vector<dagpb::Link> li
   if (data.data || data.file_bytes.value_or(0) != 0 || !data.child_bytes.empty()) {
     return fail(ErrorCode::invalid, "UnixFS: a folder with the data of a file");
   }
-  if (links.size() > max_folder_entries) return fail(ErrorCode::exhausted, "UnixFS: a folder of more than 10000 entries");
+  if (links.size() > max_folder_entries)
+    return fail(ErrorCode::exhausted, "UnixFS: a folder of more than 10000 entries");
   Node node{.kind = NodeKind::directory, .content_bytes = 0, .links = {}, .inline_data = {}};
   node.links.reserve(links.size());
   for (dagpb::Link& link : links) {
@@ -83,7 +84,8 @@ Result<Node> parse_dagpb(ByteView block) {
   if (!outer.data) return fail(ErrorCode::invalid, "the DAG-PB node is neither file nor folder: it has no UnixFS data");
   MESH_LET(UnixfsData data, decode_unixfs(*outer.data));
   if (data.type == UnixfsType::directory) return parse_directory(data, std::move(outer.links));
-  if (data.type == UnixfsType::raw && !outer.links.empty()) return fail(ErrorCode::invalid, "UnixFS: a leaf with links");
+  if (data.type == UnixfsType::raw && !outer.links.empty())
+    return fail(ErrorCode::invalid, "UnixFS: a leaf with links");
   return parse_file(std::move(data), outer.links);
 }
 
@@ -160,18 +162,22 @@ Status FileBuilder::emit_node(std::size_t level) {
 
 Status check_name(std::string_view name) {
   if (name.empty()) return fail(ErrorCode::invalid, "a folder's entry has an empty name");
-  if (name.size() > max_name_bytes) return fail(ErrorCode::invalid, "a folder's entry has a name longer than 255 bytes");
+  if (name.size() > max_name_bytes)
+    return fail(ErrorCode::invalid, "a folder's entry has a name longer than 255 bytes");
   if (name == "." || name == "..") return fail(ErrorCode::invalid, "a folder's entry is named " + std::string(name));
-  if (name.find('/') != std::string_view::npos) return fail(ErrorCode::invalid, "a folder's entry has a slash in its name");
-  if (name.find('\0') != std::string_view::npos) return fail(ErrorCode::invalid, "a folder's entry has a zero byte in its name");
+  if (name.find('/') != std::string_view::npos)
+    return fail(ErrorCode::invalid, "a folder's entry has a slash in its name");
+  if (name.find('\0') != std::string_view::npos)
+    return fail(ErrorCode::invalid, "a folder's entry has a zero byte in its name");
   if (!is_utf8(name)) return fail(ErrorCode::invalid, "a folder's entry has a name that is not UTF-8");
   return {};
 }
 
 Result<BuiltFolder> build_directory(std::vector<FolderEntry> entries) {
   if (entries.size() > max_folder_entries) {
-    return fail(ErrorCode::unsupported, "a folder of " + std::to_string(entries.size()) +
-                                            " entries needs a sharded (HAMT) directory, which is not built; split it below 10000");
+    return fail(ErrorCode::unsupported,
+                "a folder of " + std::to_string(entries.size()) +
+                    " entries needs a sharded (HAMT) directory, which is not built; split it below 10000");
   }
   std::ranges::sort(entries, {}, &FolderEntry::name);
   dagpb::Node node;
@@ -189,7 +195,9 @@ Result<BuiltFolder> build_directory(std::vector<FolderEntry> entries) {
   node.data = encode_unixfs({.type = UnixfsType::directory});
   Bytes block = dagpb::encode(node);
   if (block.size() > max_block_bytes) {
-    return fail(ErrorCode::unsupported, "a folder whose block is larger than 2 MiB needs a sharded (HAMT) directory, which is not built; split it");
+    return fail(
+        ErrorCode::unsupported,
+        "a folder whose block is larger than 2 MiB needs a sharded (HAMT) directory, which is not built; split it");
   }
   total = add(*total, block.size());
   if (!total) return fail(ErrorCode::invalid, "the sizes of the folder's entries overflow");
@@ -202,7 +210,8 @@ Result<Node> parse_node(const Cid& cid, ByteView block) {
   switch (cid.codec()) {
     case Multicodec::raw:
       return Node{.kind = NodeKind::raw, .content_bytes = block.size(), .links = {}, .inline_data = to_bytes(block)};
-    case Multicodec::dag_pb: return parse_dagpb(block);
+    case Multicodec::dag_pb:
+      return parse_dagpb(block);
     case Multicodec::dag_cbor: {
       MESH_LET(const std::vector<Cid> links, links_of(cid, block));
       Node node{.kind = NodeKind::record, .content_bytes = 0, .links = {}, .inline_data = {}};
@@ -230,7 +239,8 @@ Result<std::vector<Cid>> links_of(const Cid& cid, ByteView block) {
   return links;
 }
 
-DagWalk::DagWalk(const Cid& root, const WalkLimits& limits) : limits_(limits), found_{root}, wanted_{{root, {}}}, by_order_{{0, root}} {}
+DagWalk::DagWalk(const Cid& root, const WalkLimits& limits)
+    : limits_(limits), found_{root}, wanted_{{root, {}}}, by_order_{{0, root}} {}
 
 std::vector<Cid> DagWalk::wanted(std::size_t count) const {
   std::vector<Cid> result;
@@ -246,7 +256,8 @@ Status DagWalk::take(const Cid& cid, ByteView block) {
   const auto it = wanted_.find(cid);
   if (it == wanted_.end()) return fail(ErrorCode::conflict, "block " + cid.text() + " is not wanted");
   MESH_TRY(check_block_size(block));
-  if (!cid.matches(block)) return fail(ErrorCode::invalid, "the bytes given as block " + cid.text() + " have another hash");
+  if (!cid.matches(block))
+    return fail(ErrorCode::invalid, "the bytes given as block " + cid.text() + " have another hash");
   if (block.size() > limits_.max_bytes - taken_bytes_) {
     return fail(ErrorCode::exhausted, "the DAG has more than " + std::to_string(limits_.max_bytes) + " bytes");
   }

@@ -84,8 +84,8 @@ struct NodeLink {
 struct Node {
   NodeKind kind = NodeKind::raw;
   std::uint64_t content_bytes = 0;  ///< file, raw: the content at and below this node
-  std::vector<NodeLink> links;      ///< file: the content follows inline_data in this order; directory: sorted by name
-  Bytes inline_data;                ///< the content that the block itself holds
+  std::vector<NodeLink> links;  ///< file: the content follows inline_data in this order; directory: sorted by name
+  Bytes inline_data;  ///< the content that the block itself holds
 };
 
 /// What `block`, named `cid`, is. For files the sizes add up; for folders the names are good and unique.

@@ -15,13 +15,20 @@ constexpr std::uint32_t modified_field = 8;
 
 Result<UnixfsType> type_of(std::uint64_t number) {
   switch (number) {
-    case 0: return UnixfsType::raw;
-    case 1: return UnixfsType::directory;
-    case 2: return UnixfsType::file;
-    case 3: return fail(ErrorCode::unsupported, "UnixFS metadata nodes are not built");
-    case 4: return fail(ErrorCode::unsupported, "symbolic links in UnixFS are not built");
-    case 5: return fail(ErrorCode::unsupported, "a sharded (HAMT) UnixFS folder, which is not built");
-    default: return fail(ErrorCode::invalid, "UnixFS: a node of unknown type");
+    case 0:
+      return UnixfsType::raw;
+    case 1:
+      return UnixfsType::directory;
+    case 2:
+      return UnixfsType::file;
+    case 3:
+      return fail(ErrorCode::unsupported, "UnixFS metadata nodes are not built");
+    case 4:
+      return fail(ErrorCode::unsupported, "symbolic links in UnixFS are not built");
+    case 5:
+      return fail(ErrorCode::unsupported, "a sharded (HAMT) UnixFS folder, which is not built");
+    default:
+      return fail(ErrorCode::invalid, "UnixFS: a node of unknown type");
   }
 }
 
@@ -45,7 +52,8 @@ Result<UnixfsData> decode_unixfs(ByteView bytes) {
   while (!reader.at_end()) {
     MESH_LET(const protobuf::Field field, reader.next());
     const bool repeats = field.number == last && field.number == child_bytes_field;
-    if (field.number <= last && !repeats) return fail(ErrorCode::invalid, "UnixFS: fields are repeated or out of order");
+    if (field.number <= last && !repeats)
+      return fail(ErrorCode::invalid, "UnixFS: fields are repeated or out of order");
     if (last == 0 && field.number != type_field) return fail(ErrorCode::invalid, "UnixFS: the type is missing");
     last = field.number;
     if (field.number == type_field && !field.is_bytes) {

@@ -58,13 +58,14 @@ TEST(FileBuilder, NamesAreKubos) {
     std::string_view cid;
     std::uint64_t total_bytes;
   };
-  for (const Known& known : {Known{0, "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", 0},
-                             Known{1, "bafkreidogqfzz75tpkmjzjke425xqcrmpcib2p5tg44hnbirumdbpl5adu", 1},
-                             Known{mib - 1, "bafkreielkxdkfu2eicjkgfuykayoada6n6dar2xzclejnxxhyn2niqhnce", 1048575},
-                             Known{mib, "bafkreidddocae7lltzjlkooe5a3tmiwsgazn7logjvqk7bzttsidpzhxne", 1048576},
-                             Known{mib + 1, "bafybeidjogjfwuhbzwopgd4bn3skcf5m6oz72xshywcndzxgqb623nfclu", 1048681},
-                             Known{3 * mib, "bafybeihzpjrbcpjpzcx4yxh3hasnjidsikmwmsrli7hhamhny5iueulu5a", 3145887},
-                             Known{5 * mib + 7, "bafybeihy7bim22kxffmtbte3avvzbwyyyjidvhaebjckpy4xkkxtuwdwga", 5243192}}) {
+  for (const Known& known :
+       {Known{0, "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", 0},
+        Known{1, "bafkreidogqfzz75tpkmjzjke425xqcrmpcib2p5tg44hnbirumdbpl5adu", 1},
+        Known{mib - 1, "bafkreielkxdkfu2eicjkgfuykayoada6n6dar2xzclejnxxhyn2niqhnce", 1048575},
+        Known{mib, "bafkreidddocae7lltzjlkooe5a3tmiwsgazn7logjvqk7bzttsidpzhxne", 1048576},
+        Known{mib + 1, "bafybeidjogjfwuhbzwopgd4bn3skcf5m6oz72xshywcndzxgqb623nfclu", 1048681},
+        Known{3 * mib, "bafybeihzpjrbcpjpzcx4yxh3hasnjidsikmwmsrli7hhamhny5iueulu5a", 3145887},
+        Known{5 * mib + 7, "bafybeihy7bim22kxffmtbte3avvzbwyyyjidvhaebjckpy4xkkxtuwdwga", 5243192}}) {
     const Bytes content = pattern(known.size);
     for (const std::size_t step : {std::size_t{100'003}, mib, std::size_t{100} * mib}) {
       Blocks blocks;
@@ -124,14 +125,17 @@ TEST(Directory, NamesAreKubos) {
 
 TEST(Directory, NamesAreChecked) {
   const Cid cid = Cid::of(Multicodec::raw, {});
-  for (const std::string& bad : {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("/"), std::string("a\0b", 3),
-                                 std::string("\0", 1), std::string(256, 'a'), std::string("\xff")}) {
+  for (const std::string& bad :
+       {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("/"),
+        std::string("a\0b", 3), std::string("\0", 1), std::string(256, 'a'), std::string("\xff")}) {
     EXPECT_FALSE(check_name(bad).has_value());
     EXPECT_FALSE(build_directory({{bad, cid, 0}}).has_value());
-    const Bytes block = dagpb::encode({.links = {{cid.bytes(), bad, 0}}, .data = encode_unixfs({.type = UnixfsType::directory})});
+    const Bytes block =
+        dagpb::encode({.links = {{cid.bytes(), bad, 0}}, .data = encode_unixfs({.type = UnixfsType::directory})});
     EXPECT_FALSE(parse_node(Cid::of(Multicodec::dag_pb, block), block).has_value());
   }
-  for (const std::string& good : {std::string("..."), std::string(" "), std::string(255, 'a'), std::string("\xc3\xbc"), std::string("a\\b")}) {
+  for (const std::string& good :
+       {std::string("..."), std::string(" "), std::string(255, 'a'), std::string("\xc3\xbc"), std::string("a\\b")}) {
     EXPECT_TRUE(check_name(good).has_value());
   }
   EXPECT_FALSE(build_directory({{"a", cid, 0}, {"b", cid, 0}, {"a", cid, 0}}).has_value());
@@ -153,7 +157,8 @@ TEST(Directory, WhatNeedsHamtIsRefusedByName) {
 
 TEST(DagPb, IpldFixtures) {
   std::size_t blocks = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(MESH_SOURCE_DIR) / "tests/fixtures/codec/blocks")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(MESH_SOURCE_DIR) / "tests/fixtures/codec/blocks")) {
     if (entry.path().extension() != ".dag-pb") continue;
     ++blocks;
     std::ifstream file(entry.path(), std::ios::binary);
@@ -175,33 +180,62 @@ TEST(DagPb, RefusesWhatIsNotCanonical) {
   const std::string link_hash = "0a0401550000";  // The hash field: an identity CID.
   EXPECT_TRUE(dagpb::decode(hex("1206" + link_hash)).has_value());
   EXPECT_TRUE(dagpb::decode(hex("1206" + link_hash + "0a00")).has_value());
-  for (const std::string& bad : {
-           "0a00" "1206" + link_hash,                           // data before links
-           std::string("0a000a00"),                             // data twice
-           "120c" + link_hash + link_hash,                      // hash twice
-           "1208" "1200" + link_hash,                           // name before hash
-           "1208" "1800" + link_hash,                           // size before hash
-           std::string("12021200"), std::string("1200"), std::string("12020a00"), std::string("12040a020155"),  // no CID
-           "1209" + link_hash + "188000",                       // overlong varint
-           "120e" + link_hash + "18ffffffffffffffffff01",       // past 63 bits
-           "1209" + link_hash + "1201ff",                       // name not UTF-8
-           "1208" + link_hash + "2000",                         // unknown field
-           "1208" + link_hash + "1a00",                         // size as bytes
-           "128600" + link_hash,                                // overlong length
-           "1209" + link_hash + "120162" "1209" + link_hash + "120161",  // links out of order
-           std::string("1800"), std::string("1000"), std::string("0800"), std::string("0d00000000"), std::string("0b"), std::string("02"),
-           std::string("0a"), std::string("0a01"), std::string("0affffffffffffffff7f"), std::string("80")}) {
+  for (const std::string& bad : {"0a00"
+                                 "1206" +
+                                     link_hash,                           // data before links
+                                 std::string("0a000a00"),                             // data twice
+                                 "120c" + link_hash + link_hash,                      // hash twice
+                                 "1208"
+                                 "1200" +
+                                     link_hash,                           // name before hash
+                                 "1208"
+                                 "1800" +
+                                     link_hash,                           // size before hash
+                                 std::string("12021200"),
+                                 std::string("1200"),
+                                 std::string("12020a00"),
+                                 std::string("12040a020155"),  // no CID
+                                 "1209" + link_hash + "188000",                       // overlong varint
+                                 "120e" + link_hash + "18ffffffffffffffffff01",       // past 63 bits
+                                 "1209" + link_hash + "1201ff",                       // name not UTF-8
+                                 "1208" + link_hash + "2000",                         // unknown field
+                                 "1208" + link_hash + "1a00",                         // size as bytes
+                                 "128600" + link_hash,                                // overlong length
+                                 "1209" + link_hash +
+                                     "120162"
+                                     "1209" +
+                                     link_hash + "120161",  // links out of order
+                                 std::string("1800"),
+                                 std::string("1000"),
+                                 std::string("0800"),
+                                 std::string("0d00000000"),
+                                 std::string("0b"),
+                                 std::string("02"),
+                                 std::string("0a"),
+                                 std::string("0a01"),
+                                 std::string("0affffffffffffffff7f"),
+                                 std::string("80")}) {
     EXPECT_FALSE(dagpb::decode(hex(bad)).has_value()) << bad;
   }
   EXPECT_EQ(dagpb::decode(Bytes(max_block_bytes + 1)).error().code, ErrorCode::exhausted);
 }
 
 TEST(UnixfsDataTest, RefusesWhatIsNotUnixfs) {
-  for (const std::string_view bad : {"", "1800", "0803", "0804", "0805", "0806", "08ffffffffffffffff7f", "08020801", "080218001801", "08022801",
-                                     "08023001", "08021001", "080220011801", "08024200" "3800", "080242", "08024201", "088200", "0a00", "0802" "4a00"}) {
+  for (const std::string_view bad : {"", "1800", "0803", "0804", "0805", "0806", "08ffffffffffffffff7f", "08020801",
+                                     "080218001801", "08022801", "08023001", "08021001", "080220011801",
+                                     "08024200"
+                                     "3800",
+                                     "080242", "08024201", "088200", "0a00",
+                                     "0802"
+                                     "4a00"}) {
     EXPECT_FALSE(decode_unixfs(hex(bad)).has_value()) << bad;
   }
-  const UnixfsData full{.type = UnixfsType::file, .data = Bytes{1}, .file_bytes = 3, .child_bytes = {1, 1}, .mode = 420, .modified = Bytes{8, 0}};
+  const UnixfsData full{.type = UnixfsType::file,
+                        .data = Bytes{1},
+                        .file_bytes = 3,
+                        .child_bytes = {1, 1},
+                        .mode = 420,
+                        .modified = Bytes{8, 0}};
   EXPECT_EQ(decode_unixfs(encode_unixfs(full)), full);
   EXPECT_EQ(decode_unixfs(hex("0805")).error().code, ErrorCode::unsupported);
   EXPECT_EQ(decode_unixfs(hex("0804")).error().code, ErrorCode::unsupported);
@@ -234,7 +268,8 @@ TEST(LinksOf, EveryCodec) {
   const Cid a = Cid::of(Multicodec::raw, as_bytes("a"));
   const Cid b = Cid::of(Multicodec::dag_pb, as_bytes("b"));
   const Bytes record = dagcbor::encode(
-      dagcbor::Map{{"a", a}, {"b", dagcbor::List{dagcbor::Map{{"deep", b}}, a, dagcbor::Link{Bytes{1, 0x55, 0, 0}}}},
+      dagcbor::Map{{"a", a},
+                   {"b", dagcbor::List{dagcbor::Map{{"deep", b}}, a, dagcbor::Link{Bytes{1, 0x55, 0, 0}}}},
                    {"c", dagcbor::Link{to_bytes(ByteView(b.bytes()).subspan(2))}}});
   const Cid cid = dagcbor::cid_of(record);
   EXPECT_EQ(links_of(cid, record), (std::vector{a, b}));

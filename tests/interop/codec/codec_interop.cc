@@ -44,7 +44,8 @@ json answer(const json& question) {
     mesh::asset::FileBuilder builder([](const mesh::Cid&, Bytes) -> mesh::Status { return {}; });
     if (const mesh::Status fed = builder.feed(bytes); !fed) return refused(fed.error());
     const auto built = builder.finish();
-    return built ? json{{"ok", true}, {"cid", built->cid.text()}, {"total_bytes", built->total_bytes}} : refused(built.error());
+    return built ? json{{"ok", true}, {"cid", built->cid.text()}, {"total_bytes", built->total_bytes}}
+                 : refused(built.error());
   }
   return {{"ok", false}, {"error", "unknown op"}};
 }
