@@ -5,6 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
 source "$root/scripts/common.sh"
 
+[[ -x $root/examples/demo.sh ]] || die "this tree has no examples/demo.sh, so there is no demo to run."
 "$root/scripts/build.sh"
 "$root/scripts/runtimes.sh" >/dev/null
 export MESH=$root/build/mesh
