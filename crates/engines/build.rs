@@ -23,11 +23,16 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
     fs::write(to, bytes)
 }
 
 fn dependency_folder(variable: &str) -> PathBuf {
-    PathBuf::from(env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set: is the crate a direct dependency?")))
+    PathBuf::from(
+        env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set: is the crate a direct dependency?")),
+    )
 }
 
 fn main() -> io::Result<()> {
@@ -41,5 +46,11 @@ fn main() -> io::Result<()> {
     copy_tree(&dependency_folder("DEP_WASMTIME_C_API_INCLUDE"), &out)?;
     let sqlite = dependency_folder("DEP_SQLITE3_INCLUDE");
     copy_file(&sqlite.join("sqlite3.h"), &out.join("sqlite3.h"))?;
-    copy_tree(Path::new("include"), &out)
+    copy_tree(Path::new("include"), &out)?;
+    // The C++ side of the bridge: the shims are linked into this library, the headers are for whoever calls it.
+    println!("cargo:rerun-if-changed=src/bridge.rs");
+    cxx_build::bridge("src/bridge.rs").std("c++20").warnings(false).compile("mesh_engines_bridge");
+    let generated = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR")).join("cxxbridge/include");
+    copy_file(&generated.join("rust/cxx.h"), &out.join("rust/cxx.h"))?;
+    copy_file(&generated.join("mesh-engines/src/bridge.rs.h"), &out.join("mesh_bridge.h"))
 }

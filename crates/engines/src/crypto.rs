@@ -67,7 +67,12 @@ pub unsafe extern "C" fn mesh_ed25519_public(seed: *const [u8; 32], out: *mut [u
 /// # Safety
 /// `seed` points to 32 readable bytes, `message` to `length`, `out` to 64 writable ones.
 #[no_mangle]
-pub unsafe extern "C" fn mesh_ed25519_sign(seed: *const [u8; 32], message: *const u8, length: usize, out: *mut [u8; 64]) {
+pub unsafe extern "C" fn mesh_ed25519_sign(
+    seed: *const [u8; 32],
+    message: *const u8,
+    length: usize,
+    out: *mut [u8; 64],
+) {
     // SAFETY: the caller's promise.
     unsafe { *out = SigningKey::from(*seed).sign(view(message, length)).to_bytes() };
 }
@@ -97,6 +102,5 @@ pub unsafe extern "C" fn mesh_ed25519_can_be_identity(key: *const [u8; 32]) -> b
     let mut forged = [0u8; 64];
     forged[0] = 1;
     let forged = Signature::from(forged);
-    VerificationKey::try_from(key)
-        .is_ok_and(|key| key.verify(&forged, b"meshwork small order probe").is_err())
+    VerificationKey::try_from(key).is_ok_and(|key| key.verify(&forged, b"meshwork small order probe").is_err())
 }

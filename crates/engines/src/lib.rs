@@ -1,6 +1,8 @@
 //! The one Rust static library that the C++ program links: wasmtime's C API and SQLite are re-exported as they
-//! are, `crypto` adds hashing and signatures, `limits` a store limiter that tells what it refused. Two Rust static libraries would collide at link, hence one.
+//! are, `crypto` adds hashing and signatures, `limits` a store limiter that tells what it refused, `bridge` the
+//! network. Two Rust static libraries would collide at link, hence one.
 
+pub mod bridge;
 pub mod crypto;
 pub mod limits;
 

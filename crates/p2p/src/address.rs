@@ -1,0 +1,180 @@
+//! Keys, addresses, and what a failed dial is called.
+
+use std::net::IpAddr;
+
+use libp2p::core::transport::TransportError;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::DialError;
+use libp2p::{Multiaddr, PeerId};
+
+use crate::event::{Attempt, Outcome, PeerKey};
+
+/// An identity multihash of a protobuf with key type Ed25519 and 32 bytes.
+const PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+
+/// None for a key that is not Ed25519.
+pub fn key_of(peer: &PeerId) -> Option<PeerKey> {
+    peer.to_bytes().strip_prefix(&PREFIX)?.try_into().ok()
+}
+
+pub fn peer_of(key: &PeerKey) -> Option<PeerId> {
+    PeerId::from_bytes(&[PREFIX.as_slice(), key].concat()).ok()
+}
+
+/// The peer that an address ends with.
+pub fn peer_in(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Some(peer),
+        _ => None,
+    }
+}
+
+pub fn without_peer(address: &Multiaddr) -> Multiaddr {
+    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
+}
+
+pub fn transport_of(address: &Multiaddr) -> &'static str {
+    let mut name = "other";
+    for part in address.iter() {
+        name = match part {
+            Protocol::Tcp(_) => "tcp",
+            Protocol::QuicV1 | Protocol::Quic => "quic",
+            Protocol::Ws(_) => "ws",
+            Protocol::Wss(_) => "wss",
+            _ => continue,
+        };
+    }
+    name
+}
+
+pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    address.iter().find_map(|part| match part {
+        Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
+        Protocol::Ip6(ip) => Some(IpAddr::V6(ip)),
+        _ => None,
+    })
+}
+
+pub fn is_loopback(address: &Multiaddr) -> bool {
+    ip_of(address).is_some_and(|ip| ip.is_loopback())
+}
+
+/// An error and all its causes, without repetitions.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn attempt(address: &Multiaddr, outcome: Outcome, text: String) -> Attempt {
+    Attempt { address: address.to_string(), outcome, text }
+}
+
+fn of_transport(address: &Multiaddr, error: &TransportError<std::io::Error>) -> Attempt {
+    let error = match error {
+        TransportError::MultiaddrNotSupported(_) => {
+            let text = format!("no transport of this program can reach {address}");
+            return attempt(address, Outcome::Failed, text);
+        }
+        TransportError::Other(error) => error,
+    };
+    let mut text = chain(error);
+    if let Some(inner) = error.get_ref() {
+        if inner.source().is_some() {
+            text = chain(inner);
+        }
+    }
+    let lower = text.to_lowercase();
+    if error.kind() == std::io::ErrorKind::ConnectionRefused || lower.contains("refused") {
+        return attempt(address, Outcome::Refused, format!("nothing listens at {address}: connection refused"));
+    }
+    if error.kind() == std::io::ErrorKind::TimedOut || lower.contains("timed out") || lower.contains("timeout") {
+        let text = format!("no answer from {address} in time; a firewall or a wrong address are the usual causes");
+        return attempt(address, Outcome::TimedOut, text);
+    }
+    for sign in ["negotiat", "handshake", "protocol", "unexpected", "invalid", "multistream", "eof"] {
+        if lower.contains(sign) {
+            let text = format!("something listens at {address}, but it does not speak libp2p as we do: {text}");
+            return attempt(address, Outcome::NotMeshwork, text);
+        }
+    }
+    attempt(address, Outcome::Failed, format!("{address} failed: {text}"))
+}
+
+/// Why a dial failed, one attempt per address. `asked` names what was dialed where the error does not.
+pub fn explain(error: &DialError, asked: &str) -> Vec<Attempt> {
+    let plain = |outcome, text: String| vec![Attempt { address: asked.to_string(), outcome, text }];
+    match error {
+        DialError::Transport(errors) => errors.iter().map(|(address, error)| of_transport(address, error)).collect(),
+        DialError::WrongPeerId { obtained, address } => {
+            let text =
+                format!("{address} answers as another peer, {obtained}; its key was changed or the address reused");
+            vec![attempt(address, Outcome::WrongPeer, text)]
+        }
+        DialError::LocalPeerId { address } => {
+            vec![attempt(address, Outcome::WrongPeer, format!("{address} is this node itself"))]
+        }
+        DialError::NoAddresses => plain(
+            Outcome::NoAddresses,
+            "no address of the peer is known; name one, or a bootstrap peer that knows it".into(),
+        ),
+        DialError::Denied { cause } => {
+            plain(Outcome::Failed, format!("our own limits forbid the connection: {}", chain(cause)))
+        }
+        DialError::Aborted => plain(Outcome::Failed, "the attempt was given up".into()),
+        DialError::DialPeerConditionFalse(_) => plain(Outcome::Failed, "another attempt is already under way".into()),
+    }
+}
+
+/// One sentence for a failed dial.
+pub fn sentence(error: &DialError, asked: &str) -> String {
+    let texts: Vec<String> = explain(error, asked).into_iter().map(|attempt| attempt.text).collect();
+    format!("cannot reach {asked}: {}", texts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn keys_and_peer_ids_are_two_spellings() {
+        let keypair = libp2p::identity::Keypair::generate_ed25519();
+        let peer = keypair.public().to_peer_id();
+        let key = key_of(&peer).unwrap();
+        assert_eq!(key, keypair.public().try_into_ed25519().unwrap().to_bytes());
+        assert_eq!(peer_of(&key), Some(peer));
+        let rsa_like: PeerId = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N".parse().unwrap();
+        assert_eq!(key_of(&rsa_like), None);
+    }
+
+    #[test]
+    fn transports_are_named() {
+        let name = |text: &str| transport_of(&text.parse().unwrap());
+        assert_eq!(name("/ip4/127.0.0.1/tcp/1"), "tcp");
+        assert_eq!(name("/ip4/127.0.0.1/tcp/1/ws"), "ws");
+        assert_eq!(name("/ip6/::1/udp/1/quic-v1"), "quic");
+        assert_eq!(name("/memory/1"), "other");
+    }
+
+    #[test]
+    fn failures_are_classified() {
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        let of = |error: io::Error| {
+            let error = DialError::Transport(vec![(address.clone(), TransportError::Other(error))]);
+            explain(&error, "x")[0].outcome
+        };
+        assert_eq!(of(io::ErrorKind::ConnectionRefused.into()), Outcome::Refused);
+        assert_eq!(of(io::ErrorKind::TimedOut.into()), Outcome::TimedOut);
+        assert_eq!(of(io::Error::other("Handshake failed")), Outcome::NotMeshwork);
+        assert_eq!(of(io::Error::other("no route to host")), Outcome::Failed);
+        assert_eq!(explain(&DialError::NoAddresses, "x")[0].outcome, Outcome::NoAddresses);
+    }
+}

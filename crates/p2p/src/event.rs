@@ -1,0 +1,217 @@
+//! What the network tells its owner, and the settings that it starts with.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// An Ed25519 public key: the other spelling of a PeerId. Peers with keys of another kind are not admitted.
+pub type PeerKey = [u8; 32];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    Invalid = 0,
+    NotFound = 1,
+    Exhausted = 2,
+    Timeout = 3,
+    Unavailable = 4,
+    Unsupported = 5,
+    Internal = 6,
+    Denied = 7,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    pub code: Code,
+    pub text: String,
+}
+
+impl Error {
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Found {
+    Inbound = 0,
+    Dialed = 1,
+    Bootstrap = 2,
+    Mdns = 3,
+    Kademlia = 4,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StreamEnd {
+    Clean = 0,
+    Reset = 1,
+    PeerGone = 2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verdict {
+    Accept = 0,
+    Reject = 1,
+    Ignore = 2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    Connected = 0,
+    Refused = 1,
+    TimedOut = 2,
+    WrongPeer = 3,
+    NotMeshwork = 4,
+    NoAddresses = 5,
+    Failed = 6,
+}
+
+/// What trying one address came to. `address` is empty where no address is known at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub address: String,
+    pub outcome: Outcome,
+    pub text: String,
+}
+
+#[derive(Debug)]
+pub enum Event {
+    Gossip {
+        id: [u8; 32],
+        topic: u16,
+        author: PeerKey,
+        from: PeerKey,
+        bytes: Vec<u8>,
+    },
+    /// A publication that reached nobody at once.
+    NotPublished {
+        request: u64,
+        topic: u16,
+        no_peers: bool,
+        error: Error,
+    },
+    Message {
+        peer: PeerKey,
+        protocol: String,
+        bytes: Vec<u8>,
+    },
+    SendFailed {
+        request: u64,
+        peer: PeerKey,
+        protocol: String,
+        maybe_delivered: bool,
+        error: Error,
+    },
+    StreamOpened {
+        request: u64,
+        stream: u64,
+        peer: PeerKey,
+        protocol: String,
+        fd: OwnedFd,
+    },
+    StreamRefused {
+        request: u64,
+        peer: PeerKey,
+        protocol: String,
+        error: Error,
+    },
+    InboundStream {
+        stream: u64,
+        peer: PeerKey,
+        protocol: String,
+        fd: OwnedFd,
+    },
+    StreamClosed {
+        stream: u64,
+        peer: PeerKey,
+        end: StreamEnd,
+    },
+    Connected {
+        peer: PeerKey,
+        address: String,
+        transport: &'static str,
+        outbound: bool,
+        found: Found,
+    },
+    Disconnected {
+        peer: PeerKey,
+        reason: String,
+    },
+    Identified {
+        peer: PeerKey,
+        agent: String,
+        addresses: Vec<String>,
+        protocols: Vec<String>,
+    },
+    Rtt {
+        peer: PeerKey,
+        rtt: Duration,
+        smoothed: Duration,
+        jitter: Duration,
+    },
+    Subscribed {
+        peer: PeerKey,
+        topic: u16,
+        on: bool,
+    },
+    DialDone {
+        request: u64,
+        peer: Option<PeerKey>,
+        error: Option<Error>,
+    },
+    PingDone {
+        request: u64,
+        peer: PeerKey,
+        result: Result<Duration, Error>,
+    },
+    DoctorDone {
+        request: u64,
+        peer: Option<PeerKey>,
+        already_connected: bool,
+        attempts: Vec<Attempt>,
+    },
+    /// The network ended by itself: a bug of ours.
+    Stopped {
+        error: Error,
+    },
+}
+
+impl Event {
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Event::Gossip { bytes, .. } | Event::Message { bytes, .. } => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub secret: [u8; 32],
+    pub listen: Vec<String>,
+    pub bootstrap: Vec<String>,
+    pub mdns: bool,
+    /// Every topic that may be published on, by index, and whether to subscribe.
+    pub topics: Vec<(String, bool)>,
+    pub message_protocols: Vec<String>,
+    pub stream_protocols: Vec<String>,
+    pub agent: String,
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    pub max_gossip_bytes: usize,
+    pub gossip_per_peer_per_s: u32,
+    pub max_message_bytes: usize,
+    pub max_queued_messages: usize,
+    pub max_queued_bytes: usize,
+    pub max_streams_per_peer: usize,
+    pub max_streams: usize,
+    pub max_inbound_connections: u32,
+    pub max_outbound_connections: u32,
+    pub max_connections_per_peer: u32,
+    pub max_pending_connections: u32,
+    pub max_events: usize,
+    pub max_event_bytes: usize,
+}

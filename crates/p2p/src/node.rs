@@ -1,0 +1,1400 @@
+//! The swarm and the loop that owns it.
+//!
+//! Bounds: libp2p's connection limits; addresses per peer and peers in the address book; commands in flight; per
+//! peer a rate of gossip; opens that wait for a dial. What outlives its bound gets an error by name.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, StreamProtocol, Swarm, SwarmEvent};
+use libp2p::{
+    connection_limits, gossipsub, identify, kad, mdns, noise, ping, tcp, tls, yamux, Multiaddr, PeerId, SwarmBuilder,
+};
+use sha2::{Digest, Sha256};
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::address::{self, key_of, peer_in, peer_of, transport_of, without_peer};
+use crate::event::{Attempt, Code, Config, Error, Event, Found, Outcome, PeerKey, Verdict};
+use crate::messages::{self, Outboxes};
+use crate::pump::{self, Abort};
+use crate::queue::EventQueue;
+use crate::rate::Rate;
+use crate::streams::{self, OpenError, OpenReply, OpenStream, Place, ACCEPTED, REFUSED};
+
+const KADEMLIA: StreamProtocol = StreamProtocol::new("/meshwork/kad/1.0.0");
+const PING: StreamProtocol = StreamProtocol::new("/ipfs/ping/1.0.0");
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+const TICK: Duration = Duration::from_millis(250);
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+const LOOKUP_LAST: Duration = Duration::from_secs(60);
+const MAX_COMMANDS: usize = 16_384;
+const MAX_PUBLISH_BYTES: usize = 16 << 20;
+const MAX_BOOK_PEERS: usize = 4096;
+const MAX_BOOK_ADDRESSES: usize = 12;
+const MAX_WAITING_OPENS: usize = 4096;
+const MAX_UNJUDGED: usize = 8192;
+/// Beyond so many connected peers, a peer that Kademlia names is not dialed without need.
+const WANTED_PEERS: usize = 64;
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    limits: connection_limits::Behaviour,
+    gossip: gossipsub::Behaviour,
+    kad: kad::Behaviour<kad::store::MemoryStore>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    streams: streams::Behaviour,
+}
+
+enum Command {
+    Open { peer: PeerId, protocol: StreamProtocol, reply: OpenReply },
+    Publish { request: u64, topic: u16, bytes: Vec<u8> },
+    Judge { id: [u8; 32], verdict: Verdict },
+    Dial { request: u64, address: Multiaddr },
+    Disconnect { peer: PeerId },
+    Doctor { request: u64, peer: Option<PeerId>, addresses: Vec<Multiaddr> },
+    Stop,
+}
+
+/// Asks the loop for streams.
+#[derive(Clone)]
+pub struct Opener(mpsc::UnboundedSender<Command>);
+
+impl Opener {
+    pub async fn open(&self, peer: PeerId, protocol: StreamProtocol) -> Result<OpenStream, OpenError> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.0.send(Command::Open { peer, protocol, reply });
+        answer.await.unwrap_or_else(|_| Err(OpenError::Broken("the connection was lost".into())))
+    }
+}
+
+pub fn open_error(peer: &PeerId, protocol: &StreamProtocol, error: OpenError) -> Error {
+    match error {
+        OpenError::NotConnected(why) => Error::new(Code::Unavailable, why),
+        OpenError::Unsupported => Error::new(Code::Unsupported, format!("{peer} does not speak {protocol}")),
+        OpenError::Timeout => Error::new(Code::Timeout, format!("{peer} did not take up {protocol} in time")),
+        OpenError::Refused => {
+            Error::new(Code::Exhausted, format!("{peer} has too many streams open and refused this one"))
+        }
+        OpenError::Broken(why) => Error::new(Code::Unavailable, format!("{peer} broke the stream off: {why}")),
+    }
+}
+
+/// The raw streams that are open: their bounds and the way to give one up.
+struct Streams {
+    next: AtomicU64,
+    total: Arc<AtomicUsize>,
+    max_total: usize,
+    max_per_peer: usize,
+    open: Mutex<HashMap<u64, Arc<Abort>>>,
+    outbound: Mutex<HashMap<PeerKey, Arc<AtomicUsize>>>,
+}
+
+impl Streams {
+    fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn place_for(&self, peer: PeerKey) -> Option<Place> {
+        let mut outbound = Self::lock(&self.outbound);
+        if outbound.len() > MAX_BOOK_PEERS {
+            outbound.retain(|_, count| count.load(Ordering::Acquire) > 0);
+        }
+        Place::take(outbound.entry(peer).or_default(), self.max_per_peer)
+    }
+
+    /// Makes the socket pair, starts the pump, and reports its end. `report` tells of the new stream first.
+    fn start(
+        self: &Arc<Self>,
+        open: OpenStream,
+        peer: PeerKey,
+        places: [Option<Place>; 2],
+        events: &Arc<EventQueue>,
+        report: impl FnOnce(u64, OwnedFd) -> Event,
+    ) -> Result<(), Error> {
+        let pair = || -> std::io::Result<_> {
+            let (ours, theirs) = StdUnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            theirs.set_nonblocking(true)?;
+            Ok((UnixStream::from_std(ours)?, theirs))
+        };
+        let (ours, theirs) = pair().map_err(|error| {
+            Error::new(
+                Code::Exhausted,
+                format!("no socket pair for the stream: {error}; raise the limit of open files"),
+            )
+        })?;
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let abort = Arc::new(Abort::default());
+        Self::lock(&self.open).insert(id, abort.clone());
+        events.push(report(id, theirs.into()));
+        let (all, events) = (self.clone(), events.clone());
+        tokio::spawn(async move {
+            let end = pump::pump(open, ours, abort).await;
+            drop(places);
+            Self::lock(&all.open).remove(&id);
+            events.push(Event::StreamClosed { stream: id, peer, end });
+        });
+        Ok(())
+    }
+}
+
+/// A running network. Dropping it stops it.
+pub struct Node {
+    runtime: Option<Runtime>,
+    commands: mpsc::UnboundedSender<Command>,
+    in_flight: Arc<AtomicUsize>,
+    publishing: Arc<AtomicUsize>,
+    next_request: AtomicU64,
+    outboxes: Arc<Outboxes>,
+    streams: Arc<Streams>,
+    events: Arc<EventQueue>,
+    message_protocols: Vec<StreamProtocol>,
+    stream_protocols: Vec<StreamProtocol>,
+    topics: usize,
+    max_gossip_bytes: usize,
+    key: PeerKey,
+    listening: Vec<String>,
+    ended: std::sync::mpsc::Receiver<()>,
+}
+
+/// libp2p's TCP listeners share their port with whoever asks for it, so that two nodes on one port would each get
+/// some of the connections. Listening without that option first finds out.
+fn refuse_taken_port(address: &Multiaddr) -> std::io::Result<()> {
+    let port = address.iter().find_map(|part| match part {
+        libp2p::multiaddr::Protocol::Tcp(port) if port != 0 => Some(port),
+        _ => None,
+    });
+    match (address::ip_of(address), port) {
+        (Some(ip), Some(port)) => std::net::TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn parse_protocol(name: &str) -> Result<StreamProtocol, Error> {
+    StreamProtocol::try_from_owned(name.to_string())
+        .map_err(|_| Error::new(Code::Invalid, format!("the protocol name {name:?} does not start with a slash")))
+}
+
+pub fn parse_address(text: &str) -> Result<Multiaddr, Error> {
+    text.parse().map_err(|error| {
+        let hint = "write it like /ip4/192.0.2.1/tcp/4001 or /ip4/192.0.2.1/udp/4001/quic-v1";
+        Error::new(Code::Invalid, format!("{text:?} is not a multiaddress ({error}); {hint}"))
+    })
+}
+
+impl Node {
+    /// Starts listening; an error names the address that failed. `wake` is called when events wait (EventQueue).
+    pub fn start(config: Config, wake: Box<dyn Fn() + Send + Sync>) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("mesh-p2p")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(Code::Internal, format!("no thread for the network: {error}")))?;
+        let events = EventQueue::new(config.max_events, config.max_event_bytes, wake);
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let message_protocols: Vec<_> =
+            config.message_protocols.iter().map(|name| parse_protocol(name)).collect::<Result<_, _>>()?;
+        let stream_protocols: Vec<_> =
+            config.stream_protocols.iter().map(|name| parse_protocol(name)).collect::<Result<_, _>>()?;
+        let streams = Arc::new(Streams {
+            next: AtomicU64::new(0),
+            total: Arc::default(),
+            max_total: config.max_streams,
+            max_per_peer: config.max_streams_per_peer,
+            open: Mutex::default(),
+            outbound: Mutex::default(),
+        });
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let publishing = Arc::new(AtomicUsize::new(0));
+        let keypair = libp2p::identity::Keypair::ed25519_from_bytes(config.secret)
+            .map_err(|error| Error::new(Code::Invalid, format!("the node's secret is not an Ed25519 seed: {error}")))?;
+        let peer = keypair.public().to_peer_id();
+        let Some(key) = key_of(&peer) else {
+            return Err(Error::new(Code::Internal, "an Ed25519 key gave a PeerId of another kind"));
+        };
+        let outboxes = Outboxes::new(runtime.handle().clone(), Opener(commands.clone()), events.clone(), &config);
+        // Some transports look for the runtime when they are made.
+        let guard = runtime.enter();
+        let swarm = build(&config, keypair, &message_protocols, &stream_protocols)?;
+        drop(guard);
+        let mut main = Main::new(
+            swarm,
+            &config,
+            events.clone(),
+            streams.clone(),
+            (in_flight.clone(), publishing.clone()),
+            (message_protocols.clone(), stream_protocols.clone()),
+        )?;
+        let listening = runtime.block_on(main.listen(&config.listen))?;
+        let ending = events.clone();
+        let (end, ended) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            // A panic of the loop arrives here as an error instead of silence.
+            if let Err(error) = tokio::spawn(main.run(inbox)).await {
+                if error.is_panic() {
+                    let text = "the network's loop ended by a bug; restart the node and report this";
+                    ending.push(Event::Stopped { error: Error::new(Code::Internal, text) });
+                }
+            }
+            let _ = end.send(());
+        });
+        Ok(Self {
+            runtime: Some(runtime),
+            commands,
+            in_flight,
+            publishing,
+            next_request: AtomicU64::new(0),
+            outboxes,
+            streams,
+            events,
+            message_protocols,
+            stream_protocols,
+            topics: config.topics.len(),
+            max_gossip_bytes: config.max_gossip_bytes,
+            key,
+            listening,
+            ended,
+        })
+    }
+
+    pub fn key(&self) -> PeerKey {
+        self.key
+    }
+
+    /// Where it listens, with `/p2p/` and the own PeerId at the end.
+    pub fn listening(&self) -> &[String] {
+        &self.listening
+    }
+
+    /// Events since the last call, oldest first, and whether more are left.
+    pub fn drain(&self, max: usize) -> (Vec<Event>, bool) {
+        self.events.drain(max)
+    }
+
+    fn request(&self) -> u64 {
+        self.next_request.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn command(&self, command: Command) -> Result<(), Error> {
+        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= MAX_COMMANDS {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+            return Err(Error::new(Code::Exhausted, "the network has too many commands waiting; try again later"));
+        }
+        self.commands.send(command).map_err(|_| Error::new(Code::Internal, "the network has stopped"))
+    }
+
+    pub fn publish(&self, topic: u16, bytes: &[u8]) -> Result<u64, Error> {
+        if usize::from(topic) >= self.topics {
+            return Err(Error::new(Code::NotFound, "there is no such topic"));
+        }
+        // The envelope around the content (author, sequence, signature, topic) fits the rest.
+        if bytes.len() + 512 > self.max_gossip_bytes {
+            let max = self.max_gossip_bytes.saturating_sub(512);
+            let text = format!("a gossip message of {} bytes is larger than the {max} allowed", bytes.len());
+            return Err(Error::new(Code::Invalid, text));
+        }
+        if self.publishing.load(Ordering::Acquire) + bytes.len() > MAX_PUBLISH_BYTES {
+            return Err(Error::new(Code::Exhausted, "too many publications are waiting; try again later"));
+        }
+        let request = self.request();
+        self.publishing.fetch_add(bytes.len(), Ordering::AcqRel);
+        self.command(Command::Publish { request, topic, bytes: bytes.to_vec() }).inspect_err(|_| {
+            self.publishing.fetch_sub(bytes.len(), Ordering::AcqRel);
+        })?;
+        Ok(request)
+    }
+
+    pub fn judge(&self, id: [u8; 32], verdict: Verdict) -> Result<(), Error> {
+        self.command(Command::Judge { id, verdict })
+    }
+
+    fn peer(&self, key: PeerKey) -> Result<PeerId, Error> {
+        if key == self.key {
+            return Err(Error::new(Code::Invalid, "a node has no connection to itself"));
+        }
+        peer_of(&key).ok_or_else(|| Error::new(Code::Invalid, "the key is not a peer's"))
+    }
+
+    pub fn send(&self, key: PeerKey, protocol: &str, bytes: &[u8]) -> Result<u64, Error> {
+        let Some(protocol) = self.message_protocols.iter().find(|known| known.as_ref() == protocol) else {
+            return Err(Error::new(Code::NotFound, format!("{protocol} is not among the message protocols")));
+        };
+        let request = self.request();
+        self.outboxes.send(request, key, self.peer(key)?, protocol, bytes)?;
+        Ok(request)
+    }
+
+    /// Answered by StreamOpened or StreamRefused with the returned number.
+    pub fn open_stream(&self, key: PeerKey, protocol: &str) -> Result<u64, Error> {
+        let Some(protocol) = self.stream_protocols.iter().find(|known| known.as_ref() == protocol).cloned() else {
+            return Err(Error::new(Code::NotFound, format!("{protocol} is not among the stream protocols")));
+        };
+        let peer = self.peer(key)?;
+        let Some(of_all) = Place::take(&self.streams.total, self.streams.max_total) else {
+            let text = format!("{} streams are open, which is the most allowed", self.streams.max_total);
+            return Err(Error::new(Code::Exhausted, text));
+        };
+        let Some(of_peer) = self.streams.place_for(key) else {
+            let text = format!("{} streams to {peer} are open, which is the most allowed", self.streams.max_per_peer);
+            return Err(Error::new(Code::Exhausted, text));
+        };
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::new(Code::Internal, "the network has stopped"))?;
+        let request = self.request();
+        let (opener, streams, events) = (Opener(self.commands.clone()), self.streams.clone(), self.events.clone());
+        runtime.spawn(async move {
+            let opened = match timeout(OPEN_TIMEOUT, open_accepted(&opener, peer, &protocol)).await {
+                Ok(opened) => opened,
+                Err(_) => Err(OpenError::Timeout),
+            };
+            let name = protocol.to_string();
+            let started = match opened {
+                Ok(open) => streams.start(open, key, [Some(of_all), Some(of_peer)], &events, |stream, fd| {
+                    Event::StreamOpened { request, stream, peer: key, protocol: name.clone(), fd }
+                }),
+                Err(error) => Err(open_error(&peer, &protocol, error)),
+            };
+            if let Err(error) = started {
+                events.push(Event::StreamRefused { request, peer: key, protocol: name, error });
+            }
+        });
+        Ok(request)
+    }
+
+    /// Ends a raw stream so that the peer learns it was not a clean end. Unknown numbers are streams that ended.
+    pub fn reset_stream(&self, stream: u64) {
+        if let Some(abort) = Streams::lock(&self.streams.open).get(&stream) {
+            abort.ask();
+        }
+    }
+
+    pub fn dial(&self, address: &str) -> Result<u64, Error> {
+        let address = parse_address(address)?;
+        let request = self.request();
+        self.command(Command::Dial { request, address })?;
+        Ok(request)
+    }
+
+    pub fn disconnect(&self, key: PeerKey) -> Result<(), Error> {
+        self.command(Command::Disconnect { peer: self.peer(key)? })
+    }
+
+    /// Measures one round trip now; answered by PingDone.
+    pub fn ping(&self, key: PeerKey) -> Result<u64, Error> {
+        let peer = self.peer(key)?;
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::new(Code::Internal, "the network has stopped"))?;
+        let request = self.request();
+        let (opener, events) = (Opener(self.commands.clone()), self.events.clone());
+        runtime.spawn(async move {
+            let result = match timeout(OPEN_TIMEOUT, ping_once(&opener, peer, request)).await {
+                Ok(result) => result.map_err(|error| open_error(&peer, &PING, error)),
+                Err(_) => Err(Error::new(Code::Timeout, format!("{peer} did not answer in time"))),
+            };
+            events.push(Event::PingDone { request, peer: key, result });
+        });
+        Ok(request)
+    }
+
+    /// `target` is a multiaddress or a PeerId; answered by DoctorDone.
+    pub fn doctor(&self, target: &str) -> Result<u64, Error> {
+        let (peer, addresses) = match target.parse::<PeerId>() {
+            Ok(peer) => (Some(peer), vec![]),
+            Err(_) => {
+                let address = parse_address(target)?;
+                (peer_in(&address), vec![without_peer(&address)])
+            }
+        };
+        let request = self.request();
+        self.command(Command::Doctor { request, peer, addresses })?;
+        Ok(request)
+    }
+
+    /// Closes every connection and ends the thread.
+    pub fn stop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        if let Some(runtime) = self.runtime.take() {
+            // Shutting down cancels what runs, so the goodbyes are waited for first.
+            let _ = self.ended.recv_timeout(Duration::from_secs(1));
+            runtime.shutdown_timeout(Duration::from_secs(2));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Opens a stream and waits until the peer has said that it took it up.
+async fn open_accepted(opener: &Opener, peer: PeerId, protocol: &StreamProtocol) -> Result<OpenStream, OpenError> {
+    let mut open = opener.open(peer, protocol.clone()).await?;
+    let mut answer = [0u8; 1];
+    let closed = open.closed.clone();
+    let mut closed = closed;
+    tokio::select! {
+        read = open.stream.read_exact(&mut answer) => match (read, answer[0]) {
+            (Ok(()), ACCEPTED) => {}
+            (Ok(()), REFUSED) => return Err(OpenError::Refused),
+            (Ok(()), _) => return Err(OpenError::Broken("it answered in another protocol".into())),
+            (Err(error), _) => return Err(OpenError::Broken(error.to_string())),
+        },
+        () = messages::until_closed(&mut closed) => return Err(OpenError::Broken("the connection was lost".into())),
+    }
+    Ok(open)
+}
+
+/// One exchange of the standard ping protocol.
+async fn ping_once(opener: &Opener, peer: PeerId, request: u64) -> Result<Duration, OpenError> {
+    let OpenStream { mut stream, mut closed, .. } = opener.open(peer, PING).await?;
+    // The protocol asks for 32 bytes that the peer cannot know beforehand; these bind to nothing else.
+    let payload: [u8; 32] = Sha256::digest([request.to_le_bytes(), rtt_salt()].concat()).into();
+    let exchange = async {
+        let start = Instant::now();
+        stream.write_all(&payload).await?;
+        stream.flush().await?;
+        let mut answer = [0u8; 32];
+        stream.read_exact(&mut answer).await?;
+        let rtt = start.elapsed();
+        let _ = stream.close().await;
+        Ok::<_, std::io::Error>((answer, rtt))
+    };
+    tokio::select! {
+        result = exchange => match result {
+            Ok((answer, rtt)) if answer == payload => Ok(rtt),
+            Ok(_) => Err(OpenError::Broken("it answered another ping".into())),
+            Err(error) => Err(OpenError::Broken(error.to_string())),
+        },
+        () = messages::until_closed(&mut closed) => Err(OpenError::Broken("the connection was lost".into())),
+    }
+}
+
+fn rtt_salt() -> [u8; 8] {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish().to_le_bytes()
+}
+
+type BuildError = Box<dyn std::error::Error + Send + Sync>;
+
+fn gossip(config: &Config, keypair: &libp2p::identity::Keypair) -> Result<gossipsub::Behaviour, BuildError> {
+    let settings = gossipsub::ConfigBuilder::default()
+        .validation_mode(gossipsub::ValidationMode::Strict)
+        .validate_messages()
+        .message_id_fn(|message| gossipsub::MessageId::from(Sha256::digest(&message.data).to_vec()))
+        .max_transmit_size(config.max_gossip_bytes)
+        .flood_publish(true)
+        .heartbeat_initial_delay(Duration::from_millis(100))
+        .heartbeat_interval(Duration::from_millis(700))
+        .build()?;
+    let authenticity = gossipsub::MessageAuthenticity::Signed(keypair.clone());
+    let mut gossip = gossipsub::Behaviour::new(authenticity, settings)?;
+    let mut scores = gossipsub::PeerScoreParams::default();
+    // Many nodes on one machine are usual; on one address elsewhere they are a sign of a Sybil.
+    scores.ip_colocation_factor_whitelist.extend([
+        std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+    ]);
+    // A topic may be quiet for hours, so that delivering little is no fault; delivering what is invalid is one:
+    // ten rejected messages within some minutes silence a peer.
+    let topic_scores = gossipsub::TopicScoreParams {
+        topic_weight: 1.0,
+        time_in_mesh_weight: 0.01,
+        time_in_mesh_quantum: Duration::from_secs(1),
+        time_in_mesh_cap: 300.0,
+        first_message_deliveries_weight: 0.1,
+        first_message_deliveries_decay: gossipsub::score_parameter_decay(Duration::from_secs(60)),
+        first_message_deliveries_cap: 50.0,
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        invalid_message_deliveries_weight: -1.0,
+        invalid_message_deliveries_decay: gossipsub::score_parameter_decay(Duration::from_secs(600)),
+        ..Default::default()
+    };
+    for (name, _) in &config.topics {
+        scores.topics.insert(gossipsub::IdentTopic::new(name).hash(), topic_scores.clone());
+    }
+    gossip.with_peer_score(scores, gossipsub::PeerScoreThresholds::default())?;
+    for (name, subscribe) in &config.topics {
+        if *subscribe {
+            gossip.subscribe(&gossipsub::IdentTopic::new(name))?;
+        }
+    }
+    Ok(gossip)
+}
+
+fn build(
+    config: &Config,
+    keypair: libp2p::identity::Keypair,
+    messages: &[StreamProtocol],
+    streams: &[StreamProtocol],
+) -> Result<Swarm<Behaviour>, Error> {
+    let internal = |error: BuildError| Error::new(Code::Internal, format!("the network cannot start: {error}"));
+    let no_dns = |error: &dyn std::fmt::Display| {
+        Error::new(Code::Unavailable, format!("the system's name server settings cannot be read: {error}"))
+    };
+    let behaviour = |keypair: &libp2p::identity::Keypair| -> Result<Behaviour, BuildError> {
+        let peer = keypair.public().to_peer_id();
+        let limits = connection_limits::ConnectionLimits::default()
+            .with_max_pending_incoming(Some(config.max_pending_connections))
+            .with_max_pending_outgoing(Some(config.max_pending_connections))
+            .with_max_established_incoming(Some(config.max_inbound_connections))
+            .with_max_established_outgoing(Some(config.max_outbound_connections))
+            .with_max_established_per_peer(Some(config.max_connections_per_peer));
+        let mut table = kad::Config::new(KADEMLIA);
+        // Records are none of ours, so that what a peer stores here is not kept; lookups of peers are.
+        table.set_record_filtering(kad::StoreInserts::FilterBoth);
+        table.set_periodic_bootstrap_interval(None);
+        table.set_query_timeout(Duration::from_secs(20));
+        let mut kad = kad::Behaviour::with_config(peer, kad::store::MemoryStore::new(peer), table);
+        kad.set_mode(Some(kad::Mode::Server));
+        let mdns = if config.mdns { Some(mdns::tokio::Behaviour::new(mdns::Config::default(), peer)?) } else { None };
+        let identify = identify::Config::new("/meshwork/1".into(), keypair.public())
+            .with_agent_version(config.agent.clone())
+            .with_push_listen_addr_updates(true);
+        let ping = ping::Config::new().with_interval(config.ping_interval).with_timeout(config.ping_timeout);
+        Ok(Behaviour {
+            limits: connection_limits::Behaviour::new(limits),
+            gossip: gossip(config, keypair)?,
+            kad,
+            mdns: mdns.into(),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+            streams: streams::Behaviour::new([messages, streams].concat(), config.max_streams_per_peer),
+        })
+    };
+    let security = || (noise::Config::new, tls::Config::new);
+    let swarm = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), security(), yamux::Config::default)
+        .map_err(|error| internal(error.into()))?
+        .with_quic()
+        .with_dns()
+        .map_err(|error| no_dns(&error))?;
+    // The WebSocket phase is asynchronous in its signature only.
+    let swarm = futures::executor::block_on(swarm.with_websocket(security(), yamux::Config::default))
+        .map_err(|error| no_dns(&error))?;
+    Ok(swarm
+        .with_behaviour(behaviour)
+        .map_err(|error| internal(error.into()))?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
+        .build())
+}
+
+#[derive(Default)]
+struct PeerState {
+    connections: HashMap<ConnectionId, Multiaddr>,
+    speaks_meshwork: Option<bool>,
+    rtt: Option<(Duration, Duration)>,
+    reason: Option<String>,
+}
+
+struct Bootstrap {
+    address: Multiaddr,
+    peer: Option<PeerId>,
+    dialing: Option<ConnectionId>,
+    next: Instant,
+    delay: Duration,
+    own: bool,
+}
+
+struct Doctor {
+    request: u64,
+    peer: Option<PeerId>,
+    already_connected: bool,
+    attempts: Vec<Attempt>,
+    dialing: HashMap<ConnectionId, Multiaddr>,
+    /// Connected, but not yet known to speak our protocols.
+    unidentified: Vec<(PeerId, ConnectionId, Multiaddr, Instant)>,
+}
+
+struct Main {
+    swarm: Swarm<Behaviour>,
+    events: Arc<EventQueue>,
+    streams: Arc<Streams>,
+    in_flight: Arc<AtomicUsize>,
+    publishing: Arc<AtomicUsize>,
+    message_protocols: Vec<StreamProtocol>,
+    stream_protocols: Vec<StreamProtocol>,
+    topics: Vec<gossipsub::IdentTopic>,
+    max_message_bytes: usize,
+    gossip_per_peer_per_s: u32,
+    peers: HashMap<PeerId, PeerState>,
+    rates: HashMap<PeerId, Rate>,
+    book: HashMap<PeerId, Vec<Multiaddr>>,
+    found: HashMap<PeerId, Found>,
+    found_by_connection: HashMap<ConnectionId, Found>,
+    bootstrap: Vec<Bootstrap>,
+    waiting: HashMap<PeerId, Vec<(StreamProtocol, OpenReply)>>,
+    searched: HashMap<kad::QueryId, PeerId>,
+    unjudged: HashMap<[u8; 32], PeerId>,
+    unjudged_order: VecDeque<[u8; 32]>,
+    dials: HashMap<ConnectionId, u64>,
+    doctors: Vec<Doctor>,
+    lookup_at: Instant,
+    lookup_delay: Duration,
+}
+
+impl Main {
+    fn new(
+        swarm: Swarm<Behaviour>,
+        config: &Config,
+        events: Arc<EventQueue>,
+        streams: Arc<Streams>,
+        (in_flight, publishing): (Arc<AtomicUsize>, Arc<AtomicUsize>),
+        (message_protocols, stream_protocols): (Vec<StreamProtocol>, Vec<StreamProtocol>),
+    ) -> Result<Self, Error> {
+        let now = Instant::now();
+        let bootstrap = config
+            .bootstrap
+            .iter()
+            .map(|text| {
+                let address = parse_address(text)?;
+                let peer = peer_in(&address);
+                let own = peer == Some(*swarm.local_peer_id());
+                Ok(Bootstrap {
+                    address: without_peer(&address),
+                    peer,
+                    dialing: None,
+                    next: now,
+                    delay: RETRY_FIRST,
+                    own,
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            swarm,
+            events,
+            streams,
+            in_flight,
+            publishing,
+            message_protocols,
+            stream_protocols,
+            topics: config.topics.iter().map(|(name, _)| gossipsub::IdentTopic::new(name)).collect(),
+            max_message_bytes: config.max_message_bytes,
+            gossip_per_peer_per_s: config.gossip_per_peer_per_s,
+            peers: HashMap::new(),
+            rates: HashMap::new(),
+            book: HashMap::new(),
+            found: HashMap::new(),
+            found_by_connection: HashMap::new(),
+            bootstrap,
+            waiting: HashMap::new(),
+            searched: HashMap::new(),
+            unjudged: HashMap::new(),
+            unjudged_order: VecDeque::new(),
+            dials: HashMap::new(),
+            doctors: Vec::new(),
+            lookup_at: now + RETRY_FIRST,
+            lookup_delay: RETRY_FIRST,
+        })
+    }
+
+    async fn listen(&mut self, addresses: &[String]) -> Result<Vec<String>, Error> {
+        let mut waiting = HashMap::new();
+        for text in addresses {
+            let failed = |why: String| {
+                let way_out = "choose another port, or stop the program that holds it";
+                Error::new(Code::Unavailable, format!("cannot listen at {text}: {why}; {way_out}"))
+            };
+            let address = parse_address(text)?;
+            refuse_taken_port(&address).map_err(|error| failed(error.to_string()))?;
+            let id = self.swarm.listen_on(address).map_err(|error| match error {
+                libp2p::TransportError::MultiaddrNotSupported(_) => {
+                    Error::new(Code::Unsupported, format!("no transport of this program can listen at {text}"))
+                }
+                libp2p::TransportError::Other(error) => failed(address::chain(&error)),
+            })?;
+            waiting.insert(id, text.clone());
+        }
+        let all = async {
+            while !waiting.is_empty() {
+                match self.swarm.select_next_some().await {
+                    SwarmEvent::NewListenAddr { listener_id, .. } => {
+                        waiting.remove(&listener_id);
+                    }
+                    SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. }
+                    | SwarmEvent::ListenerError { listener_id, error } => {
+                        if let Some(text) = waiting.get(&listener_id) {
+                            let text = format!("cannot listen at {text}: {}", address::chain(&error));
+                            return Err(Error::new(Code::Unavailable, text));
+                        }
+                    }
+                    event => self.on_swarm(event),
+                }
+            }
+            Ok(())
+        };
+        match timeout(LISTEN_TIMEOUT, all).await {
+            Ok(result) => result?,
+            Err(_) => return Err(Error::new(Code::Timeout, "the system gave no address to listen at in time")),
+        }
+        let own = *self.swarm.local_peer_id();
+        let mut listening: Vec<String> = self
+            .swarm
+            .listeners()
+            .filter_map(|address| address.clone().with_p2p(own).ok())
+            .map(|a| a.to_string())
+            .collect();
+        listening.sort();
+        Ok(listening)
+    }
+
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            // An owner that does not drain holds up the network instead of filling the memory; commands still pass.
+            if !self.events.is_roomy() {
+                let events = self.events.clone();
+                tokio::select! {
+                    command = commands.recv() => match command {
+                        None | Some(Command::Stop) => return self.close().await,
+                        Some(command) => self.on_command(command),
+                    },
+                    () = events.wait_for_room() => {}
+                }
+                continue;
+            }
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None | Some(Command::Stop) => return self.close().await,
+                    Some(command) => self.on_command(command),
+                },
+                event = self.swarm.select_next_some() => self.on_swarm(event),
+                _ = tick.tick() => self.on_tick(Instant::now()),
+            }
+        }
+    }
+
+    /// Says goodbye, so that the peers learn at once and not by a timeout.
+    async fn close(&mut self) {
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let all = async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        };
+        let _ = timeout(Duration::from_millis(500), all).await;
+        // QUIC's last packets leave after its connections are gone from the list.
+        let flush = async {
+            loop {
+                self.swarm.select_next_some().await;
+            }
+        };
+        let _ = timeout(Duration::from_millis(20), flush).await;
+    }
+
+    fn remember(&mut self, peer: PeerId, address: &Multiaddr, found: Option<Found>) {
+        if peer == *self.swarm.local_peer_id() || key_of(&peer).is_none() {
+            return;
+        }
+        if !self.book.contains_key(&peer) && self.book.len() >= MAX_BOOK_PEERS {
+            let victim = self.book.keys().find(|known| !self.peers.contains_key(known)).copied();
+            let Some(victim) = victim else { return };
+            self.book.remove(&victim);
+            self.found.remove(&victim);
+        }
+        let address = without_peer(address);
+        let known = self.book.entry(peer).or_default();
+        if let Some(found) = found {
+            self.found.entry(peer).or_insert(found);
+        }
+        if !known.contains(&address) {
+            if known.len() >= MAX_BOOK_ADDRESSES {
+                known.remove(0);
+            }
+            known.push(address.clone());
+            self.swarm.behaviour_mut().kad.add_address(&peer, address);
+        }
+    }
+
+    fn dial_known(&mut self, peer: PeerId) -> Result<(), DialError> {
+        let addresses = self.book.get(&peer).cloned().unwrap_or_default();
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses)
+            .extend_addresses_through_behaviour()
+            .build();
+        self.swarm.dial(options)
+    }
+
+    fn on_command(&mut self, command: Command) {
+        if !matches!(command, Command::Open { .. }) {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
+        match command {
+            Command::Open { peer, protocol, reply } => self.open(peer, protocol, reply),
+            Command::Publish { request, topic, bytes } => self.publish(request, topic, bytes),
+            Command::Judge { id, verdict } => self.judge(id, verdict),
+            Command::Dial { request, address } => self.dial(request, address),
+            Command::Disconnect { peer } => {
+                if let Some(state) = self.peers.get_mut(&peer) {
+                    state.reason = Some("we closed the connection".into());
+                }
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            Command::Doctor { request, peer, addresses } => self.doctor(request, peer, addresses),
+            Command::Stop => {}
+        }
+    }
+
+    fn open(&mut self, peer: PeerId, protocol: StreamProtocol, reply: OpenReply) {
+        if self.swarm.is_connected(&peer) {
+            return self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
+        }
+        for waiting in self.waiting.values_mut() {
+            waiting.retain(|(_, reply)| !reply.is_closed());
+        }
+        self.waiting.retain(|_, waiting| !waiting.is_empty());
+        if self.waiting.values().map(Vec::len).sum::<usize>() >= MAX_WAITING_OPENS {
+            let _ = reply.send(Err(OpenError::NotConnected("too many streams wait for a connection".into())));
+            return;
+        }
+        self.waiting.entry(peer).or_default().push((protocol, reply));
+        match self.dial_known(peer) {
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(DialError::NoAddresses) => {
+                if self.peers.is_empty() {
+                    self.refuse_waiting(peer, &address::sentence(&DialError::NoAddresses, &peer.to_string()));
+                } else if !self.searched.values().any(|sought| *sought == peer) {
+                    let query = self.swarm.behaviour_mut().kad.get_closest_peers(peer);
+                    self.searched.insert(query, peer);
+                }
+            }
+            Err(error) => self.refuse_waiting(peer, &address::sentence(&error, &peer.to_string())),
+        }
+    }
+
+    fn refuse_waiting(&mut self, peer: PeerId, why: &str) {
+        for (_, reply) in self.waiting.remove(&peer).unwrap_or_default() {
+            let _ = reply.send(Err(OpenError::NotConnected(why.to_string())));
+        }
+    }
+
+    fn publish(&mut self, request: u64, topic: u16, bytes: Vec<u8>) {
+        self.publishing.fetch_sub(bytes.len(), Ordering::AcqRel);
+        let Some(name) = self.topics.get(usize::from(topic)) else { return };
+        let name = name.clone();
+        let (no_peers, error) = match self.swarm.behaviour_mut().gossip.publish(name, bytes) {
+            Ok(_) => return,
+            Err(gossipsub::PublishError::NoPeersSubscribedToTopic) => {
+                (true, Error::new(Code::Unavailable, "no connected peer listens to this topic"))
+            }
+            Err(gossipsub::PublishError::Duplicate) => {
+                (false, Error::new(Code::Invalid, "the same bytes were published or received a short while ago"))
+            }
+            Err(gossipsub::PublishError::AllQueuesFull(peers)) => (
+                false,
+                Error::new(Code::Exhausted, format!("the queues of all {peers} peers are full; publish slower")),
+            ),
+            Err(error) => (false, Error::new(Code::Internal, format!("publishing failed: {error}"))),
+        };
+        self.events.push(Event::NotPublished { request, topic, no_peers, error });
+    }
+
+    fn judge(&mut self, id: [u8; 32], verdict: Verdict) {
+        let Some(source) = self.unjudged.remove(&id) else { return };
+        let acceptance = match verdict {
+            Verdict::Accept => gossipsub::MessageAcceptance::Accept,
+            Verdict::Reject => gossipsub::MessageAcceptance::Reject,
+            Verdict::Ignore => gossipsub::MessageAcceptance::Ignore,
+        };
+        let id = gossipsub::MessageId::from(id.to_vec());
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &source, acceptance);
+    }
+
+    fn dial(&mut self, request: u64, address: Multiaddr) {
+        let peer = peer_in(&address);
+        if let Some(peer) = peer.filter(|peer| self.swarm.is_connected(peer)) {
+            self.events.push(Event::DialDone { request, peer: key_of(&peer), error: None });
+            return;
+        }
+        let bare = without_peer(&address);
+        let options = match peer {
+            Some(peer) => DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![bare]).build(),
+            None => DialOpts::unknown_peer_id().address(bare).build(),
+        };
+        let id = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => {
+                self.dials.insert(id, request);
+                self.found_by_connection.insert(id, Found::Dialed);
+            }
+            Err(error) => self.dial_failed(request, peer, &error, &address.to_string()),
+        }
+    }
+
+    fn dial_failed(&self, request: u64, peer: Option<PeerId>, error: &DialError, asked: &str) {
+        let error = Error::new(Code::Unavailable, address::sentence(error, asked));
+        self.events.push(Event::DialDone { request, peer: peer.as_ref().and_then(key_of), error: Some(error) });
+    }
+
+    fn doctor(&mut self, request: u64, peer: Option<PeerId>, mut addresses: Vec<Multiaddr>) {
+        let asked = peer.map_or_else(String::new, |peer| peer.to_string());
+        let mut doctor = Doctor {
+            request,
+            peer,
+            already_connected: peer.is_some_and(|peer| self.swarm.is_connected(&peer)),
+            attempts: Vec::new(),
+            dialing: HashMap::new(),
+            unidentified: Vec::new(),
+        };
+        if let (Some(peer), true) = (peer, addresses.is_empty()) {
+            addresses = self.book.get(&peer).cloned().unwrap_or_default();
+        }
+        if peer == Some(*self.swarm.local_peer_id()) {
+            let text = "this is the node itself".to_string();
+            doctor.attempts.push(Attempt { address: String::new(), outcome: Outcome::WrongPeer, text });
+            addresses.clear();
+        } else if addresses.is_empty() {
+            doctor.attempts.extend(address::explain(&DialError::NoAddresses, ""));
+        }
+        for address in addresses {
+            let options = match peer {
+                Some(peer) => {
+                    DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address.clone()]).build()
+                }
+                None => DialOpts::unknown_peer_id().address(address.clone()).build(),
+            };
+            let id = options.connection_id();
+            match self.swarm.dial(options) {
+                Ok(()) => {
+                    self.found_by_connection.insert(id, Found::Dialed);
+                    doctor.dialing.insert(id, address);
+                }
+                Err(DialError::NoAddresses) => {
+                    let text = format!("{address} is where this node itself listens");
+                    doctor.attempts.push(Attempt { address: address.to_string(), outcome: Outcome::WrongPeer, text });
+                }
+                Err(error) => {
+                    let mut attempts = address::explain(&error, &asked);
+                    for attempt in &mut attempts {
+                        attempt.address = address.to_string();
+                    }
+                    doctor.attempts.extend(attempts);
+                }
+            }
+        }
+        self.doctors.push(doctor);
+        self.end_doctors(Instant::now());
+    }
+
+    /// Completes what the last event or the clock decided.
+    fn end_doctors(&mut self, now: Instant) {
+        let mut superfluous = Vec::new();
+        for doctor in &mut self.doctors {
+            let peers = &self.peers;
+            let attempts = &mut doctor.attempts;
+            doctor.unidentified.retain(|(peer, id, address, deadline)| {
+                let state = peers.get(peer);
+                let (outcome, text) = match state.and_then(|state| state.speaks_meshwork) {
+                    Some(true) => (Outcome::Connected, format!("{address} answers")),
+                    Some(false) => (
+                        Outcome::NotMeshwork,
+                        format!("{address} speaks libp2p but not Meshwork: it does not know {KADEMLIA}"),
+                    ),
+                    None if state.is_none_or(|state| !state.connections.contains_key(id)) => {
+                        (Outcome::Failed, format!("{address} took the connection and closed it at once"))
+                    }
+                    None if *deadline <= now => {
+                        (Outcome::NotMeshwork, format!("{address} speaks libp2p but does not say which protocols"))
+                    }
+                    None => return true,
+                };
+                if state.is_some_and(|state| state.connections.len() > 1) {
+                    superfluous.push(*id);
+                }
+                attempts.push(Attempt { address: address.to_string(), outcome, text });
+                false
+            });
+        }
+        for id in superfluous {
+            self.swarm.close_connection(id);
+        }
+        let (done, open) = std::mem::take(&mut self.doctors)
+            .into_iter()
+            .partition(|doctor: &Doctor| doctor.dialing.is_empty() && doctor.unidentified.is_empty());
+        self.doctors = open;
+        for mut doctor in Vec::from_iter::<Vec<Doctor>>(done) {
+            doctor.attempts.sort_by(|a, b| a.address.cmp(&b.address));
+            self.events.push(Event::DoctorDone {
+                request: doctor.request,
+                peer: doctor.peer.as_ref().and_then(key_of),
+                already_connected: doctor.already_connected,
+                attempts: doctor.attempts,
+            });
+        }
+    }
+
+    fn on_tick(&mut self, now: Instant) {
+        let mut failed = Vec::new();
+        for (index, entry) in self.bootstrap.iter_mut().enumerate() {
+            let connected = entry.peer.is_some_and(|peer| self.swarm.is_connected(&peer));
+            if entry.own || connected || entry.dialing.is_some() || entry.next > now {
+                continue;
+            }
+            let options = match entry.peer {
+                Some(peer) => DialOpts::peer_id(peer)
+                    .condition(PeerCondition::DisconnectedAndNotDialing)
+                    .addresses(vec![entry.address.clone()])
+                    .build(),
+                None => DialOpts::unknown_peer_id().address(entry.address.clone()).build(),
+            };
+            let id = options.connection_id();
+            match self.swarm.dial(options) {
+                Ok(()) => {
+                    entry.dialing = Some(id);
+                    self.found_by_connection.insert(id, Found::Bootstrap);
+                }
+                Err(_) => failed.push(index),
+            }
+        }
+        for index in failed {
+            self.bootstrap[index].back_off(now);
+        }
+        if self.lookup_at <= now {
+            // Fails only while the table is empty; identify fills it.
+            let _ = self.swarm.behaviour_mut().kad.bootstrap();
+            if !self.peers.is_empty() {
+                self.lookup_delay = (self.lookup_delay * 2).min(LOOKUP_LAST);
+            }
+            self.lookup_at = now + self.lookup_delay;
+        }
+        self.rates.retain(|peer, _| self.peers.contains_key(peer));
+        self.end_doctors(now);
+    }
+
+    fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.on_connected(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                let cause = cause.map(|cause| address::chain(&cause));
+                self.on_closed(peer_id, connection_id, num_established, cause);
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                self.on_dial_error(connection_id, peer_id, &error);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
+        let Some(key) = key_of(&peer) else {
+            // Every identity in the mesh is Ed25519; see the module of keys.
+            let _ = self.swarm.disconnect_peer_id(peer);
+            return;
+        };
+        let remote = endpoint.get_remote_address().clone();
+        let outbound = endpoint.is_dialer();
+        let now = Instant::now();
+        let mut by = self.found_by_connection.remove(&id);
+        for entry in &mut self.bootstrap {
+            if entry.dialing == Some(id) {
+                entry.dialing = None;
+                entry.peer = Some(peer);
+                by = Some(Found::Bootstrap);
+            }
+            if entry.peer == Some(peer) {
+                entry.delay = RETRY_FIRST;
+                entry.next = now + RETRY_FIRST;
+            }
+        }
+        if outbound {
+            self.remember(peer, &remote, by);
+        }
+        let first = !self.peers.contains_key(&peer);
+        self.peers.entry(peer).or_default().connections.insert(id, without_peer(&remote));
+        if first {
+            let found = if outbound {
+                by.or_else(|| self.found.get(&peer).copied()).unwrap_or(Found::Kademlia)
+            } else {
+                Found::Inbound
+            };
+            self.events.push(Event::Connected {
+                peer: key,
+                address: without_peer(&remote).to_string(),
+                transport: transport_of(&remote),
+                outbound,
+                found,
+            });
+            // Someone new may know someone new.
+            self.lookup_delay = RETRY_FIRST;
+            self.lookup_at = self.lookup_at.min(now + RETRY_FIRST);
+        }
+        if let Some(request) = self.dials.remove(&id) {
+            self.events.push(Event::DialDone { request, peer: Some(key), error: None });
+        }
+        for doctor in &mut self.doctors {
+            if let Some(address) = doctor.dialing.remove(&id) {
+                doctor.peer = Some(peer);
+                doctor.unidentified.push((peer, id, address, now + IDENTIFY_TIMEOUT));
+            }
+        }
+        for (protocol, reply) in self.waiting.remove(&peer).unwrap_or_default() {
+            self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
+        }
+        self.end_doctors(now);
+    }
+
+    fn on_closed(&mut self, peer: PeerId, id: ConnectionId, left: u32, cause: Option<String>) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.connections.remove(&id);
+            if left == 0 {
+                let state = self.peers.remove(&peer).unwrap_or_default();
+                if let Some(key) = key_of(&peer) {
+                    let reason = state.reason.or(cause).unwrap_or_else(|| "the peer closed the connection".into());
+                    self.events.push(Event::Disconnected { peer: key, reason });
+                }
+            }
+        }
+        self.end_doctors(Instant::now());
+    }
+
+    fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        let now = Instant::now();
+        self.found_by_connection.remove(&id);
+        let asked = peer.map_or_else(|| "the address".to_string(), |peer| peer.to_string());
+        if let Some(request) = self.dials.remove(&id) {
+            self.dial_failed(request, peer, error, &asked);
+        }
+        for entry in &mut self.bootstrap {
+            if entry.dialing == Some(id) {
+                entry.dialing = None;
+                entry.own = matches!(error, DialError::LocalPeerId { .. });
+                entry.back_off(now);
+            }
+        }
+        for doctor in &mut self.doctors {
+            if let Some(address) = doctor.dialing.remove(&id) {
+                let mut attempts = address::explain(error, &asked);
+                for attempt in &mut attempts {
+                    attempt.address = address.to_string();
+                }
+                doctor.attempts.extend(attempts);
+            }
+        }
+        if let Some(peer) = peer.filter(|peer| !self.swarm.is_connected(peer)) {
+            if self.waiting.contains_key(&peer) {
+                self.refuse_waiting(peer, &address::sentence(error, &peer.to_string()));
+            }
+        }
+        self.end_doctors(now);
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Gossip(event) => self.on_gossip(event),
+            BehaviourEvent::Kad(event) => self.on_kad(event),
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                for (peer, address) in found {
+                    self.remember(peer, &address, Some(Found::Mdns));
+                    let _ = self.dial_known(peer);
+                }
+            }
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, connection_id }) => {
+                self.on_identified(peer_id, connection_id, info);
+            }
+            BehaviourEvent::Ping(event) => self.on_ping(event),
+            BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
+            _ => {}
+        }
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                let index = self.topics.iter().position(|topic| topic.hash() == message.topic);
+                let author = message.source.as_ref().and_then(key_of);
+                let id: Result<[u8; 32], _> = message_id.0.as_slice().try_into();
+                let rate = self
+                    .rates
+                    .entry(propagation_source)
+                    .or_insert_with(|| Rate::new(self.gossip_per_peer_per_s, Instant::now()));
+                let within = rate.take(Instant::now());
+                let (Some(index), Some(author), Some(from), Ok(id), true) =
+                    (index, author, key_of(&propagation_source), id, within)
+                else {
+                    self.ignore(&message_id, &propagation_source);
+                    return;
+                };
+                let event = Event::Gossip { id, topic: index as u16, author, from, bytes: message.data };
+                if !self.events.offer(event) {
+                    self.ignore(&message_id, &propagation_source);
+                    return;
+                }
+                if self.unjudged_order.len() >= MAX_UNJUDGED {
+                    if let Some(oldest) = self.unjudged_order.pop_front() {
+                        if let Some(source) = self.unjudged.remove(&oldest) {
+                            self.ignore(&gossipsub::MessageId::from(oldest.to_vec()), &source);
+                        }
+                    }
+                }
+                self.unjudged.insert(id, propagation_source);
+                self.unjudged_order.push_back(id);
+            }
+            gossipsub::Event::Subscribed { peer_id, topic } => self.on_subscription(&peer_id, &topic, true),
+            gossipsub::Event::Unsubscribed { peer_id, topic } => self.on_subscription(&peer_id, &topic, false),
+            _ => {}
+        }
+    }
+
+    fn on_subscription(&self, peer: &PeerId, topic: &gossipsub::TopicHash, on: bool) {
+        let index = self.topics.iter().position(|known| known.hash() == *topic);
+        if let (Some(peer), Some(index)) = (key_of(peer), index) {
+            self.events.push(Event::Subscribed { peer, topic: index as u16, on });
+        }
+    }
+
+    fn ignore(&mut self, id: &gossipsub::MessageId, source: &PeerId) {
+        let ignore = gossipsub::MessageAcceptance::Ignore;
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(id, source, ignore);
+    }
+
+    fn on_kad(&mut self, event: kad::Event) {
+        match event {
+            kad::Event::RoutingUpdated { peer, addresses, .. } => {
+                for address in addresses.iter() {
+                    self.remember(peer, address, None);
+                }
+                if !self.swarm.is_connected(&peer) && self.peers.len() < WANTED_PEERS {
+                    let _ = self.dial_known(peer);
+                }
+            }
+            kad::Event::OutboundQueryProgressed { id, result, step, .. } => {
+                let found = match result {
+                    kad::QueryResult::GetClosestPeers(Ok(found)) => found.peers,
+                    kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout { peers, .. })) => peers,
+                    _ => return,
+                };
+                for info in found {
+                    for address in &info.addrs {
+                        self.remember(info.peer_id, address, Some(Found::Kademlia));
+                    }
+                    if !self.swarm.is_connected(&info.peer_id) && self.peers.len() < WANTED_PEERS {
+                        let _ = self.dial_known(info.peer_id);
+                    }
+                }
+                if step.last {
+                    if let Some(sought) = self.searched.remove(&id) {
+                        match self.dial_known(sought) {
+                            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+                            Err(error) => {
+                                self.refuse_waiting(sought, &address::sentence(&error, &sought.to_string()));
+                            }
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_identified(&mut self, peer: PeerId, connection: ConnectionId, info: identify::Info) {
+        let (Some(key), Some(state)) = (key_of(&peer), self.peers.get_mut(&peer)) else { return };
+        let speaks = info.protocols.contains(&KADEMLIA);
+        state.speaks_meshwork = Some(speaks);
+        // A loopback address of another machine means this machine here.
+        let near = state.connections.get(&connection).is_some_and(address::is_loopback);
+        let addresses: Vec<Multiaddr> = info
+            .listen_addrs
+            .into_iter()
+            .filter(|address| near || !address::is_loopback(address))
+            .take(MAX_BOOK_ADDRESSES)
+            .collect();
+        if speaks {
+            for address in &addresses {
+                self.remember(peer, address, None);
+            }
+        }
+        let bounded = |text: String| text.chars().take(256).collect::<String>();
+        self.events.push(Event::Identified {
+            peer: key,
+            agent: bounded(info.agent_version),
+            addresses: addresses.iter().map(|address| address.to_string()).collect(),
+            protocols: info.protocols.iter().take(64).map(|name| bounded(name.to_string())).collect(),
+        });
+        self.end_doctors(Instant::now());
+    }
+
+    fn on_ping(&mut self, event: ping::Event) {
+        let (Some(key), Some(state)) = (key_of(&event.peer), self.peers.get_mut(&event.peer)) else { return };
+        match event.result {
+            Ok(rtt) => {
+                // Smoothed as RFC 6298 has it; jitter is its mean deviation.
+                let (smoothed, jitter) = match state.rtt {
+                    None => (rtt, rtt / 2),
+                    Some((smoothed, jitter)) => ((smoothed * 7 + rtt) / 8, (jitter * 3 + smoothed.abs_diff(rtt)) / 4),
+                };
+                state.rtt = Some((smoothed, jitter));
+                self.events.push(Event::Rtt { peer: key, rtt, smoothed, jitter });
+            }
+            Err(ping::Failure::Unsupported) => {}
+            Err(failure) => {
+                state.reason = Some(format!("it stopped answering pings: {failure}"));
+                self.swarm.close_connection(event.connection);
+            }
+        }
+    }
+
+    fn on_stream(&mut self, inbound: streams::Inbound) {
+        let Some(peer) = key_of(&inbound.peer) else { return };
+        let name = inbound.protocol.to_string();
+        if self.message_protocols.contains(&inbound.protocol) {
+            tokio::spawn(messages::receive(inbound.open, peer, name, self.events.clone(), self.max_message_bytes));
+            return;
+        }
+        if !self.stream_protocols.contains(&inbound.protocol) {
+            return;
+        }
+        let place = Place::take(&self.streams.total, self.streams.max_total);
+        let (streams, events) = (self.streams.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let mut open = inbound.open;
+            let answer = if place.is_some() { ACCEPTED } else { REFUSED };
+            let answered = async {
+                open.stream.write_all(&[answer]).await?;
+                open.stream.flush().await
+            };
+            if !matches!(timeout(Duration::from_secs(5), answered).await, Ok(Ok(()))) || place.is_none() {
+                return;
+            }
+            // No descriptors left: the stream is dropped, which the opener sees as a reset.
+            let _ = streams.start(open, peer, [place, None], &events, |stream, fd| Event::InboundStream {
+                stream,
+                peer,
+                protocol: name,
+                fd,
+            });
+        });
+    }
+}
+
+impl Bootstrap {
+    fn back_off(&mut self, now: Instant) {
+        self.next = now + self.delay;
+        self.delay = (self.delay * 2).min(RETRY_LAST);
+    }
+}

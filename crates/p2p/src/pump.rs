@@ -1,0 +1,237 @@
+//! A raw stream as one end of a socket pair, copied in chunks of 256 KiB.
+//!
+//! On the wire each direction is a sequence of chunks, an unsigned-varint length and that many bytes; length 0 is
+//! the end. A stream that ends without one was reset, however plain its end of file looks to a reader. The
+//! acceptor's direction starts with one byte: taken up, or refused because of its bounds.
+//!
+//! Bounds: two buffers of 256 KiB per stream. A local side that does not read holds back the peer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+
+use crate::event::StreamEnd;
+use crate::messages::until_closed;
+use crate::streams::OpenStream;
+
+const CHUNK_BYTES: usize = 256 << 10;
+/// Room for the length before a chunk: three bytes hold up to 2 MiB.
+const HEADER_BYTES: usize = 3;
+/// What had already arrived when a connection closed is still delivered for so long.
+const AFTER_CLOSE: Duration = Duration::from_secs(1);
+
+/// How the owner gives up on a stream.
+#[derive(Default)]
+pub struct Abort {
+    asked: AtomicBool,
+    notify: Notify,
+}
+
+impl Abort {
+    pub fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    async fn wait(&self) {
+        while !self.asked.load(Ordering::Acquire) {
+            self.notify.notified().await;
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Broken {
+    Here,
+    There,
+}
+
+async fn upload(
+    mut local: impl tokio::io::AsyncRead + Unpin,
+    mut remote: impl AsyncWrite + Unpin,
+    abort: &Abort,
+) -> Result<(), Broken> {
+    let mut buffer = vec![0u8; HEADER_BYTES + CHUNK_BYTES];
+    loop {
+        let read = local.read(&mut buffer[HEADER_BYTES..]).await.map_err(|_| Broken::Here)?;
+        if read == 0 {
+            // The owner asks before it closes its end, so that giving up is never taken for a clean end.
+            if abort.asked.load(Ordering::Acquire) {
+                return Err(Broken::Here);
+            }
+            remote.write_all(&[0]).await.map_err(|_| Broken::There)?;
+            remote.flush().await.map_err(|_| Broken::There)?;
+            // The peer may be gone already, having got everything: the end chunk is what counts.
+            let _ = remote.close().await;
+            return Ok(());
+        }
+        let start = put_header(&mut buffer, read);
+        remote.write_all(&buffer[start..HEADER_BYTES + read]).await.map_err(|_| Broken::There)?;
+        remote.flush().await.map_err(|_| Broken::There)?;
+    }
+}
+
+/// Writes the length so that it ends where the chunk starts; returns where it starts itself.
+fn put_header(buffer: &mut [u8], length: usize) -> usize {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    crate::messages::encode_varint(length as u64, &mut header);
+    let start = HEADER_BYTES - header.len();
+    buffer[start..HEADER_BYTES].copy_from_slice(&header);
+    start
+}
+
+/// Reads the chunk structure from bytes that come in any pieces.
+#[derive(Default)]
+struct Chunks {
+    left: u64,
+    header: u64,
+    shift: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    /// So many bytes from the front belong to a chunk.
+    Data(usize),
+    /// So many bytes from the front were a header or part of one.
+    Header(usize),
+    End,
+    Bad,
+}
+
+impl Chunks {
+    fn next(&mut self, bytes: &[u8]) -> Piece {
+        if self.left > 0 {
+            let take = self.left.min(bytes.len() as u64);
+            self.left -= take;
+            return Piece::Data(take as usize);
+        }
+        for (index, byte) in bytes.iter().enumerate() {
+            if self.shift >= 28 {
+                return Piece::Bad;
+            }
+            self.header |= u64::from(byte & 0x7f) << self.shift;
+            self.shift += 7;
+            if *byte < 0x80 {
+                if self.header == 0 {
+                    return if self.shift == 7 { Piece::End } else { Piece::Bad };
+                }
+                self.left = self.header;
+                self.header = 0;
+                self.shift = 0;
+                return Piece::Header(index + 1);
+            }
+        }
+        Piece::Header(bytes.len())
+    }
+}
+
+async fn download(
+    mut remote: impl AsyncRead + Unpin,
+    mut local: impl tokio::io::AsyncWrite + Unpin,
+) -> Result<(), Broken> {
+    let mut buffer = vec![0u8; CHUNK_BYTES];
+    let mut chunks = Chunks::default();
+    loop {
+        let read = remote.read(&mut buffer).await.map_err(|_| Broken::There)?;
+        if read == 0 {
+            return Err(Broken::There);
+        }
+        let mut rest = &buffer[..read];
+        while !rest.is_empty() {
+            match chunks.next(rest) {
+                Piece::Data(count) => {
+                    local.write_all(&rest[..count]).await.map_err(|_| Broken::Here)?;
+                    rest = &rest[count..];
+                }
+                Piece::Header(count) => rest = &rest[count..],
+                Piece::End => {
+                    let _ = local.shutdown().await;
+                    return Ok(());
+                }
+                Piece::Bad => return Err(Broken::There),
+            }
+        }
+    }
+}
+
+/// Copies until both directions have ended, one broke, the owner gave up or the connection went.
+pub async fn pump(open: OpenStream, local: UnixStream, abort: Arc<Abort>) -> StreamEnd {
+    let OpenStream { stream, mut closed, place } = open;
+    let (remote_reader, remote_writer) = stream.split();
+    let (local_reader, local_writer) = local.into_split();
+    let body =
+        async { tokio::try_join!(upload(local_reader, remote_writer, &abort), download(remote_reader, local_writer)) };
+    let mut watch = closed.clone();
+    let gone = async {
+        until_closed(&mut closed).await;
+        tokio::time::sleep(AFTER_CLOSE).await;
+    };
+    let end = tokio::select! {
+        biased;
+        () = abort.wait() => StreamEnd::Reset,
+        end = body => match end {
+            Ok(_) => StreamEnd::Clean,
+            Err(Broken::Here) => StreamEnd::Reset,
+            // A lost connection breaks its streams a moment before it is reported.
+            Err(Broken::There) => match tokio::time::timeout(AFTER_CLOSE / 2, until_closed(&mut watch)).await {
+                Ok(()) => StreamEnd::PeerGone,
+                Err(_) => StreamEnd::Reset,
+            },
+        },
+        () = gone => StreamEnd::PeerGone,
+    };
+    drop(place);
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(bytes: &[u8], step: usize) -> (Vec<u8>, Option<Piece>) {
+        let mut chunks = Chunks::default();
+        let mut data = Vec::new();
+        for part in bytes.chunks(step) {
+            let mut rest = part;
+            while !rest.is_empty() {
+                match chunks.next(rest) {
+                    Piece::Data(count) => {
+                        data.extend_from_slice(&rest[..count]);
+                        rest = &rest[count..];
+                    }
+                    Piece::Header(count) => rest = &rest[count..],
+                    end => return (data, Some(end)),
+                }
+            }
+        }
+        (data, None)
+    }
+
+    #[test]
+    fn chunks_are_read_in_any_pieces() {
+        let mut wire = Vec::new();
+        let mut expected = Vec::new();
+        for length in [1usize, 127, 128, 1000, CHUNK_BYTES] {
+            let mut buffer = vec![length as u8; HEADER_BYTES + length];
+            let start = put_header(&mut buffer, length);
+            wire.extend_from_slice(&buffer[start..]);
+            expected.extend(std::iter::repeat_n(length as u8, length));
+        }
+        wire.push(0);
+        for step in [1, 2, 3, 129, 4096, wire.len()] {
+            assert_eq!(parse(&wire, step), (expected.clone(), Some(Piece::End)));
+        }
+        assert_eq!(parse(&wire[..wire.len() - 1], 7), (expected, None));
+    }
+
+    #[test]
+    fn bad_chunk_lengths_are_refused() {
+        assert_eq!(parse(&[0x80, 0x00], 1).1, Some(Piece::Bad));
+        assert_eq!(parse(&[0xff, 0xff, 0xff, 0xff, 0xff], 2).1, Some(Piece::Bad));
+    }
+}

@@ -1,0 +1,333 @@
+//! The behaviour that opens and accepts streams of our own protocols.
+//!
+//! It differs from `libp2p-stream` in what that one leaves out: inbound streams are never dropped because an
+//! acceptor is slow (past a bound they are refused with a byte that says so), every stream knows when its
+//! connection is gone, and a peer without a connection is an error instead of a wait. Dialing is the caller's.
+//!
+//! Bounds: `limit` inbound streams alive per peer; libp2p bounds those that still negotiate.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::future::{ready, Ready};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures::AsyncWriteExt;
+use libp2p::core::transport::PortUse;
+use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
+use libp2p::core::Endpoint;
+use libp2p::swarm::behaviour::{ConnectionClosed, FromSwarm};
+use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound};
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, NetworkBehaviour, NotifyHandler, Stream,
+    StreamProtocol, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{oneshot, watch};
+
+/// First byte of every inbound stream's answer: it was taken up, or the bound of streams is reached.
+pub const ACCEPTED: u8 = 1;
+pub const REFUSED: u8 = 2;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    NotConnected(String),
+    Unsupported,
+    Timeout,
+    Refused,
+    Broken(String),
+}
+
+/// A place among a peer's bounded streams; free again when dropped.
+pub struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    pub fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        counter
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1))
+            .ok()
+            .map(|_| Self(counter.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An open stream; `closed` turns true when its connection is gone, which a reader alone would not learn.
+pub struct OpenStream {
+    pub stream: Stream,
+    pub closed: watch::Receiver<bool>,
+    pub place: Option<Place>,
+}
+
+pub type OpenReply = oneshot::Sender<Result<OpenStream, OpenError>>;
+
+#[derive(Debug)]
+pub struct Inbound {
+    pub peer: PeerId,
+    pub protocol: StreamProtocol,
+    pub open: OpenStream,
+}
+
+struct Connection {
+    id: ConnectionId,
+    closed: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Peer {
+    connections: Vec<Connection>,
+    inbound: Arc<AtomicUsize>,
+}
+
+pub struct Behaviour {
+    protocols: Arc<[StreamProtocol]>,
+    limit: usize,
+    peers: HashMap<PeerId, Peer>,
+    queue: VecDeque<ToSwarm<Inbound, Request>>,
+    waker: Option<Waker>,
+}
+
+impl Behaviour {
+    pub fn new(protocols: Vec<StreamProtocol>, limit: usize) -> Self {
+        Self { protocols: protocols.into(), limit, peers: HashMap::new(), queue: VecDeque::new(), waker: None }
+    }
+
+    /// Opens a stream over the oldest connection, so that streams opened in order reach the peer in order.
+    pub fn open(&mut self, peer: PeerId, protocol: StreamProtocol, reply: OpenReply) {
+        let Some(connection) = self.peers.get(&peer).and_then(|peer| peer.connections.first()) else {
+            let _ = reply.send(Err(OpenError::NotConnected("there is no connection to the peer".into())));
+            return;
+        };
+        self.queue.push_back(ToSwarm::NotifyHandler {
+            peer_id: peer,
+            handler: NotifyHandler::One(connection.id),
+            event: Request { protocol, reply },
+        });
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn admit(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
+        let (closed, watch) = watch::channel(false);
+        let entry = self.peers.entry(peer).or_default();
+        entry.connections.push(Connection { id, closed });
+        Handler {
+            protocols: self.protocols.clone(),
+            inbound: entry.inbound.clone(),
+            limit: self.limit,
+            closed: watch,
+            requests: VecDeque::new(),
+            accepted: VecDeque::new(),
+        }
+    }
+
+    fn forget(&mut self, peer: PeerId, id: ConnectionId) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.connections.retain(|connection| {
+                if connection.id == id {
+                    let _ = connection.closed.send(true);
+                }
+                connection.id != id
+            });
+            if entry.connections.is_empty() {
+                self.peers.remove(&peer);
+            }
+        }
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Inbound;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(self.admit(peer, id))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(self.admit(peer, id))
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm) {
+        match event {
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
+                self.forget(peer_id, connection_id);
+            }
+            // A connection that another behaviour denied after ours had admitted it ends here.
+            FromSwarm::DialFailure(failure) => {
+                if let Some(peer) = failure.peer_id {
+                    self.forget(peer, failure.connection_id);
+                }
+            }
+            FromSwarm::ListenFailure(failure) => {
+                if let Some(peer) = failure.peer_id {
+                    self.forget(peer, failure.connection_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
+        let (protocol, open) = event;
+        self.queue.push_back(ToSwarm::GenerateEvent(Inbound { peer, protocol, open }));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        if let Some(event) = self.queue.pop_front() {
+            return Poll::Ready(event);
+        }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+pub struct Request {
+    protocol: StreamProtocol,
+    reply: OpenReply,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({})", self.protocol)
+    }
+}
+
+pub struct Handler {
+    protocols: Arc<[StreamProtocol]>,
+    inbound: Arc<AtomicUsize>,
+    limit: usize,
+    closed: watch::Receiver<bool>,
+    requests: VecDeque<Request>,
+    accepted: VecDeque<(StreamProtocol, OpenStream)>,
+}
+
+impl std::fmt::Debug for OpenStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OpenStream")
+    }
+}
+
+impl ConnectionHandler for Handler {
+    type FromBehaviour = Request;
+    type ToBehaviour = (StreamProtocol, OpenStream);
+    type InboundProtocol = Upgrade;
+    type OutboundProtocol = Upgrade;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = OpenReply;
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
+        SubstreamProtocol::new(Upgrade(self.protocols.to_vec()), ())
+    }
+
+    fn poll(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
+        if let Some(accepted) = self.accepted.pop_front() {
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(accepted));
+        }
+        if let Some(request) = self.requests.pop_front() {
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
+                protocol: SubstreamProtocol::new(Upgrade(vec![request.protocol]), request.reply),
+            });
+        }
+        // The swarm polls again after each of the two callbacks that could add something.
+        Poll::Pending
+    }
+
+    fn on_behaviour_event(&mut self, request: Request) {
+        self.requests.push_back(request);
+    }
+
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<Self::InboundProtocol, Self::OutboundProtocol, (), OpenReply>,
+    ) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (mut stream, protocol),
+                ..
+            }) => match Place::take(&self.inbound, self.limit) {
+                Some(place) => {
+                    let open = OpenStream { stream, closed: self.closed.clone(), place: Some(place) };
+                    self.accepted.push_back((protocol, open));
+                }
+                None => {
+                    // One byte fits every send window, so this does not wait; the deadline is for a dead peer.
+                    tokio::spawn(tokio::time::timeout(std::time::Duration::from_secs(1), async move {
+                        let _ = stream.write_all(&[REFUSED]).await;
+                        let _ = stream.close().await;
+                    }));
+                }
+            },
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol: (stream, _),
+                info: reply,
+            }) => {
+                let _ = reply.send(Ok(OpenStream { stream, closed: self.closed.clone(), place: None }));
+            }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, info: reply }) => {
+                let error = match error {
+                    StreamUpgradeError::Timeout => OpenError::Timeout,
+                    StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
+                    StreamUpgradeError::Io(error) => OpenError::Broken(error.to_string()),
+                    StreamUpgradeError::Apply(never) => match never {},
+                };
+                let _ = reply.send(Err(error));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Negotiates the name and hands over the bare stream.
+pub struct Upgrade(Vec<StreamProtocol>);
+
+impl UpgradeInfo for Upgrade {
+    type Info = StreamProtocol;
+    type InfoIter = std::vec::IntoIter<StreamProtocol>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        self.0.clone().into_iter()
+    }
+}
+
+impl InboundUpgrade<Stream> for Upgrade {
+    type Output = (Stream, StreamProtocol);
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Output, Self::Error>>;
+
+    fn upgrade_inbound(self, stream: Stream, protocol: StreamProtocol) -> Self::Future {
+        ready(Ok((stream, protocol)))
+    }
+}
+
+impl OutboundUpgrade<Stream> for Upgrade {
+    type Output = (Stream, StreamProtocol);
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Output, Self::Error>>;
+
+    fn upgrade_outbound(self, stream: Stream, protocol: StreamProtocol) -> Self::Future {
+        ready(Ok((stream, protocol)))
+    }
+}

@@ -1,0 +1,313 @@
+// The network adapter: rust-libp2p behind plain values. Discovery, gossip, direct messages and raw streams.
+//
+// One Network per node. Every method and every callback belongs to the io_context's thread; libp2p has a thread of
+// its own, which never runs code of ours in C++. A peer is its Ed25519 public key, of which a PeerId is another
+// spelling; peers with keys of other kinds are not admitted.
+//
+// What bounds it: Limits below. Past a bound there is an error by name, a dropped gossip message, or a stream that
+// is no longer read; nothing grows. What peers send is bounded in size and rate, not checked in content: message
+// and gossip bytes are hostile until the domain has decoded them.
+//
+// What can go wrong: a message that was sent but not acknowledged when its stream broke may or may not have
+// arrived (`maybe_delivered`); a raw stream's end of file proves nothing until its StreamClosed says `clean`.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "codec/ed25519.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace mesh::p2p {
+
+/// The gossip topics: `/meshwork/1/<federation>/<name>`. All but `consensus` are subscribed from the start.
+enum class Topic : std::uint8_t { intents = 0, events = 1, capabilities = 2, consensus = 3 };
+[[nodiscard]] std::string_view name_of(Topic topic);
+
+struct GossipIdTag;
+/// SHA-256 of the content, on whatever topic.
+using GossipId = FixedBytes<GossipIdTag, 32>;
+
+enum class Verdict : std::uint8_t {
+  accept = 0,  ///< pass it on
+  reject = 1,  ///< do not pass it on, and hold it against whoever sent it
+  ignore = 2,  ///< do not pass it on
+};
+
+enum class Found : std::uint8_t { inbound = 0, dialed = 1, bootstrap = 2, mdns = 3, kademlia = 4 };
+[[nodiscard]] std::string_view name_of(Found found);
+
+enum class StreamEnd : std::uint8_t {
+  clean = 0,      ///< both directions ended as their writers meant it
+  reset = 1,      ///< one side gave up: what was read may be cut off
+  peer_gone = 2,  ///< the connection was lost first
+};
+[[nodiscard]] std::string_view name_of(StreamEnd end);
+
+/// Owns a file descriptor.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  ~Fd() { reset(); }
+
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
+  void reset() noexcept;
+
+ private:
+  int fd_ = -1;
+};
+
+struct Limits {
+  std::size_t gossip_bytes = 256 * 1024;    ///< of one gossip message with its envelope of at most 512 bytes
+  std::uint32_t gossip_per_peer_per_s = 2000;  ///< twice as many at once; what is more is ignored
+  std::size_t message_bytes = 1024 * 1024;  ///< of one direct message
+  std::size_t queued_messages = 16384;      ///< per peer, sent and not yet acknowledged
+  std::size_t queued_bytes = 16 * 1024 * 1024;  ///< per peer, likewise
+  std::size_t streams_per_peer = 64;        ///< raw streams that we open; inbound streams of any kind
+  std::size_t streams = 256;                ///< raw streams in all; each costs two file descriptors
+  std::uint32_t inbound_connections = 256;
+  std::uint32_t outbound_connections = 256;
+  std::uint32_t connections_per_peer = 4;
+  std::uint32_t pending_connections = 128;  ///< handshakes under way, inbound and outbound each
+  std::size_t events = 16384;               ///< undelivered events before the network holds back
+  std::size_t event_bytes = 32 * 1024 * 1024;
+};
+
+struct Config {
+  Seed secret;
+  /// Multiaddresses; port 0 lets the system choose.
+  std::vector<std::string> listen = {"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0/ws"};
+  /// Multiaddresses, with or without `/p2p/PEERID`; dialed again with back-off whenever the peer is lost.
+  std::vector<std::string> bootstrap;
+  bool mdns = true;
+  /// The part of the topics that names the federation: text without slashes.
+  std::string federation = "local";
+  /// Length-prefixed messages, in order per peer and protocol.
+  std::vector<std::string> message_protocols = {"/meshwork/offer/1", "/meshwork/award/1", "/meshwork/receipt/1"};
+  /// Raw streams, as socket pairs.
+  std::vector<std::string> stream_protocols = {"/meshwork/blocks/1"};
+  /// What identify tells peers about us, for example "meshwork/0.1.0".
+  std::string agent = "meshwork/" MESH_VERSION;
+  std::chrono::milliseconds ping_interval{5000};
+  std::chrono::milliseconds ping_timeout{8000};
+  Limits limits;
+};
+
+/// A gossip message that awaits `judge`; it is not passed on before, and forgotten after some seconds.
+struct GossipMessage {
+  GossipId id;
+  Topic topic = Topic::intents;
+  PublicKey author;  ///< signed it, by gossipsub's own signature
+  PublicKey from;    ///< passed it to us
+  Bytes bytes;
+};
+
+/// A publication reached nobody at once. With `no_peers` that is a fact about the mesh rather than an error.
+struct NotPublished {
+  std::uint64_t request = 0;
+  Topic topic = Topic::intents;
+  bool no_peers = false;
+  Error error;
+};
+
+/// A peer subscribed to one of our topics, or left it.
+struct PeerSubscribed {
+  PublicKey peer;
+  Topic topic = Topic::intents;
+  bool on = true;
+};
+
+struct Message {
+  PublicKey peer;
+  std::string protocol;
+  Bytes bytes;
+};
+
+struct SendFailed {
+  std::uint64_t request = 0;
+  PublicKey peer;
+  std::string protocol;
+  bool maybe_delivered = false;  ///< false: it certainly did not arrive
+  Error error;
+};
+
+/// A peer opened a raw stream to us. The descriptor is non-blocking.
+struct StreamOpened {
+  std::uint64_t stream = 0;
+  PublicKey peer;
+  std::string protocol;
+  Fd fd;
+};
+
+/// The end of a raw stream, whoever opened it; comes once for each.
+struct StreamClosed {
+  std::uint64_t stream = 0;
+  PublicKey peer;
+  StreamEnd end = StreamEnd::reset;
+};
+
+/// The first connection to a peer.
+struct PeerConnected {
+  PublicKey peer;
+  std::string address;    ///< multiaddress without the peer
+  std::string transport;  ///< tcp, quic, ws, wss or other
+  bool outbound = false;
+  Found found = Found::inbound;
+};
+
+/// The last connection to a peer is gone.
+struct PeerDisconnected {
+  PublicKey peer;
+  std::string reason;
+};
+
+struct PeerIdentified {
+  PublicKey peer;
+  std::string agent;
+  std::vector<std::string> addresses;
+  std::vector<std::string> protocols;
+};
+
+/// A ping was answered. Smoothed and mean deviation as in RFC 6298.
+struct PeerRtt {
+  PublicKey peer;
+  std::chrono::microseconds rtt{0};
+  std::chrono::microseconds smoothed{0};
+  std::chrono::microseconds jitter{0};
+};
+
+/// The network ended by a bug of ours; nothing works any more.
+struct Stopped {
+  Error error;
+};
+
+using Event = std::variant<GossipMessage, NotPublished, PeerSubscribed, Message, SendFailed, StreamOpened, StreamClosed,
+                           PeerConnected, PeerDisconnected, PeerIdentified, PeerRtt, Stopped>;
+
+/// What is known of a connected peer now.
+struct PeerInfo {
+  PublicKey peer;
+  std::string address;
+  std::string transport;
+  bool outbound = false;
+  Found found = Found::inbound;
+  std::string agent;  ///< empty until identify has run
+  std::vector<std::string> addresses;
+  std::vector<std::string> protocols;
+  std::optional<std::chrono::microseconds> rtt;
+  std::optional<std::chrono::microseconds> smoothed;
+  std::optional<std::chrono::microseconds> jitter;
+};
+
+/// A raw stream that we opened. Shutting the write side down (or closing) ends our direction cleanly; to give up
+/// instead, call `reset_stream` first. The descriptor is non-blocking.
+struct RawStream {
+  std::uint64_t stream = 0;
+  Fd fd;
+};
+
+enum class Reach : std::uint8_t {
+  connected = 0,
+  refused = 1,
+  timed_out = 2,
+  wrong_peer = 3,
+  not_meshwork = 4,
+  no_addresses = 5,
+  failed = 6,
+};
+[[nodiscard]] std::string_view name_of(Reach reach);
+
+/// What trying one address came to; `text` is one sentence for people.
+struct Attempt {
+  std::string address;  ///< empty with no_addresses
+  Reach reach = Reach::failed;
+  std::string text;
+};
+
+struct DoctorReport {
+  std::optional<PublicKey> peer;
+  bool already_connected = false;
+  std::vector<Attempt> attempts;
+};
+
+/// The PeerId of a key in its usual spelling, `12D3KooW...`.
+[[nodiscard]] std::string peer_id_text(const PublicKey& key);
+/// invalid: not a PeerId, or one whose key is not Ed25519.
+[[nodiscard]] Result<PublicKey> parse_peer_id(std::string_view text);
+
+class Network {
+ public:
+  /// Listens before it returns. invalid: an address, protocol or federation that is malformed; unavailable: an
+  /// address that cannot be listened at (the text names it). `on_event` is called on the thread that runs `io`.
+  [[nodiscard]] static Result<std::unique_ptr<Network>> start(Config config, boost::asio::io_context& io,
+                                                              std::function<void(Event)> on_event);
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+  /// Stops; callbacks that are still owed are dropped.
+  ~Network();
+
+  [[nodiscard]] const PublicKey& self() const;
+  /// With `/p2p/` and the own PeerId.
+  [[nodiscard]] const std::vector<std::string>& listen_addresses() const;
+  /// The connected peers, ordered by key.
+  [[nodiscard]] std::vector<PeerInfo> peers() const;
+  /// nullptr if not connected; valid until the next event.
+  [[nodiscard]] const PeerInfo* peer(const PublicKey& key) const;
+
+  /// Returns the number that NotPublished would carry. invalid: too large; exhausted: too much waits already.
+  [[nodiscard]] Result<std::uint64_t> publish(Topic topic, ByteView bytes);
+  /// Once per GossipMessage; a message that is unknown by now is left alone.
+  void judge(const GossipId& id, Verdict verdict);
+
+  /// Queues a message and connects if need be. Returns the number that SendFailed would carry; without SendFailed
+  /// the peer's queue took it. invalid: too large; exhausted: the peer's queue here is full; not_found: no such
+  /// protocol in the Config.
+  [[nodiscard]] Result<std::uint64_t> send(const PublicKey& peer, std::string_view protocol, ByteView bytes);
+
+  /// Opens a raw stream, connecting if need be; the peer has taken it up when `done` gets it. exhausted: a bound of
+  /// streams here or there; unsupported: the peer does not speak the protocol; unavailable, timeout: not reached.
+  void open_stream(const PublicKey& peer, std::string_view protocol, std::function<void(Result<RawStream>)> done);
+  /// Gives up on a raw stream, so that the peer does not take its end for a clean one. Call before closing the fd.
+  void reset_stream(std::uint64_t stream);
+
+  /// Connects to `/.../p2p/PEERID`, or to whoever answers at an address without one.
+  void dial(std::string_view address, std::function<void(Result<PublicKey>)> done);
+  void disconnect(const PublicKey& peer);
+  /// One round trip, now.
+  void ping(const PublicKey& peer, std::function<void(Result<std::chrono::microseconds>)> done);
+  /// Tries every known address of a PeerId, or one multiaddress, and says what each came to.
+  void doctor(std::string_view target, std::function<void(Result<DoctorReport>)> done);
+
+  /// As the destructor, but may be called earlier; afterwards every call fails with `unavailable`.
+  void stop();
+
+ private:
+  struct Impl;
+  explicit Network(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::p2p
