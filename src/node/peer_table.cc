@@ -1,5 +1,7 @@
 #include "node/peer_table.h"
 
+#include <algorithm>
+
 namespace mesh::node {
 
 namespace {
@@ -18,7 +20,11 @@ PeerTable::Peer& PeerTable::entry(const NodeId& node) {
   return peers_[node];
 }
 
-void PeerTable::up(Instant, const NodeId& node) { entry(node).connected = true; }
+void PeerTable::up(Instant now, const NodeId& node) {
+  Peer& peer = entry(node);
+  peer.connected = true;
+  peer.info_at = now;
+}
 
 void PeerTable::down(Instant now, const NodeId& node) {
   Peer& peer = entry(node);
@@ -62,8 +68,8 @@ bool PeerTable::connected(const NodeId& node) const {
 
 Duration PeerTable::away(Instant now, const NodeId& node) const {
   const Peer* peer = find(node);
-  if (peer == nullptr || peer->connected) return Duration{0};
-  return now - peer->down_since;
+  if (peer == nullptr) return now - born_;
+  return peer->connected ? Duration{0} : now - std::max(peer->down_since, born_);
 }
 
 bool PeerTable::penalised(Instant now, const NodeId& node) const {

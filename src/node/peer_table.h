@@ -17,6 +17,8 @@ namespace mesh::node {
 
 class PeerTable {
  public:
+  explicit PeerTable(Instant born) : born_(born) {}
+
   struct Peer {
     bool connected = false;
     std::optional<PeerInfo> info;
@@ -37,7 +39,9 @@ class PeerTable {
 
   [[nodiscard]] const Peer* find(const NodeId& node) const;
   [[nodiscard]] bool connected(const NodeId& node) const;
-  /// For how long a known peer has been away; zero while connected.
+  /// When this node started: before, it could not know anybody.
+  [[nodiscard]] Instant born() const { return born_; }
+  /// For how long a peer has been away; zero while connected. One never seen has been away since this node started.
   [[nodiscard]] Duration away(Instant now, const NodeId& node) const;
   [[nodiscard]] bool penalised(Instant now, const NodeId& node) const;
   [[nodiscard]] const std::map<NodeId, Peer>& all() const { return peers_; }
@@ -46,6 +50,7 @@ class PeerTable {
 
  private:
   Peer& entry(const NodeId& node);
+  Instant born_;
   std::map<NodeId, Peer> peers_;
 };
 

@@ -1,0 +1,1577 @@
+#include "node/job.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "domain/verification/nonce_chain.h"
+
+namespace mesh::node {
+
+namespace {
+
+using identity::short_name;
+using receipt::Commitment;
+using receipt::ExecutionReceipt;
+using receipt::VerificationReceipt;
+using verification::Decision;
+
+constexpr Duration resend_after = seconds(2);
+constexpr Duration away_grace = seconds(3);       // A node that restarts is back within this; then its work moves on.
+constexpr Duration watch_every = milliseconds(200);
+constexpr Duration unanswered_penalty = seconds(60);
+constexpr Duration liar_penalty = seconds(3600);
+constexpr Duration alone_after = seconds(3);
+constexpr std::size_t max_notes = 256;
+constexpr std::size_t max_story_lines = 32;
+constexpr std::uint64_t max_live_log_bytes = 1 << 20;  // Per shard; the whole log is in the receipt.
+constexpr std::uint32_t max_in_verification = 1024;    // Committed shards without a verdict: then no more are awarded.
+constexpr std::uint32_t max_lease = 256;
+
+std::string seconds_text(std::uint64_t ms) { return std::to_string(ms / 1000) + "." + std::to_string(ms % 1000 / 100) + " s"; }
+
+}  // namespace
+
+Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now, JobSpec spec, const Digest& entropy,
+                                         std::optional<Cid> reduces) {
+  if (spec.fee != 0) {
+    return fail(ErrorCode::unsupported,
+                "a fee of " + std::to_string(spec.fee) + " cannot be paid: this version has no ledger yet, so tasks are free (leave --fee out)");
+  }
+  const policy::MeshPolicy& policy = around.config.policy;
+  auto job = std::unique_ptr<Job>(new Job(around));
+  job->entropy_ = entropy;
+  job->chain_ = around.signer.secret("meshwork/1/publisher-chain", {entropy.view()});
+  task::TaskIntent intent{.function = spec.function,
+                          .inputs = spec.inputs,
+                          .shards = spec.shards,
+                          .reduce = spec.reduce,
+                          .reduces = reduces,
+                          .scope = spec.scope,
+                          .fee = spec.fee,
+                          .verifiers = spec.verifiers.value_or(policy.verification_quorum.minimum_verifiers),
+                          .bid_window_ms = spec.bid_window_ms == 0 ? policy.scheduling.bid_window_ms : spec.bid_window_ms,
+                          .limits = spec.limits,
+                          .policy = around.policy,
+                          .engine = around.config.engine,
+                          .nonce_tip = {},
+                          .owner = around.config.owner,
+                          .label = spec.label,
+                          .created_ms = spec.created_ms};
+  MESH_TRY(task::validate(intent, policy));
+  if (spec.verifiers && *spec.verifiers != 0 && *spec.verifiers < policy.verification_quorum.minimum_verifiers) {
+    return fail(ErrorCode::denied, "the policy asks for at least " + std::to_string(policy.verification_quorum.minimum_verifiers) +
+                                       " verifiers, not " + std::to_string(*spec.verifiers) + " (0 = unverified)");
+  }
+  intent.nonce_tip = verification::chain_link(job->chain_, task::max_rounds(spec.shards), 0);
+  job->intent_ = around.signer.sign(std::move(intent));
+  job->spec_ = std::move(spec);
+  job->unverified_ = job->intent_.record.verifiers == 0;
+  job->shards_.resize(job->intent_.record.shards);
+  for (std::uint32_t shard = 0; shard < job->intent_.record.shards; ++shard) job->waiting_.insert(shard);
+  job->started_ = now;
+  job->window_end_ = now + milliseconds(job->intent_.record.bid_window_ms);
+  job->story_.push_back(job->intent_.envelope);
+  return job;
+}
+
+// ---------------------------------------------------------------------------------------------------- small tools
+
+template <class T>
+void Job::keep(std::string_view kind, const Signed<T>& record, Outbox& out) {
+  story_.push_back(record.envelope);
+  out.journal(id(), std::string(kind), record::encode(record.envelope));
+}
+
+void Job::tell(std::uint32_t shard, std::string text) {
+  std::vector<std::string>& story = shards_[shard].story;
+  if (story.size() < max_story_lines) story.push_back(std::move(text));
+}
+
+void Job::note(std::string text, Outbox& out) {
+  out.notify({.kind = "job.note", .job = id(), .text = text});
+  if (notes_.size() < max_notes) notes_.push_back(std::move(text));
+}
+
+void Job::set_phase(JobPhase phase, std::string text, Outbox& out) {
+  phase_ = phase;
+  out.notify({.kind = "job.phase", .job = id(), .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]), .text = std::move(text)});
+}
+
+void Job::refuse(const NodeId& who, const Cid& about, const Error& error, Outbox& out) {
+  if (refusals_.size() < max_notes) refusals_.push_back({who, error.message});
+  out.notify({.kind = "job.refused", .job = id(), .peer = who, .text = error.message});
+  out.send(who, Channel::offer,
+           sign(market::Refusal{.intent = id(), .about = about, .reason = error.message.substr(0, 256)}).envelope);
+}
+
+void Job::blame(Instant now, const NodeId& who, const std::string& why, Duration penalty, Outbox& out) {
+  around_.peers.penalise(who, why, now + penalty);
+  out.notify({.kind = "job.blame", .job = id(), .peer = who, .text = short_name(who) + " " + why});
+}
+
+bool Job::away(Instant now, const NodeId& node) const {
+  return !around_.peers.connected(node) && around_.peers.away(now, node) >= away_grace;
+}
+
+// ---------------------------------------------------------------------------------------------------- life cycle
+
+void Job::start(Instant now, Outbox& out) {
+  out.journal(id(), "spec", record::encode(Origin{.spec = spec_, .entropy = entropy_, .reduces = intent_.record.reduces}));
+  out.require_durable();
+  std::vector<Cid> roots{intent_.record.function, intent_.record.inputs};
+  if (intent_.record.reduce) roots.push_back(*intent_.record.reduce);
+  out.add({effect::Declare{id(), std::move(roots)}});
+  set_phase(JobPhase::bidding, "asking for offers", out);
+  out.publish(Topic::intents, intent_.envelope);
+  advance(now, out);
+}
+
+void Job::resume(Instant now, Outbox& out) {
+  started_ = now;
+  window_end_ = now + milliseconds(intent_.record.bid_window_ms);
+  if (ended()) {
+    ended_at_ = now;
+    return;
+  }
+  std::vector<Cid> judged;
+  for (const auto& [cid, batch] : batches_) {
+    if (batch.open.empty()) judged.push_back(cid);
+  }
+  for (const Cid& cid : judged) forget_if_done(cid);
+  for (auto& [node, worker] : workers_) worker.progress = now;
+  for (Shard& shard : shards_) shard.since = now;
+  for (auto& [cid, batch] : batches_) {
+    batch.since = now;
+    for (auto& [shard, check] : batch.checks) {
+      for (auto& [node, seat] : check.by_node) seat.since = now;
+    }
+  }
+  for (auto& [cid, round] : rounds_) round.since = now;
+  std::vector<Cid> roots{intent_.record.function, intent_.record.inputs};
+  if (intent_.record.reduce) roots.push_back(*intent_.record.reduce);
+  out.add({effect::Declare{id(), std::move(roots)}});
+  set_phase(field_ ? JobPhase::running : JobPhase::bidding, "resumed after a restart", out);
+  if (!field_) out.publish(Topic::intents, intent_.envelope);
+  if (runs_here()) run_here(now, out);
+  // What is outstanding goes out as each peer comes up (on_peer_up).
+  advance(now, out);
+}
+
+Status Job::restore(std::string_view kind, ByteView bytes) {
+  const Cid& federation = around_.signer.federation();
+  if (kind == "end") {
+    MESH_LET(const dagcbor::Value value, dagcbor::decode(bytes));
+    const dagcbor::Value* phase = value.find("phase");
+    const dagcbor::Value* failure = value.find("failure");
+    if (phase == nullptr || failure == nullptr) return fail(ErrorCode::storage, "the record of the job's end is damaged");
+    MESH_TRY(record::from_value(*phase, phase_));
+    MESH_TRY(record::from_value(*failure, failure_));
+    if (const dagcbor::Value* result = value.find("result")) {
+      reduced_result_.emplace();
+      MESH_TRY(record::from_value(*result, *reduced_result_));
+    }
+    return {};
+  }
+  MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
+  const auto apply = [&]<class T>(Status (Job::*function)(Signed<T>)) -> Status {
+    MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    return (this->*function)(std::move(record));
+  };
+  const auto apply_const = [&]<class T>(Status (Job::*function)(const Signed<T>&)) -> Status {
+    MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    return (this->*function)(record);
+  };
+  story_.push_back(envelope);
+  if (kind == "offer") {
+    MESH_LET(Signed<market::ComputeOffer> offer, open<market::ComputeOffer>(envelope, federation));
+    roster_offers_.push_back(std::move(offer));
+    return {};
+  }
+  if (kind == "roster") {
+    MESH_LET(Signed<market::Roster> roster, open<market::Roster>(envelope, federation));
+    return apply_roster(std::move(roster), std::move(roster_offers_));
+  }
+  if (kind == "award") return apply_const(&Job::apply_award);
+  if (kind == "commitment") return apply(&Job::apply_commitment);
+  if (kind == "open") return apply(&Job::apply_open);
+  if (kind == "reveal") return apply(&Job::apply_reveal);
+  if (kind == "draw") return apply_const(&Job::apply_draw);
+  if (kind == "verifier-commitment") return apply(&Job::apply_verifier_commitment);
+  if (kind == "substitution") return apply_const(&Job::apply_substitution);
+  if (kind == "extension") return apply_const(&Job::apply_extension);
+  if (kind == "receipt") return apply(&Job::apply_receipt);
+  if (kind == "verification") return apply(&Job::apply_verification);
+  if (kind == "verdict") return apply_const(&Job::apply_verdict);
+  return fail(ErrorCode::storage, "unknown journal record \"" + std::string(kind) + "\"");
+}
+
+// ---------------------------------------------------------------------------------------------------- bidding
+
+void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out) {
+  const auto known = offers_.find(offer.signer);
+  const bool in_field = field_ && field_->offer(offer.cid) != nullptr;
+  if (in_field || (known != offers_.end() && known->second.offer.cid == offer.cid)) {
+    if (in_field) {
+      send_outstanding(now, offer.signer, out);  // A node that restarted and bids again: it is in already.
+      return;
+    }
+    return refuse(offer.signer, offer.cid, {ErrorCode::conflict, "replayed: this offer was received before"}, out);
+  }
+  if (phase_ != JobPhase::bidding) {
+    return refuse(offer.signer, offer.cid, {ErrorCode::timeout, "late: the bidding on this task is closed"}, out);
+  }
+  if (const Status status = market::check_offer(offer, intent_); !status) return refuse(offer.signer, offer.cid, status.error(), out);
+  if (known != offers_.end()) {
+    return refuse(offer.signer, offer.cid, {ErrorCode::conflict, "replayed: this node has another offer on this task already"}, out);
+  }
+  if (offers_.size() >= 4 * market::max_roster) {
+    return refuse(offer.signer, offer.cid, {ErrorCode::exhausted, "too-many: this task has offers enough"}, out);
+  }
+  const PeerTable::Peer* peer = around_.peers.find(offer.signer);
+  declines_.erase(offer.signer);
+  out.notify({.kind = "job.offer", .job = id(), .peer = offer.signer, .text = "offers " + std::to_string(offer.record.capacity) + " shards at once"});
+  const NodeId signer = offer.signer;
+  offers_.emplace(signer, market::Candidate{.offer = std::move(offer),
+                                            .round_trip = peer == nullptr ? Duration{0} : peer->round_trip,
+                                            .reputation = reputation::ReputationSnapshot().score_of(signer),
+                                            .same_federation = true,
+                                            .penalised = around_.peers.penalised(now, signer)});
+  advance(now, out);
+}
+
+void Job::on_decline(Instant now, const Signed<market::Decline>& decline, Outbox& out) {
+  if (field_ && !ended()) return on_gave_up(now, decline, out);
+  if (phase_ != JobPhase::bidding || decline.record.reason.size() > 256 || declines_.size() >= max_notes || offers_.contains(decline.signer)) return;
+  if (declines_.insert_or_assign(decline.signer, decline.record.reason).second) {
+    out.notify({.kind = "job.declined", .job = id(), .peer = decline.signer, .text = decline.record.reason});
+  }
+  advance(now, out);
+}
+
+void Job::advance_bidding(Instant now, Outbox& out) {
+  bool everybody_answered = true;
+  std::size_t answered_possible = 0;
+  for (const auto& [node, peer] : around_.peers.all()) {
+    if (!peer.connected) continue;
+    const bool answered = offers_.contains(node) || declines_.contains(node);
+    // A peer that has just come may be about to say what it is; one that says nothing for long is no mesh node.
+    const bool may_answer = peer.info ? peer.info->accepts_work : now - peer.info_at < seconds(3);
+    if (answered) ++answered_possible;
+    if (!answered && may_answer) everybody_answered = false;
+  }
+  const bool window_over = now >= window_end_;
+  if (!window_over && !(everybody_answered && (answered_possible > 0))) {
+    // Alone for a while: waiting cannot help. Just started: the peers may be about to come.
+    const bool alone = std::ranges::none_of(around_.peers.all(), [](const auto& entry) { return entry.second.connected; });
+    if (!alone || now - around_.peers.born() < alone_after) return;
+  }
+  const bool enough = offers_.size() > intent_.record.verifiers;
+  if (!enough && !everybody_answered && reminders_ < 2) {
+    // Gossip may not have reached everyone (a mesh that has just formed): ask those that are silent directly.
+    ++reminders_;
+    window_end_ = now + milliseconds(intent_.record.bid_window_ms);
+    for (const auto& [node, peer] : around_.peers.all()) {
+      if (peer.connected && !offers_.contains(node) && !declines_.contains(node)) out.send(node, Channel::offer, intent_.envelope);
+    }
+    note("asked the peers that had not answered once more, directly", out);
+    return;
+  }
+  close_bidding(now, out);
+}
+
+void Job::close_bidding(Instant now, Outbox& out) {
+  const std::uint32_t wanted = intent_.record.verifiers;
+  const bool anyone_connected = std::ranges::any_of(around_.peers.all(), [](const auto& entry) { return entry.second.connected; });
+  const bool insists = spec_.verifiers.has_value() && *spec_.verifiers > 0;
+  if (offers_.empty()) {
+    std::string why;
+    for (const auto& [node, reason] : declines_) why += (why.empty() ? "" : "; ") + short_name(node) + ": " + reason;
+    for (const RefusalView& refusal : refusals_) why += (why.empty() ? "" : "; ") + short_name(refusal.node) + ": " + refusal.reason;
+    for (const auto& [node, peer] : around_.peers.all()) {
+      if (!peer.connected || declines_.contains(node)) continue;
+      if (peer.info && !peer.info->accepts_work) {
+        why += (why.empty() ? "" : "; ") + short_name(node) + ": takes no work";
+      } else {
+        why += (why.empty() ? "" : "; ") + short_name(node) + ": did not answer";
+      }
+    }
+    if (why.empty()) why = "no peer is connected";
+    if (why.size() > 2000) why = why.substr(0, 2000) + "...";
+    if (insists) return end(now, JobPhase::failed, "too-few-verifiers: " + std::to_string(wanted) + " verifiers were asked for and nobody offered, because " + why, out);
+    if (anyone_connected) return end(now, JobPhase::failed, "nobody-offered: nobody offered, because " + why, out);
+    if (spec_.scope.memory_mb > around_.config.resources.memory_mb) {
+      return end(now, JobPhase::failed,
+                 "nobody-offered: no peer is connected, and this node has " + std::to_string(around_.config.resources.memory_mb) + " MiB for a task, not " +
+                     std::to_string(spec_.scope.memory_mb),
+                 out);
+    }
+  }
+  std::vector<market::Candidate> candidates;
+  for (const auto& [node, candidate] : offers_) candidates.push_back(candidate);
+  ranking_ = market::rank(candidates, intent_.record.fee);
+  for (std::size_t i = market::max_roster; i < ranking_.size(); ++i) {
+    refusals_.push_back({ranking_[i].node, "not-needed: " + std::to_string(market::max_roster) + " better offers"});
+  }
+  if (ranking_.size() > market::max_roster) ranking_.resize(market::max_roster);
+  if (wanted > 0 && ranking_.size() < std::size_t{wanted} + 1) {
+    if (insists) {
+      return end(now, JobPhase::failed,
+                 "too-few-verifiers: " + std::to_string(wanted) + " verifiers were asked for, which takes " + std::to_string(wanted + 1) +
+                     " nodes beside this one, and " + std::to_string(ranking_.size()) + " offered",
+                 out);
+    }
+    unverified_ = true;
+    note(ranking_.empty() ? "no peer is connected: this node runs the task itself, unverified"
+                          : "only " + std::to_string(ranking_.size()) + " nodes offered; " + std::to_string(wanted) + " verifiers take " +
+                                std::to_string(wanted + 1) + ": the results will be unverified",
+         out);
+  }
+  market::Roster roster{.intent = id(), .offers = {}};
+  std::vector<Signed<market::ComputeOffer>> offers;
+  for (const market::Ranked& line : ranking_) {
+    roster.offers.push_back(line.offer);
+    offers.push_back(offers_.at(line.node).offer);
+  }
+  for (const Signed<market::ComputeOffer>& offer : offers) keep("offer", offer, out);
+  Signed<market::Roster> signed_roster = sign(std::move(roster));
+  keep("roster", signed_roster, out);
+  const Status applied = apply_roster(std::move(signed_roster), std::move(offers));
+  MESH_CHECK(applied.has_value(), "own-roster-applies");
+  set_phase(JobPhase::running, runs_here() ? "running here" : std::to_string(field_->offers.size()) + " nodes are in", out);
+  if (runs_here()) return run_here(now, out);
+  for (const Signed<market::ComputeOffer>& offer : field_->offers) send_roster(offer.signer, out);
+}
+
+Status Job::apply_roster(Signed<market::Roster> roster, std::vector<Signed<market::ComputeOffer>> offers) {
+  MESH_LET(verification::Field field, verification::make_field(intent_, std::move(roster), std::move(offers)));
+  std::uint32_t rank = 0;
+  for (const Signed<market::ComputeOffer>& offer : field.offers) {
+    workers_[offer.signer] = Worker{.capacity = offer.record.capacity, .rank = rank++, .leased = {}, .lease_size = 2 * offer.record.capacity};
+  }
+  if (intent_.record.verifiers > 0 && field.offers.size() < std::size_t{intent_.record.verifiers} + 1) unverified_ = true;
+  field_ = std::move(field);
+  phase_ = JobPhase::running;
+  return {};
+}
+
+void Job::on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox& out) {
+  const auto worker = workers_.find(decline.signer);
+  if (worker == workers_.end()) return;
+  const std::string why = short_name(decline.signer) + " gave up: " + decline.record.reason.substr(0, 256);
+  note(why, out);
+  worker->second.avoid_until = now + unanswered_penalty;
+  return_shards(now, {worker->second.leased.begin(), worker->second.leased.end()}, why, out);
+  if (ended()) return;
+  for (auto& [cid, batch] : batches_) {
+    std::vector<std::uint32_t> shards;
+    for (const auto& [shard, check] : batch.checks) {
+      const auto seat = check.by_node.find(decline.signer);
+      if (seat != check.by_node.end() && seat->second.state == Seat::State::asked) shards.push_back(shard);
+    }
+    if (!shards.empty()) lose_seat(now, batch, shards, decline.signer, "gave up", out);
+  }
+  advance(now, out);
+}
+
+// ---------------------------------------------------------------------------------------------------- awards
+
+void Job::award_waiting(Instant now, Outbox& out) {
+  if (waiting_.empty() || !field_ || runs_here()) return;
+  std::uint32_t in_verification = 0;
+  for (const auto& [cid, batch] : batches_) in_verification += static_cast<std::uint32_t>(batch.open.size());
+  if (in_verification >= max_in_verification) return;
+
+  struct Free {
+    NodeId node;
+    Worker* worker;
+    std::uint32_t room;
+  };
+  std::vector<Free> free;
+  const auto gather = [&](bool also_penalised) {
+    free.clear();
+    for (auto& [node, worker] : workers_) {
+      if (!worker.excluded.empty() || !around_.peers.connected(node)) continue;
+      if (!also_penalised && (now < worker.avoid_until || around_.peers.penalised(now, node))) continue;
+      const auto outstanding = static_cast<std::uint32_t>(worker.leased.size());
+      // Topped up when half is done: not for every single shard, and before it runs dry.
+      if (outstanding * 2 > worker.lease_size) continue;
+      free.push_back({node, &worker, worker.lease_size - outstanding});
+    }
+  };
+  gather(false);
+  if (free.empty()) {
+    // Nobody in good standing is left at all: those that only failed to answer are better than nobody.
+    const bool any_good = std::ranges::any_of(workers_, [&](const auto& entry) {
+      return entry.second.excluded.empty() && around_.peers.connected(entry.first) && now >= entry.second.avoid_until &&
+             !around_.peers.penalised(now, entry.first);
+    });
+    if (!any_good) gather(true);
+  }
+  if (free.empty()) return;
+  std::ranges::sort(free, {}, [](const Free& entry) { return entry.worker->rank; });
+  std::uint64_t capacity = 0;
+  for (const Free& entry : free) capacity += entry.worker->capacity;
+  const std::uint64_t to_share = waiting_.size();
+  for (const Free& entry : free) {
+    if (waiting_.empty()) break;
+    const auto share = static_cast<std::uint32_t>(std::min<std::uint64_t>(to_share, (to_share * entry.worker->capacity + capacity - 1) / capacity));
+    const std::uint32_t count = std::min({entry.room, share, static_cast<std::uint32_t>(waiting_.size())});
+    if (count == 0) continue;
+    std::vector<std::uint32_t> shards(waiting_.begin(), std::next(waiting_.begin(), count));
+    const Signed<market::Award> award = sign(market::Award{.intent = id(),
+                                                           .roster = field_->roster.cid,
+                                                           .offer = field_->offer_of(entry.node)->cid,
+                                                           .lease = leases_,
+                                                           .shards = task::ranges_of(shards)});
+    keep("award", award, out);
+    const Status applied = apply_award(award);
+    MESH_CHECK(applied.has_value(), "own-award-applies");
+    entry.worker->progress = now;
+    for (const std::uint32_t shard : shards) shards_[shard].since = now;
+    out.notify({.kind = "job.award", .job = id(), .peer = entry.node, .shard = shards.front(), .phase = "running",
+                .text = std::to_string(count) + (count == 1 ? " shard" : " shards")});
+    out.send(entry.node, Channel::award, award.envelope);
+  }
+}
+
+Status Job::apply_award(const Signed<market::Award>& award) {
+  if (!field_ || award.signer != intent_.signer || award.record.roster != field_->roster.cid) return fail(ErrorCode::invalid, "an award of another roster");
+  const Signed<market::ComputeOffer>* offer = field_->offer(award.record.offer);
+  if (offer == nullptr) return fail(ErrorCode::invalid, "an award for an offer that is not in the roster");
+  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(award.record.shards, intent_.record.shards));
+  Worker& worker = workers_.at(offer->signer);
+  for (const std::uint32_t number : shards) {
+    Shard& shard = shards_[number];
+    if (shard.state == ShardState::finished) continue;
+    if (shard.state == ShardState::leased) workers_.at(shard.worker).leased.erase(number);
+    if (shard.state == ShardState::committed) drop_from_batch(number);
+    waiting_.erase(number);
+    shard.state = ShardState::leased;
+    shard.worker = offer->signer;
+    shard.award = award.cid;
+    ++shard.attempts;
+    worker.leased.insert(number);
+  }
+  leases_ = std::max(leases_, award.record.lease + 1);
+  awards_.emplace(award.cid, award);
+  return {};
+}
+
+void Job::run_here(Instant, Outbox& out) {
+  // Kept topped up from on_executed; the queue is shared with everything else that this node runs.
+  std::uint32_t queued = 0;
+  for (const std::uint32_t shard : waiting_) {
+    if (queued >= 2 * around_.config.slots) break;
+    if (around_.executions.has(id(), shard)) {
+      ++queued;
+      continue;
+    }
+    if (!around_.executions.request({.intent = id(),
+                                     .function = intent_.record.function,
+                                     .inputs = intent_.record.inputs,
+                                     .shard = shard,
+                                     .scope = intent_.record.scope,
+                                     .fetch_ms = intent_.record.limits.fetch_ms,
+                                     .holders = {}},
+                                    Executions::Purpose::work, out)) {
+      break;
+    }
+    ++queued;
+  }
+}
+
+void Job::on_executed(Instant now, std::uint32_t number, const event::ExecutionDone& done, Outbox& out) {
+  if (ended() || !runs_here() || number >= shards_.size() || shards_[number].state != ShardState::waiting) return;
+  if (!done.result) {
+    Shard& shard = shards_[number];
+    tell(number, "could not run here: " + done.result.error().message);
+    if (++shard.attempts >= max_attempts) {
+      return end(now, JobPhase::failed, "run-failed: shard " + std::to_string(number) + " could not be run: " + done.result.error().message, out);
+    }
+    return run_here(now, out);
+  }
+  const event::ExecutionDone::Output& output = *done.result;
+  const Digest salt = receipt::salt_of(around_.signer, id(), number);
+  const Digest leaf = receipt::leaf_of(id(), number, around_.signer.id(), output.finding, salt);
+  Signed<Commitment> commitment = sign(Commitment{.intent = id(), .basis = field_->roster.cid, .shards = {{number, 1}}, .root = merkle::root_of({&leaf, 1})});
+  Signed<ExecutionReceipt> receipt = sign(ExecutionReceipt{.intent = id(),
+                                                           .award = field_->roster.cid,
+                                                           .opening = {.commitment = commitment.cid, .shard = number, .salt = salt, .proof = {}},
+                                                           .finding = output.finding,
+                                                           .summary = output.summary});
+  const Cid batch = commitment.cid;
+  keep("commitment", commitment, out);
+  Status applied = apply_commitment(std::move(commitment));
+  MESH_CHECK(applied.has_value(), "own-commitment-applies");
+  keep("receipt", receipt, out);
+  applied = apply_receipt(std::move(receipt));
+  MESH_CHECK(applied.has_value(), "own-receipt-applies");
+  judge_shard(now, batches_.at(batch), number, out);
+  forget_if_done(batch);
+  if (!ended()) run_here(now, out);
+  advance(now, out);
+}
+
+void Job::return_shards(Instant now, const std::vector<std::uint32_t>& shards, const std::string& why, Outbox& out) {
+  for (const std::uint32_t number : shards) {
+    Shard& shard = shards_[number];
+    if (shard.state == ShardState::finished || shard.state == ShardState::waiting) continue;
+    if (shard.state == ShardState::leased) workers_.at(shard.worker).leased.erase(number);
+    if (shard.state == ShardState::committed) drop_from_batch(number);
+    shard.state = ShardState::waiting;
+    shard.since = now;
+    waiting_.insert(number);
+    tell(number, why);
+    out.notify({.kind = "job.shard", .job = id(), .peer = shard.worker, .shard = number, .phase = "running", .text = why + "; awarded again"});
+    if (shard.attempts >= max_attempts) {
+      return end(now, JobPhase::failed, "too-many-attempts: shard " + std::to_string(number) + " failed with " + std::to_string(max_attempts) + " workers; the last: " + why, out);
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- commitments
+
+void Job::on_commitment(Instant now, Signed<Commitment> commitment, Outbox& out) {
+  if (ended()) return send_outstanding(now, commitment.signer, out);
+  if (batches_.contains(commitment.cid) || verifier_commitments_.contains(commitment.cid)) return;  // Sent twice.
+  const NodeId from = commitment.signer;
+  const Cid about = commitment.cid;
+  const bool of_worker = awards_.contains(commitment.record.basis);
+  Status applied = of_worker ? apply_commitment(commitment) : apply_verifier_commitment(commitment);
+  if (!applied) return refuse(from, about, applied.error(), out);
+  keep(of_worker ? "commitment" : "verifier-commitment", commitment, out);
+  const Result<std::vector<std::uint32_t>> covered = task::expand(commitment.record.shards, intent_.record.shards);
+  if (of_worker) {
+    Worker& worker = workers_.at(from);
+    // Leases follow what the worker gets done: about a tenth of a second's work at a time.
+    const Duration taken = now - worker.progress;
+    if (worker.leased.size() * 2 <= worker.lease_size) {
+      if (taken < milliseconds(50)) worker.lease_size = std::min(max_lease, worker.lease_size * 2);
+      if (taken > seconds(2)) worker.lease_size = std::max(2 * worker.capacity, worker.lease_size / 2);
+    }
+    worker.progress = now;
+    Batch& batch = batches_.at(about);
+    batch.since = now;
+    out.notify({.kind = "job.committed", .job = id(), .peer = from, .shard = covered->front(), .phase = "verifying",
+                .text = std::to_string(covered->size()) + (covered->size() == 1 ? " shard" : " shards") + " run"});
+    if (seats_wanted() == 0) ask_for_reveals(now, batch, out);
+  } else {
+    const auto open = draws_.find(commitment.record.basis);
+    if (open == draws_.end()) return;
+    std::set<Cid> touched;
+    for (const std::uint32_t shard : *covered) {
+      if (shards_[shard].state == ShardState::committed) touched.insert(shards_[shard].commitment);
+    }
+    for (const Cid& cid : touched) {
+      const auto it = batches_.find(cid);
+      if (it == batches_.end()) continue;
+      for (const std::uint32_t shard : *covered) {
+        const auto check = it->second.checks.find(shard);
+        if (check == it->second.checks.end()) continue;
+        const auto seat = check->second.by_node.find(from);
+        if (seat != check->second.by_node.end()) seat->second.since = now;
+      }
+      ask_for_reveals(now, it->second, out);
+    }
+  }
+  advance(now, out);
+}
+
+Status Job::apply_commitment(Signed<Commitment> commitment) {
+  if (!field_) return fail(ErrorCode::invalid, "unknown-award: nothing is awarded yet");
+  MESH_LET(const std::vector<std::uint32_t> covered, task::expand(commitment.record.shards, intent_.record.shards));
+  if (covered.empty()) return fail(ErrorCode::invalid, "empty: the commitment covers nothing");
+  const bool own = commitment.signer == intent_.signer && runs_here() && commitment.record.basis == field_->roster.cid;
+  if (!own) {
+    const auto award = awards_.find(commitment.record.basis);
+    if (award == awards_.end()) return fail(ErrorCode::invalid, "unknown-award: the commitment answers no award of this task");
+    const Signed<market::ComputeOffer>* offer = field_->offer(award->second.record.offer);
+    if (offer == nullptr || offer->signer != commitment.signer) return fail(ErrorCode::unauthorised, "not-awarded: the award is another node's");
+  }
+  for (const std::uint32_t number : covered) {
+    const Shard& shard = shards_[number];
+    if (own ? shard.state != ShardState::waiting
+            : shard.state != ShardState::leased || shard.worker != commitment.signer || shard.award != commitment.record.basis) {
+      return fail(ErrorCode::conflict, "stale-award: shard " + std::to_string(number) + " is not leased to this node under this award (any more)");
+    }
+  }
+  Batch batch{.commitment = commitment, .open = {}, .round = {}, .checks = {}, .receipts = {}};
+  for (const std::uint32_t number : covered) {
+    Shard& shard = shards_[number];
+    shard.state = ShardState::committed;
+    shard.worker = commitment.signer;
+    shard.award = commitment.record.basis;
+    shard.commitment = commitment.cid;
+    if (own) {
+      waiting_.erase(number);
+    } else {
+      workers_.at(commitment.signer).leased.erase(number);
+    }
+    batch.open.insert(number);
+  }
+  if (!unverified_) undrawn_.push_back(commitment.cid);
+  batches_.emplace(commitment.cid, std::move(batch));
+  return {};
+}
+
+void Job::drop_from_batch(std::uint32_t number) {
+  const auto it = batches_.find(shards_[number].commitment);
+  if (it == batches_.end()) return;
+  it->second.open.erase(number);
+  it->second.checks.erase(number);
+  it->second.receipts.erase(number);
+  forget_if_done(it->first);
+}
+
+void Job::forget_if_done(const Cid& commitment) {
+  const auto it = batches_.find(commitment);
+  if (it == batches_.end() || !it->second.open.empty()) return;
+  const std::optional<Cid> round = it->second.round;
+  batches_.erase(it);
+  std::erase(undrawn_, commitment);
+  if (!round || round == current_round_) return;
+  const bool in_use = std::ranges::any_of(batches_, [&](const auto& entry) { return entry.second.round == round; });
+  if (in_use) return;
+  const auto found = rounds_.find(*round);
+  if (found == rounds_.end()) return;
+  if (found->second.drawn) {
+    const Cid draw = found->second.drawn->draw.cid;
+    draws_.erase(draw);
+    std::erase_if(verifier_commitments_, [&](const auto& entry) { return entry.second.record.basis == draw; });
+  }
+  rounds_.erase(found);
+}
+
+// ---------------------------------------------------------------------------------------------------- rounds
+
+void Job::open_round(Instant now, Outbox& out) {
+  if (unverified_ || current_round_ || undrawn_.empty() || now < next_round_) return;
+  const std::uint32_t limit = task::max_rounds(intent_.record.shards);
+  if (rounds_used_ >= limit) {
+    return end(now, JobPhase::failed, "rounds-used-up: all " + std::to_string(limit) + " verification rounds of this task are used", out);
+  }
+  verification::RoundOpen open{.intent = id(), .roster = field_->roster.cid, .round = rounds_used_ + 1, .commitments = {}};
+  while (!undrawn_.empty() && open.commitments.size() < verification::max_round_commitments) {
+    open.commitments.push_back(undrawn_.front());
+    undrawn_.pop_front();
+  }
+  Signed<verification::RoundOpen> signed_open = sign(std::move(open));
+  keep("open", signed_open, out);
+  out.require_durable();  // Another opening of the same round after a crash would be refused by everybody.
+  const Cid cid = signed_open.cid;
+  const Status applied = apply_open(std::move(signed_open));
+  MESH_CHECK(applied.has_value(), "own-round-applies");
+  Round& round = rounds_.at(cid);
+  round.since = now;
+  // Rounds are counted (the nonce chains end): the more are used, the more commitments wait for one another.
+  const Duration spacing = rounds_used_ * 4 < limit ? Duration{0} : rounds_used_ * 2 < limit ? milliseconds(20) : rounds_used_ * 4 < limit * 3 ? milliseconds(200) : seconds(2);
+  next_round_ = now + spacing;
+  for (const Signed<market::ComputeOffer>& offer : field_->offers) send_round(round, offer.signer, out);
+}
+
+Status Job::apply_open(Signed<verification::RoundOpen> open) {
+  if (open.signer != intent_.signer || open.record.round != rounds_used_ + 1) return fail(ErrorCode::invalid, "a round out of order");
+  for (const Cid& commitment : open.record.commitments) {
+    const auto it = batches_.find(commitment);
+    if (it == batches_.end()) return fail(ErrorCode::invalid, "a round over an unknown commitment");
+    it->second.round = open.cid;
+    it->second.checks.clear();
+    std::erase(undrawn_, commitment);
+  }
+  rounds_used_ = open.record.round;
+  current_round_ = open.cid;
+  const Cid cid = open.cid;
+  rounds_.emplace(cid, Round{.open = std::move(open), .reveals = {}, .drawn = {}});
+  return {};
+}
+
+void Job::on_reveal(Instant now, Signed<verification::NonceReveal> reveal, Outbox& out) {
+  if (ended() || !current_round_ || reveal.record.open != *current_round_) return;  // Late: it was drawn without it.
+  Round& round = rounds_.at(*current_round_);
+  if (round.reveals.contains(reveal.signer)) return;
+  if (const Status status = verification::check_reveal(*field_, round.open, reveal); !status) {
+    return refuse(reveal.signer, reveal.cid, status.error(), out);
+  }
+  // Journaled with the draw that counts them: until then they can be asked for again.
+  round.reveals.emplace(reveal.signer, std::move(reveal));
+  advance(now, out);
+}
+
+Status Job::apply_reveal(Signed<verification::NonceReveal> reveal) {
+  const auto round = rounds_.find(reveal.record.open);
+  if (round == rounds_.end()) return fail(ErrorCode::invalid, "a nonce of an unknown round");
+  round->second.reveals.emplace(reveal.signer, std::move(reveal));
+  return {};
+}
+
+void Job::draw_round(Instant now, Outbox& out) {
+  if (!current_round_) return;
+  Round& round = rounds_.at(*current_round_);
+  const bool time_over = now - round.since >= milliseconds(intent_.record.limits.nonce_ms);
+  std::size_t revealed = 0;
+  std::size_t to_come = 0;
+  for (const Signed<market::ComputeOffer>& offer : field_->offers) {
+    if (round.reveals.contains(offer.signer)) {
+      ++revealed;
+    } else if (around_.peers.connected(offer.signer)) {
+      ++to_come;
+    }
+  }
+  if (to_come > 0 && !time_over) return;
+  // Every shard needs its seats beside its worker.
+  std::set<NodeId> nodes_of_round;
+  for (const Cid& cid : round.open.record.commitments) {
+    const auto it = batches_.find(cid);
+    if (it == batches_.end()) continue;
+    const bool worker_revealed = round.reveals.contains(it->second.commitment.signer);
+    if (revealed - (worker_revealed ? 1U : 0U) < seats_wanted()) return;  // Asked for again by watch_time.
+  }
+  verification::Draw draw{.intent = id(),
+                          .open = round.open.cid,
+                          .round = round.open.record.round,
+                          .link = verification::chain_link(chain_, task::max_rounds(intent_.record.shards), round.open.record.round),
+                          .reveals = {}};
+  for (const Signed<market::ComputeOffer>& offer : field_->offers) {
+    const auto reveal = round.reveals.find(offer.signer);
+    if (reveal == round.reveals.end()) {
+      // Away is no offence; there and silent is.
+      if (around_.peers.connected(offer.signer)) blame(now, offer.signer, "did not reveal its nonce when a draw was due", unanswered_penalty, out);
+      continue;
+    }
+    draw.reveals.push_back(reveal->second.cid);
+    keep("reveal", reveal->second, out);
+  }
+  const Signed<verification::Draw> signed_draw = sign(std::move(draw));
+  keep("draw", signed_draw, out);
+  out.require_durable();
+  const Status applied = apply_draw(signed_draw);
+  MESH_CHECK(applied.has_value(), "own-draw-applies");
+  std::set<NodeId> drawn;
+  for (const Cid& cid : round.open.record.commitments) {
+    const auto it = batches_.find(cid);
+    if (it == batches_.end()) continue;
+    it->second.since = now;
+    for (auto& [shard, check] : it->second.checks) {
+      for (auto& [node, seat] : check.by_node) {
+        seat.since = now;
+        drawn.insert(node);
+      }
+    }
+  }
+  for (const NodeId& node : drawn) {
+    out.notify({.kind = "job.drawn", .job = id(), .peer = node, .phase = "verifying", .text = "drawn to verify (round " + std::to_string(round.open.record.round) + ")"});
+    send_draw(round, node, out);
+  }
+}
+
+Status Job::apply_draw(const Signed<verification::Draw>& draw) {
+  const auto found = rounds_.find(draw.record.open);
+  if (found == rounds_.end() || found->second.drawn) return fail(ErrorCode::invalid, "a draw for no open round");
+  Round& round = found->second;
+  std::vector<Signed<verification::NonceReveal>> reveals;
+  for (const Signed<market::ComputeOffer>& offer : field_->offers) {
+    const auto reveal = round.reveals.find(offer.signer);
+    if (reveal != round.reveals.end()) reveals.push_back(reveal->second);
+  }
+  MESH_LET(verification::DrawnRound drawn, verification::make_round(*field_, round.open, reveals, draw));
+  for (const Cid& cid : round.open.record.commitments) {
+    const auto it = batches_.find(cid);
+    if (it == batches_.end()) continue;
+    Batch& batch = it->second;
+    batch.checks.clear();
+    for (const std::uint32_t shard : batch.open) {
+      Check check{.seats = {.order = drawn.order(cid, shard, batch.commitment.signer), .wanted = seats_wanted(), .lost = {}}, .by_node = {}};
+      for (const NodeId& node : check.seats.current()) check.by_node.emplace(node, Seat{});
+      batch.checks.emplace(shard, std::move(check));
+    }
+  }
+  draws_.emplace(draw.cid, draw.record.open);
+  round.drawn = std::move(drawn);
+  if (current_round_ == draw.record.open) current_round_.reset();
+  return {};
+}
+
+Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
+  const auto open = draws_.find(commitment.record.basis);
+  if (open == draws_.end()) return fail(ErrorCode::invalid, "unknown-basis: the commitment answers no award and no open draw of this task");
+  MESH_LET(const std::vector<std::uint32_t> covered, task::expand(commitment.record.shards, intent_.record.shards));
+  if (covered.empty()) return fail(ErrorCode::invalid, "empty: the commitment covers nothing");
+  std::vector<Seat*> seats;
+  for (const std::uint32_t number : covered) {
+    const auto batch = batches_.find(shards_[number].commitment);
+    if (batch == batches_.end() || batch->second.round != open->second) continue;  // Judged already, or drawn anew.
+    const auto check = batch->second.checks.find(number);
+    if (check == batch->second.checks.end()) continue;
+    const auto seat = check->second.by_node.find(commitment.signer);
+    if (seat == check->second.by_node.end()) {
+      return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on shard " + std::to_string(number));
+    }
+    if (seat->second.state != Seat::State::asked) {
+      return fail(ErrorCode::conflict, "replayed: this node has committed to shard " + std::to_string(number) + " already");
+    }
+    seats.push_back(&seat->second);
+  }
+  if (seats.empty()) return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
+  for (Seat* seat : seats) {
+    seat->state = Seat::State::committed;
+    seat->commitment = commitment.cid;
+  }
+  verifier_commitments_.emplace(commitment.cid, std::move(commitment));
+  return {};
+}
+
+// ---------------------------------------------------------------------------------------------------- reveals
+
+void Job::ask_for_reveals(Instant now, Batch& batch, Outbox& out) {
+  std::vector<std::uint32_t> ready;
+  std::set<Cid> commitments;
+  for (const std::uint32_t shard : batch.open) {
+    if (batch.receipts.contains(shard)) continue;
+    if (seats_wanted() == 0) {
+      ready.push_back(shard);
+      continue;
+    }
+    const auto it = batch.checks.find(shard);
+    if (it == batch.checks.end() || it->second.reveal_asked || !it->second.seats.complete()) continue;
+    const bool all = std::ranges::all_of(it->second.by_node, [](const auto& entry) { return entry.second.state != Seat::State::asked; });
+    if (!all) continue;
+    it->second.reveal_asked = true;
+    ready.push_back(shard);
+    for (const auto& [node, seat] : it->second.by_node) commitments.insert(seat.commitment);
+  }
+  if (ready.empty()) return;
+  batch.asked = now;
+  batch.since = now;
+  verification::RevealRequest request{.intent = id(), .commitment = batch.commitment.cid, .draw = {}, .shards = task::ranges_of(ready), .commitments = {commitments.begin(), commitments.end()}};
+  if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
+  for (const Cid& cid : commitments) out.send(batch.commitment.signer, Channel::receipt, verifier_commitments_.at(cid).envelope);
+  out.send(batch.commitment.signer, Channel::receipt, sign(std::move(request)).envelope);
+}
+
+void Job::on_receipt(Instant now, Signed<ExecutionReceipt> receipt, Outbox& out) {
+  if (ended()) return;
+  const auto it = batches_.find(receipt.record.opening.commitment);
+  const std::uint32_t shard = receipt.record.opening.shard;
+  if (it == batches_.end() || !it->second.open.contains(shard) || it->second.receipts.contains(shard)) return;  // Sent twice, or stale.
+  const NodeId worker = it->second.commitment.signer;
+  if (receipt.signer != worker) return refuse(receipt.signer, receipt.cid, {ErrorCode::unauthorised, "not-the-worker: another node committed to this shard"}, out);
+  const Status applied = apply_receipt(receipt);
+  if (!applied) {
+    // It committed to something that it cannot open: as good as a lie.
+    refuse(worker, receipt.cid, applied.error(), out);
+    workers_.at(worker).excluded = "revealed something else than it had committed to";
+    blame(now, worker, workers_.at(worker).excluded, liar_penalty, out);
+    return_shards(now, {shard}, "worker " + short_name(worker) + " revealed something else than it had committed to", out);
+    return advance(now, out);
+  }
+  keep("receipt", receipt, out);
+  Batch& batch = it->second;
+  batch.since = now;
+  const Cid batch_cid = it->first;
+  if (seats_wanted() == 0) {
+    judge_shard(now, batch, shard, out);
+    forget_if_done(batch_cid);
+  } else {
+    forward_receipts(now, batch, {shard}, out);
+  }
+  advance(now, out);
+}
+
+Status Job::apply_receipt(Signed<ExecutionReceipt> receipt) {
+  const auto it = batches_.find(receipt.record.opening.commitment);
+  if (it == batches_.end()) return fail(ErrorCode::invalid, "a receipt for an unknown commitment");
+  if (receipt.record.award != it->second.commitment.record.basis) return fail(ErrorCode::invalid, "the receipt names another award than its commitment");
+  if (!it->second.open.contains(receipt.record.opening.shard)) return fail(ErrorCode::conflict, "a receipt for a shard that is decided");
+  MESH_TRY(receipt::check_opening(it->second.commitment, receipt.record.opening, receipt.record.finding, intent_.record.shards));
+  if (receipt.record.finding.fuel != receipt.record.summary.fuel) return fail(ErrorCode::invalid, "the receipt's summary and finding differ in fuel");
+  const std::uint32_t shard = receipt.record.opening.shard;
+  it->second.receipts.emplace(shard, std::move(receipt));
+  return {};
+}
+
+void Job::forward_receipts(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) {
+  for (const std::uint32_t shard : shards) {
+    const auto check = batch.checks.find(shard);
+    const auto receipt = batch.receipts.find(shard);
+    if (check == batch.checks.end() || receipt == batch.receipts.end()) continue;
+    for (auto& [node, seat] : check->second.by_node) {
+      if (seat.state != Seat::State::committed) continue;
+      seat.since = now;
+      out.send(node, Channel::receipt, receipt->second.envelope);
+    }
+  }
+}
+
+void Job::on_verification(Instant now, Signed<VerificationReceipt> receipt, Outbox& out) {
+  if (ended()) return;
+  const std::uint32_t shard = receipt.record.opening.shard;
+  if (shard >= shards_.size() || shards_[shard].state != ShardState::committed) return;
+  const Cid batch_cid = shards_[shard].commitment;
+  const auto it = batches_.find(batch_cid);
+  if (it == batches_.end()) return;
+  const auto check = it->second.checks.find(shard);
+  if (check == it->second.checks.end()) return;
+  const auto seat = check->second.by_node.find(receipt.signer);
+  if (seat == check->second.by_node.end() || seat->second.state != Seat::State::committed) return;  // No seat, or sent twice.
+  const NodeId verifier = receipt.signer;
+  const Cid about = receipt.cid;
+  if (const Status applied = apply_verification(receipt); !applied) {
+    refuse(verifier, about, applied.error(), out);
+    lose_seat(now, it->second, {shard}, verifier, "revealed something else than it had committed to", out);
+    return advance(now, out);
+  }
+  keep("verification", receipt, out);
+  const bool all = std::ranges::all_of(check->second.by_node, [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
+  if (all && check->second.seats.complete()) judge_shard(now, it->second, shard, out);
+  forget_if_done(batch_cid);
+  advance(now, out);
+}
+
+Status Job::apply_verification(Signed<VerificationReceipt> receipt) {
+  const std::uint32_t shard = receipt.record.opening.shard;
+  if (shard >= shards_.size()) return fail(ErrorCode::invalid, "a verification of a shard that is not there");
+  const auto batch = batches_.find(shards_[shard].commitment);
+  if (batch == batches_.end()) return fail(ErrorCode::conflict, "a verification of a shard that is decided");
+  const auto check = batch->second.checks.find(shard);
+  const auto worker = batch->second.receipts.find(shard);
+  if (check == batch->second.checks.end() || worker == batch->second.receipts.end()) return fail(ErrorCode::conflict, "a verification before its time");
+  const auto seat = check->second.by_node.find(receipt.signer);
+  if (seat == check->second.by_node.end()) return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on this shard");
+  if (seat->second.state != Seat::State::committed || receipt.record.opening.commitment != seat->second.commitment) {
+    return fail(ErrorCode::invalid, "uncommitted: this node did not commit to this shard before");
+  }
+  if (receipt.record.receipt != worker->second.cid) return fail(ErrorCode::invalid, "the verification is of another receipt");
+  MESH_TRY(receipt::check_opening(verifier_commitments_.at(seat->second.commitment), receipt.record.opening, receipt.record.finding, intent_.record.shards));
+  const bool same = receipt.record.finding == worker->second.record.finding;
+  if (same != (receipt.record.verdict == receipt::Agreement::agree)) return fail(ErrorCode::invalid, "the verdict is not what the findings say");
+  seat->second.state = Seat::State::revealed;
+  seat->second.receipt = std::move(receipt);
+  return {};
+}
+
+// ---------------------------------------------------------------------------------------------------- verdicts
+
+void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& out) {
+  const Signed<ExecutionReceipt>& receipt = batch.receipts.at(shard);
+  std::vector<receipt::Finding> findings;
+  std::vector<Cid> verifications;
+  std::optional<Cid> draw;
+  Check* check = nullptr;
+  if (const auto it = batch.checks.find(shard); it != batch.checks.end()) {
+    check = &it->second;
+    for (const NodeId& node : check->seats.current()) {
+      const Seat& seat = check->by_node.at(node);
+      findings.push_back(seat.receipt->record.finding);
+      verifications.push_back(seat.receipt->cid);
+    }
+    draw = rounds_.at(*batch.round).drawn->draw.cid;
+  }
+  const verification::Judgement judgement = verification::judge(receipt.record.finding, findings, around_.config.policy.verification_quorum);
+
+  if (judgement.decision == Decision::disputed) {
+    verification::Seats wider = check->seats;
+    wider.wanted = std::min(around_.config.policy.verification_quorum.maximum_verifiers, wider.wanted + 2);
+    if (wider.wanted > check->seats.wanted && wider.complete()) {
+      const Signed<verification::Extension> extension =
+          sign(verification::Extension{.intent = id(), .draw = *draw, .shards = {{shard, 1}}, .seats = wider.wanted});
+      keep("extension", extension, out);
+      const Status applied = apply_extension(extension);
+      MESH_CHECK(applied.has_value(), "own-extension-applies");
+      tell(shard, "no majority: extended to " + std::to_string(wider.wanted) + " verifiers");
+      for (auto& [node, seat] : check->by_node) {
+        if (seat.state != Seat::State::asked) continue;
+        seat.since = now;
+        send_draw(rounds_.at(*batch.round), node, out);
+        out.send(node, Channel::receipt, extension.envelope);
+      }
+      check->reveal_asked = false;
+      return;
+    }
+  }
+
+  Shard& state = shards_[shard];
+  const std::uint32_t timely =
+      verification::timeliness(field_->offer_of(receipt.signer) == nullptr ? 0 : field_->offer_of(receipt.signer)->record.eta_ms,
+                               static_cast<std::uint64_t>((now - state.since).count() / 1000));
+  const Signed<verification::Verdict> verdict =
+      sign(verification::Verdict{.intent = id(),
+                                 .shard = shard,
+                                 .decision = judgement.decision,
+                                 .receipt = receipt.cid,
+                                 .draw = draw,
+                                 .verifications = std::move(verifications),
+                                 .timeliness = timely,
+                                 .contribution = verification::contribution_score(judgement.agreed, static_cast<std::uint32_t>(findings.size()), timely)});
+  keep("verdict", verdict, out);
+  out.require_durable();
+  const NodeId worker = receipt.signer;
+  const receipt::Finding finding = receipt.record.finding;
+  std::vector<NodeId> seats = check == nullptr ? std::vector<NodeId>{} : check->seats.current();
+  std::vector<NodeId> holders{worker};
+
+  switch (judgement.decision) {
+    case Decision::accepted:
+    case Decision::undetermined:
+    case Decision::unverified:
+      for (std::size_t i = 0; i < seats.size(); ++i) {
+        if (findings[i] == finding || verification::incomparable(findings[i], finding)) continue;
+        const bool fuel_only = findings[i].result == finding.result && findings[i].outcome == finding.outcome;
+        const std::string why = std::string("was against the quorum on shard ") + std::to_string(shard) + (fuel_only ? " (other fuel)" : "");
+        if (judgement.decision == Decision::accepted) {
+          tell(shard, "verifier " + short_name(seats[i]) + " " + why);
+          blame(now, seats[i], why, liar_penalty, out);
+        }
+      }
+      out.notify({.kind = "job.shard", .job = id(), .peer = worker, .shard = shard, .phase = "verifying",
+                  .text = std::string(enum_names(judgement.decision)[static_cast<std::size_t>(judgement.decision)]) +
+                          (seats.empty() ? "" : " by " + std::to_string(judgement.agreed) + " of " + std::to_string(seats.size()))});
+      break;
+    case Decision::rejected: {
+      const std::string why = "was rejected by " + std::to_string(seats.size() - judgement.agreed) + " of " + std::to_string(seats.size()) +
+                              " verifiers on shard " + std::to_string(shard);
+      tell(shard, "worker " + short_name(worker) + " " + why);
+      workers_.at(worker).excluded = why;
+      blame(now, worker, why, liar_penalty, out);
+      for (std::size_t i = 0; i < seats.size(); ++i) {
+        if (findings[i] != finding) continue;
+        const std::string backed = "backed the rejected worker " + short_name(worker) + " on shard " + std::to_string(shard);
+        tell(shard, "verifier " + short_name(seats[i]) + " " + backed);
+        blame(now, seats[i], backed, liar_penalty, out);
+      }
+      break;
+    }
+    case Decision::disputed:
+      tell(shard, "disputed: no majority among " + std::to_string(seats.size()) + " verifiers of worker " + short_name(worker));
+      break;
+  }
+
+  const Status applied = apply_verdict(verdict);
+  MESH_CHECK(applied.has_value(), "own-verdict-applies");
+  if (judgement.decision == Decision::rejected || judgement.decision == Decision::disputed) {
+    // apply_verdict has put the shard back; too many attempts end the job.
+    if (state.attempts >= max_attempts) {
+      end(now, JobPhase::failed,
+          std::string(judgement.decision == Decision::rejected ? "rejected" : "disputed") + ": shard " + std::to_string(shard) + " failed with " +
+              std::to_string(max_attempts) + " workers",
+          out);
+    }
+  }
+  if (worker != around_.signer.id()) out.send(worker, Channel::receipt, verdict.envelope);
+}
+
+Status Job::apply_extension(const Signed<verification::Extension>& extension) {
+  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
+  for (const std::uint32_t shard : shards) {
+    const auto batch = batches_.find(shards_[shard].commitment);
+    if (batch == batches_.end()) continue;
+    const auto check = batch->second.checks.find(shard);
+    if (check == batch->second.checks.end()) continue;
+    check->second.seats.wanted = extension.record.seats;
+    check->second.reveal_asked = false;
+    for (const NodeId& node : check->second.seats.current()) check->second.by_node.try_emplace(node);
+  }
+  return {};
+}
+
+Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
+  const std::uint32_t number = verdict.record.shard;
+  if (number >= shards_.size()) return fail(ErrorCode::invalid, "a verdict on a shard that is not there");
+  Shard& shard = shards_[number];
+  if (shard.state != ShardState::committed) return fail(ErrorCode::invalid, "a verdict on a shard that is not committed");
+  const auto batch = batches_.find(shard.commitment);
+  if (batch == batches_.end() || !batch->second.receipts.contains(number)) return fail(ErrorCode::invalid, "a verdict without a receipt");
+  const Signed<ExecutionReceipt>& receipt = batch->second.receipts.at(number);
+  shard.seats.clear();
+  if (const auto check = batch->second.checks.find(number); check != batch->second.checks.end()) {
+    for (const NodeId& node : check->second.seats.current()) {
+      const Seat& seat = check->second.by_node.at(node);
+      if (!seat.receipt) return fail(ErrorCode::invalid, "a verdict before all seats revealed");
+      const bool agreed = seat.receipt->record.finding == receipt.record.finding;
+      const bool unclear = verification::incomparable(seat.receipt->record.finding, receipt.record.finding);
+      shard.seats.push_back({node, agreed ? "agreed" : unclear ? "undetermined" : "disagreed"});
+    }
+    for (std::size_t i = 0; i < check->second.seats.lost.size(); ++i) shard.seats.push_back({check->second.seats.lost[i], check->second.lost_because[i]});
+  }
+  if (verdict.record.decision == Decision::rejected || verdict.record.decision == Decision::disputed) {
+    drop_from_batch(number);
+    shard.state = ShardState::waiting;
+    waiting_.insert(number);
+    if (verdict.record.decision == Decision::rejected) {
+      std::string& excluded = workers_.at(shard.worker).excluded;
+      if (excluded.empty()) excluded = "was rejected on shard " + std::to_string(number);
+    }
+    return {};
+  }
+  shard.state = ShardState::finished;
+  shard.decision = verdict.record.decision;
+  shard.contribution = verdict.record.contribution;
+  shard.finding = receipt.record.finding;
+  shard.summary = receipt.record.summary;
+  ++finished_;
+  fuel_ += receipt.record.finding.fuel;
+  if (!receipt.record.finding.outcome.succeeded() || verdict.record.decision == Decision::undetermined) ++failed_outcomes_;
+  // The batch itself is let go by the caller (forget_if_done), which may still be using it; a restored one by the next
+  // verdict or when the job ends.
+  batch->second.open.erase(number);
+  batch->second.checks.erase(number);
+  return {};
+}
+
+// ---------------------------------------------------------------------------------------------------- time
+
+void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node, const std::string& reason, Outbox& out) {
+  // Only where somebody can take the seat; where nobody can, the shard waits for a new draw.
+  std::vector<std::uint32_t> substituted;
+  bool without_spare = false;
+  for (const std::uint32_t shard : shards) {
+    const auto check = batch.checks.find(shard);
+    if (check == batch.checks.end()) continue;
+    verification::Seats after = check->second.seats;
+    after.lost.push_back(node);
+    if (after.complete()) {
+      substituted.push_back(shard);
+    } else {
+      without_spare = true;
+    }
+    tell(shard, "verifier " + short_name(node) + " " + reason);
+  }
+  const bool lied = reason.starts_with("revealed");
+  if (lied || around_.peers.connected(node)) blame(now, node, reason + (lied ? "" : " as a verifier"), lied ? liar_penalty : unanswered_penalty, out);
+  if (!substituted.empty()) {
+    const Signed<verification::Substitution> substitution =
+        sign(verification::Substitution{.intent = id(), .draw = rounds_.at(*batch.round).drawn->draw.cid, .failed = node, .shards = task::ranges_of(substituted), .reason = reason});
+    keep("substitution", substitution, out);
+    const Status applied = apply_substitution(substitution);
+    MESH_CHECK(applied.has_value(), "own-substitution-applies");
+    std::set<NodeId> newcomers;
+    for (const std::uint32_t shard : substituted) {
+      for (auto& [other, seat] : batch.checks.at(shard).by_node) {
+        if (seat.state != Seat::State::asked || seat.since != Instant{}) continue;
+        seat.since = now;
+        newcomers.insert(other);
+      }
+    }
+    for (const NodeId& other : newcomers) {
+      send_draw(rounds_.at(*batch.round), other, out);
+      out.send(other, Channel::receipt, substitution.envelope);
+    }
+  }
+  if (without_spare) redraw(batch);
+}
+
+Status Job::apply_substitution(const Signed<verification::Substitution>& substitution) {
+  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(substitution.record.shards, intent_.record.shards));
+  for (const std::uint32_t shard : shards) {
+    const auto batch = batches_.find(shards_[shard].commitment);
+    if (batch == batches_.end()) continue;
+    const auto it = batch->second.checks.find(shard);
+    if (it == batch->second.checks.end()) continue;
+    Check& check = it->second;
+    check.seats.lost.push_back(substitution.record.failed);
+    check.lost_because.push_back("lost its seat: " + substitution.record.reason);
+    check.by_node.erase(substitution.record.failed);
+    check.reveal_asked = false;
+    for (const NodeId& node : check.seats.current()) check.by_node.try_emplace(node);
+  }
+  return {};
+}
+
+void Job::redraw(Batch& batch) {
+  // The commitment stays as it is; a new round draws new seats for what is open of it. Nothing was revealed that would
+  // help anybody: a worker's receipt is bound to its commitment, and the new verifiers run the shard themselves.
+  if (std::ranges::find(undrawn_, batch.commitment.cid) == undrawn_.end()) undrawn_.push_back(batch.commitment.cid);
+}
+
+void Job::watch_time(Instant now, Outbox& out) {
+  if (now < next_watch_) return;
+  next_watch_ = now + watch_every;
+  const task::PhaseLimits& limits = intent_.record.limits;
+  if (now - started_ >= milliseconds(limits.total_ms)) {
+    return end(now, JobPhase::failed, "total-timeout: " + std::to_string(finished_) + " of " + std::to_string(shards_.size()) + " shards were done within " + seconds_text(limits.total_ms), out);
+  }
+  if (!field_ || runs_here()) return;
+  const Duration work_limit = milliseconds(std::uint64_t{limits.fetch_ms} + limits.run_ms);
+
+  for (auto& [node, worker] : workers_) {
+    if (worker.leased.empty()) continue;
+    const bool gone = away(now, node);
+    if (!gone && now - worker.progress < work_limit) continue;
+    worker.avoid_until = now + unanswered_penalty;
+    if (gone) worker.avoid_until = now;  // Away is no offence: back, it may work again.
+    const std::string why = "worker " + short_name(node) + (gone ? " is gone" : " gave no result within " + seconds_text(limits.fetch_ms + std::uint64_t{limits.run_ms}) + " (worker-timeout)");
+    return_shards(now, {worker.leased.begin(), worker.leased.end()}, why, out);
+    if (ended()) return;
+  }
+
+  if (current_round_) {
+    Round& round = rounds_.at(*current_round_);
+    if (now - round.since >= milliseconds(limits.nonce_ms)) {
+      round.since = now;
+      for (const Signed<market::ComputeOffer>& offer : field_->offers) {
+        if (!round.reveals.contains(offer.signer)) {
+          send_roster(offer.signer, out);
+          send_round(round, offer.signer, out);
+        }
+      }
+    }
+  }
+
+  std::vector<Cid> cids;
+  for (const auto& [cid, batch] : batches_) cids.push_back(cid);
+  for (const Cid& cid : cids) {
+    const auto it = batches_.find(cid);
+    if (it == batches_.end()) continue;
+    Batch& batch = it->second;
+    const NodeId worker = batch.commitment.signer;
+
+    // A worker that does not reveal. While its verifiers still run there is nothing that it should have revealed.
+    std::vector<std::uint32_t> unrevealed;
+    for (const std::uint32_t shard : batch.open) {
+      if (batch.receipts.contains(shard)) continue;
+      const auto check = batch.checks.find(shard);
+      if (seats_wanted() == 0 || (check != batch.checks.end() && check->second.reveal_asked)) unrevealed.push_back(shard);
+    }
+    if (!unrevealed.empty()) {
+      const bool gone = away(now, worker);
+      if (now - batch.since >= milliseconds(limits.reveal_ms) + (gone ? Duration{0} : away_grace) || gone) {
+        if (!gone) {
+          workers_.at(worker).avoid_until = now + unanswered_penalty;
+          blame(now, worker, "did not reveal what it had committed to", unanswered_penalty, out);
+        }
+        return_shards(now, unrevealed, "worker " + short_name(worker) + (gone ? " is gone before it revealed" : " did not reveal in time (reveal-timeout)"), out);
+        if (ended()) return;
+        continue;
+      }
+      if (now - batch.asked >= resend_after && around_.peers.connected(worker)) {
+        batch.asked = now;
+        send_outstanding(now, worker, out);
+      }
+    }
+
+    // Verifiers that do not commit or reveal.
+    std::map<NodeId, std::pair<std::string, std::vector<std::uint32_t>>> failing;
+    std::set<NodeId> silent;
+    for (auto& [shard, check] : batch.checks) {
+      if (!check.seats.complete()) continue;
+      for (auto& [node, seat] : check.by_node) {
+        if (seat.state == Seat::State::revealed) continue;
+        if (seat.state == Seat::State::committed && !batch.receipts.contains(shard)) continue;  // Waits for the worker.
+        const bool gone = away(now, node);
+        const Duration limit = seat.state == Seat::State::asked ? work_limit : Duration(milliseconds(limits.reveal_ms));
+        if (gone || now - seat.since >= limit) {
+          failing[node].first = gone ? "went away" : seat.state == Seat::State::asked ? "did not answer when drawn (verify-timeout)" : "did not reveal in time (reveal-timeout)";
+          failing[node].second.push_back(shard);
+        } else if (now - seat.since >= resend_after && around_.peers.connected(node)) {
+          silent.insert(node);
+        }
+      }
+    }
+    for (const auto& [node, failure] : failing) lose_seat(now, batch, failure.second, node, failure.first, out);
+    for (const NodeId& node : silent) {
+      // Asked again now and then, in case the message was lost; running long is no offence within the limit.
+      const Duration since_last = now - batch.asked;
+      if (since_last < resend_after) continue;
+      send_outstanding(now, node, out);
+    }
+    if (!silent.empty()) batch.asked = now;
+  }
+}
+
+void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
+  if (ended()) return;
+  if (phase_ == JobPhase::bidding) {
+    out.send(peer, Channel::offer, intent_.envelope);
+    return;
+  }
+  send_outstanding(now, peer, out);
+  advance(now, out);
+}
+
+void Job::on_tick(Instant now, Outbox& out) {
+  if (!ended()) advance(now, out);
+}
+
+std::optional<Instant> Job::deadline() const {
+  if (ended()) return std::nullopt;
+  if (phase_ == JobPhase::bidding) return std::min(window_end_, next_watch_ < started_ ? window_end_ : std::max(next_watch_, started_ + watch_every));
+  Instant due = next_watch_;
+  if (!undrawn_.empty() && !current_round_) due = std::min(due, next_round_);
+  return due;
+}
+
+void Job::advance(Instant now, Outbox& out) {
+  if (ended()) return;
+  if (phase_ == JobPhase::bidding) {
+    advance_bidding(now, out);
+    if (phase_ == JobPhase::bidding) {
+      watch_time(now, out);
+      return;
+    }
+  }
+  if (ended()) return;
+  watch_time(now, out);
+  if (ended()) return;
+  award_waiting(now, out);
+  draw_round(now, out);
+  open_round(now, out);
+  if (ended()) return;
+  finish_if_complete(now, out);
+}
+
+// ---------------------------------------------------------------------------------------------------- the end
+
+void Job::finish_if_complete(Instant now, Outbox& out) {
+  if (finished_ < shards_.size() || reduce_spec_ || reduce_job_) return;
+  if (fetching_ || now < fetch_again_) return;
+  fetching_ = true;
+  if (phase_ != JobPhase::fetching) set_phase(JobPhase::fetching, "all shards are decided", out);
+  effect::FetchResults fetch{.id = 0, .intent = id(), .roots = {}};
+  std::set<Cid> seen;
+  for (const Shard& shard : shards_) {
+    std::vector<NodeId> holders;
+    if (shard.worker != around_.signer.id()) holders.push_back(shard.worker);
+    for (const SeatView& seat : shard.seats) {
+      if (seat.state == "agreed") holders.push_back(seat.node);
+    }
+    for (const Cid& root : {shard.finding->result, shard.finding->log}) {
+      if (seen.insert(root).second) fetch.roots.emplace_back(root, holders);
+    }
+  }
+  out.add({std::move(fetch)});
+}
+
+void Job::on_results_fetched(Instant now, const Status& status, Outbox& out) {
+  if (ended() || !fetching_) return;
+  fetching_ = false;
+  if (!status) {
+    if (++fetch_attempts_ >= max_attempts) return end(now, JobPhase::failed, "fetch-failed: the results could not be had: " + status.error().message, out);
+    fetch_again_ = now + seconds(1);
+    note("the results could not be fetched yet: " + status.error().message, out);
+    return;
+  }
+  if (failed_outcomes_ > 0) {
+    std::uint32_t first = 0;
+    while (shards_[first].finding->outcome.succeeded() && shards_[first].decision != Decision::undetermined) ++first;
+    const bool undetermined = shards_[first].decision == Decision::undetermined;
+    return end(now, JobPhase::failed,
+               (undetermined ? std::string("undetermined: ") : std::string("guest-failed: ")) +
+                   (shards_.size() == 1 ? "" : std::to_string(failed_outcomes_) + " of " + std::to_string(shards_.size()) + " shards; shard " + std::to_string(first) + ": ") +
+                   shards_[first].finding->outcome.text(),
+               out);
+  }
+  if (intent_.record.reduce) {
+    fetching_ = true;
+    set_phase(JobPhase::reducing, "folding the results", out);
+    std::vector<Cid> results;
+    for (const Shard& shard : shards_) results.push_back(shard.finding->result);
+    out.add({effect::BuildReduceInput{.id = 0, .intent = id(), .results = std::move(results)}});
+    return;
+  }
+  end(now, JobPhase::done, "", out);
+}
+
+void Job::on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out) {
+  if (ended() || !fetching_) return;
+  fetching_ = false;
+  if (!inputs) return end(now, JobPhase::failed, "reduce-failed: " + inputs.error().message, out);
+  JobSpec spec = spec_;
+  spec.function = *intent_.record.reduce;
+  spec.reduce.reset();
+  spec.inputs = *inputs;
+  spec.shards = 1;
+  spec.label = "reduce of " + spec_.label.substr(0, 100);
+  reduce_spec_ = std::move(spec);
+}
+
+std::optional<JobSpec> Job::take_reduce_spec() {
+  std::optional<JobSpec> spec;
+  if (!reduce_job_) spec.swap(reduce_spec_);
+  return spec;
+}
+
+Digest Job::reduce_entropy() const { return around_.signer.secret("meshwork/1/reduce", {id().binary()}); }
+
+void Job::on_reduced(Instant now, const Job& child, Outbox& out) {
+  if (ended()) return;
+  if (child.phase_ != JobPhase::done) return end(now, JobPhase::failed, "reduce-failed: " + child.failure_, out);
+  reduced_result_ = child.shards_.front().finding->result;
+  unverified_ = unverified_ || child.unverified_;
+  end(now, JobPhase::done, "", out);
+}
+
+void Job::stop(Instant now, Outbox& out) {
+  if (!ended()) end(now, JobPhase::stopped, "stopped: by its owner", out);
+}
+
+void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
+  if (ended()) return;
+  failure_ = std::move(failure);
+  ended_at_ = now;
+  around_.executions.cancel(id(), out);
+  dagcbor::Map map;
+  map.emplace("phase", record::to_value(phase));
+  map.emplace("failure", record::to_value(failure_));
+  if (reduced_result_) map.emplace("result", record::to_value(*reduced_result_));
+  out.journal(id(), "end", dagcbor::encode(dagcbor::Value(std::move(map))));
+  out.require_durable();
+  const Signed<market::Close> close = sign(market::Close{.intent = id(), .reason = phase == JobPhase::done ? "done" : failure_.substr(0, failure_.find(':'))});
+  if (field_) {
+    for (const Signed<market::ComputeOffer>& offer : field_->offers) out.send(offer.signer, Channel::award, close.envelope);
+  }
+  out.publish(Topic::events, close.envelope);
+  set_phase(phase, phase == JobPhase::done ? (unverified_ ? "done, unverified" : "done, verified") : failure_, out);
+  out.notify({.kind = "job.done", .job = id(), .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]), .text = failure_});
+  batches_.clear();
+  rounds_.clear();
+  draws_.clear();
+  verifier_commitments_.clear();
+  undrawn_.clear();
+  current_round_.reset();
+}
+
+// ---------------------------------------------------------------------------------------------------- messages
+
+void Job::send_roster(const NodeId& to, Outbox& out) {
+  out.send(to, Channel::award, intent_.envelope);
+  for (const Signed<market::ComputeOffer>& offer : field_->offers) out.send(to, Channel::award, offer.envelope);
+  out.send(to, Channel::award, field_->roster.envelope);
+}
+
+void Job::send_round(const Round& round, const NodeId& to, Outbox& out) const {
+  for (const Cid& cid : round.open.record.commitments) {
+    const auto it = batches_.find(cid);
+    if (it != batches_.end()) out.send(to, Channel::receipt, it->second.commitment.envelope);
+  }
+  out.send(to, Channel::receipt, round.open.envelope);
+}
+
+void Job::send_draw(const Round& round, const NodeId& to, Outbox& out) const {
+  send_round(round, to, out);
+  for (const auto& [node, reveal] : round.reveals) out.send(to, Channel::receipt, reveal.envelope);
+  out.send(to, Channel::receipt, round.drawn->draw.envelope);
+}
+
+void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
+  if (ended()) {
+    out.send(to, Channel::award, sign(market::Close{.intent = id(), .reason = "done"}).envelope);
+    return;
+  }
+  if (!field_ || field_->offer_of(to) == nullptr) return;
+  send_roster(to, out);
+  const auto worker = workers_.find(to);
+  std::set<Cid> awards;
+  for (const std::uint32_t shard : worker->second.leased) awards.insert(shards_[shard].award);
+  for (const Cid& award : awards) out.send(to, Channel::award, awards_.at(award).envelope);
+  if (!worker->second.leased.empty()) worker->second.progress = now;
+  if (current_round_ && !rounds_.at(*current_round_).reveals.contains(to)) send_round(rounds_.at(*current_round_), to, out);
+
+  std::set<Cid> rounds;
+  for (auto& [cid, batch] : batches_) {
+    if (batch.commitment.signer == to) {
+      std::vector<std::uint32_t> unrevealed;
+      std::set<Cid> commitments;
+      for (const std::uint32_t shard : batch.open) {
+        const auto check = batch.checks.find(shard);
+        if (batch.receipts.contains(shard) || (seats_wanted() > 0 && (check == batch.checks.end() || !check->second.reveal_asked))) continue;
+        unrevealed.push_back(shard);
+        if (check == batch.checks.end()) continue;
+        for (const auto& [node, seat] : check->second.by_node) commitments.insert(seat.commitment);
+      }
+      if (!unrevealed.empty()) {
+        verification::RevealRequest request{.intent = id(), .commitment = cid, .draw = {}, .shards = task::ranges_of(unrevealed), .commitments = {commitments.begin(), commitments.end()}};
+        if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
+        // The award and the commitment too: a worker that lost both can then run and open them again.
+        out.send(to, Channel::award, awards_.at(batch.commitment.record.basis).envelope);
+        out.send(to, Channel::receipt, batch.commitment.envelope);
+        for (const Cid& verifier : commitments) out.send(to, Channel::receipt, verifier_commitments_.at(verifier).envelope);
+        out.send(to, Channel::receipt, sign(std::move(request)).envelope);
+      }
+    }
+    for (auto& [shard, check] : batch.checks) {
+      const auto seat = check.by_node.find(to);
+      if (seat == check.by_node.end() || seat->second.state == Seat::State::revealed) continue;
+      if (batch.round && rounds.insert(*batch.round).second) send_draw(rounds_.at(*batch.round), to, out);
+      if (seat->second.state == Seat::State::committed) {
+        out.send(to, Channel::receipt, verifier_commitments_.at(seat->second.commitment).envelope);
+        if (const auto receipt = batch.receipts.find(shard); receipt != batch.receipts.end()) out.send(to, Channel::receipt, receipt->second.envelope);
+      } else if (!check.seats.lost.empty() || check.seats.wanted != seats_wanted()) {
+        // It has its seat by substitution or extension: those records are in the story.
+        for (const Envelope& envelope : story_) {
+          const Result<std::string> type = type_of(envelope.body);
+          if (type && (*type == verification::Substitution::type || *type == verification::Extension::type)) out.send(to, Channel::receipt, envelope);
+        }
+      }
+    }
+  }
+}
+
+void Job::on_log(const NodeId& from, const LogPiece& piece, Outbox& out) {
+  if (ended() || piece.shard >= shards_.size() || shards_[piece.shard].worker != from || piece.bytes.size() > (64 << 10)) return;
+  std::uint64_t& seen = log_bytes_[piece.shard];
+  if (seen + piece.bytes.size() > max_live_log_bytes) return;
+  seen += piece.bytes.size();
+  out.notify({.kind = "job.log", .job = id(), .peer = from, .shard = piece.shard, .phase = "running", .text = {}, .bytes = piece.bytes});
+}
+
+// ---------------------------------------------------------------------------------------------------- views
+
+JobView Job::view() const {
+  JobView view{.id = id(), .spec = spec_, .phase = phase_, .failure = failure_, .unverified = unverified_,
+               .shards = static_cast<std::uint32_t>(shards_.size()), .finished = finished_, .running = 0, .verifying = 0,
+               .failed_outcomes = failed_outcomes_, .ranking = ranking_, .refused = refusals_, .notes = notes_, .reduce_job = reduce_job_,
+               .result = {}, .fuel = fuel_, .started = started_, .ended = ended_at_};
+  for (const auto& [node, reason] : declines_) view.refused.push_back({node, reason});
+  for (const auto& [node, worker] : workers_) {
+    if (!worker.excluded.empty()) view.notes.push_back(short_name(node) + " " + worker.excluded);
+  }
+  for (const Shard& shard : shards_) {
+    if (shard.state == ShardState::leased) ++view.running;
+    if (shard.state == ShardState::committed) ++view.verifying;
+    if (runs_here() && shard.state == ShardState::waiting) ++view.running;
+  }
+  if (reduced_result_) {
+    view.result = reduced_result_;
+  } else if (shards_.size() == 1 && shards_.front().finding && !intent_.record.reduce) {
+    view.result = shards_.front().finding->result;
+  }
+  return view;
+}
+
+std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) const {
+  std::vector<ShardView> views;
+  for (std::uint64_t number = first; number < shards_.size() && number - first < count; ++number) {
+    const Shard& shard = shards_[number];
+    ShardView view{.shard = static_cast<std::uint32_t>(number), .state = {}, .worker = {}, .finding = shard.finding, .summary = shard.summary,
+                   .decision = shard.decision, .contribution = shard.contribution, .seats = shard.seats, .story = shard.story};
+    switch (shard.state) {
+      case ShardState::waiting: view.state = runs_here() ? "running" : "waiting"; break;
+      case ShardState::leased: view.state = "running"; break;
+      case ShardState::committed: {
+        const auto batch = batches_.find(shard.commitment);
+        const bool drawn = batch != batches_.end() && batch->second.checks.contains(view.shard);
+        view.state = drawn ? "verifying" : "committed";
+        if (drawn) {
+          view.seats.clear();
+          for (const auto& [node, seat] : batch->second.checks.at(view.shard).by_node) {
+            view.seats.push_back({node, seat.state == Seat::State::asked ? "asked" : seat.state == Seat::State::committed ? "committed" : "revealed"});
+          }
+        }
+        break;
+      }
+      case ShardState::finished: view.state = shard.decision == Decision::unverified ? "unverified" : shard.decision == Decision::undetermined ? "undetermined" : "accepted"; break;
+    }
+    if (shard.state != ShardState::waiting) view.worker = shard.worker;
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+std::vector<std::pair<Cid, Cid>> Job::results() const {
+  std::vector<std::pair<Cid, Cid>> roots;
+  for (const Shard& shard : shards_) {
+    if (shard.finding) roots.emplace_back(shard.finding->result, shard.finding->log);
+  }
+  return roots;
+}
+
+}  // namespace mesh::node

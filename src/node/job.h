@@ -1,0 +1,251 @@
+// Job: the publisher's side of one task, from the bidding to the last verdict.
+//
+// Its state is what its records say: every record is checked, applied by one function whether it has just arrived or
+// comes from the journal, and written to the journal. What to do next follows from that state (`advance`), and what is
+// outstanding is sent again when time passes or a peer comes back, so that lost messages and restarts cost time only.
+//
+// Bounds: policy.scheduling.max_shards_per_task shards, market::max_roster members, task::max_rounds rounds,
+// max_attempts workers per shard. Each phase has its limit (task::PhaseLimits) and its named failure.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+
+#include "domain/market/selection.h"
+#include "domain/verification/quorum.h"
+#include "domain/verification/round.h"
+#include "node/executions.h"
+#include "node/node.h"
+#include "node/outbox.h"
+#include "node/peer_table.h"
+
+namespace mesh::node {
+
+/// What all jobs and engagements of one node share.
+struct Surroundings {
+  const Config& config;
+  const identity::Signer& signer;
+  const Cid& policy;
+  PeerTable& peers;
+  Executions& executions;
+};
+
+class Job {
+ public:
+  static constexpr std::uint32_t max_attempts = 5;
+
+  /// The journal's "spec" record: all that `create` needs to make the same job again.
+  struct Origin {
+    JobSpec spec;
+    Digest entropy;
+    std::optional<Cid> reduces;
+    template <class Self, class V>
+    static void fields(Self& self, V& v) {
+      v("spec", self.spec);
+      v("entropy", self.entropy);
+      v("reduces", self.reduces);
+    }
+  };
+
+  /// Builds and signs the intent. The same spec and entropy give the same job.
+  [[nodiscard]] static Result<std::unique_ptr<Job>> create(const Surroundings& around, Instant now, JobSpec spec, const Digest& entropy,
+                                                           std::optional<Cid> reduces);
+
+  /// Journals and publishes a new job.
+  void start(Instant now, Outbox& out);
+  /// Takes back one journal record, in order. "spec" records are taken by `create`.
+  [[nodiscard]] Status restore(std::string_view kind, ByteView bytes);
+  /// Goes on after the last record was restored.
+  void resume(Instant now, Outbox& out);
+
+  void on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out);
+  void on_decline(Instant now, const Signed<market::Decline>& decline, Outbox& out);
+  void on_commitment(Instant now, Signed<receipt::Commitment> commitment, Outbox& out);
+  void on_reveal(Instant now, Signed<verification::NonceReveal> reveal, Outbox& out);
+  void on_receipt(Instant now, Signed<receipt::ExecutionReceipt> receipt, Outbox& out);
+  void on_verification(Instant now, Signed<receipt::VerificationReceipt> receipt, Outbox& out);
+  void on_log(const NodeId& from, const LogPiece& piece, Outbox& out);
+  void on_peer_up(Instant now, const NodeId& peer, Outbox& out);
+  void on_tick(Instant now, Outbox& out);
+  void on_executed(Instant now, std::uint32_t shard, const event::ExecutionDone& done, Outbox& out);
+  void on_results_fetched(Instant now, const Status& status, Outbox& out);
+  void on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out);
+  void on_reduced(Instant now, const Job& child, Outbox& out);
+  void stop(Instant now, Outbox& out);
+
+  [[nodiscard]] const Cid& id() const { return intent_.cid; }
+  [[nodiscard]] const Signed<task::TaskIntent>& intent() const { return intent_; }
+  [[nodiscard]] bool ended() const { return phase_ == JobPhase::done || phase_ == JobPhase::failed || phase_ == JobPhase::stopped; }
+  [[nodiscard]] Instant ended_at() const { return ended_at_; }
+  [[nodiscard]] std::optional<Instant> deadline() const;
+  /// The job that folds the results, once it is wanted: taken by the node, which creates it.
+  [[nodiscard]] std::optional<JobSpec> take_reduce_spec();
+  [[nodiscard]] const std::optional<Cid>& reduces() const { return intent_.record.reduces; }
+  void set_reduce_job(const Cid& child) { reduce_job_ = child; }
+
+  [[nodiscard]] JobView view() const;
+  [[nodiscard]] std::vector<ShardView> shards(std::uint32_t first, std::uint32_t count) const;
+  [[nodiscard]] std::vector<std::pair<Cid, Cid>> results() const;
+  [[nodiscard]] const std::vector<Envelope>& story() const { return story_; }
+  [[nodiscard]] Digest reduce_entropy() const;
+
+ private:
+  enum class ShardState : std::uint8_t { waiting, leased, committed, finished };
+  struct Shard {
+    ShardState state = ShardState::waiting;
+    NodeId worker;
+    Cid award;
+    Cid commitment;
+    Instant since{};
+    std::uint32_t attempts = 0;
+    std::optional<verification::Decision> decision;
+    std::optional<receipt::Finding> finding;
+    std::optional<task::ExecutionSummary> summary;
+    std::uint32_t contribution = 0;
+    std::vector<SeatView> seats;
+    std::vector<std::string> story;
+  };
+  struct Worker {
+    std::uint32_t capacity = 1;
+    std::uint32_t rank = 0;
+    std::set<std::uint32_t> leased;
+    std::uint32_t lease_size = 1;      ///< shards that it may have outstanding
+    Instant progress{};
+    std::string excluded;              ///< why it gets nothing more of this job
+    Instant avoid_until{};             ///< timed out: gets nothing until then
+  };
+  struct Seat {
+    enum class State : std::uint8_t { asked, committed, revealed } state = State::asked;
+    Cid commitment;
+    std::optional<Signed<receipt::VerificationReceipt>> receipt;
+    Instant since{};
+  };
+  struct Check {
+    verification::Seats seats;
+    std::map<NodeId, Seat> by_node;
+    std::vector<std::string> lost_because;  ///< parallel to seats.lost
+    bool reveal_asked = false;
+  };
+  struct Batch {
+    Signed<receipt::Commitment> commitment;
+    std::set<std::uint32_t> open;      ///< shards of it that wait for a verdict under this commitment
+    std::optional<Cid> round;          ///< the RoundOpen it is in
+    std::map<std::uint32_t, Check> checks;
+    std::map<std::uint32_t, Signed<receipt::ExecutionReceipt>> receipts;
+    Instant asked{};                   ///< last time the worker was asked to reveal
+    Instant since{};
+  };
+  struct Round {
+    Signed<verification::RoundOpen> open;
+    std::map<NodeId, Signed<verification::NonceReveal>> reveals;
+    std::optional<verification::DrawnRound> drawn;
+    Instant since{};
+  };
+
+  explicit Job(const Surroundings& around) : around_(around) {}
+
+  template <class T>
+  void keep(std::string_view kind, const Signed<T>& record, Outbox& out);
+  template <class T>
+  Signed<T> sign(T value) const { return around_.signer.sign(std::move(value)); }
+
+  // Apply: the record is checked; only the state changes.
+  [[nodiscard]] Status apply_roster(Signed<market::Roster> roster, std::vector<Signed<market::ComputeOffer>> offers);
+  [[nodiscard]] Status apply_award(const Signed<market::Award>& award);
+  [[nodiscard]] Status apply_commitment(Signed<receipt::Commitment> commitment);
+  [[nodiscard]] Status apply_open(Signed<verification::RoundOpen> open);
+  [[nodiscard]] Status apply_reveal(Signed<verification::NonceReveal> reveal);
+  [[nodiscard]] Status apply_draw(const Signed<verification::Draw>& draw);
+  [[nodiscard]] Status apply_verifier_commitment(Signed<receipt::Commitment> commitment);
+  [[nodiscard]] Status apply_substitution(const Signed<verification::Substitution>& substitution);
+  [[nodiscard]] Status apply_extension(const Signed<verification::Extension>& extension);
+  [[nodiscard]] Status apply_receipt(Signed<receipt::ExecutionReceipt> receipt);
+  [[nodiscard]] Status apply_verification(Signed<receipt::VerificationReceipt> receipt);
+  [[nodiscard]] Status apply_verdict(const Signed<verification::Verdict>& verdict);
+
+  void advance(Instant now, Outbox& out);
+  void advance_bidding(Instant now, Outbox& out);
+  void close_bidding(Instant now, Outbox& out);
+  void on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox& out);
+  void award_waiting(Instant now, Outbox& out);
+  void run_here(Instant now, Outbox& out);
+  void open_round(Instant now, Outbox& out);
+  void draw_round(Instant now, Outbox& out);
+  void ask_for_reveals(Instant now, Batch& batch, Outbox& out);
+  void forward_receipts(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out);
+  void judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& out);
+  void watch_time(Instant now, Outbox& out);
+  void lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node, const std::string& reason, Outbox& out);
+  void redraw(Batch& batch);
+  void return_shards(Instant now, const std::vector<std::uint32_t>& shards, const std::string& why, Outbox& out);
+  void drop_from_batch(std::uint32_t shard);
+  void forget_if_done(const Cid& commitment);
+  void finish_if_complete(Instant now, Outbox& out);
+  void end(Instant now, JobPhase phase, std::string failure, Outbox& out);
+
+  void send_roster(const NodeId& to, Outbox& out);
+  void send_round(const Round& round, const NodeId& to, Outbox& out) const;
+  void send_draw(const Round& round, const NodeId& to, Outbox& out) const;
+  void send_outstanding(Instant now, const NodeId& to, Outbox& out);
+  void refuse(const NodeId& who, const Cid& about, const Error& error, Outbox& out);
+  void blame(Instant now, const NodeId& who, const std::string& why, Duration penalty, Outbox& out);
+  void note(std::string text, Outbox& out);
+  void set_phase(JobPhase phase, std::string text, Outbox& out);
+  void tell(std::uint32_t shard, std::string text);
+  [[nodiscard]] std::uint32_t seats_wanted() const { return unverified_ ? 0 : intent_.record.verifiers; }
+  [[nodiscard]] bool away(Instant now, const NodeId& node) const;
+  [[nodiscard]] bool runs_here() const { return field_ && field_->offers.empty(); }
+
+  Surroundings around_;
+  JobSpec spec_;
+  Digest entropy_;
+  Digest chain_;                       ///< secret of the nonce chain
+  Signed<task::TaskIntent> intent_;
+  JobPhase phase_ = JobPhase::bidding;
+  std::string failure_;
+  bool unverified_ = false;
+  Instant started_{};
+  Instant ended_at_{};
+
+  // Bidding.
+  Instant window_end_{};
+  std::uint32_t reminders_ = 0;
+  std::map<NodeId, market::Candidate> offers_;
+  std::map<NodeId, std::string> declines_;
+  std::vector<RefusalView> refusals_;
+  std::vector<std::string> notes_;
+  std::vector<market::Ranked> ranking_;
+  std::vector<Signed<market::ComputeOffer>> roster_offers_;  ///< gathered while restoring
+
+  // Running.
+  std::optional<verification::Field> field_;
+  std::vector<Shard> shards_;
+  std::set<std::uint32_t> waiting_;
+  std::map<NodeId, Worker> workers_;
+  std::map<Cid, Signed<market::Award>> awards_;
+  std::map<Cid, Batch> batches_;
+  std::deque<Cid> undrawn_;            ///< commitments that wait for a round
+  std::map<Cid, Round> rounds_;        ///< by RoundOpen; those with open batches
+  std::map<Cid, Cid> draws_;           ///< Draw -> RoundOpen
+  std::optional<Cid> current_round_;   ///< the one whose nonces are being gathered
+  std::map<Cid, Signed<receipt::Commitment>> verifier_commitments_;
+  std::uint32_t rounds_used_ = 0;
+  std::uint32_t leases_ = 0;
+  Instant next_round_{};
+  Instant next_watch_{};
+  std::uint32_t finished_ = 0;
+  std::uint32_t failed_outcomes_ = 0;
+  std::uint64_t fuel_ = 0;
+  std::map<std::uint32_t, std::uint64_t> log_bytes_;
+
+  bool fetching_ = false;
+  std::uint32_t fetch_attempts_ = 0;
+  Instant fetch_again_{};
+  std::optional<JobSpec> reduce_spec_;
+  std::optional<Cid> reduce_job_;
+  std::optional<Cid> reduced_result_;
+  std::vector<Envelope> story_;
+};
+
+}  // namespace mesh::node

@@ -1,0 +1,641 @@
+#include "node/node.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "base/check.h"
+#include "domain/market/quota.h"
+#include "node/engagement.h"
+#include "node/executions.h"
+#include "node/job.h"
+#include "node/outbox.h"
+#include "node/parcel.h"
+#include "node/peer_table.h"
+
+namespace mesh::node {
+
+namespace {
+
+using identity::short_name;
+
+constexpr Duration announce_every = seconds(10);
+constexpr Duration announce_at_least_apart = milliseconds(500);  // Changes come in bursts.
+constexpr std::size_t max_known_intents = 1024;
+constexpr std::size_t max_log_piece = 32 << 10;
+
+/// The type and the task that a record is about, read without trust: both are checked again when it is opened.
+struct Address {
+  std::string type;
+  Cid intent;
+};
+
+Result<Address> address_of(const Envelope& envelope) {
+  MESH_LET(const dagcbor::Value body, dagcbor::decode(envelope.body, dagcbor::record_limits));
+  Address address;
+  const dagcbor::Value* type = body.find("type");
+  if (type == nullptr || type->get<std::string>() == nullptr) return fail(ErrorCode::invalid, "a record without a type");
+  address.type = *type->get<std::string>();
+  if (address.type == task::TaskIntent::type) {
+    address.intent = envelope.cid();
+    return address;
+  }
+  const dagcbor::Value* intent = body.find("intent");
+  if (intent == nullptr) return fail(ErrorCode::invalid, "a \"" + address.type.substr(0, 64) + "\" that names no task");
+  MESH_TRY(record::from_value(*intent, address.intent));
+  return address;
+}
+
+}  // namespace
+
+std::span<const std::string_view> enum_names(JobPhase) {
+  static constexpr std::array<std::string_view, 7> names{"bidding", "running", "reducing", "fetching", "done", "failed", "stopped"};
+  return names;
+}
+
+class Node::Impl {
+ public:
+  Impl(Config config, const Cid& policy, const Cid& federation, Instant now)
+      : config_(std::move(config)),
+        policy_(policy),
+        signer_(config_.seed, federation),
+        peers_(now),
+        executions_(config_.slots, config_.policy.scheduling.max_queued_shards),
+        quota_(config_.policy.free_quota),
+        around_{config_, signer_, policy_, peers_, executions_} {}
+
+  Status restore(Instant now, const std::vector<JournalRecord>& journal);
+
+  void on(Instant, event::Tick&&) {}
+  void on(Instant now, event::PeerUp&& event);
+  void on(Instant now, event::PeerDown&& event);
+  void on(Instant, event::PeerRoundTrip&& event) { peers_.round_trip(event.peer, event.smoothed); }
+  void on(Instant now, event::Gossip&& event);
+  void on(Instant now, event::Message&& event);
+  void on(Instant, event::SendFailed&& event);
+  void on(Instant now, event::ExecutionStarted&& event);
+  void on(Instant now, event::ExecutionLog&& event);
+  void on(Instant now, event::ExecutionDone&& event);
+  void on(Instant now, event::ResultsFetched&& event);
+  void on(Instant now, event::ReduceInputBuilt&& event);
+  void on(Instant now, event::Submit&& event);
+  void on(Instant now, event::StopJob&& event);
+  void on(Instant now, event::OfferByHand&& event);
+  void on(Instant now, event::HostMeasured&& event);
+
+  Effects step(Instant now, Event event) {
+    MESH_CHECK(now >= last_, "time-goes-forward");
+    last_ = now;
+    std::visit([&](auto&& value) { on(now, std::forward<decltype(value)>(value)); }, std::move(event));
+    housekeeping(now);
+    std::vector<Effect> effects = rename_requests(out_.take());
+    return effects;
+  }
+
+  [[nodiscard]] std::optional<Instant> next_deadline() const {
+    Instant due = next_announcement_;
+    for (const auto& [cid, job] : jobs_) {
+      if (const auto deadline = job->deadline()) due = std::min(due, *deadline);
+    }
+    for (const auto& [cid, engagement] : engagements_) {
+      if (const auto deadline = engagement->deadline()) due = std::min(due, *deadline);
+    }
+    return due;
+  }
+
+  [[nodiscard]] PeerInfo own_info() const {
+    PeerInfo info = config_.resources;
+    info.agent = config_.agent;
+    info.engine = config_.engine;
+    info.policy = policy_;
+    info.running = static_cast<std::uint32_t>(executions_.running());
+    info.queued = static_cast<std::uint32_t>(executions_.queued());
+    info.accepts_work = config_.accepts_work;
+    info.sequence = sequence_;
+    return info;
+  }
+
+  // Heard of, offered on or not: enough to answer "why not" and to offer by hand.
+  struct Heard {
+    Signed<task::TaskIntent> intent;
+    std::string state;
+  };
+
+  void consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand, bool direct);
+  [[nodiscard]] Status willing(Instant now, const Signed<task::TaskIntent>& intent) const;
+  void take_envelope(Instant now, const NodeId& from, const Envelope& envelope);
+  void refuse(const NodeId& to, const Cid& intent, const Cid& about, const Error& error);
+  void housekeeping(Instant now);
+  void announce(Instant now);
+  void create_reduction(Instant now, Job& parent);
+  Effects rename_requests(Effects effects);
+  Job* job_of(const Cid& cid) {
+    const auto it = jobs_.find(cid);
+    return it == jobs_.end() ? nullptr : it->second.get();
+  }
+
+  Config config_;
+  Cid policy_;
+  identity::Signer signer_;
+  PeerTable peers_;
+  Executions executions_;
+  market::FreeQuota quota_;
+  Surroundings around_;
+  Outbox out_;
+  Instant last_{};
+
+  std::map<Cid, std::unique_ptr<Job>> jobs_;
+  std::vector<Cid> job_order_;
+  std::map<Cid, std::unique_ptr<Engagement>> engagements_;
+  std::map<Cid, Heard> heard_;
+  std::deque<Cid> heard_order_;
+  std::map<std::uint64_t, Cid> requests_;  ///< FetchResults and BuildReduceInput under way
+  std::uint64_t next_request_ = 1;
+
+  std::uint64_t sequence_ = 1;
+  Instant next_announcement_{};
+  Instant last_announcement_{};
+  bool changed_ = true;
+};
+
+// ---------------------------------------------------------------------------------------------------- restart
+
+Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journal) {
+  std::map<Cid, Signed<task::TaskIntent>> intents;
+  const auto damaged = [](const JournalRecord& record, Error error) {
+    return wrap("the journal's \"" + record.kind + "\" record of task " + record.scope.text() + " does not read back", std::move(error));
+  };
+  for (const JournalRecord& record : journal) {
+    if (record.kind == "spec") {
+      Result<Job::Origin> origin = record::decode<Job::Origin>(record.bytes);
+      if (!origin) return damaged(record, std::move(origin.error()));
+      Result<std::unique_ptr<Job>> job = Job::create(around_, now, std::move(origin->spec), origin->entropy, origin->reduces);
+      if (!job) return damaged(record, std::move(job.error()));
+      if ((*job)->id() != record.scope) {
+        // The engine or the owner in the settings changed since: the signed intent would be another.
+        continue;
+      }
+      job_order_.push_back(record.scope);
+      jobs_.emplace(record.scope, std::move(*job));
+      continue;
+    }
+    if (const auto job = jobs_.find(record.scope); job != jobs_.end()) {
+      if (Status status = job->second->restore(record.kind, record.bytes); !status) return damaged(record, std::move(status.error()));
+      continue;
+    }
+    if (record.kind == "intent" || record.kind == "own-offer") {
+      Result<Envelope> envelope = record::decode<Envelope>(record.bytes);
+      if (!envelope) return damaged(record, std::move(envelope.error()));
+      if (record.kind == "intent") {
+        Result<Signed<task::TaskIntent>> intent = open<task::TaskIntent>(*envelope, signer_.federation());
+        if (!intent) return damaged(record, std::move(intent.error()));
+        intents.insert_or_assign(record.scope, std::move(*intent));
+      } else {
+        Result<Signed<market::ComputeOffer>> offer = open<market::ComputeOffer>(*envelope, signer_.federation());
+        const auto intent = intents.find(record.scope);
+        if (!offer) return damaged(record, std::move(offer.error()));
+        if (intent == intents.end()) return damaged(record, {ErrorCode::storage, "the task's intent is missing"});
+        engagements_.insert_or_assign(record.scope, std::make_unique<Engagement>(around_, now, intent->second, std::move(*offer)));
+      }
+      continue;
+    }
+    const auto engagement = engagements_.find(record.scope);
+    if (engagement == engagements_.end()) continue;  // Of a job that the settings orphaned (above).
+    if (Status status = engagement->second->restore(record.kind, record.bytes); !status) return damaged(record, std::move(status.error()));
+  }
+  for (const Cid& cid : job_order_) {
+    Job& job = *jobs_.at(cid);
+    if (const auto& parent = job.reduces(); parent && jobs_.contains(*parent)) jobs_.at(*parent)->set_reduce_job(cid);
+  }
+  for (const Cid& cid : job_order_) jobs_.at(cid)->resume(now, out_);
+  for (auto& [cid, engagement] : engagements_) engagement->resume(now, out_);
+  return {};
+}
+
+// ---------------------------------------------------------------------------------------------------- peers
+
+void Node::Impl::on(Instant now, event::PeerUp&& event) {
+  peers_.up(now, event.peer);
+  out_.notify({.kind = "peer.up", .peer = event.peer});
+  changed_ = true;  // Gossip reaches a new peer late; say at once what this node is.
+  next_announcement_ = std::min(next_announcement_, now + milliseconds(100));
+  for (auto& [cid, job] : jobs_) job->on_peer_up(now, event.peer, out_);
+}
+
+void Node::Impl::on(Instant now, event::PeerDown&& event) {
+  peers_.down(now, event.peer);
+  out_.notify({.kind = "peer.down", .peer = event.peer});
+}
+
+void Node::Impl::on(Instant now, event::Gossip&& event) {
+  const auto judge = [&](effect::GossipVerdict verdict, std::string why = {}) {
+    if (!why.empty()) out_.notify({.kind = "node.refused", .peer = event.source, .text = std::move(why)});
+    out_.add({effect::JudgeGossip{event.message, verdict}});
+  };
+  const Result<Envelope> envelope = record::decode<Envelope>(event.bytes);
+  if (!envelope) return judge(effect::GossipVerdict::reject, "gossip that is no envelope: " + envelope.error().message);
+  switch (event.topic) {
+    case Topic::intents: {
+      Result<Signed<task::TaskIntent>> intent = open<task::TaskIntent>(*envelope, signer_.federation());
+      if (!intent) return judge(effect::GossipVerdict::reject, "an intent was refused: " + intent.error().message);
+      if (const Status valid = task::validate(intent->record, config_.policy); !valid) {
+        return judge(effect::GossipVerdict::reject, "an intent was refused: " + valid.error().message);
+      }
+      judge(effect::GossipVerdict::accept);
+      return consider(now, std::move(*intent), std::nullopt, false);
+    }
+    case Topic::capabilities: {
+      Result<Signed<PeerInfo>> info = open<PeerInfo>(*envelope, signer_.federation());
+      if (!info) return judge(effect::GossipVerdict::reject, "a PeerInfo was refused: " + info.error().message);
+      const NodeId node = info->signer;
+      const bool first = peers_.find(node) == nullptr || !peers_.find(node)->info;
+      const bool fresh = node == signer_.id() || peers_.update(now, node, std::move(info->record));
+      judge(fresh ? effect::GossipVerdict::accept : effect::GossipVerdict::ignore);
+      if (first && fresh && node != signer_.id()) out_.notify({.kind = "peer.info", .peer = node});
+      return;
+    }
+    case Topic::events: {
+      const Result<Signed<market::Close>> close = open<market::Close>(*envelope, signer_.federation());
+      if (!close) return judge(effect::GossipVerdict::reject, "an event was refused: " + close.error().message);
+      judge(effect::GossipVerdict::accept);
+      const auto heard = heard_.find(close->record.intent);
+      if (heard != heard_.end() && heard->second.intent.signer == close->signer) {
+        heard_.erase(heard);
+        std::erase(heard_order_, close->record.intent);
+      }
+      return;
+    }
+  }
+}
+
+void Node::Impl::on(Instant now, event::Message&& event) {
+  const auto drop = [&](const std::string& why) {
+    out_.notify({.kind = "node.refused", .peer = event.from, .text = "a message was refused: " + why});
+  };
+  if (event.bytes.size() > max_parcel_bytes) return drop("larger than " + std::to_string(max_parcel_bytes) + " bytes");
+  Result<Parcel> parcel = record::decode<Parcel>(event.bytes);
+  if (!parcel) return drop(parcel.error().message);
+  if (parcel->envelopes.size() > max_parcel_envelopes) return drop("more than " + std::to_string(max_parcel_envelopes) + " records");
+  if (!parcel->blocks.empty()) out_.add({effect::KeepBlocks{std::move(parcel->blocks), {}}});
+  for (const LogPiece& piece : parcel->logs) {
+    if (Job* job = job_of(piece.intent)) job->on_log(event.from, piece, out_);
+  }
+  for (const Envelope& envelope : parcel->envelopes) take_envelope(now, event.from, envelope);
+}
+
+void Node::Impl::on(Instant, event::SendFailed&& event) {
+  // What matters is sent again by whoever waits for the answer; here it is only told.
+  out_.notify({.kind = "peer.unreachable", .peer = event.to, .text = event.reason});
+}
+
+void Node::Impl::refuse(const NodeId& to, const Cid& intent, const Cid& about, const Error& error) {
+  out_.notify({.kind = "node.refused", .job = intent, .peer = to, .text = error.message});
+  out_.send(to, Channel::offer, signer_.seal(market::Refusal{.intent = intent, .about = about, .reason = error.message.substr(0, 256)}));
+}
+
+void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& envelope) {
+  const Result<Address> address = address_of(envelope);
+  if (!address) {
+    out_.notify({.kind = "node.refused", .peer = from, .text = "a record was refused: " + address.error().message});
+    return;
+  }
+  const Cid& federation = signer_.federation();
+  const std::string& type = address->type;
+  if (Job* job = job_of(address->intent)) {
+    const auto take = [&]<class T>(std::type_identity<T>, auto&& handle) {
+      Result<Signed<T>> record = open<T>(envelope, federation);
+      if (!record) return refuse(from, address->intent, envelope.cid(), record.error());
+      handle(std::move(*record));
+    };
+    if (type == market::ComputeOffer::type) {
+      take(std::type_identity<market::ComputeOffer>(), [&](auto&& offer) { job->on_offer(now, std::move(offer), out_); });
+    } else if (type == market::Decline::type) {
+      take(std::type_identity<market::Decline>(), [&](auto&& decline) { job->on_decline(now, decline, out_); });
+    } else if (type == receipt::Commitment::type) {
+      take(std::type_identity<receipt::Commitment>(), [&](auto&& commitment) { job->on_commitment(now, std::move(commitment), out_); });
+    } else if (type == verification::NonceReveal::type) {
+      take(std::type_identity<verification::NonceReveal>(), [&](auto&& reveal) { job->on_reveal(now, std::move(reveal), out_); });
+    } else if (type == receipt::ExecutionReceipt::type) {
+      take(std::type_identity<receipt::ExecutionReceipt>(), [&](auto&& receipt) { job->on_receipt(now, std::move(receipt), out_); });
+    } else if (type == receipt::VerificationReceipt::type) {
+      take(std::type_identity<receipt::VerificationReceipt>(), [&](auto&& receipt) { job->on_verification(now, std::move(receipt), out_); });
+    } else if (type == market::Refusal::type) {
+      take(std::type_identity<market::Refusal>(), [&](auto&& refusal) {
+        out_.notify({.kind = "job.note", .job = address->intent, .peer = from, .text = "refused by " + short_name(from) + ": " + refusal.record.reason.substr(0, 256)});
+      });
+    } else {
+      refuse(from, address->intent, envelope.cid(), {ErrorCode::invalid, "unexpected: a \"" + type.substr(0, 64) + "\" is not for the publisher"});
+    }
+    return;
+  }
+  if (type == task::TaskIntent::type) {
+    Result<Signed<task::TaskIntent>> intent = open<task::TaskIntent>(envelope, federation);
+    if (!intent) return refuse(from, address->intent, envelope.cid(), intent.error());
+    if (const Status valid = task::validate(intent->record, config_.policy); !valid) return refuse(from, address->intent, envelope.cid(), valid.error());
+    return consider(now, std::move(*intent), std::nullopt, true);
+  }
+  if (type == market::Refusal::type) {
+    const Result<Signed<market::Refusal>> refusal = open<market::Refusal>(envelope, federation);
+    if (!refusal) return;
+    out_.notify({.kind = "node.refused", .job = address->intent, .peer = from, .text = short_name(from) + " refused: " + refusal->record.reason.substr(0, 256)});
+    if (const auto heard = heard_.find(address->intent); heard != heard_.end()) heard->second.state = "refused: " + refusal->record.reason.substr(0, 256);
+    return;
+  }
+  const auto engagement = engagements_.find(address->intent);
+  if (engagement == engagements_.end()) {
+    if (type == market::Close::type) return;  // It is over for this node anyway.
+    return refuse(from, address->intent, envelope.cid(), {ErrorCode::not_found, "unknown-task: this node has no part in that task"});
+  }
+  if (Status status = engagement->second->on_envelope(now, type, envelope, out_); !status) {
+    refuse(from, address->intent, envelope.cid(), status.error());
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- offering
+
+Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_intent) const {
+  const task::TaskIntent& intent = signed_intent.record;
+  const PeerInfo& own = config_.resources;
+  if (!config_.accepts_work) return fail(ErrorCode::denied, "takes no work");
+  if (intent.fee != 0) return fail(ErrorCode::unsupported, "fee: this version has no ledger yet, so only free tasks are taken");
+  if (intent.policy != policy_) return fail(ErrorCode::denied, "policy: the task is under another policy");
+  if (intent.engine != config_.engine) return fail(ErrorCode::unsupported, "engine: the task wants \"" + intent.engine.substr(0, 100) + "\"");
+  if (intent.scope.memory_mb > own.memory_mb) {
+    return fail(ErrorCode::exhausted, "memory: " + std::to_string(intent.scope.memory_mb) + " MiB wanted, " + std::to_string(own.memory_mb) + " here");
+  }
+  if (intent.scope.gpu_flops > own.gpu_flops) return fail(ErrorCode::exhausted, "gpu: " + std::to_string(intent.scope.gpu_flops) + " FLOPS wanted, " + std::to_string(own.gpu_flops) + " here");
+  if (executions_.queued() + executions_.running() >= config_.policy.scheduling.max_queued_shards) return fail(ErrorCode::exhausted, "busy: the queue is full");
+  if (engagements_.size() >= config_.max_engagements) return fail(ErrorCode::exhausted, "busy: in too many tasks already");
+  // Booked by what is used; asked for here is a thousandth of what could be, since scopes are generous.
+  return quota_.check(now, signed_intent.signer, intent.scope.fuel / 1000);
+}
+
+void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand, bool direct) {
+  if (intent.signer == signer_.id()) return;
+  const Cid cid = intent.cid;
+  if (const auto engagement = engagements_.find(cid); engagement != engagements_.end()) {
+    if (direct) out_.send(intent.signer, Channel::offer, engagement->second->offer().envelope);
+    return;
+  }
+  if (!heard_.contains(cid)) {
+    if (heard_order_.size() >= max_known_intents) {
+      heard_.erase(heard_order_.front());
+      heard_order_.pop_front();
+    }
+    heard_order_.push_back(cid);
+    heard_.emplace(cid, Heard{intent, "heard"});
+    out_.notify({.kind = "intent.heard", .job = cid, .peer = intent.signer, .text = intent.record.label});
+  }
+  if (const Status status = willing(now, intent); !status) {
+    heard_.at(cid).state = "declined: " + status.error().message;
+    // To peers alone: a decline is not worth a dial.
+    if (peers_.connected(intent.signer)) {
+      out_.send(intent.signer, Channel::offer, signer_.seal(market::Decline{.intent = cid, .reason = status.error().message.substr(0, 256)}));
+    }
+    return;
+  }
+  const std::uint64_t per_second = std::max<std::uint64_t>(1, config_.resources.fuel_per_second);
+  const std::uint64_t seconds_needed = intent.record.scope.fuel / per_second;
+  Signed<market::ComputeOffer> offer = signer_.sign(market::ComputeOffer{.intent = cid,
+                                                                         .cost = cost_by_hand.value_or(intent.record.fee),
+                                                                         .capacity = std::clamp<std::uint32_t>(config_.slots, 1, 4096),
+                                                                         .eta_ms = std::min<std::uint64_t>(seconds_needed, 86'400) * 1000 + 1000,
+                                                                         .valid_ms = intent.record.bid_window_ms * 4 + 10'000,
+                                                                         .nonce_tip = Engagement::nonce_tip(signer_, intent),
+                                                                         .holds_inputs = false,
+                                                                         .owner = config_.owner});
+  out_.journal(cid, "intent", record::encode(intent.envelope));
+  out_.journal(cid, "own-offer", record::encode(offer.envelope));
+  out_.send(intent.signer, Channel::offer, offer.envelope);
+  heard_.at(cid).state = "offered";
+  engagements_.emplace(cid, std::make_unique<Engagement>(around_, now, std::move(intent), std::move(offer)));
+}
+
+void Node::Impl::on(Instant now, event::OfferByHand&& event) {
+  const auto heard = heard_.find(event.intent);
+  if (heard != heard_.end()) consider(now, heard->second.intent, event.cost, true);
+}
+
+// ---------------------------------------------------------------------------------------------------- runs
+
+void Node::Impl::on(Instant, event::ExecutionStarted&& event) {
+  const Executions::Request* request = executions_.find(event.id);
+  if (request == nullptr) return;
+  out_.notify({.kind = "run.started", .job = request->intent, .shard = request->shard});
+}
+
+void Node::Impl::on(Instant, event::ExecutionLog&& event) {
+  const Executions::Request* request = executions_.find(event.id);
+  if (request == nullptr || event.bytes.empty()) return;
+  if (jobs_.contains(request->intent)) {
+    out_.notify({.kind = "job.log", .job = request->intent, .peer = signer_.id(), .shard = request->shard, .phase = "running", .text = {}, .bytes = std::move(event.bytes)});
+    return;
+  }
+  const auto engagement = engagements_.find(request->intent);
+  if (engagement == engagements_.end() || !engagement->second->awarded(request->shard)) return;
+  for (std::size_t at = 0; at < event.bytes.size(); at += max_log_piece) {
+    const std::size_t size = std::min(max_log_piece, event.bytes.size() - at);
+    const auto first = event.bytes.begin() + static_cast<std::ptrdiff_t>(at);
+    out_.send_log(engagement->second->publisher(), {.intent = request->intent, .shard = request->shard, .bytes = Bytes(first, first + static_cast<std::ptrdiff_t>(size))});
+  }
+}
+
+void Node::Impl::on(Instant now, event::ExecutionDone&& event) {
+  const std::optional<Executions::Request> request = executions_.finished(event.id, out_);
+  if (!request) return;
+  changed_ = true;
+  if (Job* job = job_of(request->intent)) return job->on_executed(now, request->shard, event, out_);
+  const auto engagement = engagements_.find(request->intent);
+  if (engagement == engagements_.end()) return;
+  engagement->second->on_executed(now, request->shard, event, out_);
+  if (const std::uint64_t fuel = engagement->second->take_fuel(); fuel > 0) quota_.use(now, engagement->second->publisher(), fuel);
+}
+
+void Node::Impl::on(Instant now, event::ResultsFetched&& event) {
+  const auto request = requests_.find(event.id);
+  if (request == requests_.end()) return;
+  Job* job = job_of(request->second);
+  requests_.erase(request);
+  if (job != nullptr) job->on_results_fetched(now, event.status, out_);
+}
+
+void Node::Impl::on(Instant now, event::ReduceInputBuilt&& event) {
+  const auto request = requests_.find(event.id);
+  if (request == requests_.end()) return;
+  Job* job = job_of(request->second);
+  requests_.erase(request);
+  if (job != nullptr) job->on_reduce_input(now, event.inputs, out_);
+}
+
+Effects Node::Impl::rename_requests(Effects effects) {
+  for (Effect& effect : effects) {
+    std::visit(
+        [&]<class T>(T& value) {
+          if constexpr (std::same_as<T, effect::FetchResults> || std::same_as<T, effect::BuildReduceInput>) {
+            value.id = next_request_++;
+            requests_.emplace(value.id, value.intent);
+          }
+        },
+        effect.value);
+  }
+  return effects;
+}
+
+// ---------------------------------------------------------------------------------------------------- own jobs
+
+void Node::Impl::on(Instant now, event::Submit&& event) {
+  Result<std::unique_ptr<Job>> job = Job::create(around_, now, std::move(event.spec), event.entropy, std::nullopt);
+  if (!job || jobs_.contains((*job)->id())) return;  // check_submit says why, before.
+  const Cid cid = (*job)->id();
+  Job& created = *jobs_.emplace(cid, std::move(*job)).first->second;
+  job_order_.push_back(cid);
+  created.start(now, out_);
+}
+
+void Node::Impl::on(Instant now, event::StopJob&& event) {
+  if (Job* job = job_of(event.job)) {
+    const JobView view = job->view();
+    job->stop(now, out_);
+    if (view.reduce_job) {
+      if (Job* child = job_of(*view.reduce_job)) child->stop(now, out_);
+    }
+  }
+}
+
+void Node::Impl::on(Instant, event::HostMeasured&& event) {
+  config_.resources.fuel_per_second = event.fuel_per_second;
+  changed_ = true;
+}
+
+void Node::Impl::create_reduction(Instant now, Job& parent) {
+  std::optional<JobSpec> spec = parent.take_reduce_spec();
+  if (!spec) return;
+  Result<std::unique_ptr<Job>> child = Job::create(around_, now, std::move(*spec), parent.reduce_entropy(), parent.id());
+  MESH_CHECK(child.has_value(), "reduce-spec-is-valid");
+  const Cid cid = (*child)->id();
+  parent.set_reduce_job(cid);
+  if (jobs_.contains(cid)) return;  // Created before a restart.
+  Job& created = *jobs_.emplace(cid, std::move(*child)).first->second;
+  job_order_.push_back(cid);
+  created.start(now, out_);
+}
+
+void Node::Impl::housekeeping(Instant now) {
+  std::vector<Cid> to_forget;
+  for (std::size_t i = 0; i < job_order_.size(); ++i) {  // Grows while reductions are created.
+    const Cid cid = job_order_[i];
+    Job& job = *jobs_.at(cid);
+    job.on_tick(now, out_);
+    create_reduction(now, job);
+    if (job.ended()) {
+      if (const auto& parent = job.reduces()) {
+        if (Job* waiting = job_of(*parent)) waiting->on_reduced(now, job, out_);
+      }
+      if (now - job.ended_at() > config_.finished_kept) to_forget.push_back(cid);
+    }
+  }
+  for (const Cid& cid : to_forget) {
+    jobs_.erase(cid);
+    std::erase(job_order_, cid);
+    out_.drop_scope(cid);
+    out_.add({effect::Undeclare{cid}});
+  }
+  for (auto it = engagements_.begin(); it != engagements_.end();) {
+    it->second->on_tick(now, out_);
+    if (!it->second->over(now)) {
+      ++it;
+      continue;
+    }
+    executions_.cancel(it->first, out_);
+    out_.drop_scope(it->first);
+    out_.add({effect::Undeclare{it->first}});
+    if (const auto heard = heard_.find(it->first); heard != heard_.end()) heard->second.state = "over";
+    it = engagements_.erase(it);
+  }
+  if (changed_ && now - last_announcement_ >= announce_at_least_apart) next_announcement_ = std::min(next_announcement_, now);
+  if (now >= next_announcement_) announce(now);
+}
+
+void Node::Impl::announce(Instant now) {
+  changed_ = false;
+  last_announcement_ = now;
+  next_announcement_ = now + announce_every;
+  ++sequence_;
+  out_.publish(Topic::capabilities, signer_.seal(own_info()));
+}
+
+// ---------------------------------------------------------------------------------------------------- the outside
+
+Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Node::~Node() = default;
+
+Result<std::unique_ptr<Node>> Node::create(Config config, Instant now, const std::vector<JournalRecord>& journal) {
+  MESH_TRY(policy::validate(config.policy));
+  const Cid policy = policy::cid_of(config.policy);
+  MESH_LET(const Cid federation, identity::derive_federation(config.federation, policy));
+  if (config.slots < 1) return fail(ErrorCode::invalid, "a node has at least one slot");
+  auto impl = std::make_unique<Impl>(std::move(config), policy, federation, now);
+  MESH_TRY(impl->restore(now, journal));
+  return std::unique_ptr<Node>(new Node(std::move(impl)));
+}
+
+Effects Node::step(Instant now, Event event) { return impl_->step(now, std::move(event)); }
+std::optional<Instant> Node::next_deadline() const { return impl_->next_deadline(); }
+
+Result<Cid> Node::check_submit(const event::Submit& submit) const {
+  std::size_t open_jobs = 0;
+  for (const auto& [cid, job] : impl_->jobs_) open_jobs += job->ended() ? 0U : 1U;
+  if (open_jobs >= impl_->config_.max_jobs) {
+    return fail(ErrorCode::exhausted, "this node has " + std::to_string(open_jobs) + " unfinished jobs already; wait for some to end, or stop them with \"mesh job stop\"");
+  }
+  MESH_LET(const std::unique_ptr<Job> job, Job::create(impl_->around_, impl_->last_, submit.spec, submit.entropy, std::nullopt));
+  return job->id();
+}
+
+const NodeId& Node::id() const { return impl_->signer_.id(); }
+const Cid& Node::federation() const { return impl_->signer_.federation(); }
+std::vector<Cid> Node::jobs() const { return impl_->job_order_; }
+
+std::optional<JobView> Node::job(const Cid& id) const {
+  const Job* job = impl_->job_of(id);
+  return job == nullptr ? std::nullopt : std::optional(job->view());
+}
+
+std::vector<ShardView> Node::shards(const Cid& id, std::uint32_t first, std::uint32_t count) const {
+  const Job* job = impl_->job_of(id);
+  return job == nullptr ? std::vector<ShardView>{} : job->shards(first, count);
+}
+
+std::vector<std::pair<Cid, Cid>> Node::results(const Cid& id) const {
+  const Job* job = impl_->job_of(id);
+  return job == nullptr ? std::vector<std::pair<Cid, Cid>>{} : job->results();
+}
+
+std::vector<Envelope> Node::story(const Cid& id) const {
+  const Job* job = impl_->job_of(id);
+  return job == nullptr ? std::vector<Envelope>{} : job->story();
+}
+
+std::vector<PeerView> Node::peers() const {
+  std::vector<PeerView> views;
+  for (const auto& [node, peer] : impl_->peers_.all()) {
+    const bool penalised = impl_->peers_.penalised(impl_->last_, node);
+    views.push_back({.node = node, .connected = peer.connected, .info = peer.info, .round_trip = peer.round_trip, .penalty = penalised ? peer.penalty : std::string()});
+  }
+  return views;
+}
+
+PeerInfo Node::own_info() const { return impl_->own_info(); }
+
+std::vector<Node::IntentView> Node::intents() const {
+  std::vector<IntentView> views;
+  for (const Cid& cid : impl_->heard_order_) {
+    const Impl::Heard& heard = impl_->heard_.at(cid);
+    views.push_back({.cid = cid, .publisher = heard.intent.signer, .label = heard.intent.record.label, .shards = heard.intent.record.shards, .state = heard.state});
+  }
+  return views;
+}
+
+std::pair<std::size_t, std::size_t> Node::load() const { return {impl_->executions_.running(), impl_->executions_.queued()}; }
+
+}  // namespace mesh::node
