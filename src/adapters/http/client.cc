@@ -43,10 +43,12 @@ Error error_from(error_code failed, std::string_view what, const ClientConfig& c
     return {ErrorCode::exhausted, fmt::format("{} {}: what it sent is above the bound on size", what, where(config))};
   }
   if (failed == error::end_of_stream || failed == error::partial_message) {
-    return {ErrorCode::unavailable, fmt::format("{} {}: it closed the connection in the middle of its answer", what, where(config))};
+    return {ErrorCode::unavailable,
+            fmt::format("{} {}: it closed the connection in the middle of its answer", what, where(config))};
   }
   if (failed.category() == make_error_code(error::bad_method).category()) {
-    return {ErrorCode::invalid, fmt::format("{} {}: its answer is not HTTP ({})", what, where(config), failed.message())};
+    return {ErrorCode::invalid,
+            fmt::format("{} {}: its answer is not HTTP ({})", what, where(config), failed.message())};
   }
   return {ErrorCode::unavailable, fmt::format("{} {} failed ({})", what, where(config), failed.message())};
 }
@@ -65,7 +67,8 @@ error_code wait(net::io_context& io, Start&& start) {
 Status connect(net::io_context& io, beast::tcp_stream& stream, const ClientConfig& config) {
   error_code failed;
   const auto address = net::ip::make_address(config.address, failed);
-  if (failed) return fail(ErrorCode::invalid, fmt::format("\"{}\" is not an address; give one like 127.0.0.1", config.address));
+  if (failed)
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" is not an address; give one like 127.0.0.1", config.address));
   stream.expires_after(config.connect_timeout);
   failed = wait(io, [&](auto done) { stream.async_connect(tcp::endpoint(address, config.port), std::move(done)); });
   if (failed) return std::unexpected(error_from(failed, "connecting to", config));
@@ -75,15 +78,18 @@ Status connect(net::io_context& io, beast::tcp_stream& stream, const ClientConfi
 
 Status check_header(std::string_view name, std::string_view value) {
   const auto breaks = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-  if (name.empty() || std::ranges::any_of(name, [&](char c) { return breaks(c) || c == ':' || c == ' '; }) || std::ranges::any_of(value, breaks)) {
+  if (name.empty() || std::ranges::any_of(name, [&](char c) { return breaks(c) || c == ':' || c == ' '; }) ||
+      std::ranges::any_of(value, breaks)) {
     return fail(ErrorCode::invalid, fmt::format("the header \"{}\" holds a character that no header may", name));
   }
   return {};
 }
 
 Status check_target(std::string_view target) {
-  if (target.empty() || target.front() != '/' || std::ranges::any_of(target, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; })) {
-    return fail(ErrorCode::invalid, fmt::format("\"{}\" is not a request's address; it begins with '/' and is percent-encoded", target));
+  if (target.empty() || target.front() != '/' ||
+      std::ranges::any_of(target, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; })) {
+    return fail(ErrorCode::invalid,
+                fmt::format("\"{}\" is not a request's address; it begins with '/' and is percent-encoded", target));
   }
   return {};
 }
@@ -93,7 +99,8 @@ Headers headers_of(const Message& message) {
   Headers headers;
   for (const auto& field : message) {
     std::string name(field.name_string());
-    std::ranges::transform(name, name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    std::ranges::transform(name, name.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
     const std::string value(field.value());
     auto [place, added] = headers.emplace(std::move(name), value);
     if (!added) place->second.append(", ").append(value);
@@ -101,8 +108,8 @@ Headers headers_of(const Message& message) {
   return headers;
 }
 
-Result<Response> exchange(const ClientConfig& config, std::string_view method, std::string_view target, ByteView body, const Headers& headers,
-                          const std::function<Status(ByteView)>* sink) {
+Result<Response> exchange(const ClientConfig& config, std::string_view method, std::string_view target, ByteView body,
+                          const Headers& headers, const std::function<Status(ByteView)>* sink) {
   MESH_TRY(check_target(target));
   for (const auto& [name, value] : headers) MESH_TRY(check_header(name, value));
   net::io_context io;
@@ -121,7 +128,8 @@ Result<Response> exchange(const ClientConfig& config, std::string_view method, s
   if (!body.empty() || method == "POST" || method == "PUT") request.content_length(body.size());
 
   stream.expires_after(config.request_timeout);
-  const error_code send_failed = wait(io, [&](auto done) { beast::http::async_write(stream, request, std::move(done)); });
+  const error_code send_failed =
+      wait(io, [&](auto done) { beast::http::async_write(stream, request, std::move(done)); });
   if (send_failed == beast::error::timeout) return std::unexpected(error_from(send_failed, "sending to", config));
   // A node that refuses early answers before it has read all: its answer is looked for even when sending failed.
   beast::flat_buffer buffer;
@@ -130,13 +138,15 @@ Result<Response> exchange(const ClientConfig& config, std::string_view method, s
   parser.body_limit(boost::none);
   if (method == "HEAD") parser.skip(true);
   stream.expires_after(config.request_timeout);
-  error_code failed = wait(io, [&](auto done) { beast::http::async_read_header(stream, buffer, parser, std::move(done)); });
+  error_code failed =
+      wait(io, [&](auto done) { beast::http::async_read_header(stream, buffer, parser, std::move(done)); });
   if (failed) return std::unexpected(error_from(send_failed ? send_failed : failed, "asking", config));
 
   Response response;
   response.status = parser.get().result_int();
   response.headers = headers_of(parser.get());
-  if (const auto type = response.headers.find("content-type"); type != response.headers.end()) response.content_type = type->second;
+  if (const auto type = response.headers.find("content-type"); type != response.headers.end())
+    response.content_type = type->second;
   const bool to_sink = sink != nullptr && response.status >= 200 && response.status < 300;
   Bytes chunk(std::size_t{256} << 10);
   while (!parser.is_done()) {
@@ -145,14 +155,16 @@ Result<Response> exchange(const ClientConfig& config, std::string_view method, s
     parser.get().body().more = true;
     stream.expires_after(config.request_timeout);
     failed = wait(io, [&](auto done) { beast::http::async_read_some(stream, buffer, parser, std::move(done)); });
-    if (failed && failed != beast::http::error::need_buffer) return std::unexpected(error_from(failed, "reading from", config));
+    if (failed && failed != beast::http::error::need_buffer)
+      return std::unexpected(error_from(failed, "reading from", config));
     const ByteView got = ByteView(chunk).first(chunk.size() - parser.get().body().size);
     if (got.empty()) continue;
     if (to_sink) {
       MESH_TRY((*sink)(got));
     } else {
       if (response.body.size() + got.size() > config.max_response_bytes) {
-        return fail(ErrorCode::exhausted, fmt::format("the answer of {} is above the bound of {} bytes", where(config), config.max_response_bytes));
+        return fail(ErrorCode::exhausted, fmt::format("the answer of {} is above the bound of {} bytes", where(config),
+                                                      config.max_response_bytes));
       }
       append(response.body, got);
     }
@@ -176,8 +188,9 @@ struct EventStream::Impl {
   Error closed(error_code failed) const {
     if (failed == websocket::error::closed) {
       const auto& reason = stream.reason();
-      return {ErrorCode::unavailable, fmt::format("{} closed the events ({}{}{})", where(config), static_cast<unsigned>(reason.code),
-                                                  reason.reason.empty() ? "" : ": ", std::string(reason.reason.c_str()))};
+      return {ErrorCode::unavailable,
+              fmt::format("{} closed the events ({}{}{})", where(config), static_cast<unsigned>(reason.code),
+                          reason.reason.empty() ? "" : ": ", std::string(reason.reason.c_str()))};
     }
     return error_from(failed, "reading events from", config);
   }
@@ -223,7 +236,8 @@ Status EventStream::send(std::string_view text) {
   Impl& own = *impl_;
   if (own.ended) return std::unexpected(*own.ended);
   own.stream.text(true);
-  const error_code failed = wait(own.io, [&](auto done) { own.stream.async_write(net::buffer(text), std::move(done)); });
+  const error_code failed =
+      wait(own.io, [&](auto done) { own.stream.async_write(net::buffer(text), std::move(done)); });
   if (failed) {
     own.ended = own.closed(failed);
     return std::unexpected(*own.ended);
@@ -248,8 +262,8 @@ Result<Response> Client::post_json(std::string_view path, std::string_view json)
   return exchange(config_, "POST", path, as_bytes(json), {{"content-type", "application/json"}}, nullptr);
 }
 
-Result<Response> Client::download(std::string_view method, std::string_view path, const std::function<Status(ByteView)>& sink, ByteView body,
-                                  Headers headers) const {
+Result<Response> Client::download(std::string_view method, std::string_view path,
+                                  const std::function<Status(ByteView)>& sink, ByteView body, Headers headers) const {
   return exchange(config_, method, path, body, headers, &sink);
 }
 

@@ -20,7 +20,7 @@ namespace mesh::http {
 struct ClientConfig {
   std::string address = "127.0.0.1";  ///< An IPv4 or IPv6 address, no name.
   std::uint16_t port = 0;
-  std::string token;                  ///< Sent as a bearer token unless empty.
+  std::string token;  ///< Sent as a bearer token unless empty.
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds request_timeout{60'000};  ///< For sending, and for each wait for more of the answer.
   std::uint64_t max_response_bytes = std::uint64_t{64} << 20;
@@ -51,15 +51,15 @@ class Client {
  public:
   explicit Client(ClientConfig config);
 
-  /// Any answer with a status is a Response, 4xx and 5xx too; see error_of(). `path` is the request target, encoded, with
-  /// its query. Errors: unavailable, timeout, exhausted (answer too large), invalid (malformed answer).
+  /// Any answer with a status is a Response, 4xx and 5xx too; see error_of(). `path` is the request target, encoded,
+  /// with its query. Errors: unavailable, timeout, exhausted (answer too large), invalid (malformed answer).
   [[nodiscard]] Result<Response> request(std::string_view method, std::string_view path, ByteView body = {},
                                          Headers headers = {}) const;
   [[nodiscard]] Result<Response> get(std::string_view path) const { return request("GET", path); }
   [[nodiscard]] Result<Response> post_json(std::string_view path, std::string_view json) const;
 
-  /// As request, but the body of a 2xx answer goes to `sink` as it comes (without the bound on its size); the Response has none.
-  /// An error of `sink` ends it and is returned.
+  /// As request, but the body of a 2xx answer goes to `sink` as it comes (without the bound on its size); the Response
+  /// has none. An error of `sink` ends it and is returned.
   [[nodiscard]] Result<Response> download(std::string_view method, std::string_view path,
                                           const std::function<Status(ByteView)>& sink, ByteView body = {},
                                           Headers headers = {}) const;

@@ -15,11 +15,11 @@ struct CodeRow {
   std::string_view title;
 };
 constexpr CodeRow code_rows[] = {
-    {ErrorCode::invalid, 400, "Bad request"},       {ErrorCode::unauthorised, 401, "Unauthorised"},
-    {ErrorCode::not_found, 404, "Not found"},       {ErrorCode::exhausted, 429, "A bound was reached"},
-    {ErrorCode::timeout, 504, "Time limit"},        {ErrorCode::unavailable, 503, "Unavailable"},
-    {ErrorCode::conflict, 409, "Conflict"},         {ErrorCode::denied, 403, "Denied"},
-    {ErrorCode::storage, 507, "Storage"},           {ErrorCode::unsupported, 501, "Unsupported"},
+    {ErrorCode::invalid, 400, "Bad request"},     {ErrorCode::unauthorised, 401, "Unauthorised"},
+    {ErrorCode::not_found, 404, "Not found"},     {ErrorCode::exhausted, 429, "A bound was reached"},
+    {ErrorCode::timeout, 504, "Time limit"},      {ErrorCode::unavailable, 503, "Unavailable"},
+    {ErrorCode::conflict, 409, "Conflict"},       {ErrorCode::denied, 403, "Denied"},
+    {ErrorCode::storage, 507, "Storage"},         {ErrorCode::unsupported, 501, "Unsupported"},
     {ErrorCode::internal, 500, "Internal error"},
 };
 
@@ -40,7 +40,10 @@ bool is_plain_text(std::string_view text) {
       ++at;
       continue;
     }
-    const std::size_t length = lead >= 0xc2 && lead <= 0xdf ? 2 : lead >= 0xe0 && lead <= 0xef ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+    const std::size_t length = lead >= 0xc2 && lead <= 0xdf   ? 2
+                               : lead >= 0xe0 && lead <= 0xef ? 3
+                               : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                              : 0;
     if (length == 0 || bytes.size() - at < length) return false;
     const std::uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
     const std::uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
@@ -54,8 +57,9 @@ bool is_plain_text(std::string_view text) {
 }
 
 bool is_unreserved(char character) {
-  return (character >= '0' && character <= '9') || (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
-         character == '-' || character == '.' || character == '_' || character == '~';
+  return (character >= '0' && character <= '9') || (character >= 'a' && character <= 'z') ||
+         (character >= 'A' && character <= 'Z') || character == '-' || character == '.' || character == '_' ||
+         character == '~';
 }
 
 }  // namespace
@@ -142,7 +146,9 @@ std::string percent_encode(std::string_view text, bool keep_slash) {
 }
 
 Result<Target> parse_target(std::string_view target) {
-  const auto refuse = [](std::string_view why) { return fail(ErrorCode::invalid, fmt::format("the request's address {}", why)); };
+  const auto refuse = [](std::string_view why) {
+    return fail(ErrorCode::invalid, fmt::format("the request's address {}", why));
+  };
   if (target.empty() || target.front() != '/') return refuse("does not begin with '/'");
   if (target.find('#') != std::string_view::npos) return refuse("has a fragment");
   const std::size_t question = target.find('?');
@@ -152,7 +158,8 @@ Result<Target> parse_target(std::string_view target) {
     const std::size_t slash = rest.find('/');
     const auto segment = percent_decode(rest.substr(0, slash));
     if (!segment) return refuse("has a bad escape, a control character, or is not UTF-8");
-    if (segment->find('/') != std::string::npos || segment->find('\\') != std::string::npos) return refuse("hides a slash");
+    if (segment->find('/') != std::string::npos || segment->find('\\') != std::string::npos)
+      return refuse("hides a slash");
     if (*segment == "." || *segment == "..") return refuse("has a \".\" or \"..\" in its path");
     const bool last = slash == std::string_view::npos;
     if (segment->empty() && !last) return refuse("has an empty part in its path");
@@ -170,8 +177,10 @@ Result<Target> parse_target(std::string_view target) {
     const std::size_t equals = pair.find('=');
     auto name = percent_decode(pair.substr(0, equals), true);
     auto value = equals == std::string_view::npos ? std::string() : percent_decode(pair.substr(equals + 1), true);
-    if (!name || !value || name->empty()) return refuse("has a query with a bad escape, a control character, or what is not UTF-8");
-    if (!parsed.query.emplace(*name, *value).second) return refuse(fmt::format("names \"{}\" twice in its query", *name));
+    if (!name || !value || name->empty())
+      return refuse("has a query with a bad escape, a control character, or what is not UTF-8");
+    if (!parsed.query.emplace(*name, *value).second)
+      return refuse(fmt::format("names \"{}\" twice in its query", *name));
   }
   return parsed;
 }

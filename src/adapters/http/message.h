@@ -19,7 +19,8 @@ using Headers = std::map<std::string, std::string>;
 struct Request {
   std::string method;   ///< "GET", "POST", "PUT" or "DELETE"; a HEAD comes as GET with is_head set.
   bool is_head = false; ///< Answer as for GET; the server keeps the body back.
-  std::string path;     ///< Decoded; begins with '/'; no empty, "." or ".." segments but for a '/' at the end; valid UTF-8.
+  std::string
+      path;     ///< Decoded; begins with '/'; no empty, "." or ".." segments but for a '/' at the end; valid UTF-8.
   std::map<std::string, std::string> query;  ///< Decoded; a repeated name is refused with 400 before this.
   Headers headers;
   Bytes body;
@@ -32,7 +33,8 @@ struct Response {
   unsigned status = 200;
   std::string content_type = "application/json";
   Bytes body;
-  /// More headers, for example {"location", "/api/v1/tasks/..."}. The security headers, Content-Length and Connection are the server's;
+  /// More headers, for example {"location", "/api/v1/tasks/..."}. The security headers, Content-Length and
+  /// Connection are the server's;
   /// "cache-control" here replaces the default no-store.
   Headers headers;
 };

@@ -11,7 +11,8 @@ TEST(Message, DecodesStrictly) {
   EXPECT_EQ(percent_decode("a%20b%C3%a9"), "a b\xc3\xa9");
   EXPECT_EQ(percent_decode("a+b"), "a+b");
   EXPECT_EQ(percent_decode("a+b", true), "a b");
-  for (const char* bad : {"%", "%2", "%zz", "%0a", "%00", "%7f", "%ff", "%c0%af", "%ed%a0%80", "%f4%90%80%80", "%e2%82"}) {
+  for (const char* bad :
+       {"%", "%2", "%zz", "%0a", "%00", "%7f", "%ff", "%c0%af", "%ed%a0%80", "%f4%90%80%80", "%e2%82"}) {
     EXPECT_FALSE(percent_decode(bad)) << bad;
   }
   const std::string text = "a/b c\xc3\xa9%";
@@ -24,11 +25,12 @@ TEST(Message, ReadsTargets) {
   const auto target = parse_target("/api/v1/x%20y?since=5&name=a%26b&flag&e=");
   ASSERT_TRUE(target);
   EXPECT_EQ(target->path, "/api/v1/x y");
-  EXPECT_EQ(target->query, (std::map<std::string, std::string>{{"since", "5"}, {"name", "a&b"}, {"flag", ""}, {"e", ""}}));
+  EXPECT_EQ(target->query,
+            (std::map<std::string, std::string>{{"since", "5"}, {"name", "a&b"}, {"flag", ""}, {"e", ""}}));
   EXPECT_EQ(parse_target("/")->path, "/");
   EXPECT_EQ(parse_target("/a/")->path, "/a/");
-  for (const char* bad : {"", "a", "*", "http://x/", "/../etc", "/a/..", "/a/./b", "/%2e%2e/x", "/a%2fb", "/a%5cb", "//a", "/a//b", "/a#b",
-                          "/%", "/a?x=%", "/a?x=1&x=2", "/a?=1", "/%00"}) {
+  for (const char* bad : {"", "a", "*", "http://x/", "/../etc", "/a/..", "/a/./b", "/%2e%2e/x", "/a%2fb", "/a%5cb",
+                          "//a", "/a//b", "/a#b", "/%", "/a?x=%", "/a?x=1&x=2", "/a?=1", "/%00"}) {
     EXPECT_FALSE(parse_target(bad)) << bad;
   }
 }
@@ -45,9 +47,9 @@ TEST(Message, ProblemsAreJsonWhateverTheyName) {
 }
 
 TEST(Message, CodesAndStatusesAgree) {
-  for (const ErrorCode code : {ErrorCode::invalid, ErrorCode::unauthorised, ErrorCode::not_found, ErrorCode::exhausted, ErrorCode::timeout,
-                               ErrorCode::unavailable, ErrorCode::conflict, ErrorCode::denied, ErrorCode::storage, ErrorCode::unsupported,
-                               ErrorCode::internal}) {
+  for (const ErrorCode code : {ErrorCode::invalid, ErrorCode::unauthorised, ErrorCode::not_found, ErrorCode::exhausted,
+                               ErrorCode::timeout, ErrorCode::unavailable, ErrorCode::conflict, ErrorCode::denied,
+                               ErrorCode::storage, ErrorCode::unsupported, ErrorCode::internal}) {
     EXPECT_EQ(code_of(status_of(code)), code);
   }
   EXPECT_EQ(code_of(413), ErrorCode::exhausted);

@@ -42,7 +42,8 @@ std::string_view view(beast::string_view text) { return {text.data(), text.size(
 
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::ranges::transform(result, result.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(result, result.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return result;
 }
 
@@ -56,7 +57,8 @@ std::string_view trim(std::string_view text) {
 bool same_secret(std::string_view expected, std::string_view given) {
   unsigned difference = expected.size() == given.size() ? 0 : 1;
   for (std::size_t at = 0; at < given.size(); ++at) {
-    difference |= static_cast<unsigned>(static_cast<unsigned char>(given[at]) ^ static_cast<unsigned char>(expected[at % expected.size()]));
+    difference |= static_cast<unsigned>(static_cast<unsigned char>(given[at]) ^
+                                        static_cast<unsigned char>(expected[at % expected.size()]));
   }
   return difference == 0;
 }
@@ -74,7 +76,8 @@ bool is_header_name(std::string_view name) {
 }
 
 bool is_header_value(std::string_view value) {
-  return std::ranges::all_of(value, [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
+  return std::ranges::all_of(value,
+                             [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
 }
 
 /// The headers that every answer carries. No CORS header is among them, on purpose.
@@ -85,15 +88,17 @@ std::string security_headers(bool is_html) {
       "X-Frame-Options: DENY\r\n"
       "Cross-Origin-Resource-Policy: same-origin\r\n"
       "Cross-Origin-Opener-Policy: same-origin\r\n";
-  text += is_html ? "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-                    "frame-ancestors 'none'\r\n"
-                  : "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
+  text += is_html
+              ? "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+                "frame-ancestors 'none'\r\n"
+              : "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
   return text;
 }
 
 /// nullopt where a header would break the answer apart (a line end in a name that a guest chose, say).
 std::optional<std::string> head_text(const Response& response, bool keep_alive, std::optional<std::uint64_t> length) {
-  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", response.status, view(beast::http::obsolete_reason(static_cast<beast::http::status>(response.status))));
+  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", response.status,
+                                 view(beast::http::obsolete_reason(static_cast<beast::http::status>(response.status))));
   if (!response.content_type.empty()) {
     if (!is_header_value(response.content_type)) return std::nullopt;
     text += fmt::format("Content-Type: {}\r\n", response.content_type);
@@ -104,7 +109,9 @@ std::optional<std::string> head_text(const Response& response, bool keep_alive, 
   for (const auto& [name, value] : response.headers) {
     if (!is_header_name(name) || !is_header_value(value)) return std::nullopt;
     const std::string known = lower(name);
-    if (known == "content-length" || known == "transfer-encoding" || known == "connection" || known.starts_with("access-control-")) continue;
+    if (known == "content-length" || known == "transfer-encoding" || known == "connection" ||
+        known.starts_with("access-control-"))
+      continue;
     has_cache_control = has_cache_control || known == "cache-control";
     text += fmt::format("{}: {}\r\n", name, value);
   }
@@ -117,7 +124,8 @@ class Session;
 
 /// What all connections share. Outlives the Server for as long as a connection or a Responder is about.
 struct Shared {
-  Shared(net::io_context& context, Config given, Handler handle) : io(context), config(std::move(given)), handler(std::move(handle)) {}
+  Shared(net::io_context& context, Config given, Handler handle)
+      : io(context), config(std::move(given)), handler(std::move(handle)) {}
 
   net::io_context& io;
   Config config;
@@ -159,8 +167,13 @@ class Session : public std::enable_shared_from_this<Session> {
 namespace detail {
 
 struct WebSocketState final : Session {
-  WebSocketState(std::shared_ptr<Shared> shared, std::unique_ptr<Slot> slot, tcp::socket socket, WebSocketHandlers handlers)
-      : Session(std::move(shared)), slot_(std::move(slot)), stream_(std::move(socket)), timer_(shared_->io), handlers_(std::move(handlers)) {
+  WebSocketState(std::shared_ptr<Shared> shared, std::unique_ptr<Slot> slot, tcp::socket socket,
+                 WebSocketHandlers handlers)
+      : Session(std::move(shared)),
+        slot_(std::move(slot)),
+        stream_(std::move(socket)),
+        timer_(shared_->io),
+        handlers_(std::move(handlers)) {
     ++shared_->websockets;
   }
   ~WebSocketState() override { release(); }
@@ -193,7 +206,8 @@ struct WebSocketState final : Session {
         me->close(1003, "text messages alone are understood");
       } else if (me->open_ && me->handlers_.on_message) {
         const auto bytes = me->buffer_.data();
-        me->handlers_.on_message(WebSocketSession(me), std::string(static_cast<const char*>(bytes.data()), bytes.size()));
+        me->handlers_.on_message(WebSocketSession(me),
+                                 std::string(static_cast<const char*>(bytes.data()), bytes.size()));
       }
       me->buffer_.consume(me->buffer_.size());
       me->read();
@@ -229,8 +243,9 @@ struct WebSocketState final : Session {
     if (!open_) return;
     open_ = false;
     closing_ = true;
-    close_reason_ = websocket::close_reason(static_cast<websocket::close_code>(code),
-                                            beast::string_view(reason.data(), std::min<std::size_t>(reason.size(), 123)));
+    close_reason_ =
+        websocket::close_reason(static_cast<websocket::close_code>(code),
+                                beast::string_view(reason.data(), std::min<std::size_t>(reason.size(), 123)));
     // A client that asked for the end, or gets a plain one, gets what is queued first; one that is too slow does not.
     if (code != 1000) {
       while (queue_.size() > (writing_ ? 1U : 0U)) {
@@ -286,7 +301,7 @@ struct WebSocketState final : Session {
   websocket::close_reason close_reason_;
   std::deque<std::string> queue_;
   std::size_t queued_bytes_ = 0;
-  bool open_ = false;    ///< Messages may be sent.
+  bool open_ = false;  ///< Messages may be sent.
   bool opened_ = false;  ///< on_open was called and on_close is owed.
   bool writing_ = false;
   bool closing_ = false;
@@ -413,13 +428,15 @@ class Connection final : public Session {
       return false;
     }
     if (shared_->websockets >= limits().max_websockets) {
-      refuse(problem(503, "Too many clients", fmt::format("{} WebSockets are open already; close one and try again", shared_->websockets)));
+      refuse(problem(503, "Too many clients",
+                     fmt::format("{} WebSockets are open already; close one and try again", shared_->websockets)));
       return false;
     }
     timer_.cancel();
     ++timer_generation_;
     cut_ = true;  // Of this object; the socket lives on.
-    auto state = std::make_shared<detail::WebSocketState>(shared_, std::move(slot_), std::move(socket_), std::move(handlers));
+    auto state =
+        std::make_shared<detail::WebSocketState>(shared_, std::move(slot_), std::move(socket_), std::move(handlers));
     state->enlist();
     state->accept(parser_->get());
     return true;
@@ -499,8 +516,9 @@ class Connection final : public Session {
     const std::size_t found = all.find(end, seen);
     if (std::min(found, all.size()) > limits().max_header_bytes) {
       disarm();
-      return refuse(problem(431, "Header too large",
-                            fmt::format("the request's header is above the bound of {} bytes", limits().max_header_bytes)));
+      return refuse(
+          problem(431, "Header too large",
+                  fmt::format("the request's header is above the bound of {} bytes", limits().max_header_bytes)));
     }
     if (found != std::string_view::npos) {
       disarm();
@@ -535,7 +553,8 @@ class Connection final : public Session {
   }
 
   Response too_large() const {
-    return problem(413, "Body too large", fmt::format("a request's body may have at most {} bytes", limits().max_body_bytes));
+    return problem(413, "Body too large",
+                   fmt::format("a request's body may have at most {} bytes", limits().max_body_bytes));
   }
 
   /// Decides from the header alone whether this request may be read on; takes it apart into request_.
@@ -543,8 +562,10 @@ class Connection final : public Session {
     const auto& header = parser_->get();
     if (header.version() != 11) return problem(505, "HTTP/1.1 alone", "speak HTTP/1.1");
     keep_alive_ = header.keep_alive();
-    for (const Field once : {Field::host, Field::origin, Field::authorization, Field::content_type, Field::sec_fetch_site}) {
-      if (header.count(once) > 1) return problem(400, "Bad request", fmt::format("the header {} came more than once", view(to_string(once))));
+    for (const Field once :
+         {Field::host, Field::origin, Field::authorization, Field::content_type, Field::sec_fetch_site}) {
+      if (header.count(once) > 1)
+        return problem(400, "Bad request", fmt::format("the header {} came more than once", view(to_string(once))));
     }
     request_ = Request{};
     request_.is_loopback = is_loopback_;
@@ -562,7 +583,8 @@ class Connection final : public Session {
     }
     if (header.count(Field::sec_fetch_site) > 0) {
       const std::string_view site = view(header[Field::sec_fetch_site]);
-      if (site != "none" && site != "same-origin") return problem(403, "Foreign origin", "pages of other sites may not use this node");
+      if (site != "none" && site != "same-origin")
+        return problem(403, "Foreign origin", "pages of other sites may not use this node");
     }
     auto target = parse_target(view(header.target()));
     if (!target) return problem(target.error());
@@ -572,7 +594,9 @@ class Connection final : public Session {
       case Verb::get:
       case Verb::post:
       case Verb::put:
-      case Verb::delete_: request_.method = view(header.method_string()); break;
+      case Verb::delete_:
+        request_.method = view(header.method_string());
+        break;
       case Verb::head:
         request_.method = "GET";
         request_.is_head = is_head_ = true;
@@ -609,8 +633,9 @@ class Connection final : public Session {
     }
     const bool known = token && same_secret(shared_->config.token, *token);
     if (!known && !(shared_->config.is_public && shared_->config.is_public(request_))) {
-      Response refusal = problem(401, "Unauthorised", token ? "the token is not this node's; use the one in its home folder"
-                                                            : "a token is needed; send it as Authorization: Bearer TOKEN");
+      Response refusal = problem(401, "Unauthorised",
+                                 token ? "the token is not this node's; use the one in its home folder"
+                                       : "a token is needed; send it as Authorization: Bearer TOKEN");
       refusal.headers.emplace("www-authenticate", "Bearer");
       return refusal;
     }
@@ -636,7 +661,9 @@ class Connection final : public Session {
     const bool has_body = parser_->chunked() || length.value_or(0) > 0;
     if (request_.method == "POST" || request_.method == "PUT") {
       const auto type = request_.headers.find("content-type");
-      const std::string media = type == request_.headers.end() ? "" : lower(trim(std::string_view(type->second).substr(0, type->second.find(';'))));
+      const std::string media = type == request_.headers.end()
+                                    ? ""
+                                    : lower(trim(std::string_view(type->second).substr(0, type->second.find(';'))));
       const bool empty_without_type = !has_body && type == request_.headers.end();
       if (!empty_without_type && media != "application/json" && media != "application/octet-stream") {
         return problem(415, "Unsupported media type", "send application/json or application/octet-stream");
@@ -647,7 +674,8 @@ class Connection final : public Session {
     if (length.value_or(0) > limits().max_body_bytes) return too_large();
     // A chunked body does not say its size before it ends, so it counts as the largest.
     const std::uint64_t need = parser_->chunked() ? limits().max_body_bytes : length.value_or(0);
-    if (need > limits().max_buffered_body_bytes - std::min(limits().max_buffered_body_bytes, shared_->buffered_body_bytes)) {
+    if (need >
+        limits().max_buffered_body_bytes - std::min(limits().max_buffered_body_bytes, shared_->buffered_body_bytes)) {
       return problem(503, "Too busy", "too many uploads are under way; try again later");
     }
     reserved_body_bytes_ = need;
@@ -693,8 +721,8 @@ class Connection final : public Session {
     ++stream_generation_;
     body_ = {};
     if (keep_alive_) return wait_for_request();
-    // Half-closed first and drained for a moment: closing on unread bytes would reset the connection, and the client might
-    // lose the answer.
+    // Half-closed first and drained for a moment: closing on unread bytes would reset the connection, and the client
+    // might lose the answer.
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
     arm(limits().close_timeout, Expiry::cut);
@@ -726,13 +754,15 @@ class Connection final : public Session {
         net::buffer(out_) + in_head,
         net::buffer(body_.data() + in_body, std::min(body_.size() - in_body, write_step_bytes))};
     arm(limits().write_timeout, Expiry::cut);
-    socket_.async_write_some(buffers, [me = self(), next = std::move(next)](error_code failed, std::size_t wrote) mutable {
-      if (failed || me->cut_) return me->cut();
-      me->written_ += wrote;
-      if (me->written_ < me->out_.size() + me->body_.size()) return me->write_more(std::move(next));
-      me->disarm();
-      next();
-    });
+    socket_.async_write_some(buffers,
+                             [me = self(), next = std::move(next)](error_code failed, std::size_t wrote) mutable {
+                               if (failed || me->cut_) return me->cut();
+                               me->written_ += wrote;
+                               if (me->written_ < me->out_.size() + me->body_.size())
+                                 return me->write_more(std::move(next));
+                               me->disarm();
+                               next();
+                             });
   }
 
   /// Writes what a stream has queued, all that is there at a time.
@@ -906,8 +936,10 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
 
   /// One write without waiting: a client that is turned away must not cost anything.
   static void turn_away(tcp::socket& socket) {
-    const Response refusal = problem(503, "Too many connections", "this node has as many connections as it allows; try again later");
-    const std::string text = head_text(refusal, false, refusal.body.size()).value_or("") + std::string(as_text(refusal.body));
+    const Response refusal =
+        problem(503, "Too many connections", "this node has as many connections as it allows; try again later");
+    const std::string text =
+        head_text(refusal, false, refusal.body.size()).value_or("") + std::string(as_text(refusal.body));
     error_code ignored;
     socket.non_blocking(true, ignored);
     socket.write_some(net::buffer(text), ignored);
@@ -919,21 +951,28 @@ Server::Server(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() { stop(); }
 
 Result<std::unique_ptr<Server>> Server::start(net::io_context& io, Config config, Handler handler) {
-  if (!is_token_text(config.token)) return fail(ErrorCode::invalid, "the API's token must have 16 to 256 letters, digits, '-' or '_'");
+  if (!is_token_text(config.token))
+    return fail(ErrorCode::invalid, "the API's token must have 16 to 256 letters, digits, '-' or '_'");
   error_code failed;
   const auto address = net::ip::make_address(config.address, failed);
   if (failed) {
-    return fail(ErrorCode::invalid, fmt::format("\"{}\" is not an address to listen on; give one like 127.0.0.1", config.address));
+    return fail(ErrorCode::invalid,
+                fmt::format("\"{}\" is not an address to listen on; give one like 127.0.0.1", config.address));
   }
   auto impl = std::make_shared<Impl>(io, std::move(config), std::move(handler));
   Config& settings = impl->shared->config;
   const tcp::endpoint endpoint(address, settings.port);
   const auto refuse = [&](std::string_view what) -> std::unexpected<Error> {
-    const std::string where = fmt::format("{}{}{}:{}", address.is_v6() ? "[" : "", address.to_string(), address.is_v6() ? "]" : "", settings.port);
+    const std::string where = fmt::format("{}{}{}:{}", address.is_v6() ? "[" : "", address.to_string(),
+                                          address.is_v6() ? "]" : "", settings.port);
     if (failed == net::error::address_in_use) {
-      return fail(ErrorCode::conflict, fmt::format("{} is taken by another program; give another one with --api ADDR:PORT, or port 0 for any", where));
+      return fail(
+          ErrorCode::conflict,
+          fmt::format("{} is taken by another program; give another one with --api ADDR:PORT, or port 0 for any",
+                      where));
     }
-    return fail(ErrorCode::unavailable, fmt::format("{} {} failed ({}); give another one with --api ADDR:PORT", what, where, failed.message()));
+    return fail(ErrorCode::unavailable,
+                fmt::format("{} {} failed ({}); give another one with --api ADDR:PORT", what, where, failed.message()));
   };
   impl->acceptor.open(endpoint.protocol(), failed);
   if (failed) return refuse("listening on");

@@ -35,7 +35,9 @@ class Running {
     config.is_public = [](const Request& request) {
       return request.path == "/livez" || (request.path == "/local" && request.is_loopback && !request.has_origin);
     };
-    auto started = Server::start(io_, std::move(config), [this](Request request, Responder responder) { handle(std::move(request), std::move(responder)); });
+    auto started = Server::start(io_, std::move(config), [this](Request request, Responder responder) {
+      handle(std::move(request), std::move(responder));
+    });
     EXPECT_TRUE(started) << started.error().message;
     server_ = std::move(*started);
     thread_ = std::thread([this] { io_.run(); });
@@ -96,10 +98,11 @@ class Running {
     ++handled_;
     if (request.is_websocket) {
       responder.upgrade({.on_open = [this](WebSocketSession session) { sockets_.push_back(std::move(session)); },
-                         .on_message = [](WebSocketSession session, const std::string& text) {
-                           if (text == "end") return session.close(1000, "as asked");
-                           session.send("echo " + text);
-                         },
+                         .on_message =
+                             [](WebSocketSession session, const std::string& text) {
+                               if (text == "end") return session.close(1000, "as asked");
+                               session.send("echo " + text);
+                             },
                          .on_close = [this] { ++closed_; }});
     } else if (request.path == "/hold") {
       held_.push_back(std::move(responder));
@@ -124,8 +127,12 @@ class Running {
     } else if (request.path == "/large") {
       responder.answer(text_response(std::string(8 << 20, 'x')));
     } else {
-      nlohmann::json seen{{"method", request.method}, {"path", request.path}, {"query", request.query},
-                          {"headers", request.headers}, {"body", std::string(as_text(request.body))}, {"loopback", request.is_loopback}};
+      nlohmann::json seen{{"method", request.method},
+                          {"path", request.path},
+                          {"query", request.query},
+                          {"headers", request.headers},
+                          {"body", std::string(as_text(request.body))},
+                          {"loopback", request.is_loopback}};
       responder.answer(json_response(seen.dump()));
     }
   }
@@ -139,7 +146,8 @@ class Running {
 class Raw {
  public:
   explicit Raw(std::uint16_t port, int receive_buffer_bytes = 0) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    if (receive_buffer_bytes > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
+    if (receive_buffer_bytes > 0)
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
@@ -197,11 +205,15 @@ int ask(const Running& running, std::string_view line, std::string_view more, st
   return status_in(raw.rest());
 }
 
-std::string good(const Running& running) { return fmt::format("Host: {}\r\nAuthorization: Bearer {}\r\n", running.host(), token); }
+std::string good(const Running& running) {
+  return fmt::format("Host: {}\r\nAuthorization: Bearer {}\r\n", running.host(), token);
+}
 
 TEST(Server, AnswersAndTellsWhatItHeard) {
   Running running;
-  const auto answer = running.client().request("POST", "/api/v1/a%20b?x=1", as_bytes("{\"n\":1}"), {{"content-type", "application/json; charset=utf-8"}, {"x-more", "yes"}});
+  const auto answer =
+      running.client().request("POST", "/api/v1/a%20b?x=1", as_bytes("{\"n\":1}"),
+                               {{"content-type", "application/json; charset=utf-8"}, {"x-more", "yes"}});
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(answer->status, 200U);
   const auto seen = nlohmann::json::parse(answer->body);
@@ -216,7 +228,8 @@ TEST(Server, AnswersAndTellsWhatItHeard) {
   EXPECT_EQ(answer->headers.at("cache-control"), "no-store");
   EXPECT_EQ(answer->headers.at("referrer-policy"), "no-referrer");
   EXPECT_NE(answer->headers.at("content-security-policy").find("default-src 'none'"), std::string::npos);
-  EXPECT_NE(running.client().get("/html")->headers.at("content-security-policy").find("default-src 'self'"), std::string::npos);
+  EXPECT_NE(running.client().get("/html")->headers.at("content-security-policy").find("default-src 'self'"),
+            std::string::npos);
   for (const auto& [name, value] : answer->headers) EXPECT_FALSE(name.starts_with("access-control")) << name;
 }
 
@@ -242,9 +255,11 @@ TEST(Server, RefusesForeignHosts) {
   Running running;
   const std::string bearer = "Authorization: Bearer " + token + "\r\n";
   const std::string port = std::to_string(running.port());
-  for (const std::string host : {"127.0.0.1:", "localhost:", "[::1]:", "LocalHost:"}) EXPECT_EQ(ask(running, "GET /x", "Host: " + host + port + "\r\n" + bearer), 200) << host;
-  for (const std::string& host : {std::string("evil.example:") + port, std::string("127.0.0.1"), std::string("localhost:1"), "127.0.0.1:" + port + "0",
-                                  "localhost.evil.example:" + port, "evil@127.0.0.1:" + port}) {
+  for (const std::string host : {"127.0.0.1:", "localhost:", "[::1]:", "LocalHost:"})
+    EXPECT_EQ(ask(running, "GET /x", "Host: " + host + port + "\r\n" + bearer), 200) << host;
+  for (const std::string& host :
+       {std::string("evil.example:") + port, std::string("127.0.0.1"), std::string("localhost:1"),
+        "127.0.0.1:" + port + "0", "localhost.evil.example:" + port, "evil@127.0.0.1:" + port}) {
     EXPECT_EQ(ask(running, "GET /livez", "Host: " + host + "\r\n" + bearer), 403) << host;
   }
   EXPECT_EQ(ask(running, "GET /livez", bearer), 400);
@@ -255,22 +270,32 @@ TEST(Server, RefusesForeignHosts) {
 TEST(Server, RefusesForeignPages) {
   Running running;
   const std::string ok = good(running);
-  EXPECT_EQ(ask(running, "GET /x", ok + "Origin: http://" + running.host() + "\r\nSec-Fetch-Site: same-origin\r\n"), 200);
+  EXPECT_EQ(ask(running, "GET /x", ok + "Origin: http://" + running.host() + "\r\nSec-Fetch-Site: same-origin\r\n"),
+            200);
   EXPECT_EQ(ask(running, "GET /x", ok + "Sec-Fetch-Site: none\r\n"), 200);
-  for (const std::string& line : {std::string("Origin: http://evil.example"), std::string("Origin: null"), std::string("Origin:"),
-                                  "Origin: https://" + running.host(), std::string("Origin: http://127.0.0.1"), std::string("Sec-Fetch-Site: cross-site"),
+  for (const std::string& line : {std::string("Origin: http://evil.example"), std::string("Origin: null"),
+                                  std::string("Origin:"), "Origin: https://" + running.host(),
+                                  std::string("Origin: http://127.0.0.1"), std::string("Sec-Fetch-Site: cross-site"),
                                   std::string("Sec-Fetch-Site: same-site"), std::string("Sec-Fetch-Site: other")}) {
     EXPECT_EQ(ask(running, "GET /livez", ok + line + "\r\n"), 403) << line;
-    EXPECT_EQ(ask(running, "GET /livez", ok + line + "\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"), 403) << line;
+    EXPECT_EQ(ask(running, "GET /livez",
+                  ok + line +
+                      "\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: "
+                      "13\r\n"),
+              403)
+        << line;
   }
-  EXPECT_EQ(ask(running, "OPTIONS /x", ok + "Origin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n"), 403);
+  EXPECT_EQ(ask(running, "OPTIONS /x", ok + "Origin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n"),
+            403);
   EXPECT_EQ(running.on_thread([&] { return running.handled_; }), 2);
 }
 
 TEST(Server, TakesJsonAndOctetStreamsAlone) {
   Running running;
   const std::string ok = good(running);
-  const auto post = [&](const std::string& type) { return ask(running, "POST /x", ok + type + "Content-Length: 2\r\n", "{}"); };
+  const auto post = [&](const std::string& type) {
+    return ask(running, "POST /x", ok + type + "Content-Length: 2\r\n", "{}");
+  };
   EXPECT_EQ(post("Content-Type: application/json\r\n"), 200);
   EXPECT_EQ(post("Content-Type: Application/Octet-Stream\r\n"), 200);
   EXPECT_EQ(post("Content-Type: application/x-www-form-urlencoded\r\n"), 415);
@@ -286,13 +311,19 @@ TEST(Server, TakesJsonAndOctetStreamsAlone) {
 TEST(Server, RefusesWhatIsMalformed) {
   Running running;
   const std::string ok = good(running);
-  for (const char* path : {"/../x", "/a/%2e%2e/b", "/a%2fb", "//x", "/%zz", "/%ff", "/a?b=1&b=2"}) EXPECT_EQ(ask(running, fmt::format("GET {}", path), ok), 400) << path;
-  for (const char* method : {"OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND"}) EXPECT_EQ(ask(running, fmt::format("{} /x", method), ok), 405) << method;
-  for (const std::string& text : {std::string("nonsense\r\n\r\n"), std::string("GET /x HTTP/1.1\r\nHost : x\r\n\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11) + "\r\n\r\n",
-                                  "POST /x HTTP/1.1\r\n" + ok + "Content-Type: application/json\r\nContent-Length: -1\r\n\r\n",
-                                  "POST /x HTTP/1.1\r\n" + ok + "Content-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                                  "POST /x HTTP/1.1\r\n" + ok + "Content-Type: application/json\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-                                  "POST /x HTTP/1.1\r\n" + ok + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+  for (const char* path : {"/../x", "/a/%2e%2e/b", "/a%2fb", "//x", "/%zz", "/%ff", "/a?b=1&b=2"})
+    EXPECT_EQ(ask(running, fmt::format("GET {}", path), ok), 400) << path;
+  for (const char* method : {"OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND"})
+    EXPECT_EQ(ask(running, fmt::format("{} /x", method), ok), 405) << method;
+  for (const std::string& text :
+       {std::string("nonsense\r\n\r\n"), std::string("GET /x HTTP/1.1\r\nHost : x\r\n\r\n"),
+        std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11) + "\r\n\r\n",
+        "POST /x HTTP/1.1\r\n" + ok + "Content-Type: application/json\r\nContent-Length: -1\r\n\r\n",
+        "POST /x HTTP/1.1\r\n" + ok +
+            "Content-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /x HTTP/1.1\r\n" + ok +
+            "Content-Type: application/json\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        "POST /x HTTP/1.1\r\n" + ok + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
     const Raw raw(running.port());
     raw.send(text);
     EXPECT_EQ(status_in(raw.rest()), 400) << text;
@@ -312,9 +343,12 @@ TEST(Server, BoundsHeadersAndBodies) {
   EXPECT_EQ(ask(running, "GET /x", ok + flood), 431);
   const std::string type = "Content-Type: application/octet-stream\r\n";
   EXPECT_EQ(ask(running, "POST /x", ok + type + "Content-Length: 1000\r\n", std::string(1000, 'x')), 200);
-  EXPECT_EQ(ask(running, "POST /x", ok + type + "Content-Length: 1001\r\n"), 413);  // Not a byte of the body was needed.
+  EXPECT_EQ(ask(running, "POST /x", ok + type + "Content-Length: 1001\r\n"),
+            413);  // Not a byte of the body was needed.
   EXPECT_EQ(ask(running, "POST /x", ok + type + "Content-Length: 9223372036854775807\r\n"), 413);
-  EXPECT_EQ(ask(running, "POST /x", ok + type + "Transfer-Encoding: chunked\r\n", "1f4\r\n" + std::string(500, 'x') + "\r\n1f5\r\n" + std::string(501, 'x')), 413);
+  EXPECT_EQ(ask(running, "POST /x", ok + type + "Transfer-Encoding: chunked\r\n",
+                "1f4\r\n" + std::string(500, 'x') + "\r\n1f5\r\n" + std::string(501, 'x')),
+            413);
   EXPECT_EQ(ask(running, "POST /x", ok + type + "Transfer-Encoding: chunked\r\n", "1\r\nx\r\n0\r\n\r\n"), 200);
   // Bodies that are being read count together, and no longer once their client is gone.
   {
@@ -329,7 +363,10 @@ TEST(Server, BoundsHeadersAndBodies) {
 }
 
 TEST(Server, CutsSlowClients) {
-  Running running({.idle_timeout = milliseconds(50), .header_timeout = milliseconds(50), .body_timeout = milliseconds(50), .close_timeout = milliseconds(50)});
+  Running running({.idle_timeout = milliseconds(50),
+                   .header_timeout = milliseconds(50),
+                   .body_timeout = milliseconds(50),
+                   .close_timeout = milliseconds(50)});
   const std::string ok = good(running);
   const Raw silent(running.port());
   EXPECT_EQ(silent.rest(), "");
@@ -348,8 +385,9 @@ TEST(Server, CutsSlowClients) {
 
 TEST(Server, ForgetsClientsThatGo) {
   Running running;
-  for (const std::string& text : {std::string(), std::string("GET"), "GET /x HTTP/1.1\r\n" + good(running),
-                                  "POST /x HTTP/1.1\r\n" + good(running) + "Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{"}) {
+  for (const std::string& text :
+       {std::string(), std::string("GET"), "GET /x HTTP/1.1\r\n" + good(running),
+        "POST /x HTTP/1.1\r\n" + good(running) + "Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{"}) {
     Raw raw(running.port());
     raw.send(text);
     raw.close();
@@ -381,7 +419,8 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
   const std::string ok = good(running);
   std::string all;
   for (int n = 0; n < 50; ++n) all += fmt::format("GET /n{} HTTP/1.1\r\n{}\r\n", n, ok);
-  raw.send(all + "HEAD /large HTTP/1.1\r\n" + ok + "\r\nHEAD /stream?length=5 HTTP/1.1\r\n" + ok + "\r\nGET /last HTTP/1.1\r\n" + ok + "Connection: close\r\n\r\n");
+  raw.send(all + "HEAD /large HTTP/1.1\r\n" + ok + "\r\nHEAD /stream?length=5 HTTP/1.1\r\n" + ok +
+           "\r\nGET /last HTTP/1.1\r\n" + ok + "Connection: close\r\n\r\n");
   running.until([&] { return running.streams_.size() == 1; });
   running.on_thread([&] {
     EXPECT_TRUE(running.streams_[0].write("12345"));
@@ -499,7 +538,9 @@ TEST(Server, SpeaksWebSocket) {
   running.until([&] { return running.closed_ == 1 && running.server_->connections() == 0; });
 }
 
-constexpr std::string_view upgrade_lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+constexpr std::string_view upgrade_lines =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "
+    "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
 TEST(Server, ChecksWebSocketsAsItDoesAll) {
   Running running({.max_websockets = 1});
@@ -536,7 +577,8 @@ TEST(Server, ClosesAWebSocketThatNeverReadsAndSparesOthers) {
   auto reader = running.client().open_events("/events");
   ASSERT_TRUE(reader);
   const Raw lazy(running.port(), 4096);
-  lazy.send(fmt::format("GET /events HTTP/1.1\r\n{}{}Sec-WebSocket-Protocol: meshwork.v1\r\n\r\n", good(running), upgrade_lines));
+  lazy.send(fmt::format("GET /events HTTP/1.1\r\n{}{}Sec-WebSocket-Protocol: meshwork.v1\r\n\r\n", good(running),
+                        upgrade_lines));
   EXPECT_EQ(status_in(lazy.until("\r\n\r\n")), 101);
   running.until([&] { return running.sockets_.size() == 2; });
   const std::string text(10'000, 'e');
@@ -568,7 +610,8 @@ TEST(Server, ClosesWebSocketsThatSendWhatIsNotAllowed) {
   EXPECT_EQ(large->next(milliseconds(60'000)).error().code, ErrorCode::unavailable);
   const auto raw_frame = [&](std::string_view frame) {
     const Raw raw(running.port());
-    raw.send(fmt::format("GET /events HTTP/1.1\r\n{}{}Sec-WebSocket-Protocol: meshwork.v1\r\n\r\n", good(running), upgrade_lines));
+    raw.send(fmt::format("GET /events HTTP/1.1\r\n{}{}Sec-WebSocket-Protocol: meshwork.v1\r\n\r\n", good(running),
+                         upgrade_lines));
     EXPECT_EQ(status_in(raw.until("\r\n\r\n")), 101);
     raw.send(frame);
     return raw.rest();
@@ -580,7 +623,8 @@ TEST(Server, ClosesWebSocketsThatSendWhatIsNotAllowed) {
   const std::string unmasked = raw_frame("\x81\x01x"sv);  // A client must mask: 1002.
   ASSERT_GE(unmasked.size(), 4U);
   EXPECT_EQ(unmasked.substr(2, 2), "\x03\xea");
-  const std::string endless = raw_frame("\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"sv);  // 2^63 - 1 bytes: 1009.
+  const std::string endless =
+      raw_frame("\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"sv);  // 2^63 - 1 bytes: 1009.
   ASSERT_GE(endless.size(), 4U);
   EXPECT_EQ(endless.substr(2, 2), "\x03\xf1");
   running.until([&] { return running.closed_ == 4 && running.server_->connections() == 0; });
@@ -589,7 +633,8 @@ TEST(Server, ClosesWebSocketsThatSendWhatIsNotAllowed) {
 TEST(Server, PingsAndGivesUpOnAWebSocketThatIsGone) {
   Running running({.websocket_idle_timeout = milliseconds(100)});
   const Raw mute(running.port());
-  mute.send(fmt::format("GET /events HTTP/1.1\r\n{}{}Sec-WebSocket-Protocol: meshwork.v1\r\n\r\n", good(running), upgrade_lines));
+  mute.send(fmt::format("GET /events HTTP/1.1\r\n{}{}Sec-WebSocket-Protocol: meshwork.v1\r\n\r\n", good(running),
+                        upgrade_lines));
   EXPECT_EQ(status_in(mute.until("\r\n\r\n")), 101);
   EXPECT_EQ(static_cast<unsigned char>(mute.rest().at(0)), 0x89);  // A ping, which is not answered.
   running.until([&] { return running.closed_ == 1; });
@@ -601,7 +646,9 @@ TEST(Server, NamesATakenPortAndBadSettings) {
   Config config;
   config.token = token;
   config.port = running.port();
-  const auto start = [&](const Config& given) { return Server::start(io, given, [](const Request&, const Responder&) {}); };
+  const auto start = [&](const Config& given) {
+    return Server::start(io, given, [](const Request&, const Responder&) {});
+  };
   const auto taken = start(config);
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().code, ErrorCode::conflict);
@@ -636,7 +683,8 @@ TEST(Client, SaysWhatWentWrong) {
   EXPECT_EQ(Client(config).get("/a b").error().code, ErrorCode::invalid);
   EXPECT_EQ(Client(config).request("GET", "/x", {}, {{"a", "b\r\nc: d"}}).error().code, ErrorCode::invalid);
   config.request_timeout = milliseconds(60'000);
-  const auto refused = Client(config).request("POST", "/x", Bytes(4 << 20), {{"content-type", "application/octet-stream"}});
+  const auto refused =
+      Client(config).request("POST", "/x", Bytes(4 << 20), {{"content-type", "application/octet-stream"}});
   ASSERT_TRUE(refused) << refused.error().message;  // Told, though not all was sent.
   EXPECT_EQ(refused->status, 413U);
   EXPECT_EQ(error_of(*refused).code, ErrorCode::exhausted);
@@ -649,7 +697,8 @@ TEST(Client, SaysWhatWentWrong) {
   ASSERT_TRUE(downloaded);
   EXPECT_EQ(streamed, std::size_t{8} << 20);
   EXPECT_TRUE(downloaded->body.empty());
-  const auto stopped = Client(config).download("GET", "/large", [](ByteView) -> Status { return fail(ErrorCode::storage, "full"); });
+  const auto stopped =
+      Client(config).download("GET", "/large", [](ByteView) -> Status { return fail(ErrorCode::storage, "full"); });
   EXPECT_EQ(stopped.error().message, "full");
 }
 

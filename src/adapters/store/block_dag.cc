@@ -1,7 +1,6 @@
 // What the block store reads as DAGs: files and folders of UnixFS (domain/asset).
 #include <fmt/format.h>
 
-
 #include "adapters/store/block_store.h"
 #include "domain/asset/unixfs.h"
 
@@ -19,7 +18,8 @@ struct FileReader {
   std::uint64_t given = 0;
 
   Status give(ByteView bytes) {
-    if (bytes.size() > max_bytes - given) return fail(ErrorCode::exhausted, fmt::format("the file is larger than the {} bytes allowed", max_bytes));
+    if (bytes.size() > max_bytes - given)
+      return fail(ErrorCode::exhausted, fmt::format("the file is larger than the {} bytes allowed", max_bytes));
     given += bytes.size();
     return bytes.empty() ? Status() : sink(bytes);
   }
@@ -27,14 +27,16 @@ struct FileReader {
   /// Gives exactly `expected` bytes, where the parent said how many there are: so a DAG that links the same nodes again
   /// and again cannot make more of them than its root claims.
   Status read(const Cid& cid, std::optional<std::uint64_t> expected, std::size_t depth) {
-    if (depth > max_file_depth) return fail(ErrorCode::exhausted, fmt::format("the file at {} is nested too deep", cid.text()));
+    if (depth > max_file_depth)
+      return fail(ErrorCode::exhausted, fmt::format("the file at {} is nested too deep", cid.text()));
     MESH_LET(const BlockBytes block, blocks.get(cid));
     MESH_LET(const asset::Node node, asset::parse_node(cid, *block));
     if (node.kind != asset::NodeKind::raw && node.kind != asset::NodeKind::file) {
       return fail(ErrorCode::invalid, fmt::format("{} is not a file", cid.text()));
     }
     if (expected && node.content_bytes != *expected) {
-      return fail(ErrorCode::invalid, fmt::format("the file's part {} holds {} bytes where its parent names {}", cid.text(), node.content_bytes, *expected));
+      return fail(ErrorCode::invalid, fmt::format("the file's part {} holds {} bytes where its parent names {}",
+                                                  cid.text(), node.content_bytes, *expected));
     }
     if (node.content_bytes > max_bytes - given) {
       return fail(ErrorCode::exhausted, fmt::format("the file is larger than the {} bytes allowed", max_bytes));
@@ -55,9 +57,11 @@ struct TreeReader {
   std::size_t entries = 0;
 
   Status read(const Cid& cid, const std::string& path, std::size_t depth) {
-    if (depth > max_folder_depth) return fail(ErrorCode::exhausted, fmt::format("the folder \"{}\" is nested too deep", path));
+    if (depth > max_folder_depth)
+      return fail(ErrorCode::exhausted, fmt::format("the folder \"{}\" is nested too deep", path));
     // Counted with folders, so that empty folders upon empty folders have an end too.
-    if (++entries > max_entries) return fail(ErrorCode::exhausted, fmt::format("the folder has more than {} entries", max_entries));
+    if (++entries > max_entries)
+      return fail(ErrorCode::exhausted, fmt::format("the folder has more than {} entries", max_entries));
     MESH_LET(const BlockBytes block, blocks.get(cid));
     MESH_LET(const asset::Node node, asset::parse_node(cid, *block));
     switch (node.kind) {
@@ -65,8 +69,10 @@ struct TreeReader {
       case asset::NodeKind::file:
         files.emplace(path, cid);
         return {};
-      case asset::NodeKind::record: return fail(ErrorCode::invalid, fmt::format("\"{}\" ({}) is a record, not a file or folder", path, cid.text()));
-      case asset::NodeKind::directory: break;
+      case asset::NodeKind::record:
+        return fail(ErrorCode::invalid, fmt::format("\"{}\" ({}) is a record, not a file or folder", path, cid.text()));
+      case asset::NodeKind::directory:
+        break;
     }
     for (const asset::NodeLink& link : node.links) {
       MESH_TRY(read(link.cid, path.empty() ? link.name : path + "/" + link.name, depth + 1));
@@ -77,7 +83,8 @@ struct TreeReader {
 
 }  // namespace
 
-Status BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes, const std::function<Status(ByteView)>& sink) const {
+Status BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes,
+                                 const std::function<Status(ByteView)>& sink) const {
   FileReader reader{.blocks = *this, .max_bytes = max_bytes, .sink = sink};
   return reader.read(root, std::nullopt, 0);
 }

@@ -26,7 +26,9 @@ constexpr std::size_t max_reason_bytes = 64;
 constexpr std::size_t max_quarantined_files = 64;
 constexpr std::size_t max_declared = 10'000'000;
 
-std::string root_key(const Cid& root, std::string_view reason) { return fmt::format("{}{}/{}", root_prefix, root.text(), reason); }
+std::string root_key(const Cid& root, std::string_view reason) {
+  return fmt::format("{}{}/{}", root_prefix, root.text(), reason);
+}
 
 class File {
  public:
@@ -63,8 +65,9 @@ bool sync_path(const std::string& path, int flags) {
 Error disk_error(std::string_view what, const std::string& path) {
   const int cause = errno;
   const bool full = cause == ENOSPC || cause == EDQUOT;
-  return {ErrorCode::storage, fmt::format("{} {} failed ({}); {}", what, path, std::strerror(cause),
-                                          full ? "free some space and try again" : "check the disk and who may write there")};
+  return {ErrorCode::storage,
+          fmt::format("{} {} failed ({}); {}", what, path, std::strerror(cause),
+                      full ? "free some space and try again" : "check the disk and who may write there")};
 }
 
 }  // namespace
@@ -97,9 +100,12 @@ struct BlockStore::Impl {
   mutable std::unordered_map<Cid, std::list<Cached>::iterator> cached;
   mutable std::size_t cached_bytes = 0;
 
-  Impl(NodeStore& store, BlockStoreOptions given) : node_store(store), options(given), folder((store.home() / "blocks").string()) {}
+  Impl(NodeStore& store, BlockStoreOptions given)
+      : node_store(store), options(given), folder((store.home() / "blocks").string()) {}
 
-  [[nodiscard]] std::string fan(const Cid& cid) const { return fmt::format("{}/{:02x}", folder, cid.digest().view()[0]); }
+  [[nodiscard]] std::string fan(const Cid& cid) const {
+    return fmt::format("{}/{:02x}", folder, cid.digest().view()[0]);
+  }
   [[nodiscard]] std::string path_of(const Cid& cid) const { return fmt::format("{}/{}", fan(cid), cid.text()); }
 
   // The functions below need the mutex held.
@@ -132,7 +138,8 @@ struct BlockStore::Impl {
   /// Moves a damaged file aside, so that people can look at it; past a number of them they are deleted.
   void quarantine(const Cid& cid) const {
     const std::string path = path_of(cid);
-    if (quarantined < max_quarantined_files && ::rename(path.c_str(), fmt::format("{}/quarantine/{}", folder, cid.text()).c_str()) == 0) {
+    if (quarantined < max_quarantined_files &&
+        ::rename(path.c_str(), fmt::format("{}/quarantine/{}", folder, cid.text()).c_str()) == 0) {
       ++quarantined;
     } else {
       ::unlink(path.c_str());
@@ -142,7 +149,8 @@ struct BlockStore::Impl {
 
   Status prepare_folders() const {
     const auto make = [](const std::string& path) -> Status {
-      if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return std::unexpected(disk_error("making the folder", path));
+      if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+        return std::unexpected(disk_error("making the folder", path));
       return {};
     };
     MESH_TRY(make(folder));
@@ -158,7 +166,9 @@ struct BlockStore::Impl {
     const auto list = [&](const std::string& path, const auto& each) -> Status {
       std::filesystem::directory_iterator entries(path, failed);
       for (; !failed && entries != std::filesystem::directory_iterator(); entries.increment(failed)) each(*entries);
-      if (failed) return fail(ErrorCode::storage, fmt::format("the folder {} cannot be read ({}); check the disk", path, failed.message()));
+      if (failed)
+        return fail(ErrorCode::storage,
+                    fmt::format("the folder {} cannot be read ({}); check the disk", path, failed.message()));
       return {};
     };
     MESH_TRY(list(folder + "/tmp", [](const auto& entry) {
@@ -189,7 +199,8 @@ struct BlockStore::Impl {
       const std::size_t slash = rest.find('/');
       const auto root = Cid::from_text(rest.substr(0, slash));
       if (slash == std::string_view::npos || !root) {
-        return fail(ErrorCode::storage, fmt::format("the store's entry \"{}\" names no root; restore the home from a backup", key));
+        return fail(ErrorCode::storage,
+                    fmt::format("the store's entry \"{}\" names no root; restore the home from a backup", key));
       }
       roots[*root].emplace(rest.substr(slash + 1));
     }
@@ -207,7 +218,8 @@ struct BlockStore::Impl {
 
   /// Makes a block durable that was put without.
   Status sync_block(const Cid& cid) {
-    if (!sync_path(path_of(cid), 0) || !sync_path(fan(cid), O_DIRECTORY)) return std::unexpected(disk_error("syncing the block", cid.text()));
+    if (!sync_path(path_of(cid), 0) || !sync_path(fan(cid), O_DIRECTORY))
+      return std::unexpected(disk_error("syncing the block", cid.text()));
     const std::lock_guard guard(mutex);
     if (const auto found = index.find(cid); found != index.end()) found->second.durable = true;
     return {};
@@ -215,7 +227,8 @@ struct BlockStore::Impl {
 
   Status change_root(const Cid& root, std::string_view reason, bool add, WriteBatch& batch) {
     if (reason.empty() || reason.size() > max_reason_bytes) {
-      return fail(ErrorCode::invalid, fmt::format("a root's reason has {} bytes; it must have 1 to {}", reason.size(), max_reason_bytes));
+      return fail(ErrorCode::invalid,
+                  fmt::format("a root's reason has {} bytes; it must have 1 to {}", reason.size(), max_reason_bytes));
     }
     if (add) {
       roots[root].emplace(reason);
@@ -259,11 +272,13 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(NodeStore& node_store, Bloc
 Status BlockStore::put(const Cid& cid, ByteView bytes, Durability durability) {
   const bool durable = durability == Durability::durable;
   if (bytes.size() > impl_->options.max_block_bytes) {
-    return fail(ErrorCode::exhausted, fmt::format("block {} has {} bytes; a block has at most {}", cid.text(), bytes.size(),
-                                                  impl_->options.max_block_bytes));
+    return fail(ErrorCode::exhausted, fmt::format("block {} has {} bytes; a block has at most {}", cid.text(),
+                                                  bytes.size(), impl_->options.max_block_bytes));
   }
   if (!cid.matches(bytes)) {
-    return fail(ErrorCode::invalid, fmt::format("the bytes given for block {} are not what it names; fetch it from another peer", cid.text()));
+    return fail(
+        ErrorCode::invalid,
+        fmt::format("the bytes given for block {} are not what it names; fetch it from another peer", cid.text()));
   }
   {
     std::unique_lock guard(impl_->mutex);
@@ -274,9 +289,10 @@ Status BlockStore::put(const Cid& cid, ByteView bytes, Durability durability) {
     }
     const std::uint64_t used = impl_->total + impl_->reserved;
     if (bytes.size() > impl_->options.quota_bytes || used > impl_->options.quota_bytes - bytes.size()) {
-      return fail(ErrorCode::exhausted, fmt::format("block {} of {} bytes is above the quota ({} of {} bytes are used); remove assets, or "
-                                                    "raise the quota",
-                                                    cid.text(), bytes.size(), used, impl_->options.quota_bytes));
+      return fail(ErrorCode::exhausted,
+                  fmt::format("block {} of {} bytes is above the quota ({} of {} bytes are used); remove assets, or "
+                              "raise the quota",
+                              cid.text(), bytes.size(), used, impl_->options.quota_bytes));
     }
     impl_->reserved += bytes.size();
   }
@@ -321,7 +337,9 @@ Result<BlockBytes> BlockStore::get(const Cid& cid) const {
   if (!file.is_open()) {
     if (errno != ENOENT && errno != ELOOP) return std::unexpected(disk_error("opening the block", path));
     const std::lock_guard guard(impl_->mutex);
-    if (const auto found = impl_->index.find(cid); found != impl_->index.end() && found->second.generation == generation) impl_->forget(cid);
+    if (const auto found = impl_->index.find(cid);
+        found != impl_->index.end() && found->second.generation == generation)
+      impl_->forget(cid);
     return fail(ErrorCode::not_found, fmt::format("block {} is not here any more (its file is gone)", cid.text()));
   }
   Bytes bytes(size + 1);  // One more, so that a file that has grown is seen.
@@ -340,7 +358,8 @@ Result<BlockBytes> BlockStore::get(const Cid& cid) const {
   const bool same_file = found != impl_->index.end() && found->second.generation == generation;
   if (!right) {
     if (same_file) impl_->quarantine(cid);
-    return fail(ErrorCode::storage, fmt::format("block {} is damaged on the disk and was set aside; fetch it again", cid.text()));
+    return fail(ErrorCode::storage,
+                fmt::format("block {} is damaged on the disk and was set aside; fetch it again", cid.text()));
   }
   auto shared = std::make_shared<const Bytes>(std::move(bytes));
   if (same_file) impl_->keep(cid, shared);
@@ -405,7 +424,8 @@ bool BlockStore::is_declared(const Cid& root) const {
 std::map<Cid, std::vector<std::string>> BlockStore::declared() const {
   const std::lock_guard guard(impl_->mutex);
   std::map<Cid, std::vector<std::string>> all;
-  for (const auto& [root, reasons] : impl_->roots) all.emplace(root, std::vector<std::string>(reasons.begin(), reasons.end()));
+  for (const auto& [root, reasons] : impl_->roots)
+    all.emplace(root, std::vector<std::string>(reasons.begin(), reasons.end()));
   return all;
 }
 
@@ -438,7 +458,8 @@ Result<std::vector<Cid>> BlockStore::import_car_file(const std::filesystem::path
     MESH_TRY(reader.feed(ByteView(buffer).first(static_cast<std::size_t>(got))));
     while (auto block = reader.next()) MESH_TRY(put(block->cid, block->bytes, durability));
   }
-  if (!reader.at_boundary()) return fail(ErrorCode::invalid, fmt::format("the CAR file {} is cut short; fetch it again", path.string()));
+  if (!reader.at_boundary())
+    return fail(ErrorCode::invalid, fmt::format("the CAR file {} is cut short; fetch it again", path.string()));
   return reader.roots();
 }
 

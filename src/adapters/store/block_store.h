@@ -25,7 +25,8 @@ namespace mesh::store {
 using BlockBytes = std::shared_ptr<const Bytes>;
 
 struct BlockStoreOptions {
-  std::uint64_t quota_bytes = std::uint64_t{64} << 30;   ///< Of all blocks together; past it put() fails with `exhausted`.
+  std::uint64_t quota_bytes = std::uint64_t{64}
+                              << 30;   ///< Of all blocks together; past it put() fails with `exhausted`.
   std::size_t cache_bytes = std::size_t{64} << 20;       ///< Of blocks kept in memory.
   std::size_t max_block_bytes = std::size_t{2} << 20;    ///< As in CAR sections (codec/car.h).
 };
@@ -57,8 +58,8 @@ class BlockStore {
   [[nodiscard]] std::uint64_t total_bytes() const;
   [[nodiscard]] std::size_t count() const;
 
-  /// Makes the DAG below `root` something that the node serves, for a reason (1 to 64 bytes: "task", "pin", ...). A root is
-  /// declared while it has at least one reason. Takes effect at once; `completion` says when it is on the disk.
+  /// Makes the DAG below `root` something that the node serves, for a reason (1 to 64 bytes: "task", "pin", ...). A
+  /// root is declared while it has at least one reason. Takes effect at once; `completion` says when it is on the disk.
   void declare(const Cid& root, std::string_view reason, NodeStore::Completion completion);
   void undeclare(const Cid& root, std::string_view reason, NodeStore::Completion completion);
   [[nodiscard]] bool is_declared(const Cid& root) const;
@@ -80,7 +81,8 @@ class BlockStore {
 
   /// The files below a UnixFS folder: relative path ("a/b.py") to the file's root. Of a single file: one entry with
   /// the path "". Errors: not_found, invalid (a name with '/', "." or "..", a symbolic link, malformed), exhausted.
-  [[nodiscard]] Result<std::map<std::string, Cid>> collect_tree(const Cid& root, std::size_t max_entries = 65'536) const;
+  [[nodiscard]] Result<std::map<std::string, Cid>> collect_tree(const Cid& root,
+                                                                std::size_t max_entries = 65'536) const;
 
  private:
   struct Impl;

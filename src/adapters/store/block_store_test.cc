@@ -44,7 +44,9 @@ Bytes content(std::uint64_t number, std::size_t size = 100) {
 }
 Cid raw(ByteView bytes) { return Cid::of(Multicodec::raw, bytes); }
 
-fs::path file_of(const fs::path& home, const Cid& cid) { return home / "blocks" / cid.digest().hex().substr(0, 2) / cid.text(); }
+fs::path file_of(const fs::path& home, const Cid& cid) {
+  return home / "blocks" / cid.digest().hex().substr(0, 2) / cid.text();
+}
 
 TEST(BlockStore, KeepsBlocksAcrossRestarts) {
   const TemporaryFolder folder;
@@ -112,7 +114,9 @@ TEST(BlockStore, SetsDamagedBlocksAside) {
   const Cid cid = raw(block);
   const auto damages = {"flip", "cut", "grow", "empty"};
   for (const std::string damage : damages) {
-    { ASSERT_TRUE(open(folder.path()).blocks->put(cid, block)); }
+    {
+      ASSERT_TRUE(open(folder.path()).blocks->put(cid, block));
+    }
     const fs::path file = file_of(folder.path(), cid);
     if (damage == "flip") std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(2000) << '!';
     if (damage == "cut") fs::resize_file(file, 4999);
@@ -135,7 +139,9 @@ TEST(BlockStore, SetsDamagedBlocksAside) {
 
 TEST(BlockStore, NoticesAVanishedFile) {
   const TemporaryFolder folder;
-  { ASSERT_TRUE(open(folder.path()).blocks->put(raw(content(1)), content(1))); }
+  {
+    ASSERT_TRUE(open(folder.path()).blocks->put(raw(content(1)), content(1)));
+  }
   const auto [node, blocks] = open(folder.path());
   fs::remove(file_of(folder.path(), raw(content(1))));
   EXPECT_EQ(blocks->get(raw(content(1))).error().code, ErrorCode::not_found);
@@ -164,7 +170,9 @@ TEST(BlockStore, ServesHotBlocksFromMemoryWithinItsBound) {
 
 TEST(BlockStore, CleansUpAndIgnoresStrangers) {
   const TemporaryFolder folder;
-  { open(folder.path()); }
+  {
+    open(folder.path());
+  }
   const fs::path place = folder.path() / "blocks";
   std::ofstream(place / "tmp" / "7") << "half a block";
   std::ofstream(place / "00" / "readme.txt") << "not a block";
@@ -213,7 +221,9 @@ TEST(BlockStore, ImportsCars) {
   EXPECT_EQ(blocks->import_car(whole), roots);
   EXPECT_EQ(blocks->count(), 2U);
   const fs::path file = folder.path() / "a.car";
-  const auto write = [&](ByteView bytes) { std::ofstream(file, std::ios::binary).write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size())); };
+  const auto write = [&](ByteView bytes) {
+    std::ofstream(file, std::ios::binary).write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
+  };
   write(whole);
   EXPECT_EQ(blocks->import_car_file(file), roots);
   write(ByteView(whole).first(whole.size() - 1));
@@ -251,7 +261,10 @@ TEST(BlockStore, ReadsFilesWithinABound) {
     EXPECT_EQ(streamed, size);
   }
   const Cid root = add_file(*blocks, content(3, 2 * asset::chunk_bytes)).cid;
-  EXPECT_EQ(blocks->read_dag_file(root, 1 << 30, [](ByteView) -> Status { return fail(ErrorCode::denied, "no more"); }).error().code, ErrorCode::denied);
+  EXPECT_EQ(blocks->read_dag_file(root, 1 << 30, [](ByteView) -> Status { return fail(ErrorCode::denied, "no more"); })
+                .error()
+                .code,
+            ErrorCode::denied);
   const Cid leaf = raw(ByteView(content(3, 2 * asset::chunk_bytes)).first(asset::chunk_bytes));
   ASSERT_EQ(blocks->erase(leaf), true);
   const auto missing = blocks->read_dag_file(root, 1 << 30);
@@ -267,15 +280,19 @@ TEST(BlockStore, CollectsTrees) {
     EXPECT_TRUE(store.put(built.built.cid, built.block));
     return built.built;
   };
-  const auto inner = keep(asset::build_directory({{"b.py", file.cid, file.total_bytes}, {"c.py", file.cid, file.total_bytes}}).value());
-  const auto outer = keep(asset::build_directory({{"lib", inner.cid, inner.total_bytes}, {"main.py", file.cid, file.total_bytes}}).value());
-  EXPECT_EQ(blocks->collect_tree(outer.cid), (std::map<std::string, Cid>{{"lib/b.py", file.cid}, {"lib/c.py", file.cid}, {"main.py", file.cid}}));
+  const auto inner = keep(
+      asset::build_directory({{"b.py", file.cid, file.total_bytes}, {"c.py", file.cid, file.total_bytes}}).value());
+  const auto outer = keep(
+      asset::build_directory({{"lib", inner.cid, inner.total_bytes}, {"main.py", file.cid, file.total_bytes}}).value());
+  EXPECT_EQ(blocks->collect_tree(outer.cid),
+            (std::map<std::string, Cid>{{"lib/b.py", file.cid}, {"lib/c.py", file.cid}, {"main.py", file.cid}}));
   EXPECT_EQ(blocks->collect_tree(file.cid), (std::map<std::string, Cid>{{"", file.cid}}));
   EXPECT_EQ(blocks->collect_tree(outer.cid, 4).error().code, ErrorCode::exhausted);
   EXPECT_EQ(blocks->read_dag_file(outer.cid, 1000).error().code, ErrorCode::invalid);
   // Folders of folders that link the same one twice, forty levels deep: 2^40 entries in forty small blocks.
   asset::Built level = inner;
-  for (int depth = 0; depth < 40; ++depth) level = keep(asset::build_directory({{"a", level.cid, 1}, {"b", level.cid, 1}}).value());
+  for (int depth = 0; depth < 40; ++depth)
+    level = keep(asset::build_directory({{"a", level.cid, 1}, {"b", level.cid, 1}}).value());
   EXPECT_EQ(blocks->collect_tree(level.cid).error().code, ErrorCode::exhausted);
   const Bytes record{0xa0};
   ASSERT_TRUE(blocks->put(Cid::of(Multicodec::dag_cbor, record), record));
@@ -294,8 +311,12 @@ TEST(BlockStore, TakesManyThreads) {
         const Bytes block = content(random() % 20);
         const Cid cid = raw(block);
         switch (random() % 3) {
-          case 0: wrong += store.put(cid, block) ? 0 : 1; break;
-          case 1: wrong += store.erase(cid) ? 0 : 1; break;
+          case 0:
+            wrong += store.put(cid, block) ? 0 : 1;
+            break;
+          case 1:
+            wrong += store.erase(cid) ? 0 : 1;
+            break;
           default:
             const auto got = store.get(cid);
             wrong += got ? **got != block : got.error().code != ErrorCode::not_found;
@@ -306,7 +327,8 @@ TEST(BlockStore, TakesManyThreads) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(blocks->total_bytes(), blocks->count() * 100);
-  for (std::uint64_t n = 0; n < 20; ++n) EXPECT_EQ(fs::exists(file_of(folder.path(), raw(content(n)))), blocks->has(raw(content(n))));
+  for (std::uint64_t n = 0; n < 20; ++n)
+    EXPECT_EQ(fs::exists(file_of(folder.path(), raw(content(n)))), blocks->has(raw(content(n))));
 }
 
 TEST(BlockStore, FailedWritesLeaveNothing) {
@@ -330,7 +352,8 @@ TEST(BlockStore, FailedWritesLeaveNothing) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
-// A child puts durable blocks and names each on a pipe; killed at a random moment, each named one must be there and whole.
+// A child puts durable blocks and names each on a pipe; killed at a random moment, each named one must be
+// there and whole.
 TEST(BlockStore, SurvivesKills) {
   const TemporaryFolder folder;
   std::mt19937 random(99);

@@ -46,23 +46,24 @@ class HomeLock {
     HomeLock lock;
     lock.fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock.fd_ < 0) {
-      return fail(ErrorCode::storage, fmt::format("the home {} cannot be written ({}); give this user the right to write there, or "
-                                                  "use another home",
-                                                  home.string(), std::strerror(errno)));
+      return fail(ErrorCode::storage,
+                  fmt::format("the home {} cannot be written ({}); give this user the right to write there, or "
+                              "use another home",
+                              home.string(), std::strerror(errno)));
     }
     while (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       if (errno != EWOULDBLOCK) {
-        return fail(ErrorCode::storage, fmt::format("{} cannot be locked ({}); use a home on a file system with locks", file,
-                                                    std::strerror(errno)));
+        return fail(ErrorCode::storage, fmt::format("{} cannot be locked ({}); use a home on a file system with locks",
+                                                    file, std::strerror(errno)));
       }
       std::array<char, 32> text{};
       const ssize_t got = ::pread(lock.fd_, text.data(), text.size(), 0);
       const std::string_view pid(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
       const std::string_view digits = pid.substr(0, pid.find_first_not_of("0123456789"));
       return fail(ErrorCode::conflict,
-                  fmt::format("the home {} is in use by {}{}; stop that node, or use another home with --home", home.string(),
-                              digits.empty() ? "another process" : "process ", digits));
+                  fmt::format("the home {} is in use by {}{}; stop that node, or use another home with --home",
+                              home.string(), digits.empty() ? "another process" : "process ", digits));
     }
     return lock;
   }
@@ -71,8 +72,9 @@ class HomeLock {
   [[nodiscard]] Status sign() const {
     const std::string text = fmt::format("{}\n", ::getpid());
     if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-      return fail(ErrorCode::storage, fmt::format("the home's lock file cannot be written ({}); free some space on the disk",
-                                                  std::strerror(errno)));
+      return fail(ErrorCode::storage,
+                  fmt::format("the home's lock file cannot be written ({}); free some space on the disk",
+                              std::strerror(errno)));
     }
     return {};
   }
@@ -87,8 +89,8 @@ Status sync_folder(const std::filesystem::path& folder) {
   const int cause = errno;
   if (fd >= 0) ::close(fd);
   if (!synced) {
-    return fail(ErrorCode::storage,
-                fmt::format("the folder {} cannot be synced to the disk ({}); check the disk", folder.string(), std::strerror(cause)));
+    return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk",
+                                                folder.string(), std::strerror(cause)));
   }
   return {};
 }
@@ -111,7 +113,8 @@ Status check_key(std::string_view key) {
 Status check_batch(const WriteBatch& batch) {
   for (const StoredRecord& record : batch.append) {
     if (record.kind.empty() || record.kind.size() > max_kind_bytes) {
-      return fail(ErrorCode::invalid, fmt::format("a record's kind has {} bytes; it must have 1 to {}", record.kind.size(), max_kind_bytes));
+      return fail(ErrorCode::invalid, fmt::format("a record's kind has {} bytes; it must have 1 to {}",
+                                                  record.kind.size(), max_kind_bytes));
     }
   }
   for (const auto& [key, value] : batch.put) MESH_TRY(check_key(key));
@@ -131,9 +134,10 @@ std::optional<Bytes> prefix_end(std::string_view prefix) {
 Result<Cid> stored_cid(ByteView bytes, const std::string& file) {
   auto cid = Cid::from_bytes(bytes);
   if (!cid) {
-    return fail(ErrorCode::storage, fmt::format("{} is damaged (a scope is not a CID); restore it from a backup, or move it "
-                                                "away to begin anew",
-                                                file));
+    return fail(ErrorCode::storage,
+                fmt::format("{} is damaged (a scope is not a CID); restore it from a backup, or move it "
+                            "away to begin anew",
+                            file));
   }
   return cid;
 }
@@ -173,7 +177,8 @@ struct NodeStore::Impl {
     };
     MESH_TRY(make(add_scope, "INSERT INTO scope(cid, text) VALUES (?1, ?2) ON CONFLICT DO NOTHING"));
     MESH_TRY(make(find_scope, "SELECT id FROM scope WHERE cid = ?1"));
-    MESH_TRY(make(add_record, "INSERT INTO record(scope, kind, digest, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"));
+    MESH_TRY(make(add_record,
+                  "INSERT INTO record(scope, kind, digest, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"));
     MESH_TRY(make(put_pair, "INSERT INTO pair(key, value) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2"));
     MESH_TRY(make(erase_pair, "DELETE FROM pair WHERE key = ?1"));
     return make(drop_scope, "DELETE FROM scope WHERE cid = ?1");
@@ -266,8 +271,8 @@ NodeStore::~NodeStore() {
   }
   impl_->changed.notify_all();
   if (impl_->thread.joinable()) impl_->thread.join();
-  // The last connection to close folds the WAL into the file, and only one that may write can. Statements first: they keep
-  // a connection open.
+  // The last connection to close folds the WAL into the file, and only one that may write can. Statements first: they
+  // keep a connection open.
   impl_->reader.close();
   impl_->add_scope = {};
   impl_->find_scope = {};
@@ -288,16 +293,18 @@ Result<std::unique_ptr<NodeStore>> NodeStore::open(const std::filesystem::path& 
     if (!failed) std::filesystem::permissions(home, std::filesystem::perms::owner_all, failed);
   }
   if (failed || !std::filesystem::is_directory(home, failed)) {
-    return fail(ErrorCode::storage, fmt::format("the home {} cannot be made ({}); give this user the right to write there, or use another "
-                                                "home",
-                                                home.string(), failed ? failed.message() : "a file of that name is there"));
+    return fail(ErrorCode::storage,
+                fmt::format("the home {} cannot be made ({}); give this user the right to write there, or use another "
+                            "home",
+                            home.string(), failed ? failed.message() : "a file of that name is there"));
   }
   impl->home = std::filesystem::absolute(home, failed);
-  if (failed) return fail(ErrorCode::storage, fmt::format("the home {} cannot be found ({})", home.string(), failed.message()));
+  if (failed)
+    return fail(ErrorCode::storage, fmt::format("the home {} cannot be found ({})", home.string(), failed.message()));
   impl->file = (impl->home / "node.db").string();
 
-  // A first look before even the lock file is made or signed: what a newer program wrote is left as it is. Damage is told
-  // after the lock is had, since a running node may be writing.
+  // A first look before even the lock file is made or signed: what a newer program wrote is left as it is. Damage is
+  // told after the lock is had, since a running node may be writing.
   if (auto version = peek_version(impl->file); version && *version) MESH_TRY(check_version(impl->file, **version));
   MESH_LET(impl->lock, HomeLock::take(impl->home));
   MESH_LET(const std::optional<FileVersion> version, peek_version(impl->file));
@@ -308,33 +315,38 @@ Result<std::unique_ptr<NodeStore>> NodeStore::open(const std::filesystem::path& 
     // Made by us, so that it and what SQLite puts beside it are the user's alone.
     const int fd = ::open(impl->file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-      return fail(ErrorCode::storage, fmt::format("{} cannot be made ({}); give this user the right to write there, or use another home",
-                                                  impl->file, std::strerror(errno)));
+      return fail(ErrorCode::storage,
+                  fmt::format("{} cannot be made ({}); give this user the right to write there, or use another home",
+                              impl->file, std::strerror(errno)));
     }
     ::close(fd);
     MESH_TRY(sync_folder(impl->home));
   }
-  struct stat wal {};
+  struct stat wal{};
   const bool unclean = ::stat((impl->file + "-wal").c_str(), &wal) == 0 && wal.st_size > 0;
 
   MESH_LET(impl->writer, sqlite::Connection::open(impl->file, sqlite::Connection::Mode::read_write));
   MESH_LET(const std::string mode, impl->writer.query_text("PRAGMA journal_mode = WAL"));
   if (mode != "wal") {
     return fail(ErrorCode::storage,
-                fmt::format("{} cannot be kept with a write-ahead log here ({}); use a home on a local disk", impl->file, mode));
+                fmt::format("{} cannot be kept with a write-ahead log here ({}); use a home on a local disk",
+                            impl->file, mode));
   }
-  MESH_TRY(impl->writer.run("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; "
-                            "PRAGMA journal_size_limit = 67108864;"));
+  MESH_TRY(
+      impl->writer.run("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; "
+                       "PRAGMA journal_size_limit = 67108864;"));
   if (unclean) {
     MESH_LET(const std::string verdict, impl->writer.query_text("PRAGMA quick_check(1)"));
     if (verdict != "ok") {
-      return fail(ErrorCode::storage, fmt::format("{} is damaged ({}); restore it from a backup, or move it away to begin anew",
-                                                  impl->file, verdict));
+      return fail(ErrorCode::storage,
+                  fmt::format("{} is damaged ({}); restore it from a backup, or move it away to begin anew", impl->file,
+                              verdict));
     }
   }
   if (options.max_database_bytes != 0) {
     MESH_LET(const std::int64_t page_bytes, impl->writer.query_integer("PRAGMA page_size"));
-    const std::uint64_t pages = options.max_database_bytes / static_cast<std::uint64_t>(page_bytes > 0 ? page_bytes : 4096);
+    const std::uint64_t pages =
+        options.max_database_bytes / static_cast<std::uint64_t>(page_bytes > 0 ? page_bytes : 4096);
     MESH_TRY(impl->writer.run(fmt::format("PRAGMA max_page_count = {}", pages)));
   }
   MESH_TRY(migrate(impl->writer, impl->file));
@@ -348,8 +360,8 @@ void NodeStore::commit(WriteBatch batch, Completion completion) {
   Status refusal = check_batch(batch);
   const std::size_t bytes = size_of(batch);
   if (refusal && bytes > impl_->options.max_batch_bytes) {
-    refusal = fail(ErrorCode::exhausted, fmt::format("a batch of {} bytes is above the store's bound of {}; split it", bytes,
-                                                     impl_->options.max_batch_bytes));
+    refusal = fail(ErrorCode::exhausted, fmt::format("a batch of {} bytes is above the store's bound of {}; split it",
+                                                     bytes, impl_->options.max_batch_bytes));
   }
   if (refusal) {
     const std::lock_guard guard(impl_->mutex);
@@ -395,8 +407,9 @@ Status NodeStore::load_all(const std::function<Status(StoredRecord)>& each) cons
 Result<std::vector<Cid>> NodeStore::list_scopes(std::string_view prefix, std::size_t limit) const {
   const std::lock_guard guard(impl_->reader_mutex);
   const std::optional<Bytes> end = prefix_end(prefix);
-  MESH_LET(sqlite::Statement rows, impl_->reader.prepare("SELECT cid FROM scope WHERE text >= ?1 AND (?2 = '' OR text < ?2) "
-                                                         "ORDER BY id LIMIT ?3"));
+  MESH_LET(sqlite::Statement rows,
+           impl_->reader.prepare("SELECT cid FROM scope WHERE text >= ?1 AND (?2 = '' OR text < ?2) "
+                                 "ORDER BY id LIMIT ?3"));
   rows.bind(1, prefix);
   rows.bind(2, end ? as_text(*end) : std::string_view());
   rows.bind(3, static_cast<std::int64_t>(std::min<std::size_t>(limit, INT32_MAX)));
@@ -411,8 +424,9 @@ Result<std::vector<Cid>> NodeStore::list_scopes(std::string_view prefix, std::si
 
 Result<std::vector<StoredRecord>> NodeStore::records(const Cid& scope) const {
   const std::lock_guard guard(impl_->reader_mutex);
-  MESH_LET(sqlite::Statement rows, impl_->reader.prepare("SELECT record.kind, record.bytes FROM record JOIN scope ON scope.id = record.scope "
-                                                         "WHERE scope.cid = ?1 ORDER BY record.id"));
+  MESH_LET(sqlite::Statement rows,
+           impl_->reader.prepare("SELECT record.kind, record.bytes FROM record JOIN scope ON scope.id = record.scope "
+                                 "WHERE scope.cid = ?1 ORDER BY record.id"));
   const auto binary = scope.binary();
   rows.bind(1, ByteView(binary));
   std::vector<StoredRecord> records;
@@ -422,8 +436,9 @@ Result<std::vector<StoredRecord>> NodeStore::records(const Cid& scope) const {
     if (!row) return records;
     total += rows.blob(1).size();
     if (total > impl_->options.max_read_bytes) {
-      return fail(ErrorCode::exhausted, fmt::format("the records of {} hold more than {} bytes; read them with load_all",
-                                                    scope.text(), impl_->options.max_read_bytes));
+      return fail(ErrorCode::exhausted,
+                  fmt::format("the records of {} hold more than {} bytes; read them with load_all", scope.text(),
+                              impl_->options.max_read_bytes));
     }
     records.push_back({.scope = scope, .kind = rows.text(0), .bytes = to_bytes(rows.blob(1))});
   }
@@ -441,8 +456,9 @@ Result<std::optional<Bytes>> NodeStore::get(std::string_view key) const {
 Result<std::vector<std::pair<std::string, Bytes>>> NodeStore::scan(std::string_view prefix, std::size_t limit) const {
   const std::lock_guard guard(impl_->reader_mutex);
   const std::optional<Bytes> end = prefix_end(prefix);
-  MESH_LET(sqlite::Statement rows, impl_->reader.prepare("SELECT key, value FROM pair WHERE key >= ?1 AND (length(?2) = 0 OR key < ?2) "
-                                                         "ORDER BY key LIMIT ?3"));
+  MESH_LET(sqlite::Statement rows,
+           impl_->reader.prepare("SELECT key, value FROM pair WHERE key >= ?1 AND (length(?2) = 0 OR key < ?2) "
+                                 "ORDER BY key LIMIT ?3"));
   rows.bind(1, as_bytes(prefix));
   rows.bind(2, end ? ByteView(*end) : ByteView());
   rows.bind(3, static_cast<std::int64_t>(std::min<std::size_t>(limit, INT32_MAX)));
@@ -453,8 +469,8 @@ Result<std::vector<std::pair<std::string, Bytes>>> NodeStore::scan(std::string_v
     if (!row) return pairs;
     total += rows.blob(0).size() + rows.blob(1).size();
     if (total > impl_->options.max_read_bytes) {
-      return fail(ErrorCode::exhausted, fmt::format("the values under \"{}\" hold more than {} bytes; ask for fewer", prefix,
-                                                    impl_->options.max_read_bytes));
+      return fail(ErrorCode::exhausted, fmt::format("the values under \"{}\" hold more than {} bytes; ask for fewer",
+                                                    prefix, impl_->options.max_read_bytes));
     }
     pairs.emplace_back(rows.text(0), to_bytes(rows.blob(1)));
   }

@@ -35,10 +35,10 @@ struct StoredRecord {
 
 /// What is written together or not at all. Applied in this order: drop_scopes, erase, append, put.
 struct WriteBatch {
-  std::vector<StoredRecord> append;                 ///< A record that is there already (same scope, kind, bytes) is no error.
-  std::vector<std::pair<std::string, Bytes>> put;   ///< Keys of 1 to 512 bytes; replaces.
-  std::vector<std::string> erase;                   ///< Keys; an absent one is no error.
-  std::vector<Cid> drop_scopes;                     ///< Every record of these scopes goes.
+  std::vector<StoredRecord> append;  ///< A record that is there already (same scope, kind, bytes) is no error.
+  std::vector<std::pair<std::string, Bytes>> put;  ///< Keys of 1 to 512 bytes; replaces.
+  std::vector<std::string> erase;  ///< Keys; an absent one is no error.
+  std::vector<Cid> drop_scopes;  ///< Every record of these scopes goes.
 
   [[nodiscard]] bool empty() const { return append.empty() && put.empty() && erase.empty() && drop_scopes.empty(); }
 };
@@ -47,8 +47,9 @@ struct NodeStoreOptions {
   std::size_t max_queued_batches = 4096;
   std::size_t max_queued_bytes = std::size_t{256} << 20;
   std::size_t max_batch_bytes = std::size_t{64} << 20;  ///< Of one batch; a larger one is refused as `exhausted`.
-  std::size_t max_read_bytes = std::size_t{64} << 20;   ///< That one records() or scan() may return; past it `exhausted`.
-  std::uint64_t max_database_bytes = 0;                 ///< 0: as large as the disk allows; past it `storage`.
+  std::size_t max_read_bytes = std::size_t{64}
+                               << 20;  ///< That one records() or scan() may return; past it `exhausted`.
+  std::uint64_t max_database_bytes = 0;  ///< 0: as large as the disk allows; past it `storage`.
 };
 
 class NodeStore {
@@ -59,8 +60,8 @@ class NodeStore {
   /// Locks `home` (creating the folder, mode 0700, where it is missing) and opens `home`/node.db.
   /// Errors: conflict (names the process that holds the home), storage (not writable, full, damaged, not ours),
   /// unsupported (a newer schema: nothing is changed, no file is created).
-  /// Pages are checked (PRAGMA quick_check) only if the last shutdown was unclean, which a left-over non-empty WAL shows:
-  /// a clean close folds the WAL into the database and deletes it.
+  /// Pages are checked (PRAGMA quick_check) only if the last shutdown was unclean, which a left-over non-empty WAL
+  /// shows: a clean close folds the WAL into the database and deletes it.
   [[nodiscard]] static Result<std::unique_ptr<NodeStore>> open(const std::filesystem::path& home,
                                                                NodeStoreOptions options = {});
   /// Writes what is queued, calls its completions, closes cleanly and lets the home go.
@@ -80,7 +81,8 @@ class NodeStore {
   /// `each` and returns it. Sees what was committed before the call.
   [[nodiscard]] Status load_all(const std::function<Status(StoredRecord)>& each) const;
 
-  /// Scopes whose CID's text begins with `prefix` (all for ""), in the order in which they first appeared, at most `limit`.
+  /// Scopes whose CID's text begins with `prefix` (all for ""), in the order in which they first appeared, at most
+  /// `limit`.
   [[nodiscard]] Result<std::vector<Cid>> list_scopes(std::string_view prefix = {}, std::size_t limit = 100'000) const;
   /// The records of a scope in the order of appending; empty for an unknown scope.
   [[nodiscard]] Result<std::vector<StoredRecord>> records(const Cid& scope) const;

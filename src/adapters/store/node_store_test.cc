@@ -74,12 +74,15 @@ TEST(NodeStore, KeepsRecordsInOrderAndKeyValues) {
   const TemporaryFolder folder;
   {
     const auto store = open_or_fail(folder.path());
-    ASSERT_TRUE(store->commit_and_wait({.append = {record(1, "intent", "a"), record(2, "intent", "b"), record(1, "bid", "c")},
-                                        .put = {{"k/1", to_bytes("one")}, {"k/2", to_bytes("")}, {"l", to_bytes("x")}}}));
-    ASSERT_TRUE(store->commit_and_wait({.append = {record(1, "bid", "")}, .put = {{"k/1", to_bytes("uno")}}, .erase = {"l", "absent"}}));
+    ASSERT_TRUE(
+        store->commit_and_wait({.append = {record(1, "intent", "a"), record(2, "intent", "b"), record(1, "bid", "c")},
+                                .put = {{"k/1", to_bytes("one")}, {"k/2", to_bytes("")}, {"l", to_bytes("x")}}}));
+    ASSERT_TRUE(store->commit_and_wait(
+        {.append = {record(1, "bid", "")}, .put = {{"k/1", to_bytes("uno")}}, .erase = {"l", "absent"}}));
   }
   const auto store = open_or_fail(folder.path());
-  const std::vector<StoredRecord> expected{record(1, "intent", "a"), record(2, "intent", "b"), record(1, "bid", "c"), record(1, "bid", "")};
+  const std::vector<StoredRecord> expected{record(1, "intent", "a"), record(2, "intent", "b"), record(1, "bid", "c"),
+                                           record(1, "bid", "")};
   EXPECT_EQ(everything(*store), expected);
   EXPECT_EQ(store->records(scope_of(1)), (std::vector<StoredRecord>{expected[0], expected[2], expected[3]}));
   EXPECT_EQ(store->records(scope_of(9)), std::vector<StoredRecord>{});
@@ -98,7 +101,8 @@ TEST(NodeStore, ScansPrefixesOfAnyBytes) {
   const TemporaryFolder folder;
   const auto store = open_or_fail(folder.path());
   const std::string high("\xff\xff", 2);
-  ASSERT_TRUE(store->commit_and_wait({.put = {{high, {}}, {high + "a", {}}, {"a", {}}, {std::string("a\0b", 3), {}}, {"b", {}}}}));
+  ASSERT_TRUE(store->commit_and_wait(
+      {.put = {{high, {}}, {high + "a", {}}, {"a", {}}, {std::string("a\0b", 3), {}}, {"b", {}}}}));
   EXPECT_EQ(store->scan(high)->size(), 2U);
   EXPECT_EQ(store->scan("a")->size(), 2U);
   EXPECT_EQ(store->scan("")->size(), 5U);
@@ -120,7 +124,8 @@ TEST(NodeStore, ListsScopesByPrefixAndDropsThem) {
   EXPECT_EQ(store->list_scopes("nothing")->size(), 0U);
   EXPECT_EQ(store->list_scopes("", 3)->size(), 3U);
   // Dropped first, then appended: the same batch may replace a scope.
-  ASSERT_TRUE(store->commit_and_wait({.append = {record(7, "k", "new")}, .drop_scopes = {scope_of(7), scope_of(8), scope_of(999)}}));
+  ASSERT_TRUE(store->commit_and_wait(
+      {.append = {record(7, "k", "new")}, .drop_scopes = {scope_of(7), scope_of(8), scope_of(999)}}));
   EXPECT_EQ(store->records(scope_of(7)), std::vector<StoredRecord>{record(7, "k", "new")});
   EXPECT_EQ(store->records(scope_of(8)), std::vector<StoredRecord>{});
   EXPECT_EQ(everything(*store).size(), 49U);
@@ -131,7 +136,8 @@ TEST(NodeStore, AppendingTheSameAgainChangesNothing) {
   const auto store = open_or_fail(folder.path());
   ASSERT_TRUE(store->commit_and_wait({.append = {record(1, "k", "a"), record(1, "k", "a")}}));
   ASSERT_TRUE(store->commit_and_wait({.append = {record(1, "k", "a"), record(1, "l", "a"), record(2, "k", "a")}}));
-  EXPECT_EQ(everything(*store), (std::vector<StoredRecord>{record(1, "k", "a"), record(1, "l", "a"), record(2, "k", "a")}));
+  EXPECT_EQ(everything(*store),
+            (std::vector<StoredRecord>{record(1, "k", "a"), record(1, "l", "a"), record(2, "k", "a")}));
 }
 
 TEST(NodeStore, RefusesMalformedAndOversizedBatchesWhole) {
@@ -212,7 +218,8 @@ TEST(NodeStore, ReadsFromManyThreadsWhileItWrites) {
   }
   for (std::uint64_t n = 0; n < 200; ++n) {
     const Bytes value = to_bytes(std::to_string(n));
-    ASSERT_TRUE(store->commit_and_wait({.append = {record(n % 5, "k", std::to_string(n))}, .put = {{"pair/a", value}, {"pair/b", value}}}));
+    ASSERT_TRUE(store->commit_and_wait(
+        {.append = {record(n % 5, "k", std::to_string(n))}, .put = {{"pair/a", value}, {"pair/b", value}}}));
   }
   stop = true;
   for (auto& reader : readers) reader.join();
@@ -223,8 +230,9 @@ TEST(NodeStore, ReadsFromManyThreadsWhileItWrites) {
 TEST(NodeStore, BoundsWhatOneReadReturns) {
   const TemporaryFolder folder;
   const auto store = open_or_fail(folder.path(), {.max_read_bytes = 1000});
-  ASSERT_TRUE(store->commit_and_wait({.append = {record(1, "k", std::string(600, 'a')), record(1, "k", std::string(600, 'b'))},
-                                      .put = {{"a", Bytes(600)}, {"b", Bytes(600)}}}));
+  ASSERT_TRUE(
+      store->commit_and_wait({.append = {record(1, "k", std::string(600, 'a')), record(1, "k", std::string(600, 'b'))},
+                              .put = {{"a", Bytes(600)}, {"b", Bytes(600)}}}));
   EXPECT_EQ(store->records(scope_of(1)).error().code, ErrorCode::exhausted);
   EXPECT_EQ(store->scan("").error().code, ErrorCode::exhausted);
   EXPECT_TRUE(store->scan("", 1));
@@ -251,7 +259,8 @@ TEST(NodeStore, RefusesASecondProcessAndNamesTheFirst) {
   const auto again = NodeStore::open(folder.path());
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, ErrorCode::conflict);
-  EXPECT_NE(again.error().message.find(fmt::format("process {}", ::getpid())), std::string::npos) << again.error().message;
+  EXPECT_NE(again.error().message.find(fmt::format("process {}", ::getpid())), std::string::npos)
+      << again.error().message;
   EXPECT_NE(again.error().message.find("--home"), std::string::npos);
 }
 
@@ -268,7 +277,9 @@ TEST(NodeStore, IsTheUsersAlone) {
 TEST(NodeStore, LeavesANewerSchemaUntouched) {
   const TemporaryFolder folder;
   const fs::path home = folder.path() / "home";
-  { open_or_fail(home); }
+  {
+    open_or_fail(home);
+  }
   const fs::path file = home / "node.db";
   {
     auto newer = sqlite::Connection::open(file, sqlite::Connection::Mode::read_write);
@@ -288,7 +299,9 @@ TEST(NodeStore, LeavesANewerSchemaThatIsStillInTheWalUntouched) {
   const TemporaryFolder folder;
   const fs::path home = folder.path() / "home";
   const fs::path copy = folder.path() / "copy";
-  { open_or_fail(home); }
+  {
+    open_or_fail(home);
+  }
   auto newer = sqlite::Connection::open(home / "node.db", sqlite::Connection::Mode::read_write);
   ASSERT_TRUE(newer);
   ASSERT_TRUE(newer->run("PRAGMA user_version = 8; CREATE TABLE more(x); INSERT INTO more VALUES (1);"));
@@ -330,10 +343,13 @@ TEST(NodeStore, NamesADamagedFile) {
   }
   const fs::path file = folder.path() / "node.db";
   const Bytes whole = read_file(file);
-  const auto write = [&](const Bytes& bytes) { std::ofstream(file, std::ios::binary).write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size())); };
+  const auto write = [&](const Bytes& bytes) {
+    std::ofstream(file, std::ios::binary).write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
+  };
   const auto damaged = [&]() -> std::string {
     auto store = NodeStore::open(folder.path());
-    Status read = store ? (*store)->load_all([](const StoredRecord&) -> Status { return {}; }) : Status(std::unexpected(store.error()));
+    Status read = store ? (*store)->load_all([](const StoredRecord&) -> Status { return {}; })
+                        : Status(std::unexpected(store.error()));
     return read ? "" : read.error().message;
   };
   Bytes text(whole.size(), 'x');
@@ -349,7 +365,9 @@ TEST(NodeStore, NamesADamagedFile) {
   std::fill(holed.begin() + 8192, holed.begin() + 8192 * 4, std::uint8_t{0xee});
   write(holed);
   write(holed);
-  { std::ofstream(folder.path() / "node.db-wal") << "left over"; }
+  {
+    std::ofstream(folder.path() / "node.db-wal") << "left over";
+  }
   const auto opened = NodeStore::open(folder.path());
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::storage);
@@ -390,7 +408,8 @@ TEST(NodeStore, FailingWritesLoseNothing) {
     const rlimit limit{.rlim_cur = 200 << 10, .rlim_max = 200 << 10};
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 201;
     for (int n = 0; n < 200; ++n) {
-      const Status done = (*store)->commit_and_wait({.append = {record(static_cast<std::uint64_t>(n), "k", std::string(4000, 'x'))}});
+      const Status done =
+          (*store)->commit_and_wait({.append = {record(static_cast<std::uint64_t>(n), "k", std::string(4000, 'x'))}});
       if (!done) return done.error().code == ErrorCode::storage ? n : 202;
     }
     return 203;
@@ -402,7 +421,9 @@ TEST(NodeStore, FailingWritesLoseNothing) {
 
 TEST(NodeStore, NamesAHomeThatCannotBeWritten) {
   const TemporaryFolder folder;
-  { std::ofstream(folder.path() / "file") << "x"; }
+  {
+    std::ofstream(folder.path() / "file") << "x";
+  }
   const auto a_file = NodeStore::open(folder.path() / "file");
   ASSERT_FALSE(a_file);
   EXPECT_EQ(a_file.error().code, ErrorCode::storage);
@@ -418,7 +439,10 @@ TEST(NodeStore, NamesAHomeThatCannotBeWritten) {
     if (::geteuid() == 0 && ::seteuid(65534) != 0) return 1;  // Root may write anywhere.
     const auto store = NodeStore::open(locked);
     if (store) return 2;
-    return store.error().code == ErrorCode::storage && store.error().message.find("cannot be written") != std::string::npos ? 0 : 3;
+    return store.error().code == ErrorCode::storage &&
+                   store.error().message.find("cannot be written") != std::string::npos
+               ? 0
+               : 3;
   });
   EXPECT_EQ(outcome, 0);
 }
@@ -442,7 +466,8 @@ TEST(NodeStore, SurvivesKills) {
       std::atomic<std::uint64_t> open{0};
       for (std::uint64_t batch = first;; ++batch) {
         WriteBatch writes;
-        for (std::uint64_t n = 0; n < records_per_batch; ++n) writes.append.push_back(record(batch, "k", fmt::format("{}:{}", batch, n)));
+        for (std::uint64_t n = 0; n < records_per_batch; ++n)
+          writes.append.push_back(record(batch, "k", fmt::format("{}:{}", batch, n)));
         writes.put.emplace_back("last", to_bytes(std::to_string(batch)));
         while (open > 20) std::this_thread::yield();
         ++open;

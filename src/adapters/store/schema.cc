@@ -44,7 +44,8 @@ class Descriptor {
 };
 
 std::uint32_t big_endian_32(std::span<const std::uint8_t> bytes, std::size_t at) {
-  return std::uint32_t{bytes[at]} << 24 | std::uint32_t{bytes[at + 1]} << 16 | std::uint32_t{bytes[at + 2]} << 8 | bytes[at + 3];
+  return std::uint32_t{bytes[at]} << 24 | std::uint32_t{bytes[at + 1]} << 16 | std::uint32_t{bytes[at + 2]} << 8 |
+         bytes[at + 3];
 }
 
 FileVersion version_in(std::span<const std::uint8_t> header) {
@@ -63,7 +64,8 @@ std::optional<FileVersion> peek_wal(const std::string& file) {
   std::optional<FileVersion> committed;
   std::optional<FileVersion> pending;
   std::array<std::uint8_t, frame_header_bytes + header_bytes> frame{};
-  for (std::uint64_t at = wal_header_bytes; wal.read_at(at, frame) == frame.size(); at += frame_header_bytes + page_bytes) {
+  for (std::uint64_t at = wal_header_bytes; wal.read_at(at, frame) == frame.size();
+       at += frame_header_bytes + page_bytes) {
     const std::span<const std::uint8_t> view(frame);
     // Frames left from before the WAL was last begun anew carry other salts.
     if (!std::ranges::equal(view.subspan(8, 8), std::span<const std::uint8_t>(start).subspan(16, 8))) break;
@@ -104,16 +106,18 @@ Result<std::optional<FileVersion>> peek_version(const std::string& file) {
   const Descriptor database(file);
   if (!database.is_open()) {
     if (errno == ENOENT) return std::nullopt;
-    return fail(ErrorCode::storage, fmt::format("{} cannot be read ({}); give this user the right to read it", file, std::strerror(errno)));
+    return fail(ErrorCode::storage,
+                fmt::format("{} cannot be read ({}); give this user the right to read it", file, std::strerror(errno)));
   }
   std::array<std::uint8_t, header_bytes> header{};
   const std::size_t got = database.read_at(0, header);
   if (got == 0) return std::nullopt;
   if (got < header.size() || as_text(ByteView(header).first(magic.size())) != magic) {
-    return fail(ErrorCode::storage,
-                fmt::format("{} is damaged (it does not begin as a database does); restore it from a backup, or move it "
-                            "away to begin anew",
-                            file));
+    return fail(
+        ErrorCode::storage,
+        fmt::format("{} is damaged (it does not begin as a database does); restore it from a backup, or move it "
+                    "away to begin anew",
+                    file));
   }
   const std::optional<FileVersion> newer = peek_wal(file + "-wal");
   return newer ? *newer : version_in(header);
@@ -121,17 +125,19 @@ Result<std::optional<FileVersion>> peek_version(const std::string& file) {
 
 Status check_version(const std::string& file, const FileVersion& version) {
   if (version.application != application_id && version.application != 0) {
-    return fail(ErrorCode::storage, fmt::format("{} is another program's database; move it away or use another home", file));
+    return fail(ErrorCode::storage,
+                fmt::format("{} is another program's database; move it away or use another home", file));
   }
   if (version.application == application_id && version.schema > schema_version) {
     std::string writer;
     if (auto connection = sqlite::Connection::open(file, sqlite::Connection::Mode::immutable); connection) {
       writer = connection->query_text("SELECT value FROM meta WHERE name = 'written_by'").value_or("");
     }
-    return fail(ErrorCode::unsupported,
-                fmt::format("{} was written by {}, with schema {}, and this is mesh {}, which knows schema {}; use the newer "
-                            "program, or another home",
-                            file, writer.empty() ? "a newer mesh" : writer, version.schema, MESH_VERSION, schema_version));
+    return fail(
+        ErrorCode::unsupported,
+        fmt::format("{} was written by {}, with schema {}, and this is mesh {}, which knows schema {}; use the newer "
+                    "program, or another home",
+                    file, writer.empty() ? "a newer mesh" : writer, version.schema, MESH_VERSION, schema_version));
   }
   return {};
 }
@@ -142,7 +148,8 @@ Status migrate(sqlite::Connection& connection, const std::string& file) {
   if (owner == 0) {
     MESH_LET(const std::int64_t tables, connection.query_integer("SELECT count(*) FROM sqlite_schema"));
     if (tables != 0 || found != 0) {
-      return fail(ErrorCode::storage, fmt::format("{} is another program's database; move it away or use another home", file));
+      return fail(ErrorCode::storage,
+                  fmt::format("{} is another program's database; move it away or use another home", file));
     }
   }
   const std::string writer = fmt::format("mesh {}", MESH_VERSION);
@@ -156,7 +163,8 @@ Status migrate(sqlite::Connection& connection, const std::string& file) {
     for (const Migration& migration : migrations) {
       if (std::cmp_less(found, migration.to)) MESH_TRY(connection.run(migration.sql));
     }
-    MESH_TRY(connection.run(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", application_id, schema_version)));
+    MESH_TRY(connection.run(
+        fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", application_id, schema_version)));
     MESH_LET(sqlite::Statement note, connection.prepare("INSERT INTO meta(name, value) VALUES ('written_by', ?1) "
                                                         "ON CONFLICT(name) DO UPDATE SET value = ?1"));
     note.bind(1, writer);

@@ -17,19 +17,22 @@ Error error_of(sqlite3* connection, int result, std::string_view what, std::stri
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return {ErrorCode::storage,
-              fmt::format("{}: {} is damaged ({}); restore it from a backup, or move it away to begin anew", what, file, detail)};
+              fmt::format("{}: {} is damaged ({}); restore it from a backup, or move it away to begin anew", what, file,
+                          detail)};
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
-      return {ErrorCode::storage, fmt::format("{}: {} cannot be opened for writing ({}); give this user the right to write there",
-                                              what, file, detail)};
+      return {ErrorCode::storage,
+              fmt::format("{}: {} cannot be opened for writing ({}); give this user the right to write there", what,
+                          file, detail)};
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return {ErrorCode::conflict, fmt::format("{}: another program holds {} ({}); end it and try again", what, file, detail)};
+      return {ErrorCode::conflict,
+              fmt::format("{}: another program holds {} ({}); end it and try again", what, file, detail)};
     case SQLITE_IOERR: {
       const int cause = connection != nullptr ? sqlite3_system_errno(connection) : 0;
-      return {ErrorCode::storage, fmt::format("{}: reading or writing {} failed ({}{}{}); check the disk", what, file, detail,
-                                              cause != 0 ? ": " : "", cause != 0 ? std::strerror(cause) : "")};
+      return {ErrorCode::storage, fmt::format("{}: reading or writing {} failed ({}{}{}); check the disk", what, file,
+                                              detail, cause != 0 ? ": " : "", cause != 0 ? std::strerror(cause) : "")};
     }
     case SQLITE_TOOBIG:
       return {ErrorCode::exhausted, fmt::format("{}: a value is too large for the database", what)};
@@ -42,7 +45,8 @@ Error error_of(sqlite3* connection, int result, std::string_view what, std::stri
 
 Result<Statement> Statement::prepare(sqlite3* connection, std::string_view sql, std::string_view file) {
   sqlite3_stmt* raw = nullptr;
-  const int result = sqlite3_prepare_v3(connection, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
+  const int result = sqlite3_prepare_v3(connection, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                                        &raw, nullptr);
   if (result != SQLITE_OK) return std::unexpected(error_of(connection, result, "preparing a query", file));
   Statement statement;
   statement.statement_.reset(raw);
@@ -63,7 +67,8 @@ void Statement::bind(int index, std::string_view text) {
 
 void Statement::bind(int index, ByteView blob) {
   const void* data = blob.empty() ? static_cast<const void*>("") : blob.data();
-  MESH_CHECK(sqlite3_bind_blob64(statement_.get(), index, data, blob.size(), SQLITE_STATIC) == SQLITE_OK, "store-bind-blob");
+  MESH_CHECK(sqlite3_bind_blob64(statement_.get(), index, data, blob.size(), SQLITE_STATIC) == SQLITE_OK,
+             "store-bind-blob");
 }
 
 Result<bool> Statement::step() {
@@ -109,7 +114,8 @@ Result<Connection> Connection::open(const std::string& file, Mode mode) {
   if (mode == Mode::immutable) uri += "?immutable=1";
   const int access = mode == Mode::read_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
   sqlite3* raw = nullptr;
-  const int result = sqlite3_open_v2(uri.c_str(), &raw, access | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  const int result = sqlite3_open_v2(uri.c_str(), &raw,
+                                     access | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   Connection connection;
   connection.handle_.reset(raw);
   connection.file_ = file;

@@ -1,4 +1,5 @@
-// The little of SQLite's C API that the store uses, with errors as values. Private to the store: include it in .cc files alone.
+// The little of SQLite's C API that the store uses, with errors as values. Private to the store: include
+// it in .cc files alone.
 #pragma once
 
 #include <sqlite3.h>
@@ -54,7 +55,9 @@ class Connection {
   [[nodiscard]] static Result<Connection> open(const std::string& file, Mode mode);
 
   [[nodiscard]] Status run(std::string_view sql);
-  [[nodiscard]] Result<Statement> prepare(std::string_view sql) { return Statement::prepare(handle_.get(), sql, file_); }
+  [[nodiscard]] Result<Statement> prepare(std::string_view sql) {
+    return Statement::prepare(handle_.get(), sql, file_);
+  }
   /// The first column of the first row, as text; "" where there is no row.
   [[nodiscard]] Result<std::string> query_text(std::string_view sql);
   [[nodiscard]] Result<std::int64_t> query_integer(std::string_view sql);
