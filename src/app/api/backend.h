@@ -1,0 +1,80 @@
+// What the HTTP API needs of a running node: a port, so that the API is tested without a network or a sandbox.
+// RuntimeBackend (runtime_backend.h) is the one that the program uses.
+//
+// Everything but post_bulk is called on the runtime's thread, and callbacks come there.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/store/block_store.h"
+#include "adapters/store/node_store.h"
+#include "app/runtime/event_log.h"
+#include "app/runtime/import.h"
+#include "app/runtime/runtime.h"
+#include "node/node.h"
+
+namespace mesh::app {
+
+/// What trying one address of a peer came to.
+struct ReachAttempt {
+  std::string address;
+  std::string outcome;  ///< "connected", "refused", "timed-out", ...
+  std::string text;     ///< one sentence
+};
+struct ReachReport {
+  std::string peer;     ///< PeerId, empty when not known
+  bool already_connected = false;
+  std::vector<ReachAttempt> attempts;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual boost::asio::io_context& io() = 0;
+  /// Runs `work` on the thread for disk work.
+  virtual void post_bulk(std::move_only_function<void()> work) = 0;
+  /// Runs `work` on the runtime's thread. Any thread.
+  virtual void post(std::move_only_function<void()> work) = 0;
+
+  [[nodiscard]] virtual identity::NodeId id() const = 0;
+  [[nodiscard]] virtual Cid federation() const = 0;
+  [[nodiscard]] virtual std::string federation_name() const = 0;
+  [[nodiscard]] virtual std::vector<Cid> jobs() const = 0;  ///< newest last
+  [[nodiscard]] virtual std::optional<node::JobView> job(const Cid& id) const = 0;
+  [[nodiscard]] virtual std::vector<node::ShardView> shards(const Cid& id, std::uint32_t first, std::uint32_t count) const = 0;
+  [[nodiscard]] virtual std::vector<std::pair<Cid, Cid>> results(const Cid& id) const = 0;
+  [[nodiscard]] virtual std::vector<Envelope> story(const Cid& id) const = 0;
+  [[nodiscard]] virtual std::vector<node::Node::IntentView> intents() const = 0;
+  [[nodiscard]] virtual node::PeerInfo own_info() const = 0;
+  [[nodiscard]] virtual std::pair<std::size_t, std::size_t> load() const = 0;
+  [[nodiscard]] virtual std::vector<PeerLine> peers() const = 0;
+  [[nodiscard]] virtual Health health() const = 0;
+  [[nodiscard]] virtual Counters counters() const = 0;
+  [[nodiscard]] virtual std::vector<std::string> listen_addresses() const = 0;
+  [[nodiscard]] virtual std::int64_t started_ms() const = 0;
+  [[nodiscard]] virtual std::uint64_t boot() const = 0;
+  [[nodiscard]] virtual std::string home() const = 0;
+  [[nodiscard]] virtual std::uint64_t blocks_count() const = 0;
+  [[nodiscard]] virtual std::uint64_t blocks_bytes() const = 0;
+
+  virtual void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) = 0;
+  [[nodiscard]] virtual Status check_submit(const node::JobSpec& spec) const = 0;
+  virtual void stop_job(const Cid& job, std::move_only_function<void(Status)> done) = 0;
+  virtual void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) = 0;
+  virtual void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) = 0;
+  virtual void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) = 0;
+  virtual void ping(const identity::NodeId& peer, std::move_only_function<void(Result<Duration>)> done) = 0;
+  virtual void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) = 0;
+
+  [[nodiscard]] virtual EventLog& events() = 0;
+  [[nodiscard]] virtual store::NodeStore& store() = 0;    ///< thread-safe
+  [[nodiscard]] virtual store::BlockStore& blocks() = 0;  ///< thread-safe
+  /// make_function of import.h over this node's stores. On any thread.
+  [[nodiscard]] virtual Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args) = 0;
+};
+
+}  // namespace mesh::app
