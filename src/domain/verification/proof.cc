@@ -1,0 +1,302 @@
+#include "domain/verification/proof.h"
+
+#include <algorithm>
+#include <set>
+
+namespace mesh::verification {
+
+namespace {
+
+constexpr std::size_t max_bundle_bytes = std::size_t{512} << 20;
+
+using receipt::Commitment;
+using receipt::ExecutionReceipt;
+using receipt::VerificationReceipt;
+
+std::string on_shard(std::uint32_t shard) { return "shard " + std::to_string(shard); }
+
+/// Everything that a bundle holds, each record's signature checked, none judged yet.
+struct Records {
+  std::optional<Signed<task::TaskIntent>> intent;
+  std::optional<Signed<market::Roster>> roster;
+  std::map<Cid, Signed<market::ComputeOffer>> offers;
+  std::map<Cid, Signed<market::Award>> awards;
+  std::map<Cid, Signed<Commitment>> commitments;
+  std::map<Cid, Signed<RoundOpen>> opens;
+  std::map<Cid, Signed<NonceReveal>> reveals;
+  std::map<Cid, Signed<Draw>> draws;
+  std::vector<Signed<Substitution>> substitutions;
+  std::vector<Signed<Extension>> extensions;
+  std::map<Cid, Signed<ExecutionReceipt>> receipts;
+  std::map<Cid, Signed<VerificationReceipt>> verifications;
+  std::vector<Signed<Verdict>> verdicts;
+};
+
+Status collect(const Envelope& envelope, const Cid& federation, Records& records) {
+  MESH_LET(const std::string type, type_of(envelope.body));
+  const auto keep_one = [&]<class T>(std::optional<Signed<T>>& slot) -> Status {
+    MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    if (slot && slot->cid != record.cid) return fail(ErrorCode::invalid, "the bundle has two records of type \"" + type + "\"");
+    slot = std::move(record);
+    return {};
+  };
+  const auto keep = [&]<class T>(std::map<Cid, Signed<T>>& map) -> Status {
+    MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    const Cid cid = record.cid;
+    map.emplace(cid, std::move(record));
+    return {};
+  };
+  const auto append = [&]<class T>(std::vector<Signed<T>>& list) -> Status {
+    MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    list.push_back(std::move(record));
+    return {};
+  };
+  if (type == task::TaskIntent::type) return keep_one(records.intent);
+  if (type == market::Roster::type) return keep_one(records.roster);
+  if (type == market::ComputeOffer::type) return keep(records.offers);
+  if (type == market::Award::type) return keep(records.awards);
+  if (type == Commitment::type) return keep(records.commitments);
+  if (type == RoundOpen::type) return keep(records.opens);
+  if (type == NonceReveal::type) return keep(records.reveals);
+  if (type == Draw::type) return keep(records.draws);
+  if (type == Substitution::type) return append(records.substitutions);
+  if (type == Extension::type) return append(records.extensions);
+  if (type == ExecutionReceipt::type) return keep(records.receipts);
+  if (type == VerificationReceipt::type) return keep(records.verifications);
+  if (type == Verdict::type) return append(records.verdicts);
+  return fail(ErrorCode::invalid, "the bundle has a record of type \"" + type.substr(0, 64) + "\", which has no place there");
+}
+
+class Checker {
+ public:
+  Checker(const Records& records, const policy::MeshPolicy& policy) : records_(records), policy_(policy) {}
+
+  Status prepare() {
+    if (!records_.intent) return fail(ErrorCode::invalid, "the bundle has no intent");
+    MESH_TRY(task::validate(records_.intent->record, policy_));
+    if (records_.verdicts.empty()) return {};
+    if (!records_.roster) return fail(ErrorCode::invalid, "the bundle has verdicts but no roster");
+    std::vector<Signed<market::ComputeOffer>> offers;
+    for (const Cid& cid : records_.roster->record.offers) {
+      const auto offer = records_.offers.find(cid);
+      if (offer == records_.offers.end()) return fail(ErrorCode::invalid, "an offer of the roster is missing");
+      offers.push_back(offer->second);
+    }
+    MESH_LET(field_, make_field(*records_.intent, *records_.roster, std::move(offers)));
+    std::set<std::uint32_t> rounds;
+    for (const auto& [cid, open] : records_.opens) {
+      if (!rounds.insert(open.record.round).second) {
+        return fail(ErrorCode::invalid, "round " + std::to_string(open.record.round) + " was opened twice: the publisher could have chosen between draws");
+      }
+    }
+    return {};
+  }
+
+  Result<ShardProof> check(const Signed<Verdict>& verdict) {
+    const Verdict& v = verdict.record;
+    const task::TaskIntent& intent = records_.intent->record;
+    const auto bad = [&](std::string_view what) { return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what)); };
+    if (verdict.signer != records_.intent->signer || v.intent != records_.intent->cid) return bad("the verdict is not the publisher's on this task");
+    if (v.shard >= intent.shards) return bad("the task has no such shard");
+    const auto receipt = records_.receipts.find(v.receipt);
+    if (receipt == records_.receipts.end()) return bad("the worker's receipt is missing");
+    const ExecutionReceipt& r = receipt->second.record;
+    if (r.intent != v.intent || r.opening.shard != v.shard) return bad("the receipt is of another shard or task");
+    if (r.finding.fuel != r.summary.fuel) return bad("the receipt's summary and finding differ in fuel");
+    const auto commitment = records_.commitments.find(r.opening.commitment);
+    if (commitment == records_.commitments.end()) return bad("the worker's commitment is missing");
+    if (commitment->second.signer != receipt->second.signer || commitment->second.record.intent != v.intent || commitment->second.record.basis != r.award) {
+      return bad("the receipt and the commitment do not belong together");
+    }
+    if (Status opened = receipt::check_opening(commitment->second, r.opening, r.finding, intent.shards); !opened) return bad(opened.error().message);
+
+    ShardProof proof{.shard = v.shard, .decision = v.decision, .worker = receipt->second.signer, .finding = r.finding, .summary = r.summary,
+                     .seats = {}, .contribution = v.contribution};
+    proof.self_executed = proof.worker == records_.intent->signer;
+    if (proof.self_executed) {
+      if (!field_->offers.empty() || r.award != field_->roster.cid) return bad("the publisher ran it itself although others had offered");
+    } else {
+      const auto award = records_.awards.find(r.award);
+      if (award == records_.awards.end()) return bad("the award is missing");
+      const Signed<market::ComputeOffer>* offer = field_->offer(award->second.record.offer);
+      if (award->second.signer != records_.intent->signer || award->second.record.roster != field_->roster.cid || offer == nullptr || offer->signer != proof.worker) {
+        return bad("the award is not the publisher's to this worker");
+      }
+      MESH_LET(const std::vector<std::uint32_t> awarded, task::expand(award->second.record.shards, intent.shards));
+      if (!std::ranges::binary_search(awarded, v.shard)) return bad("the award does not cover it");
+    }
+    if (!v.draw) {
+      if (v.decision != Decision::unverified || !v.verifications.empty()) return bad("a decision without a draw can only be \"unverified\"");
+      if (intent.verifiers > 0 && field_->offers.size() > intent.verifiers) return bad("it is unverified although there were verifiers enough");
+      if (v.contribution != 0) return bad("the contribution score is not what the verifications give");
+      return proof;
+    }
+    return check_seats(verdict, receipt->second, commitment->first, std::move(proof));
+  }
+
+ private:
+  Result<ShardProof> check_seats(const Signed<Verdict>& verdict, const Signed<ExecutionReceipt>& receipt, const Cid& commitment, ShardProof proof) {
+    const Verdict& v = verdict.record;
+    const auto bad = [&](std::string_view what) { return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what)); };
+    MESH_LET(const DrawnRound* round, round_of(*v.draw));
+    if (std::ranges::find(round->open.record.commitments, commitment) == round->open.record.commitments.end()) {
+      return bad("the worker's commitment was not fixed before the draw");
+    }
+    Seats seats{.order = round->order(commitment, v.shard, proof.worker), .wanted = records_.intent->record.verifiers, .lost = {}};
+    for (const Signed<Substitution>& substitution : records_.substitutions) {
+      if (substitution.record.draw != *v.draw || !covers(substitution.record.shards, v.shard)) continue;
+      if (substitution.signer != records_.intent->signer) return bad("a substitution is not the publisher's");
+      seats.lost.push_back(substitution.record.failed);
+    }
+    for (const Signed<Extension>& extension : records_.extensions) {
+      if (extension.record.draw != *v.draw || !covers(extension.record.shards, v.shard)) continue;
+      if (extension.signer != records_.intent->signer) return bad("an extension is not the publisher's");
+      seats.wanted = std::max(seats.wanted, extension.record.seats);
+    }
+    if (seats.wanted < policy_.verification_quorum.minimum_verifiers || seats.wanted > policy_.verification_quorum.maximum_verifiers) {
+      return bad("the number of verifiers is outside the policy's bounds");
+    }
+    const std::vector<NodeId> current = seats.current();
+    if (current.size() != seats.wanted || v.verifications.size() != current.size()) return bad("not every seat has a verification");
+    std::vector<receipt::Finding> findings;
+    for (std::size_t i = 0; i < current.size(); ++i) {
+      const auto verification = records_.verifications.find(v.verifications[i]);
+      if (verification == records_.verifications.end()) return bad("a verification is missing");
+      const VerificationReceipt& r = verification->second.record;
+      if (verification->second.signer != current[i]) return bad("a verification is by a node that was not drawn");
+      if (r.intent != v.intent || r.receipt != receipt.cid || r.opening.shard != v.shard) return bad("a verification is of another receipt");
+      const auto own = records_.commitments.find(r.opening.commitment);
+      if (own == records_.commitments.end()) return bad("a verifier's commitment is missing");
+      if (own->second.signer != current[i] || own->second.record.basis != *v.draw || own->second.record.intent != v.intent) {
+        return bad("a verifier's commitment was not made for this draw");
+      }
+      if (Status opened = receipt::check_opening(own->second, r.opening, r.finding, records_.intent->record.shards); !opened) return bad(opened.error().message);
+      const bool agreed = r.finding == receipt.record.finding;
+      if (agreed != (r.verdict == receipt::Agreement::agree)) return bad("a verification's verdict is not what its finding says");
+      findings.push_back(r.finding);
+      proof.seats.push_back({current[i], agreed});
+    }
+    const Judgement judgement = judge(receipt.record.finding, findings, policy_.verification_quorum);
+    if (judgement.decision != v.decision) return bad("the verdict is not what the verifications give");
+    if (v.timeliness > 1000 || v.contribution != contribution_score(judgement.agreed, seats.wanted, v.timeliness)) {
+      return bad("the contribution score is not what the verifications give");
+    }
+    proof.same_owner = seats.same_owner();
+    return proof;
+  }
+
+  static bool covers(const std::vector<task::ShardRange>& ranges, std::uint32_t shard) {
+    return std::ranges::any_of(ranges, [&](const task::ShardRange& range) { return shard >= range.first && shard - range.first < range.count; });
+  }
+
+  Result<const DrawnRound*> round_of(const Cid& draw_cid) {
+    if (const auto known = rounds_.find(draw_cid); known != rounds_.end()) return &known->second;
+    const auto draw = records_.draws.find(draw_cid);
+    if (draw == records_.draws.end()) return fail(ErrorCode::invalid, "a draw is missing");
+    const auto open = records_.opens.find(draw->second.record.open);
+    if (open == records_.opens.end()) return fail(ErrorCode::invalid, "a round's opening is missing");
+    std::vector<Signed<NonceReveal>> reveals;
+    for (const Cid& cid : draw->second.record.reveals) {
+      const auto reveal = records_.reveals.find(cid);
+      if (reveal == records_.reveals.end()) return fail(ErrorCode::invalid, "a nonce of a draw is missing");
+      reveals.push_back(reveal->second);
+    }
+    MESH_LET(DrawnRound round, make_round(*field_, open->second, reveals, draw->second));
+    return &rounds_.emplace(draw_cid, std::move(round)).first->second;
+  }
+
+  const Records& records_;
+  const policy::MeshPolicy& policy_;
+  std::optional<Field> field_;
+  std::map<Cid, DrawnRound> rounds_;
+};
+
+}  // namespace
+
+std::uint32_t ProofReport::count(Decision decision) const {
+  return static_cast<std::uint32_t>(std::ranges::count(shards, decision, &ShardProof::decision));
+}
+
+Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, const Cid& intent, const std::vector<Envelope>& story,
+                   const std::vector<car::Block>& contents) {
+  ProofBundle bundle{.federation = federation, .intent = intent, .envelopes = {}, .contents = {}};
+  std::vector<car::Block> blocks;
+  const Bytes policy_bytes = record::encode(policy);
+  blocks.push_back({dagcbor::cid_of(policy_bytes), policy_bytes});
+  for (const Envelope& envelope : story) {
+    Bytes bytes = record::encode(envelope);
+    const Cid cid = dagcbor::cid_of(bytes);
+    bundle.envelopes.push_back(cid);
+    blocks.push_back({cid, std::move(bytes)});
+  }
+  for (const car::Block& content : contents) {
+    bundle.contents.push_back(content.cid);
+    blocks.push_back(content);
+  }
+  const Bytes root = record::encode(bundle);
+  const Cid root_cid = dagcbor::cid_of(root);
+  Bytes bytes = car::header(std::span(&root_cid, 1));
+  append(bytes, car::section(root_cid, root));
+  for (const car::Block& block : blocks) append(bytes, car::section(block.cid, block.bytes));
+  return bytes;
+}
+
+Result<ProofReport> verify_bundle(ByteView bytes) {
+  if (bytes.size() > max_bundle_bytes) return fail(ErrorCode::exhausted, "a proof bundle has at most 512 MiB");
+  MESH_LET(const car::Archive archive, car::read(bytes));  // Checks every block against its hash.
+  if (archive.roots.size() != 1) return fail(ErrorCode::invalid, "a proof bundle has exactly one root");
+  std::map<Cid, const Bytes*> blocks;
+  for (const car::Block& block : archive.blocks) blocks.emplace(block.cid, &block.bytes);
+  const auto block = [&](const Cid& cid) -> Result<const Bytes*> {
+    const auto it = blocks.find(cid);
+    if (it == blocks.end()) return fail(ErrorCode::invalid, "block " + cid.text() + " is missing from the bundle");
+    return it->second;
+  };
+  MESH_LET(const Bytes* root, block(archive.roots.front()));
+  MESH_LET(const ProofBundle bundle, record::decode<ProofBundle>(*root));
+  std::set<Cid> used{archive.roots.front()};
+  Records records;
+  for (const Cid& cid : bundle.envelopes) {
+    MESH_LET(const Bytes* envelope_bytes, block(cid));
+    MESH_LET(const Envelope envelope, record::decode<Envelope>(*envelope_bytes));
+    MESH_TRY(collect(envelope, bundle.federation, records));
+    used.insert(cid);
+  }
+  if (!records.intent || records.intent->cid != bundle.intent) return fail(ErrorCode::invalid, "the bundle's intent is missing or another");
+  MESH_LET(const Bytes* policy_bytes, block(records.intent->record.policy));
+  MESH_LET(const policy::MeshPolicy policy, record::decode<policy::MeshPolicy>(*policy_bytes));
+  MESH_TRY(policy::validate(policy));
+  used.insert(records.intent->record.policy);
+
+  Checker checker(records, policy);
+  MESH_TRY(checker.prepare());
+  ProofReport report{.federation = bundle.federation, .intent = *records.intent, .shards = {}, .missing = 0, .contents = {}};
+  std::map<std::uint32_t, ShardProof> shards;
+  for (const Signed<Verdict>& verdict : records.verdicts) {
+    MESH_LET(ShardProof proof, checker.check(verdict));
+    const auto earlier = shards.find(proof.shard);
+    if (earlier != shards.end()) {
+      const Decision before = earlier->second.decision;
+      if (before != Decision::rejected && before != Decision::disputed) return fail(ErrorCode::invalid, on_shard(proof.shard) + ": it was decided twice");
+      proof.rejected_attempts = earlier->second.rejected_attempts + 1;
+    }
+    shards.insert_or_assign(proof.shard, std::move(proof));
+  }
+  for (auto& [number, proof] : shards) report.shards.push_back(std::move(proof));
+  report.missing = records.intent->record.shards - static_cast<std::uint32_t>(report.shards.size());
+  std::set<Cid> named;
+  for (const ShardProof& proof : report.shards) {
+    named.insert(proof.finding.result);
+    named.insert(proof.finding.log);
+  }
+  for (const Cid& cid : bundle.contents) {
+    MESH_LET(const Bytes* content, block(cid));
+    if (!named.contains(cid)) return fail(ErrorCode::invalid, "the bundle carries a content that no receipt names");
+    used.insert(cid);
+    report.contents.emplace_back(cid, *content);
+  }
+  if (used.size() != blocks.size()) return fail(ErrorCode::invalid, "the bundle carries blocks that nothing in it names");
+  return report;
+}
+
+}  // namespace mesh::verification
