@@ -36,14 +36,12 @@ impl ResourceLimiter for MeshLimits {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        if maximum.is_some_and(|bound| desired > bound) {
-            return Ok(false);
-        }
+        // The pool's own bound shows here as the table's maximum, so ours comes first.
         if desired as u64 > self.table_limit_elements {
             self.refused = true;
             return Ok(false);
         }
-        Ok(true)
+        Ok(maximum.is_none_or(|bound| desired <= bound))
     }
 
     fn table_grow_failed(&mut self, _error: Error) -> Result<()> {

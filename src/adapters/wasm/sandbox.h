@@ -35,6 +35,8 @@ namespace mesh::wasm {
 inline constexpr std::size_t stack_bytes = std::size_t{4} << 20;
 /// Elements of one table at most; a module that declares more is refused, growth past it fails inside the guest.
 inline constexpr std::uint64_t max_table_elements = 1'000'000;
+/// A larger module is refused. The same everywhere, since a refusal is an outcome.
+inline constexpr std::size_t max_module_bytes = std::size_t{64} << 20;
 
 /// What every engine of this build is: version and all flags that can change a result. Goes into intents; a worker whose
 /// text differs does not bid.
@@ -79,7 +81,6 @@ struct Config {
   std::string cache_folder;           ///< compiled code; made 0700 if absent
   unsigned threads = 0;               ///< 0 = one per core
   std::size_t queue_bound = 4'096;    ///< jobs submitted and not yet running
-  std::size_t max_module_bytes = std::size_t{64} << 20;  ///< a larger module is refused (outcome)
   std::uint32_t compile_seconds = 120;                   ///< wall time of one compilation
   std::uint64_t compile_memory_bytes = std::uint64_t{6} << 30;  ///< address space of the compiling process
   std::uint64_t cache_bytes = std::uint64_t{4} << 30;    ///< on disk; the least recently used goes first
