@@ -250,18 +250,21 @@ impl Outbox {
         let unacknowledged = Mutex::new(VecDeque::new());
         let held = || unacknowledged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let receiver = &mut self.receiver;
+        // Counted as unacknowledged before anything can be cancelled, so that no message ends without a report.
+        let begin = |mut outgoing: Outgoing| {
+            let mut frame = Vec::with_capacity(outgoing.bytes.len() + 4);
+            encode_varint(outgoing.bytes.len() as u64, &mut frame);
+            frame.append(&mut outgoing.bytes);
+            held().push_back(outgoing);
+            frame
+        };
+        let mut frame = begin(first);
         let write = async {
-            let mut next = first;
             loop {
-                let mut frame = Vec::with_capacity(next.bytes.len() + 4);
-                encode_varint(next.bytes.len() as u64, &mut frame);
-                frame.extend_from_slice(&next.bytes);
-                next.bytes = Vec::new();
-                held().push_back(next);
                 if let Err(error) = writer.write_all(&frame).await {
                     return error.to_string();
                 }
-                next = match receiver.try_recv() {
+                let next = match receiver.try_recv() {
                     Ok(next) => next,
                     Err(_) => {
                         if let Err(error) = writer.flush().await {
@@ -273,12 +276,13 @@ impl Outbox {
                         }
                     }
                 };
+                frame = begin(next);
             }
         };
         let count = async {
             let mut answer = [0u8; 1];
             if reader.read_exact(&mut answer).await.is_err() {
-                return Broken { error: self::ended("the stream ended"), maybe_delivered: true };
+                return Broken { error: ended("the stream ended"), maybe_delivered: true };
             }
             match answer[0] {
                 ACCEPTED => {}
