@@ -1,0 +1,80 @@
+#include "app/api/runtime_backend.h"
+
+#include "adapters/p2p/network.h"
+
+namespace mesh::app {
+namespace {
+
+class RuntimeBackend final : public Backend {
+ public:
+  explicit RuntimeBackend(Runtime& runtime) : runtime_(runtime) {}
+
+  boost::asio::io_context& io() override { return runtime_.io(); }
+  void post_bulk(std::move_only_function<void()> work) override { runtime_.post_bulk(std::move(work)); }
+  void post(std::move_only_function<void()> work) override { runtime_.post(std::move(work)); }
+
+  identity::NodeId id() const override { return runtime_.node().id(); }
+  Cid federation() const override { return runtime_.node().federation(); }
+  std::string federation_name() const override { return runtime_.settings().federation; }
+  std::vector<Cid> jobs() const override { return runtime_.node().jobs(); }
+  std::optional<node::JobView> job(const Cid& id) const override { return runtime_.node().job(id); }
+  std::vector<node::ShardView> shards(const Cid& id, std::uint32_t first, std::uint32_t count) const override { return runtime_.node().shards(id, first, count); }
+  std::vector<std::pair<Cid, Cid>> results(const Cid& id) const override { return runtime_.node().results(id); }
+  std::vector<Envelope> story(const Cid& id) const override { return runtime_.node().story(id); }
+  std::vector<node::Node::IntentView> intents() const override { return runtime_.node().intents(); }
+  node::PeerInfo own_info() const override { return runtime_.node().own_info(); }
+  std::pair<std::size_t, std::size_t> load() const override { return runtime_.node().load(); }
+  std::vector<PeerLine> peers() const override { return runtime_.peers(); }
+  Health health() const override { return runtime_.health(); }
+  Counters counters() const override { return runtime_.counters(); }
+  std::vector<std::string> listen_addresses() const override { return runtime_.listen_addresses(); }
+  std::int64_t started_ms() const override { return runtime_.started_ms(); }
+  std::uint64_t boot() const override { return runtime_.boot(); }
+  std::string home() const override { return runtime_.settings().home.string(); }
+  std::uint64_t blocks_count() const override { return runtime_.blocks().count(); }
+  std::uint64_t blocks_bytes() const override { return runtime_.blocks().total_bytes(); }
+
+  void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) override { runtime_.submit(std::move(spec), std::move(done)); }
+  Status check_submit(const node::JobSpec& spec) const override { return runtime_.check_submit(spec); }
+  void stop_job(const Cid& job, std::move_only_function<void(Status)> done) override { runtime_.stop_job(job, std::move(done)); }
+  void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) override { runtime_.offer_by_hand(intent, cost, std::move(done)); }
+  void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) override {
+    runtime_.fetch(root, std::move(holders), limit, std::move(done));
+  }
+  void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) override {
+    runtime_.network().dial(address, shared(std::move(done)));
+  }
+  void ping(const identity::NodeId& peer, std::move_only_function<void(Result<Duration>)> done) override {
+    runtime_.network().ping(peer, shared(std::move(done)));
+  }
+  void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) override {
+    runtime_.network().doctor(target, [done = shared(std::move(done))](Result<p2p::DoctorReport> found) {
+      if (!found) return done(std::unexpected(found.error()));
+      ReachReport report{.peer = found->peer ? identity::peer_id_of(*found->peer) : std::string(), .already_connected = found->already_connected, .attempts = {}};
+      for (const p2p::Attempt& attempt : found->attempts) report.attempts.push_back({attempt.address, std::string(p2p::name_of(attempt.reach)), attempt.text});
+      done(std::move(report));
+    });
+  }
+
+  EventLog& events() override { return runtime_.events(); }
+  store::NodeStore& store() override { return runtime_.store(); }
+  store::BlockStore& blocks() override { return runtime_.blocks(); }
+  Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args) override {
+    return app::make_function(program, args, runtime_.store(), runtime_.blocks());
+  }
+
+ private:
+  /// The network wants callbacks that can be copied.
+  template <class Value>
+  static std::function<void(Value)> shared(std::move_only_function<void(Value)> done) {
+    return [done = std::make_shared<std::move_only_function<void(Value)>>(std::move(done))](Value value) { (*done)(std::move(value)); };
+  }
+
+  Runtime& runtime_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_runtime_backend(Runtime& runtime) { return std::make_unique<RuntimeBackend>(runtime); }
+
+}  // namespace mesh::app
