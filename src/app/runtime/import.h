@@ -5,7 +5,8 @@
 // block_sink() of a store, or a CAR on its way to a node), so that a program without a store can use it too.
 //
 // Bounds: a program folder of 64 MiB, 4,096 files, depth 32; a module of 64 MiB; 16,384 shards; a line of 64 MiB. Symbolic
-// links are never followed, and are left out and counted; FIFOs, sockets and devices are an error that names them.
+// links are never followed: in a folder they are left out. FIFOs, sockets and devices are left out of programs, and are an
+// error that names them elsewhere.
 #pragma once
 
 #include <filesystem>
@@ -82,7 +83,7 @@ struct Program {
   std::string script;            ///< file inside the folder that is run: "main.py"; empty for wasm
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
-  std::vector<std::string> left_out;  ///< hidden files, caches, symbolic links: relative paths, at most 64
+  std::vector<std::string> left_out;  ///< hidden files, caches, links, FIFOs: relative paths, at most 64
   std::string description;       ///< one line: "main.py and 3 more files of ./dir (12.4 KiB)"
 };
 

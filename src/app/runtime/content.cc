@@ -1,0 +1,837 @@
+#include "app/runtime/content.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/write.hpp>
+#include <deque>
+#include <list>
+#include <map>
+#include <mutex>
+
+#include "base/check.h"
+#include "codec/car.h"
+#include "codec/varint.h"
+#include "domain/asset/unixfs.h"
+
+namespace mesh::app {
+
+namespace asio = boost::asio;
+using Socket = asio::local::stream_protocol::socket;
+using boost::system::error_code;
+
+namespace {
+
+constexpr std::size_t max_control_bytes = std::size_t{16} << 10;  // Of a request, an answer, an end, a CAR header.
+constexpr std::size_t max_section_bytes = car::max_block_bytes + 64;
+constexpr std::size_t max_complete = 65'536;
+constexpr std::size_t max_liars = 4'096;
+constexpr std::size_t max_failures_told = 16;
+constexpr int max_fruitless = 3;  // Attempts on one holder that bring nothing.
+constexpr std::size_t max_known_links = 8;
+
+auto quiet() { return asio::as_tuple(asio::use_awaitable); }
+
+/// One end of a stream, which is given up when it does not move for a while. On the exchange's thread.
+class Stream : public std::enable_shared_from_this<Stream> {
+ public:
+  Stream(asio::io_context& io, int descriptor, Duration stall) : socket_(io), timer_(io), stall_(stall) {
+    error_code failed;
+    socket_.assign(asio::local::stream_protocol(), descriptor, failed);
+    if (failed) {
+      ::close(descriptor);
+      open_ = false;
+    }
+  }
+
+  void close() {
+    open_ = false;
+    timer_.cancel();
+    error_code ignored;
+    socket_.close(ignored);
+  }
+
+  asio::awaitable<Status> write(ByteView first, ByteView second = {}) {
+    std::array<asio::const_buffer, 2> buffers{asio::const_buffer(first.data(), first.size()),
+                                              asio::const_buffer(second.data(), second.size())};
+    if (!open_) co_return std::unexpected(broken("was closed"));
+    arm();
+    const auto [failed, count] = co_await asio::async_write(socket_, buffers, quiet());
+    timer_.cancel();
+    if (failed) co_return std::unexpected(broken("was cut"));
+    co_return Status();
+  }
+
+  /// A frame's bytes; nullopt for the frame of length 0.
+  asio::awaitable<Result<std::optional<Bytes>>> read_frame(std::size_t max_bytes) {
+    Bytes prefix;
+    std::uint64_t length = 0;
+    while (true) {
+      if (begin_ == end_) {
+        Status filled = co_await fill();
+        if (!filled) co_return std::unexpected(std::move(filled.error()));
+      }
+      prefix.push_back(buffer_[begin_++]);
+      const Varint read = read_varint(prefix);
+      if (read.state == VarintState::complete) {
+        length = read.value;
+        break;
+      }
+      if (prefix.size() >= 9 || read.state != VarintState::incomplete) {
+        co_return fail(ErrorCode::invalid, "sent a frame whose length does not read");
+      }
+    }
+    if (length == 0) co_return std::optional<Bytes>();
+    if (length > max_bytes) {
+      co_return fail(ErrorCode::invalid, fmt::format("sent a frame of {} bytes where at most {} may stand", length, max_bytes));
+    }
+    Bytes frame(static_cast<std::size_t>(length));
+    const std::size_t have = std::min(frame.size(), end_ - begin_);
+    std::copy_n(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), have, frame.begin());
+    begin_ += have;
+    std::size_t filled = have;
+    while (filled < frame.size()) {
+      if (!open_) co_return std::unexpected(broken("was closed"));
+      arm();
+      const auto [failed, count] =
+          co_await socket_.async_read_some(asio::mutable_buffer(frame.data() + filled, frame.size() - filled), quiet());
+      timer_.cancel();
+      if (failed) co_return std::unexpected(broken("was cut"));
+      filled += count;
+    }
+    co_return std::optional<Bytes>(std::move(frame));
+  }
+
+  /// Says that no more comes, and waits until the other side has said so too, so that what was sent is not lost.
+  asio::awaitable<void> finish() {
+    error_code ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
+    std::array<std::uint8_t, 512> rest{};
+    while (open_) {
+      arm();
+      const auto [failed, count] = co_await socket_.async_read_some(asio::mutable_buffer(rest.data(), rest.size()), quiet());
+      timer_.cancel();
+      if (failed) break;  // What else the other side may send is of no use; only its end matters.
+      if (++idle_reads_ > 64) break;
+    }
+    close();
+  }
+
+ private:
+  void arm() {
+    timer_.expires_after(stall_);
+    timer_.async_wait([weak = weak_from_this()](error_code failed) {
+      if (failed) return;
+      if (const auto self = weak.lock()) {
+        // A cancelled wait may already be on its way to be called when the next operation has armed the timer anew.
+        if (self->timer_.expiry() > asio::steady_timer::clock_type::now()) return;
+        self->stalled_ = true;
+        self->close();
+      }
+    });
+  }
+
+  asio::awaitable<Status> fill() {
+    if (!open_) co_return std::unexpected(broken("was closed"));
+    arm();
+    const auto [failed, count] = co_await socket_.async_read_some(asio::mutable_buffer(buffer_.data(), buffer_.size()), quiet());
+    timer_.cancel();
+    if (failed) co_return std::unexpected(broken("was cut"));
+    begin_ = 0;
+    end_ = count;
+    co_return Status();
+  }
+
+  [[nodiscard]] Error broken(std::string_view how) const {
+    if (stalled_) return {ErrorCode::timeout, fmt::format("did not move for {} s", std::chrono::duration_cast<seconds>(stall_).count())};
+    return {ErrorCode::unavailable, fmt::format("the stream {}", how)};
+  }
+
+  Socket socket_;
+  asio::steady_timer timer_;
+  Duration stall_;
+  bool open_ = true;
+  bool stalled_ = false;
+  int idle_reads_ = 0;
+  std::array<std::uint8_t, 16'384> buffer_{};
+  std::size_t begin_ = 0, end_ = 0;
+};
+
+Bytes framed(ByteView bytes) {
+  Bytes out;
+  append_varint(out, bytes.size());
+  append(out, bytes);
+  return out;
+}
+
+/// The prefix of a frame that holds one CAR section, up to the block's bytes.
+struct SectionHead {
+  Bytes bytes;
+  std::uint64_t section_bytes = 0;
+};
+SectionHead section_head(const Cid& cid, std::size_t block_bytes) {
+  Bytes section;
+  append_varint(section, Cid::binary_size + block_bytes);
+  append(section, cid.binary());
+  SectionHead head;
+  head.section_bytes = section.size() + block_bytes;
+  append_varint(head.bytes, head.section_bytes);
+  append(head.bytes, section);
+  return head;
+}
+
+}  // namespace
+
+std::span<const std::string_view> enum_names(BlocksStatus) {
+  static constexpr std::array<std::string_view, 4> names{"ok", "not-found", "busy", "malformed"};
+  return names;
+}
+
+std::span<const std::string_view> enum_names(BlocksEnding) {
+  static constexpr std::array<std::string_view, 3> names{"complete", "incomplete", "limit"};
+  return names;
+}
+
+ContentWalk::ContentWalk(const Cid& root, std::uint32_t depth, std::uint64_t max_blocks) : max_blocks_(max_blocks) {
+  queue_.push_back({root, depth});
+  found_.insert(root);
+}
+
+std::optional<Cid> ContentWalk::next() const {
+  if (head_ == queue_.size()) return std::nullopt;
+  return queue_[head_].cid;
+}
+
+bool ContentWalk::must_read() const {
+  return head_ != queue_.size() && queue_[head_].depth_left > 0 && queue_[head_].cid.codec() != Multicodec::raw;
+}
+
+Status ContentWalk::advance(ByteView block) {
+  MESH_CHECK(head_ < queue_.size(), "content-walk-end");
+  if (must_read()) {
+    const Entry entry = queue_[head_];
+    MESH_LET(const std::vector<Cid> links, asset::links_of(entry.cid, block));
+    for (const Cid& link : links) {
+      if (!found_.insert(link).second) continue;
+      if (found_.size() > max_blocks_) {
+        return fail(ErrorCode::exhausted, fmt::format("the content has more than {} blocks", max_blocks_));
+      }
+      queue_.push_back({link, entry.depth_left - 1});
+    }
+  }
+  ++head_;
+  ++position_;
+  if (head_ > 4'096 && head_ > queue_.size() / 2) {
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(head_));
+    head_ = 0;
+  }
+  return {};
+}
+
+struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Impl> {
+  struct Holder {
+    NodeId node;
+    std::optional<Cid> below;
+    int fruitless = 0;
+    bool given_up = false;
+  };
+
+  struct Waiter {
+    explicit Waiter(asio::io_context& io) : timer(io) {}
+    asio::steady_timer timer;
+    Done done;
+  };
+
+  using Key = std::pair<Cid, std::uint32_t>;
+
+  struct Transfer {
+    Key key;
+    std::vector<Holder> holders;
+    std::list<std::shared_ptr<Waiter>> waiters;
+    std::vector<std::string> failures;
+    std::size_t failures_untold = 0;
+    std::shared_ptr<Stream> stream;
+    std::unique_ptr<asio::steady_timer> pause;
+    std::uint64_t bytes = 0;
+    bool cancelled = false;
+  };
+
+  asio::io_context& io;
+  store::BlockStore& blocks;
+  StreamOpener& opener;
+  Limits limits;
+  OnLiar on_liar;
+  bool closed = false;
+
+  std::map<Key, std::shared_ptr<Transfer>> transfers;
+  std::deque<std::shared_ptr<Transfer>> waiting;
+  std::size_t fetching = 0;
+  std::unordered_set<NodeId> liars;
+  std::list<std::weak_ptr<Stream>> streams;
+
+  std::size_t serving = 0;
+  std::map<NodeId, std::size_t> serving_per_peer;
+  std::deque<std::pair<Cid, std::shared_ptr<const std::unordered_set<Cid>>>> known_links;
+
+  std::mutex complete_mutex;
+  std::map<Key, char> complete;
+
+  std::atomic<std::uint64_t> blocks_served{0}, bytes_served{0}, blocks_fetched{0}, bytes_fetched{0}, bad_blocks{0}, served_streams{0};
+
+  Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar)
+      : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)) {}
+
+  void close() {
+    closed = true;
+    for (const auto& weak : streams) {
+      if (const auto stream = weak.lock()) stream->close();
+    }
+    streams.clear();
+    for (auto& [key, transfer] : transfers) {
+      transfer->cancelled = true;
+      for (const auto& waiter : transfer->waiters) waiter->timer.cancel();
+      transfer->waiters.clear();
+      if (transfer->pause) transfer->pause->cancel();
+    }
+    transfers.clear();
+    waiting.clear();
+  }
+
+  std::shared_ptr<Stream> make_stream(int descriptor) {
+    auto stream = std::make_shared<Stream>(io, descriptor, limits.stall);
+    std::erase_if(streams, [](const auto& weak) { return weak.expired(); });
+    streams.push_back(stream);
+    return stream;
+  }
+
+  // ---- Serving.
+
+  /// Whether `root` is one of the links of `below`, which is declared.
+  bool linked(const Cid& below, const Cid& root) {
+    for (const auto& [cid, links] : known_links) {
+      if (cid == below) return links->contains(root);
+    }
+    const auto block = blocks.get(below);
+    if (!block) return false;
+    const auto links = asset::links_of(below, **block);
+    if (!links) return false;
+    auto set = std::make_shared<const std::unordered_set<Cid>>(links->begin(), links->end());
+    known_links.emplace_front(below, set);
+    if (known_links.size() > max_known_links) known_links.pop_back();
+    return set->contains(root);
+  }
+
+  bool may_serve(const BlocksRequest& request) {
+    const Cid& declared = request.below ? *request.below : request.root;
+    if (!blocks.is_declared(declared)) return false;
+    return !request.below || *request.below == request.root || linked(*request.below, request.root);
+  }
+
+  static asio::awaitable<void> serve_guarded(std::shared_ptr<Impl> self, NodeId peer, int descriptor) {
+    const std::shared_ptr<Stream> stream = self->make_stream(descriptor);
+    std::size_t& of_peer = self->serving_per_peer[peer];
+    const bool busy = self->serving >= self->limits.max_served || of_peer >= self->limits.max_served_per_peer;
+    if (self->serving >= 4 * self->limits.max_served) {  // Not even an answer: those cost descriptors too.
+      if (of_peer == 0) self->serving_per_peer.erase(peer);
+      stream->close();
+      co_return;
+    }
+    ++self->serving;
+    ++of_peer;
+    self->served_streams = self->serving;
+    co_await serve_one(self, stream, busy);
+    stream->close();
+    --self->serving;
+    self->served_streams = self->serving;
+    if (--self->serving_per_peer[peer] == 0) self->serving_per_peer.erase(peer);
+  }
+
+  static asio::awaitable<void> serve_one(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream, bool busy) {
+    Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
+    BlocksAnswer answer;
+    BlocksRequest request;
+    if (!frame) {
+      if (frame.error().code != ErrorCode::invalid) co_return;  // Nobody is there to be answered.
+      answer.status = BlocksStatus::malformed;
+    } else if (Result<BlocksRequest> decoded = record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView()); decoded) {
+      request = std::move(*decoded);
+      if (busy) {
+        answer.status = BlocksStatus::busy;
+      } else if (!self->may_serve(request)) {
+        answer.status = BlocksStatus::not_found;
+      }
+    } else {
+      answer.status = BlocksStatus::malformed;
+    }
+    const Bytes answer_frame = framed(record::encode(answer));
+    Status written = co_await stream->write(answer_frame);
+    if (!written) co_return;
+    if (answer.status != BlocksStatus::ok) {
+      co_await stream->finish();
+      co_return;
+    }
+
+    const Bytes header = car::header(std::span(&request.root, 1));
+    const Bytes header_frame = framed(header);
+    written = co_await stream->write(header_frame);
+    if (!written) co_return;
+    BlocksEnd end;
+    end.bytes = header.size();
+    ContentWalk walk(request.root, std::min(request.depth, self->limits.max_depth), self->limits.max_blocks);
+    while (const std::optional<Cid> cid = walk.next()) {
+      const bool skipped = walk.position() < request.skip;
+      store::BlockBytes block;
+      if (!skipped || walk.must_read()) {
+        Result<store::BlockBytes> got = self->blocks.get(*cid);
+        if (!got) {
+          end.ending = BlocksEnding::incomplete;
+          break;
+        }
+        block = std::move(*got);
+      }
+      if (!skipped) {
+        if (end.bytes + block->size() > self->limits.max_bytes + (self->limits.max_bytes >> 4)) {  // Room for the sections' heads.
+          end.ending = BlocksEnding::limit;
+          break;
+        }
+        const SectionHead head = section_head(*cid, block->size());
+        written = co_await stream->write(head.bytes, *block);
+        if (!written || self->closed) co_return;
+        ++end.blocks;
+        end.bytes += head.section_bytes;
+        self->blocks_served += 1;
+        self->bytes_served += block->size();
+      }
+      const Status advanced = walk.advance(block ? ByteView(*block) : ByteView());
+      if (!advanced) {
+        end.ending = BlocksEnding::limit;
+        break;
+      }
+    }
+    Bytes tail;
+    append_varint(tail, 0);
+    append(tail, framed(record::encode(end)));
+    written = co_await stream->write(tail);
+    if (written) co_await stream->finish();
+  }
+
+  // ---- Fetching.
+
+  void remember_complete(const Key& key) {
+    const std::lock_guard guard(complete_mutex);
+    if (complete.size() >= max_complete) complete.clear();
+    complete.emplace(key, 0);
+  }
+
+  /// Goes past what is here. True: all of it.
+  Result<bool> pass_local(ContentWalk& walk) {
+    while (const std::optional<Cid> cid = walk.next()) {
+      if (!blocks.has(*cid)) return false;
+      store::BlockBytes block;
+      if (walk.must_read()) {
+        Result<store::BlockBytes> got = blocks.get(*cid);
+        if (!got) {
+          // A damaged block was set aside and is missing now.
+          if (!blocks.has(*cid)) return false;
+          return std::unexpected(std::move(got.error()));
+        }
+        block = std::move(*got);
+      }
+      MESH_TRY(walk.advance(block ? ByteView(*block) : ByteView()));
+    }
+    return true;
+  }
+
+  Result<bool> is_here(const Key& key) {
+    {
+      const std::lock_guard guard(complete_mutex);
+      if (complete.contains(key)) return true;
+    }
+    ContentWalk walk(key.first, key.second, limits.max_blocks);
+    MESH_LET(const bool all, pass_local(walk));
+    if (all) remember_complete(key);
+    return all;
+  }
+
+  [[nodiscard]] static std::string told(const Transfer& transfer) {
+    if (transfer.failures.empty()) return "no peer is known that has it";
+    std::string text = fmt::format("{}", fmt::join(transfer.failures, "; "));
+    if (transfer.failures_untold > 0) text += fmt::format("; and {} more failures", transfer.failures_untold);
+    return text;
+  }
+
+  static void note_failure(Transfer& transfer, const NodeId& node, const Error& error) {
+    std::string text = fmt::format("{}: {}", identity::short_name(node), error.message);
+    if (std::ranges::find(transfer.failures, text) != transfer.failures.end()) return;
+    if (transfer.failures.size() >= max_failures_told) {
+      ++transfer.failures_untold;
+    } else {
+      transfer.failures.push_back(std::move(text));
+    }
+  }
+
+  void fetch(const Want& want, std::vector<NodeId> nodes, Duration limit, Done done) {
+    if (closed) return;
+    const Key key{want.root, std::min(want.depth, limits.max_depth)};
+    Result<bool> here = is_here(key);
+    if (!here) return done(std::unexpected(std::move(here.error())));
+    if (*here) return done({});
+
+    std::shared_ptr<Transfer> transfer;
+    const auto known = transfers.find(key);
+    const bool fresh = known == transfers.end();
+    if (fresh) {
+      if (transfers.size() >= limits.max_transfers) {
+        return done(fail(ErrorCode::exhausted, fmt::format("{} fetches are under way already; try again later", transfers.size())));
+      }
+      transfer = std::make_shared<Transfer>();
+      transfer->key = key;
+      transfers.emplace(key, transfer);
+    } else {
+      transfer = known->second;
+    }
+    for (const NodeId& node : nodes) {
+      if (transfer->holders.size() >= limits.max_holders) break;
+      const bool listed = std::ranges::any_of(transfer->holders, [&](const Holder& holder) {
+        return holder.node == node && holder.below == want.below;
+      });
+      if (!listed) transfer->holders.push_back({.node = node, .below = want.below});
+    }
+    auto waiter = std::make_shared<Waiter>(io);
+    waiter->done = std::move(done);
+    waiter->timer.expires_after(limit);
+    waiter->timer.async_wait([weak = weak_from_this(), transfer, waiter, limit](error_code failed) {
+      const auto self = weak.lock();
+      if (failed || !self || std::ranges::find(transfer->waiters, waiter) == transfer->waiters.end()) return;
+      std::erase(transfer->waiters, waiter);
+      if (transfer->waiters.empty()) self->cancel(*transfer);
+      const Done done_now = std::move(waiter->done);
+      done_now(fail(ErrorCode::timeout, fmt::format("{} could not be fetched within {} ms ({})", transfer->key.first.text(),
+                                                    std::chrono::duration_cast<milliseconds>(limit).count(),
+                                                    transfer->failures.empty() ? "no holder failed, it just takes longer" : told(*transfer))));
+    });
+    transfer->waiters.push_back(std::move(waiter));
+    if (fresh) {
+      waiting.push_back(transfer);
+      start_next();
+    } else if (transfer->pause) {
+      transfer->pause->cancel();  // There may be a new holder to ask.
+    }
+  }
+
+  void cancel(Transfer& transfer) {
+    transfer.cancelled = true;
+    if (transfer.stream) transfer.stream->close();
+    if (transfer.pause) transfer.pause->cancel();
+    transfers.erase(transfer.key);
+  }
+
+  void start_next() {
+    while (fetching < limits.max_fetched && !waiting.empty()) {
+      const std::shared_ptr<Transfer> transfer = std::move(waiting.front());
+      waiting.pop_front();
+      if (transfer->cancelled) continue;
+      ++fetching;
+      asio::co_spawn(io, run(shared_from_this(), transfer), asio::detached);
+    }
+  }
+
+  static asio::awaitable<void> run(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer) {
+    Status outcome = co_await bring(self, transfer);
+    --self->fetching;
+    if (self->closed) co_return;
+    if (!transfer->cancelled) {
+      if (outcome) self->remember_complete(transfer->key);
+      self->transfers.erase(transfer->key);
+      const std::list<std::shared_ptr<Waiter>> waiters = std::exchange(transfer->waiters, {});
+      for (const auto& waiter : waiters) {
+        waiter->timer.cancel();
+        const Done done = std::move(waiter->done);
+        done(outcome);
+      }
+    }
+    self->start_next();
+  }
+
+  static asio::awaitable<Status> bring(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer) {
+    ContentWalk walk(transfer->key.first, transfer->key.second, self->limits.max_blocks);
+    std::size_t next = 0;
+    Duration pause = self->limits.first_pause;
+    bool again = false;  // Somebody of this round may have it later.
+    while (true) {
+      if (transfer->cancelled || self->closed) co_return Status();
+      Result<bool> all = self->pass_local(walk);
+      if (!all) co_return std::unexpected(std::move(all.error()));
+      if (*all) co_return Status();
+      if (next >= transfer->holders.size()) {
+        if (!again) {
+          co_return fail(ErrorCode::unavailable, fmt::format("{} could not be fetched: {}", transfer->key.first.text(), told(*transfer)));
+        }
+        again = false;
+        next = 0;
+        transfer->pause = std::make_unique<asio::steady_timer>(self->io, pause);
+        co_await transfer->pause->async_wait(quiet());
+        transfer->pause.reset();
+        pause = std::min(pause * 2, Duration(seconds(2)));
+        continue;
+      }
+      const std::size_t index = next++;
+      if (transfer->holders[index].given_up) continue;
+      const NodeId node = transfer->holders[index].node;
+      if (self->liars.contains(node)) {
+        transfer->holders[index].given_up = true;
+        note_failure(*transfer, node, {ErrorCode::denied, "sent a bad block before and is not asked any more"});
+        continue;
+      }
+      const std::uint64_t before = walk.position();
+      Attempt attempt = co_await ask(self, transfer, walk, node, transfer->holders[index].below);
+      if (transfer->cancelled || self->closed) co_return Status();
+      Holder& holder = transfer->holders[index];
+      if (walk.position() > before) {
+        holder.fruitless = 0;
+        pause = self->limits.first_pause;
+      } else if (attempt.kind != Attempt::Kind::busy) {
+        ++holder.fruitless;
+      }
+      switch (attempt.kind) {
+        case Attempt::Kind::done:
+          break;
+        case Attempt::Kind::busy:
+          again = true;
+          break;
+        case Attempt::Kind::broken:
+          if (holder.fruitless >= max_fruitless) holder.given_up = true;
+          again = again || !holder.given_up;
+          break;
+        case Attempt::Kind::has_not:
+          holder.given_up = true;
+          break;
+        case Attempt::Kind::liar:
+          holder.given_up = true;
+          ++self->bad_blocks;
+          if (self->liars.size() < max_liars) self->liars.insert(node);
+          if (self->on_liar) self->on_liar(node, attempt.error.message);
+          break;
+        case Attempt::Kind::fatal:
+          co_return std::unexpected(std::move(attempt.error));
+      }
+      if (attempt.kind != Attempt::Kind::done) note_failure(*transfer, node, attempt.error);
+    }
+  }
+
+  struct Attempt {
+    enum class Kind : std::uint8_t { done, busy, broken, has_not, liar, fatal };
+    Kind kind = Kind::done;
+    Error error;
+  };
+
+  struct Opening {
+    explicit Opening(asio::io_context& io) : arrived(io) {}
+    asio::steady_timer arrived;
+    std::optional<Result<int>> result;
+    bool abandoned = false;
+  };
+
+  static asio::awaitable<Result<int>> open(std::shared_ptr<Impl> self, NodeId node) {
+    const auto opening = std::make_shared<Opening>(self->io);
+    opening->arrived.expires_after(self->limits.stall);
+    self->opener.open(node, blocks_protocol, [&io = self->io, opening](Result<int> result) {
+      asio::post(io, [opening, result = std::move(result)]() mutable {
+        if (opening->abandoned) {
+          if (result) ::close(*result);
+          return;
+        }
+        opening->result = std::move(result);
+        opening->arrived.cancel();
+      });
+    });
+    co_await opening->arrived.async_wait(quiet());
+    if (!opening->result) {
+      opening->abandoned = true;
+      co_return fail(ErrorCode::timeout, "did not answer");
+    }
+    co_return std::move(*opening->result);
+  }
+
+  static Attempt attempt_of(Attempt::Kind kind, Error error) { return {.kind = kind, .error = std::move(error)}; }
+  static Attempt liar(std::string text) { return attempt_of(Attempt::Kind::liar, {ErrorCode::invalid, std::move(text)}); }
+  /// A stream's failure: malformed frames are the peer's doing, the rest may be anybody's.
+  static Attempt of_stream(Error error) {
+    const auto kind = error.code == ErrorCode::invalid ? Attempt::Kind::liar : Attempt::Kind::broken;
+    return attempt_of(kind, std::move(error));
+  }
+
+  static asio::awaitable<Attempt> ask(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, ContentWalk& walk, NodeId node,
+                                      std::optional<Cid> below) {
+    Result<int> descriptor = co_await open(self, node);
+    if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
+    const std::shared_ptr<Stream> stream = self->make_stream(*descriptor);
+    transfer->stream = stream;
+    Attempt attempt;
+    if (transfer->cancelled || self->closed) {
+      attempt = attempt_of(Attempt::Kind::broken, {ErrorCode::unavailable, "not needed any more"});
+    } else {
+      attempt = co_await converse(self, transfer, stream, walk, below);
+    }
+    stream->close();
+    transfer->stream.reset();
+    co_return attempt;
+  }
+
+  static asio::awaitable<Attempt> converse(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, std::shared_ptr<Stream> stream,
+                                           ContentWalk& walk, std::optional<Cid> below) {
+    BlocksRequest request;
+    request.root = transfer->key.first;
+    request.below = below;
+    request.depth = transfer->key.second;
+    request.skip = walk.position();
+    const Bytes request_frame = framed(record::encode(request));
+    Status written = co_await stream->write(request_frame);
+    if (!written) co_return of_stream(std::move(written.error()));
+
+    Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
+    if (!frame) co_return of_stream(std::move(frame.error()));
+    const Result<BlocksAnswer> answer = record::decode<BlocksAnswer>(*frame ? ByteView(**frame) : ByteView());
+    if (!answer) co_return liar("sent an answer that does not read: " + answer.error().message);
+    switch (answer->status) {
+      case BlocksStatus::ok:
+        break;
+      case BlocksStatus::busy:
+        co_return attempt_of(Attempt::Kind::busy, {ErrorCode::exhausted, "is busy"});
+      case BlocksStatus::not_found:
+        co_return attempt_of(Attempt::Kind::has_not, {ErrorCode::not_found, "has no such content for us"});
+      case BlocksStatus::malformed:
+        co_return attempt_of(Attempt::Kind::has_not, {ErrorCode::invalid, "did not understand the request"});
+    }
+
+    car::Reader reader;
+    std::uint64_t bytes = 0;
+    std::uint64_t count = 0;
+    while (true) {
+      frame = co_await stream->read_frame(max_section_bytes);
+      if (!frame) co_return of_stream(std::move(frame.error()));
+      if (!*frame) break;
+      const Bytes& part = **frame;
+      bytes += part.size();
+      const bool was_header = !reader.has_header();
+      const Status fed = reader.feed(part);
+      if (!fed) co_return liar("sent a bad block: " + fed.error().message);
+      if (!reader.at_boundary()) co_return liar("sent a frame that is not one CAR section");
+      const std::optional<car::Block> block = reader.next();
+      if (was_header) {
+        if (block || reader.roots() != std::vector<Cid>{request.root}) co_return liar("sent a CAR header of other roots");
+        continue;
+      }
+      const std::optional<Cid> expected = walk.next();
+      if (!block || reader.next() || !expected || block->cid != *expected) {
+        co_return liar("sent a block out of turn");
+      }
+      transfer->bytes += block->bytes.size();
+      if (transfer->bytes > self->limits.max_bytes) {
+        co_return attempt_of(Attempt::Kind::fatal,
+                             {ErrorCode::exhausted, fmt::format("{} has more than {} bytes", request.root.text(), self->limits.max_bytes)});
+      }
+      // Not durable: what comes from a peer can come again.
+      Status kept = self->blocks.put(block->cid, block->bytes);
+      if (!kept) co_return attempt_of(Attempt::Kind::fatal, std::move(kept.error()));
+      Status advanced = walk.advance(block->bytes);
+      if (!advanced) {
+        Error error = std::move(advanced.error());
+        error.message = fmt::format("{}: {}", request.root.text(), error.message);
+        co_return attempt_of(Attempt::Kind::fatal, std::move(error));
+      }
+      ++count;
+      self->blocks_fetched += 1;
+      self->bytes_fetched += block->bytes.size();
+    }
+
+    frame = co_await stream->read_frame(max_control_bytes);
+    if (!frame) co_return of_stream(std::move(frame.error()));
+    const Result<BlocksEnd> end = record::decode<BlocksEnd>(*frame ? ByteView(**frame) : ByteView());
+    if (!end) co_return liar("sent an end that does not read: " + end.error().message);
+    if (end->blocks != count || end->bytes != bytes) co_return liar("sent another number of blocks or bytes than its end says");
+    if (end->ending == BlocksEnding::incomplete) {
+      co_return attempt_of(Attempt::Kind::has_not, {ErrorCode::not_found, fmt::format("lacks a block after {} blocks", count)});
+    }
+    if (end->ending == BlocksEnding::limit) {
+      // What was sent is used; the rest is for another holder, or this one again from there.
+      co_return attempt_of(count > 0 ? Attempt::Kind::broken : Attempt::Kind::has_not,
+                           {ErrorCode::exhausted, "stopped at a bound of its own"});
+    }
+    if (walk.next()) co_return liar("said that all was sent when it was not");
+    co_return Attempt{};
+  }
+};
+
+ContentExchange::ContentExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits, OnLiar on_liar)
+    : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar))) {}
+
+ContentExchange::~ContentExchange() { impl_->close(); }
+
+void ContentExchange::fetch(const Want& want, std::vector<NodeId> holders, Duration limit, Done done) {
+  asio::dispatch(impl_->io, [impl = impl_, want, holders = std::move(holders), limit, done = std::move(done)]() mutable {
+    impl->fetch(want, std::move(holders), limit, std::move(done));
+  });
+}
+
+void ContentExchange::fetch_all(std::vector<Want> wants, std::vector<NodeId> holders, Duration limit, Done done) {
+  struct Together {
+    std::size_t left = 0;
+    Done done;
+  };
+  const auto together = std::make_shared<Together>(Together{.left = wants.size(), .done = std::move(done)});
+  asio::dispatch(impl_->io, [impl = impl_, together, wants = std::move(wants), holders = std::move(holders), limit] {
+    if (wants.empty() && !impl->closed) return together->done({});
+    for (const Want& want : wants) {
+      impl->fetch(want, holders, limit, [together](Status status) {
+        if (!together->done) return;
+        if (status && --together->left > 0) return;
+        const Done now = std::exchange(together->done, {});
+        now(std::move(status));
+      });
+    }
+  });
+}
+
+Result<bool> ContentExchange::is_here(const Cid& root, std::uint32_t depth) {
+  return impl_->is_here({root, std::min(depth, impl_->limits.max_depth)});
+}
+
+void ContentExchange::forget_complete() {
+  const std::lock_guard guard(impl_->complete_mutex);
+  impl_->complete.clear();
+}
+
+void ContentExchange::serve(const NodeId& peer, int descriptor) {
+  asio::post(impl_->io, [impl = impl_, peer, descriptor] {
+    if (impl->closed) {
+      ::close(descriptor);
+      return;
+    }
+    asio::co_spawn(impl->io, Impl::serve_guarded(impl, peer, descriptor), asio::detached);
+  });
+}
+
+ContentExchange::Figures ContentExchange::figures() const {
+  return {.blocks_served = impl_->blocks_served,
+          .bytes_served = impl_->bytes_served,
+          .blocks_fetched = impl_->blocks_fetched,
+          .bytes_fetched = impl_->bytes_fetched,
+          .bad_blocks = impl_->bad_blocks,
+          .served_streams = impl_->served_streams};
+}
+
+}  // namespace mesh::app

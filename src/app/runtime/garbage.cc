@@ -1,0 +1,59 @@
+#include "app/runtime/garbage.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <ctime>
+#include <unordered_set>
+
+#include "domain/asset/unixfs.h"
+
+namespace mesh::app {
+
+Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::filesystem::path& home, const std::vector<Cid>& roots,
+                                      const GarbagePolicy& policy) {
+  GarbageReport report;
+  if (blocks.total_bytes() <= policy.keep_bytes) return report;
+
+  std::unordered_set<Cid> needed;
+  std::vector<Cid> open = roots;
+  while (!open.empty()) {
+    const Cid cid = open.back();
+    open.pop_back();
+    if (!needed.insert(cid).second || cid.codec() == Multicodec::raw) continue;
+    const auto block = blocks.get(cid);
+    if (!block) continue;  // Not here (a worker has few inputs of a list), or damaged: nothing below it is known.
+    const auto links = asset::links_of(cid, **block);
+    if (links) open.insert(open.end(), links->begin(), links->end());
+  }
+
+  struct Candidate {
+    std::int64_t written_s = 0;
+    Cid cid;
+    std::uint64_t bytes = 0;
+  };
+  std::vector<Candidate> candidates;
+  blocks.for_each([&](const Cid& cid, std::uint64_t bytes) {
+    if (needed.contains(cid)) return;
+    struct stat about{};
+    const std::string file = fmt::format("{}/blocks/{:02x}/{}", home.string(), cid.digest().view()[0], cid.text());
+    if (::stat(file.c_str(), &about) != 0) return;
+    report.unneeded_bytes += bytes;
+    candidates.push_back({.written_s = about.st_mtim.tv_sec, .cid = cid, .bytes = bytes});
+  });
+  if (report.unneeded_bytes <= policy.keep_bytes) return report;
+  std::ranges::sort(candidates, {}, [](const Candidate& candidate) { return std::pair(candidate.written_s, candidate.cid); });
+  const std::int64_t young = std::time(nullptr) - std::chrono::duration_cast<seconds>(policy.youngest).count();
+  const std::uint64_t target = policy.keep_bytes - policy.keep_bytes / 10;
+  for (const Candidate& candidate : candidates) {
+    if (report.unneeded_bytes - report.freed_bytes <= target || candidate.written_s > young) break;
+    MESH_LET(const bool there, blocks.erase(candidate.cid));
+    if (!there) continue;
+    ++report.freed_blocks;
+    report.freed_bytes += candidate.bytes;
+  }
+  return report;
+}
+
+}  // namespace mesh::app

@@ -1,0 +1,637 @@
+#include "app/runtime/runtime.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "adapters/p2p/network.h"
+#include "app/runtime/content.h"
+#include "app/runtime/executor.h"
+#include "app/runtime/garbage.h"
+#include "app/runtime/host.h"
+#include "base/check.h"
+
+namespace mesh::app {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+using boost::system::error_code;
+
+namespace {
+
+constexpr std::string_view boot_key = "node/boot";
+constexpr std::string_view reason_prefix = "task:";
+constexpr std::size_t max_unjudged = 65'536;
+constexpr auto garbage_first = std::chrono::minutes(1);
+constexpr auto garbage_interval = std::chrono::hours(1);
+constexpr auto storage_notice_interval = std::chrono::seconds(10);
+constexpr std::array<std::string_view, 3> channel_protocols{"/meshwork/offer/1", "/meshwork/award/1", "/meshwork/receipt/1"};
+
+std::optional<node::Channel> channel_of(std::string_view protocol) {
+  const auto found = std::ranges::find(channel_protocols, protocol);
+  if (found == channel_protocols.end()) return std::nullopt;
+  return static_cast<node::Channel>(found - channel_protocols.begin());
+}
+
+/// A declared root's reason: at most 64 bytes, which an intent's CID just fits.
+std::string reason_of(const Cid& intent) { return std::string(reason_prefix) + intent.text(); }
+
+Result<std::uint64_t> next_boot(store::NodeStore& store) {
+  MESH_LET(const std::optional<Bytes> known, store.get(boot_key));
+  std::uint64_t boot = 0;
+  if (known) {
+    if (known->size() != 8) return fail(ErrorCode::storage, "the store's count of starts does not read; restore the home from a backup");
+    for (const std::uint8_t byte : *known) boot = boot << 8 | byte;
+  }
+  boot = (boot + 1) & ((1U << 21) - 1);  // Event numbers carry it and have to fit a JavaScript number.
+  store::WriteBatch batch;
+  const std::array<std::uint8_t, 8> bytes = big_endian(boot);
+  batch.put.emplace_back(boot_key, Bytes(bytes.begin(), bytes.end()));
+  MESH_TRY(store.commit_and_wait(std::move(batch)));
+  return boot;
+}
+
+}  // namespace
+
+class Runtime::Impl final : public StreamOpener {
+ public:
+  explicit Impl(Settings given) : settings(std::move(given)) {}
+
+  Settings settings;
+  // The queues outlive what posts to them.
+  asio::io_context io{1};
+  asio::io_context bulk{1};
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> io_work, bulk_work;
+
+  std::unique_ptr<store::NodeStore> store;
+  std::unique_ptr<store::BlockStore> blocks;
+  std::unique_ptr<node::Node> node;
+  std::unique_ptr<EventLog> log;
+  std::unique_ptr<ContentExchange> content;
+  std::unique_ptr<wasm::Sandbox> sandbox;
+  std::unique_ptr<Executor> executor;
+  std::unique_ptr<p2p::Network> network;
+  std::thread io_thread, bulk_thread, measure_thread;
+
+  std::unique_ptr<asio::steady_timer> tick_timer, garbage_timer;
+  std::optional<Instant> tick_at;
+  Clock::time_point began = Clock::now();
+  std::int64_t started_at_ms = 0;
+  std::uint64_t boot = 0;
+  bool stopping = false;  // On the runtime's thread.
+  std::once_flag stopped;
+  Health health;
+  Clock::time_point storage_told{};
+  Counters counters;
+  std::uint64_t next_gossip = 1;
+  std::map<std::uint64_t, p2p::GossipId> unjudged;
+  std::map<Cid, std::set<Cid>> declared_for;
+
+  /// Answers a caller once all that its step asked to persist is on the disk.
+  struct Promise {
+    std::size_t pending = 1;  // One for the step itself, so that it cannot be done before it is over.
+    Status status;
+    std::move_only_function<void(Status)> done;
+    void release() {
+      if (--pending == 0 && done) done(std::move(status));
+    }
+  };
+  using PromisePointer = std::shared_ptr<Promise>;
+
+  [[nodiscard]] Instant now() const { return Instant(std::chrono::duration_cast<Duration>(Clock::now() - began)); }
+
+  // ---- Start.
+
+  Status open() {
+    const HostResources host = detect_host();
+    if (settings.slots == 0) settings.slots = host.cores;
+    if (settings.memory_mb == 0) settings.memory_mb = std::max<std::uint64_t>(512, (host.memory_bytes >> 21) / settings.slots);
+    if (settings.agent.empty()) settings.agent = "meshwork/" MESH_VERSION;
+    if (settings.key_file.empty()) settings.key_file = settings.home / "node.key";
+    if (settings.compile_cache.empty()) settings.compile_cache = settings.home / "compiled";
+    if (!settings.owner.empty()) {
+      if (const auto owner = identity::parse_node(settings.owner); !owner) return wrap("the owner", owner.error());
+    }
+    const policy::MeshPolicy policy;
+    MESH_LET(const Cid federation, identity::derive_federation(settings.federation, policy::cid_of(policy)));
+
+    // A step may persist and declare for each of thousands of shards; the writer takes all that waits in one go.
+    MESH_LET(store, store::NodeStore::open(settings.home, {.max_queued_batches = 65'536}));
+    MESH_LET(const Seed seed, load_or_create_key(settings.key_file));
+    MESH_LET(boot, next_boot(*store));
+    MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
+    for (const auto& [root, reasons] : blocks->declared()) {
+      for (const std::string& reason : reasons) {
+        if (!reason.starts_with(reason_prefix)) continue;
+        if (const auto intent = Cid::from_text(std::string_view(reason).substr(reason_prefix.size()))) declared_for[*intent].insert(root);
+      }
+    }
+
+    std::vector<node::JournalRecord> journal;
+    MESH_TRY(store->load_all([&](store::StoredRecord record) -> Status {
+      journal.push_back({.scope = record.scope, .kind = std::move(record.kind), .bytes = std::move(record.bytes)});
+      return {};
+    }));
+    node::Config config;
+    config.seed = seed;
+    config.federation = settings.federation;
+    config.policy = policy;
+    config.engine = wasm::engine_id();
+    config.agent = settings.agent;
+    config.owner = settings.owner;
+    config.slots = settings.slots;
+    config.accepts_work = settings.accepts_work;
+    config.resources.boot = boot;
+    config.resources.agent = settings.agent;
+    config.resources.engine = config.engine;
+    config.resources.policy = policy::cid_of(policy);
+    config.resources.cores = host.cores;
+    config.resources.memory_mb = settings.memory_mb;
+    config.resources.gpus = host.gpus;
+    config.resources.accepts_work = settings.accepts_work;
+    config.resources.services = {"blocks", "tasks"};
+    Result<std::unique_ptr<node::Node>> made = node::Node::create(std::move(config), now(), journal);
+    if (!made) return wrap("the journal in " + settings.home.string(), std::move(made.error()));
+    node = std::move(*made);
+    log = std::make_unique<EventLog>(boot);
+    started_at_ms = wall_ms();
+
+    wasm::Config engine;
+    engine.cache_folder = settings.compile_cache.string();
+    engine.threads = settings.slots;
+    engine.compile_command = settings.compile_command;
+    MESH_LET(sandbox, settings.make_sandbox ? settings.make_sandbox(std::move(engine)) : wasm::Sandbox::create(std::move(engine)));
+
+    content = std::make_unique<ContentExchange>(bulk, *blocks, *this, ContentExchange::Limits{}, [this](const NodeId& peer, const std::string& what) {
+      post([this, peer, what] {
+        tell({.kind = "peer.bad-block", .peer = peer, .text = identity::short_name(peer) + " " + what});
+      });
+    });
+    executor = std::make_unique<Executor>(bulk, *blocks, settings.home, *content, *sandbox, Executor::Limits{}, [this](node::Event event) {
+      post([this, event = std::move(event)]() mutable { take(std::move(event)); });
+    });
+
+    p2p::Config net;
+    net.secret = seed;
+    if (!settings.listen.empty()) net.listen = settings.listen;
+    net.bootstrap = settings.bootstrap;
+    net.mdns = settings.mdns;
+    net.federation = federation.text();
+    net.agent = settings.agent;
+    MESH_LET(network, p2p::Network::start(std::move(net), io, [this](p2p::Event event) {
+      if (!stopping) std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(event));
+    }));
+
+    tick_timer = std::make_unique<asio::steady_timer>(io);
+    garbage_timer = std::make_unique<asio::steady_timer>(io);
+    io_work.emplace(io.get_executor());
+    bulk_work.emplace(bulk.get_executor());
+    post([this] {
+      tell({.kind = "node.up", .text = identity::peer_id_of(node->id())});
+      take(node::event::Tick{});
+      await_garbage(garbage_first);
+    });
+    io_thread = std::thread([this] { io.run(); });
+    bulk_thread = std::thread([this] { bulk.run(); });
+    measure_thread = std::thread([this] { measure(); });
+    return {};
+  }
+
+  void measure() {
+    Result<std::uint64_t> fuel = sandbox->measure_fuel_per_second();
+    post([this, fuel = std::move(fuel)] {
+      if (fuel) return take(node::event::HostMeasured{.fuel_per_second = *fuel});
+      tell({.kind = "node.sandbox", .text = "this host's speed could not be measured: " + fuel.error().message});
+    });
+  }
+
+  void post(std::move_only_function<void()> work) {
+    asio::post(io, [work = std::move(work)]() mutable { work(); });
+  }
+  void post_bulk(std::move_only_function<void()> work) {
+    asio::post(bulk, [work = std::move(work)]() mutable { work(); });
+  }
+
+  // ---- Stop.
+
+  void stop() {
+    std::call_once(stopped, [this] {
+      if (measure_thread.joinable()) measure_thread.join();
+      if (io_thread.joinable()) {
+        post([this] {
+          stopping = true;
+          tick_timer->cancel();
+          garbage_timer->cancel();
+          network->stop();
+          io_work.reset();
+          io.stop();
+        });
+        io_thread.join();
+      }
+      if (bulk_thread.joinable()) {
+        post_bulk([this] {
+          executor->close();
+          content.reset();
+          bulk_work.reset();
+          bulk.stop();
+        });
+        bulk_thread.join();
+      }
+      network.reset();
+      sandbox.reset();  // Its callbacks post to a queue that nobody empties any more.
+      executor.reset();
+      content.reset();
+      blocks.reset();
+      store.reset();  // Writes what is queued.
+    });
+  }
+
+  // ---- The loop.
+
+  void take(node::Event event, const PromisePointer& promise = nullptr) {
+    if (stopping) return;
+    ++counters.events;
+    apply(node->step(now(), std::move(event)), promise);
+    plan_tick();
+  }
+
+  void plan_tick() {
+    const std::optional<Instant> due = node->next_deadline();
+    if (due == tick_at) return;
+    tick_at = due;
+    if (!due) {
+      tick_timer->cancel();
+      return;
+    }
+    tick_timer->expires_at(began + due->time_since_epoch());
+    tick_timer->async_wait([this](error_code failed) {
+      if (failed || stopping || !tick_at) return;
+      // A wait that was replaced may already have been on its way.
+      if (*tick_at > now()) return;
+      tick_at.reset();
+      take(node::event::Tick{});
+    });
+  }
+
+  void apply(node::Effects effects, const PromisePointer& promise) {
+    for (node::Effect& effect : effects) {
+      if (auto* persist = std::get_if<node::effect::Persist>(&effect.value)) {
+        carry_out(std::move(*persist), promise);
+      } else {
+        std::visit([this](auto&& one) { carry_out(std::forward<decltype(one)>(one)); }, std::move(effect.value));
+      }
+    }
+  }
+
+  void carry_out(node::effect::Persist&& effect) { carry_out(std::move(effect), nullptr); }
+
+  void carry_out(node::effect::Persist&& effect, const PromisePointer& promise) {
+    store::WriteBatch batch;
+    batch.append.reserve(effect.append.size());
+    for (node::JournalRecord& record : effect.append) {
+      batch.append.push_back({.scope = record.scope, .kind = std::move(record.kind), .bytes = std::move(record.bytes)});
+    }
+    batch.drop_scopes = std::move(effect.drop);
+    ++counters.commits;
+    if (promise) ++promise->pending;
+    // Completions come in the order of the commits, and are posted in that order: so Persists stay in order too.
+    store->commit(std::move(batch), [this, then = std::move(effect.then), promise](Status status) mutable {
+      post([this, then = std::move(then), promise, status = std::move(status)]() mutable {
+        if (stopping) return;
+        if (status) {
+          storage_works();
+          apply(std::move(then), promise);
+          plan_tick();
+        } else {
+          storage_failed(status.error());
+          if (promise) promise->status = std::move(status);
+        }
+        if (promise) promise->release();
+      });
+    });
+  }
+
+  void storage_failed(const Error& error) {
+    ++counters.commits_failed;
+    health = {.ready = false, .reason = "the store cannot write: " + error.message};
+    const Clock::time_point moment = Clock::now();
+    if (moment - storage_told < storage_notice_interval && storage_told != Clock::time_point{}) return;
+    storage_told = moment;
+    tell({.kind = "node.storage", .text = health.reason + "; nothing that could not be written was acknowledged"});
+  }
+
+  void storage_works() {
+    if (health.ready) return;
+    health = {};
+    storage_told = {};
+    tell({.kind = "node.storage", .text = "the store can write again"});
+  }
+
+  void tell(node::Notice notice) { log->add(wall_ms(), std::move(notice)); }
+
+  void carry_out(node::effect::Publish&& effect) {
+    ++counters.gossip_published;
+    const auto taken = network->publish(static_cast<p2p::Topic>(effect.topic), effect.bytes);
+    if (!taken) tell({.kind = "node.network", .text = "a publication failed: " + taken.error().message});
+  }
+
+  void carry_out(node::effect::JudgeGossip&& effect) {
+    const auto found = unjudged.find(effect.message);
+    if (found == unjudged.end()) return;
+    const p2p::Verdict verdict = effect.verdict == node::effect::GossipVerdict::accept   ? p2p::Verdict::accept
+                                 : effect.verdict == node::effect::GossipVerdict::reject ? p2p::Verdict::reject
+                                                                                         : p2p::Verdict::ignore;
+    if (verdict == p2p::Verdict::reject) ++counters.gossip_rejected;
+    network->judge(found->second, verdict);
+    unjudged.erase(found);
+  }
+
+  void carry_out(node::effect::Send&& effect) {
+    ++counters.messages_sent;
+    const auto taken = network->send(effect.to, channel_protocols.at(static_cast<std::size_t>(effect.channel)), effect.bytes);
+    if (taken) return;
+    ++counters.messages_failed;
+    // Later, since the node must not be entered from its own effects.
+    post([this, to = effect.to, channel = effect.channel, reason = taken.error().message] {
+      take(node::event::SendFailed{.to = to, .channel = channel, .reason = reason});
+    });
+  }
+
+  void carry_out(node::effect::KeepBlocks&& effect) {
+    // On the queue where executions begin, before the execution that this may be for.
+    post_bulk([this, effect = std::move(effect)] {
+      const auto keep = [this](Multicodec codec, const Bytes& block) {
+        const Status kept = blocks->put(Cid::of(codec, block), block);
+        if (!kept) post([this, error = kept.error()] { tell({.kind = "node.storage", .text = "a block could not be kept: " + error.message}); });
+      };
+      for (const Bytes& block : effect.raw) keep(Multicodec::raw, block);
+      for (const Bytes& block : effect.dag_cbor) keep(Multicodec::dag_cbor, block);
+    });
+  }
+
+  void carry_out(node::effect::Execute&& effect) { executor->execute(std::move(effect)); }
+  void carry_out(node::effect::CancelExecution&& effect) { executor->cancel(effect.id); }
+  void carry_out(node::effect::FetchResults&& effect) { executor->fetch_results(std::move(effect)); }
+  void carry_out(node::effect::BuildReduceInput&& effect) { executor->build_reduce_input(std::move(effect)); }
+
+  store::NodeStore::Completion declared() {
+    return [this](Status status) {
+      if (status) return;
+      post([this, error = std::move(status.error())] {
+        if (!stopping) storage_failed(error);
+      });
+    };
+  }
+
+  void carry_out(node::effect::Declare&& effect) {
+    std::set<Cid>& known = declared_for[effect.intent];
+    for (const Cid& root : effect.roots) {
+      if (known.insert(root).second) blocks->declare(root, reason_of(effect.intent), declared());
+    }
+  }
+
+  void carry_out(node::effect::Undeclare&& effect) {
+    const auto found = declared_for.find(effect.intent);
+    if (found == declared_for.end()) return;
+    for (const Cid& root : found->second) blocks->undeclare(root, reason_of(effect.intent), declared());
+    declared_for.erase(found);
+  }
+
+  void carry_out(node::effect::Notify&& effect) { tell(std::move(effect.notice)); }
+
+  // ---- The network.
+
+  void open(const NodeId& peer, std::string_view protocol, Opened opened) override {
+    post([this, peer, protocol = std::string(protocol), opened = std::move(opened)] {
+      if (stopping) return opened(fail(ErrorCode::unavailable, "this node is stopping"));
+      network->open_stream(peer, protocol, [opened](Result<p2p::RawStream> stream) {
+        if (!stream) return opened(std::unexpected(std::move(stream.error())));
+        opened(stream->fd.release());
+      });
+    });
+  }
+
+  void on(p2p::GossipMessage&& event) {
+    ++counters.gossip_received;
+    if (event.topic == p2p::Topic::consensus) return network->judge(event.id, p2p::Verdict::ignore);
+    const std::uint64_t number = next_gossip++;
+    unjudged.emplace(number, event.id);
+    if (unjudged.size() > max_unjudged) unjudged.erase(unjudged.begin());  // The network has forgotten it by now.
+    take(node::event::Gossip{.topic = static_cast<node::Topic>(event.topic), .message = number, .source = event.from, .bytes = std::move(event.bytes)});
+  }
+  void on(p2p::NotPublished&& event) {
+    // That nobody listens yet is ordinary: who comes later is told by the node itself.
+    if (!event.no_peers) tell({.kind = "node.network", .text = "a publication failed: " + event.error.message});
+  }
+  void on(p2p::PeerSubscribed&&) {}
+  void on(p2p::Message&& event) {
+    ++counters.messages_received;
+    const auto channel = channel_of(event.protocol);
+    if (channel) take(node::event::Message{.from = event.peer, .channel = *channel, .bytes = std::move(event.bytes)});
+  }
+  void on(p2p::SendFailed&& event) {
+    ++counters.messages_failed;
+    const auto channel = channel_of(event.protocol);
+    if (channel) take(node::event::SendFailed{.to = event.peer, .channel = *channel, .reason = std::move(event.error.message)});
+  }
+  void on(p2p::StreamOpened&& event) {
+    if (event.protocol == blocks_protocol) content->serve(event.peer, event.fd.release());
+  }
+  void on(p2p::StreamClosed&&) {}  // What streams carry says by itself whether it is whole.
+  void on(p2p::PeerConnected&& event) { take(node::event::PeerUp{event.peer}); }
+  void on(p2p::PeerDisconnected&& event) { take(node::event::PeerDown{event.peer}); }
+  void on(p2p::PeerIdentified&&) {}
+  void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }
+  void on(p2p::Stopped&& event) {
+    health = {.ready = false, .reason = "the network ended by itself: " + event.error.message + "; start the node again"};
+    tell({.kind = "node.network", .text = health.reason});
+  }
+
+  // ---- Garbage.
+
+  void await_garbage(std::chrono::minutes after) {
+    garbage_timer->expires_after(after);
+    garbage_timer->async_wait([this](error_code failed) {
+      if (failed || stopping) return;
+      std::vector<Cid> roots;
+      for (const auto& [root, reasons] : blocks->declared()) roots.push_back(root);
+      for (const Cid& id : node->jobs()) {
+        const auto view = node->job(id);
+        if (!view) continue;
+        roots.push_back(view->spec.function);
+        roots.push_back(view->spec.inputs);
+        if (view->spec.reduce) roots.push_back(*view->spec.reduce);
+        if (view->result) roots.push_back(*view->result);
+        for (const auto& [result, text] : node->results(id)) {
+          roots.push_back(result);
+          roots.push_back(text);
+        }
+      }
+      post_bulk([this, roots = std::move(roots)]() mutable {
+        const std::vector<Cid> in_use = executor->roots_in_use();
+        roots.insert(roots.end(), in_use.begin(), in_use.end());
+        const auto report = collect_garbage(*blocks, settings.home, roots, {.keep_bytes = settings.cache_bytes});
+        if (report && report->freed_blocks > 0) content->forget_complete();
+        post([this, report] {
+          if (!report) {
+            tell({.kind = "node.storage", .text = "old blocks could not be removed: " + report.error().message});
+          } else if (report->freed_blocks > 0) {
+            tell({.kind = "node.storage", .text = fmt::format("{} old blocks ({} bytes) that nothing needs were removed", report->freed_blocks, report->freed_bytes)});
+          }
+        });
+      });
+      await_garbage(garbage_interval);
+    });
+  }
+
+  // ---- Callers.
+
+  PromisePointer promise(std::move_only_function<void(Status)> done) {
+    auto made = std::make_shared<Promise>();
+    made->done = std::move(done);
+    return made;
+  }
+
+  void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) {
+    node::event::Submit event{.spec = std::move(spec), .entropy = {}};
+    if (::getrandom(event.entropy.data(), Digest::size, 0) != static_cast<ssize_t>(Digest::size)) {
+      return done(fail(ErrorCode::internal, "the kernel gave no random bytes"));
+    }
+    if (event.spec.created_ms == 0) event.spec.created_ms = wall_ms();
+    const Result<Cid> id = node->check_submit(event);
+    if (!id) return done(std::unexpected(id.error()));
+    const PromisePointer made = promise([this, done = std::move(done), id = *id](Status status) mutable {
+      if (status) return done(id);
+      take(node::event::StopJob{id});  // Its author is told that there is none.
+      done(wrap("the job could not be written down and was given up", std::move(status.error())));
+    });
+    take(std::move(event), made);
+    made->release();
+  }
+
+  [[nodiscard]] std::vector<PeerLine> peers() const {
+    std::map<NodeId, PeerLine> lines;
+    for (const node::PeerView& view : node->peers()) {
+      PeerLine& line = lines[view.node];
+      line.node = view.node;
+      line.connected = view.connected;
+      line.round_trip = view.round_trip;
+      line.penalty = view.penalty;
+      line.info = view.info;
+    }
+    for (const p2p::PeerInfo& peer : network->peers()) {
+      PeerLine& line = lines[peer.peer];
+      line.node = peer.peer;
+      line.connected = true;
+      line.address = peer.address;
+      line.transport = peer.transport;
+      line.found = p2p::name_of(peer.found);
+      line.outbound = peer.outbound;
+      line.agent = peer.agent;
+      if (peer.smoothed) line.round_trip = *peer.smoothed;
+      if (peer.jitter) line.jitter = *peer.jitter;
+    }
+    std::vector<PeerLine> all;
+    all.reserve(lines.size());
+    for (auto& [id, line] : lines) all.push_back(std::move(line));
+    return all;
+  }
+};
+
+Runtime::Runtime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<Runtime>> Runtime::start(Settings settings) {
+  std::unique_ptr<Runtime> runtime(new Runtime(std::make_unique<Impl>(std::move(settings))));
+  MESH_TRY(runtime->impl_->open());
+  return runtime;
+}
+
+Runtime::~Runtime() { stop(); }
+
+void Runtime::stop() { impl_->stop(); }
+asio::io_context& Runtime::io() { return impl_->io; }
+void Runtime::post(std::move_only_function<void()> work) { impl_->post(std::move(work)); }
+void Runtime::post_bulk(std::move_only_function<void()> work) { impl_->post_bulk(std::move(work)); }
+
+void Runtime::submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) {
+  impl_->submit(std::move(spec), std::move(done));
+}
+
+Status Runtime::check_submit(const node::JobSpec& spec) const {
+  MESH_TRY(impl_->node->check_submit({.spec = spec, .entropy = {}}));
+  return {};
+}
+
+void Runtime::stop_job(const Cid& job, std::move_only_function<void(Status)> done) {
+  const auto view = impl_->node->job(job);
+  if (!view) return done(fail(ErrorCode::not_found, fmt::format("there is no job {} here", job.text())));
+  if (view->phase == node::JobPhase::done || view->phase == node::JobPhase::failed || view->phase == node::JobPhase::stopped) {
+    return done(fail(ErrorCode::conflict, "the job has ended already"));
+  }
+  const auto promise = impl_->promise(std::move(done));
+  impl_->take(node::event::StopJob{job}, promise);
+  promise->release();
+}
+
+void Runtime::offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) {
+  const auto known = impl_->node->intents();
+  if (std::ranges::find(known, intent, &node::Node::IntentView::cid) == known.end()) {
+    return done(fail(ErrorCode::not_found, fmt::format("no open intent {} was heard of; see which there are with GET /api/v1/intents", intent.text())));
+  }
+  const auto promise = impl_->promise(std::move(done));
+  impl_->take(node::event::OfferByHand{.intent = intent, .cost = cost}, promise);
+  promise->release();
+}
+
+void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) {
+  if (holders.empty()) {
+    for (const p2p::PeerInfo& peer : impl_->network->peers()) holders.push_back(peer.peer);
+  }
+  auto shared = std::make_shared<std::move_only_function<void(Status)>>(std::move(done));
+  impl_->content->fetch({.root = root, .below = {}}, std::move(holders), limit, [impl = impl_.get(), shared](Status status) {
+    impl->post([shared, status = std::move(status)]() mutable { (*shared)(std::move(status)); });
+  });
+}
+
+void Runtime::notice(node::Notice notice) { impl_->tell(std::move(notice)); }
+const node::Node& Runtime::node() const { return *impl_->node; }
+EventLog& Runtime::events() { return *impl_->log; }
+std::vector<PeerLine> Runtime::peers() const { return impl_->peers(); }
+Health Runtime::health() const { return impl_->health; }
+
+Counters Runtime::counters() const {
+  Counters counters = impl_->counters;
+  const ContentExchange::Figures content = impl_->content->figures();
+  counters.blocks_served = content.blocks_served;
+  counters.bytes_served = content.bytes_served;
+  counters.blocks_fetched = content.blocks_fetched;
+  counters.bytes_fetched = content.bytes_fetched;
+  counters.bad_blocks = content.bad_blocks;
+  const Executor::Figures runs = impl_->executor->figures();
+  counters.executions = runs.started;
+  counters.executions_failed = runs.failed;
+  counters.executions_running = runs.running;
+  counters.fuel = runs.fuel;
+  return counters;
+}
+
+std::vector<std::string> Runtime::listen_addresses() const { return impl_->network->listen_addresses(); }
+std::int64_t Runtime::started_ms() const { return impl_->started_at_ms; }
+std::uint64_t Runtime::boot() const { return impl_->boot; }
+store::NodeStore& Runtime::store() { return *impl_->store; }
+store::BlockStore& Runtime::blocks() { return *impl_->blocks; }
+wasm::Sandbox& Runtime::sandbox() { return *impl_->sandbox; }
+p2p::Network& Runtime::network() { return *impl_->network; }
+const Settings& Runtime::settings() const { return impl_->settings; }
+
+}  // namespace mesh::app

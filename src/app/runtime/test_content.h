@@ -1,0 +1,103 @@
+// Two stores and the exchanges between them, in one thread, over socket pairs: for the tests of this folder.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "adapters/store/temporary_folder.h"
+#include "app/runtime/content.h"
+#include "app/runtime/import.h"
+
+namespace mesh::app {
+
+inline NodeId test_node(std::uint8_t number) {
+  std::array<std::uint8_t, 32> bytes{};
+  bytes[0] = number;
+  return NodeId(bytes);
+}
+
+/// `count` bytes that do not compress or repeat; the same for the same seed.
+inline Bytes noise(std::size_t count, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  Bytes bytes(count);
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
+  return bytes;
+}
+
+struct TestStore {
+  store::TemporaryFolder folder;
+  std::unique_ptr<store::NodeStore> node;
+  std::unique_ptr<store::BlockStore> blocks;
+
+  explicit TestStore(store::BlockStoreOptions options = {}) {
+    auto opened = store::NodeStore::open(folder.path());
+    EXPECT_TRUE(opened);
+    node = std::move(*opened);
+    auto made = store::BlockStore::open(*node, options);
+    EXPECT_TRUE(made);
+    blocks = std::move(*made);
+  }
+
+  asset::BlockSink sink() { return block_sink(*blocks, store::Durability::buffered); }
+  Cid add(ByteView content) {
+    asset::FileBuilder builder(sink());
+    EXPECT_TRUE(builder.feed(content));
+    return builder.finish()->cid;
+  }
+  template <class Record>
+  Cid add_record(const Record& value) {
+    const Bytes block = record::encode(value);
+    EXPECT_TRUE(blocks->put(dagcbor::cid_of(block), block));
+    return dagcbor::cid_of(block);
+  }
+  void declare(const Cid& root) { blocks->declare(root, "test", {}); }
+};
+
+/// Opens streams to whatever a test has put behind a node's name. A peer gets one end and may do with it what it likes.
+struct TestOpener final : StreamOpener {
+  std::map<NodeId, std::function<void(int)>> peers;
+  std::map<NodeId, int> opened;
+
+  void open(const NodeId& peer, std::string_view, Opened done) override {
+    ++opened[peer];
+    const auto found = peers.find(peer);
+    if (found == peers.end()) return done(fail(ErrorCode::unavailable, "cannot be reached"));
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    found->second(ends[0]);
+    done(ends[1]);
+  }
+};
+
+inline Bytes read_to_end(int descriptor) {
+  Bytes all;
+  std::array<std::uint8_t, 4096> part{};
+  ssize_t got = 0;
+  while ((got = ::read(descriptor, part.data(), part.size())) > 0) append(all, ByteView(part).first(static_cast<std::size_t>(got)));
+  return all;
+}
+
+inline void write_all(int descriptor, ByteView bytes) {
+  while (!bytes.empty()) {
+    const ssize_t wrote = ::send(descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (wrote <= 0) return;
+    bytes = bytes.subspan(static_cast<std::size_t>(wrote));
+  }
+}
+
+/// Answers `answer` whatever is asked, then closes. Small answers alone: what the socket's buffer takes.
+inline std::function<void(int)> canned(Bytes answer) {
+  return [answer = std::move(answer)](int end) {
+    write_all(end, answer);
+    ::shutdown(end, SHUT_WR);
+    ::close(end);
+  };
+}
+
+}  // namespace mesh::app
