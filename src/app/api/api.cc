@@ -668,12 +668,13 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   // ---- Assets.
 
   void post_asset(Call call) {
-    const std::string type = call.content_type();
     const auto declare = call.number("declare", 1, 1);
+    const auto car = call.number("car", 0, 1);
     if (!declare) return call.fail(declare.error());
-    if (type != octets && type != car_type) return call.fail({ErrorCode::invalid, "the body must be application/octet-stream, or application/vnd.ipld.car"});
+    if (!car) return call.fail(car.error());
+    if (call.content_type() != octets) return call.fail({ErrorCode::invalid, "the body must be application/octet-stream; ?car=1 says that it is a CAR"});
     auto body = std::make_shared<Bytes>(std::move(call.request.body));
-    backend_.post_bulk([self = shared_from_this(), call = std::move(call), body, is_car = type == car_type, declare = *declare == 1]() mutable {
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), body, is_car = *car == 1, declare = *declare == 1]() mutable {
       std::vector<Cid> roots;
       std::uint64_t bytes = body->size();
       Status status;
@@ -939,7 +940,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
       {"POST", "/api/v1/tasks/{id}/rerun", "rerunTask", "The same again, as a new job", {id}, {}, {{201, "application/json", "TaskAccepted", "the new job is durable"}}, &Impl::post_rerun},
       {"GET", "/api/v1/events", "events", "WebSocket: every change as one JSON message; after a kind \"gap\" something is missing",
        {{"since", "query", "integer", "resume after this seq; from now on unless told"}, {"job", "query", "string", "only of this job (whole CID)"}}, {}, {{101, "application/json", "Event", "messages"}}, &Impl::get_events},
-      {"POST", "/api/v1/assets", "addAsset", "Adds a file (octets), or blocks with their roots (CAR)", {{"declare", "query", "integer", "0: keep it without serving it to peers"}}, {{octets, ""}, {car_type, ""}},
+      {"POST", "/api/v1/assets", "addAsset", "Adds a file (octets), or blocks with their roots (CAR)", {{"declare", "query", "integer", "0: keep it without serving it to peers"}, {"car", "query", "integer", "1: the body is a CAR; what its roots name is added"}}, {{octets, ""}},
        {{201, "application/json", "Asset", "a file"}, {201, "application/json", "Roots", "a CAR"}}, &Impl::post_asset},
       {"GET", "/api/v1/assets/{cid}", "getAsset", "The content of a file that is here, or the list of a folder", {cid}, {},
        {{200, octets, "", "bytes"}, {200, "application/json", "Folder", "a folder; x-mesh-kind says folder"}}, &Impl::get_asset},

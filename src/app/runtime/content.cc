@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -15,7 +16,6 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/write.hpp>
 #include <deque>
 #include <list>
@@ -96,7 +96,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
     }
     if (length == 0) co_return std::optional<Bytes>();
     if (length > max_bytes) {
-      co_return fail(ErrorCode::invalid, fmt::format("sent a frame of {} bytes where at most {} may stand", length, max_bytes));
+      co_return fail(ErrorCode::invalid,
+                     fmt::format("sent a frame of {} bytes where at most {} may stand", length, max_bytes));
     }
     Bytes frame(static_cast<std::size_t>(length));
     const std::size_t have = std::min(frame.size(), end_ - begin_);
@@ -122,7 +123,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
     std::array<std::uint8_t, 512> rest{};
     while (open_) {
       arm();
-      const auto [failed, count] = co_await socket_.async_read_some(asio::mutable_buffer(rest.data(), rest.size()), quiet());
+      const auto [failed, count] =
+          co_await socket_.async_read_some(asio::mutable_buffer(rest.data(), rest.size()), quiet());
       timer_.cancel();
       if (failed) break;  // What else the other side may send is of no use; only its end matters.
       if (++idle_reads_ > 64) break;
@@ -147,7 +149,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   asio::awaitable<Status> fill() {
     if (!open_) co_return std::unexpected(broken("was closed"));
     arm();
-    const auto [failed, count] = co_await socket_.async_read_some(asio::mutable_buffer(buffer_.data(), buffer_.size()), quiet());
+    const auto [failed, count] =
+        co_await socket_.async_read_some(asio::mutable_buffer(buffer_.data(), buffer_.size()), quiet());
     timer_.cancel();
     if (failed) co_return std::unexpected(broken("was cut"));
     begin_ = 0;
@@ -156,7 +159,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   }
 
   [[nodiscard]] Error broken(std::string_view how) const {
-    if (stalled_) return {ErrorCode::timeout, fmt::format("did not move for {} s", std::chrono::duration_cast<seconds>(stall_).count())};
+    if (stalled_)
+      return {ErrorCode::timeout,
+              fmt::format("did not move for {} s", std::chrono::duration_cast<seconds>(stall_).count())};
     return {ErrorCode::unavailable, fmt::format("the stream {}", how)};
   }
 
@@ -282,14 +287,15 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   std::unordered_set<NodeId> liars;
   std::list<std::weak_ptr<Stream>> streams;
 
-  std::size_t serving = 0;
+  std::size_t serving = 0, answering = 0;
   std::map<NodeId, std::size_t> serving_per_peer;
   std::deque<std::pair<Cid, std::shared_ptr<const std::unordered_set<Cid>>>> known_links;
 
   std::mutex complete_mutex;
   std::map<Key, char> complete;
 
-  std::atomic<std::uint64_t> blocks_served{0}, bytes_served{0}, blocks_fetched{0}, bytes_fetched{0}, bad_blocks{0}, served_streams{0};
+  std::atomic<std::uint64_t> blocks_served{0}, bytes_served{0}, blocks_fetched{0}, bytes_fetched{0}, bad_blocks{0},
+      served_streams{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar)
       : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)) {}
@@ -342,21 +348,29 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   static asio::awaitable<void> serve_guarded(std::shared_ptr<Impl> self, NodeId peer, int descriptor) {
     const std::shared_ptr<Stream> stream = self->make_stream(descriptor);
-    std::size_t& of_peer = self->serving_per_peer[peer];
-    const bool busy = self->serving >= self->limits.max_served || of_peer >= self->limits.max_served_per_peer;
-    if (self->serving >= 4 * self->limits.max_served) {  // Not even an answer: those cost descriptors too.
-      if (of_peer == 0) self->serving_per_peer.erase(peer);
+    // Those that only hear "busy" cost descriptors too, but take no place: else they would keep each other out.
+    if (self->answering >= 4 * self->limits.max_served + 16) {
       stream->close();
       co_return;
     }
-    ++self->serving;
-    ++of_peer;
-    self->served_streams = self->serving;
+    ++self->answering;
+    const bool busy =
+        self->serving >= self->limits.max_served || self->serving_per_peer[peer] >= self->limits.max_served_per_peer;
+    if (!busy) {
+      self->served_streams = ++self->serving;
+      ++self->serving_per_peer[peer];
+    }
     co_await serve_one(self, stream, busy);
     stream->close();
-    --self->serving;
-    self->served_streams = self->serving;
-    if (--self->serving_per_peer[peer] == 0) self->serving_per_peer.erase(peer);
+    --self->answering;
+    if (!busy) {
+      self->served_streams = --self->serving;
+      --self->serving_per_peer[peer];
+    }
+    if (const auto count = self->serving_per_peer.find(peer);
+        count != self->serving_per_peer.end() && count->second == 0) {
+      self->serving_per_peer.erase(count);
+    }
   }
 
   static asio::awaitable<void> serve_one(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream, bool busy) {
@@ -366,7 +380,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     if (!frame) {
       if (frame.error().code != ErrorCode::invalid) co_return;  // Nobody is there to be answered.
       answer.status = BlocksStatus::malformed;
-    } else if (Result<BlocksRequest> decoded = record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView()); decoded) {
+    } else if (Result<BlocksRequest> decoded = record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView());
+               decoded) {
       request = std::move(*decoded);
       if (busy) {
         answer.status = BlocksStatus::busy;
@@ -403,7 +418,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
         block = std::move(*got);
       }
       if (!skipped) {
-        if (end.bytes + block->size() > self->limits.max_bytes + (self->limits.max_bytes >> 4)) {  // Room for the sections' heads.
+        if (end.bytes + block->size() >
+            self->limits.max_bytes + (self->limits.max_bytes >> 4)) {  // Room for the sections' heads.
           end.ending = BlocksEnding::limit;
           break;
         }
@@ -495,7 +511,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     const bool fresh = known == transfers.end();
     if (fresh) {
       if (transfers.size() >= limits.max_transfers) {
-        return done(fail(ErrorCode::exhausted, fmt::format("{} fetches are under way already; try again later", transfers.size())));
+        return done(fail(ErrorCode::exhausted,
+                         fmt::format("{} fetches are under way already; try again later", transfers.size())));
       }
       transfer = std::make_shared<Transfer>();
       transfer->key = key;
@@ -505,9 +522,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     }
     for (const NodeId& node : nodes) {
       if (transfer->holders.size() >= limits.max_holders) break;
-      const bool listed = std::ranges::any_of(transfer->holders, [&](const Holder& holder) {
-        return holder.node == node && holder.below == want.below;
-      });
+      const bool listed = std::ranges::any_of(
+          transfer->holders, [&](const Holder& holder) { return holder.node == node && holder.below == want.below; });
       if (!listed) transfer->holders.push_back({.node = node, .below = want.below});
     }
     auto waiter = std::make_shared<Waiter>(io);
@@ -519,9 +535,11 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       std::erase(transfer->waiters, waiter);
       if (transfer->waiters.empty()) self->cancel(*transfer);
       const Done done_now = std::move(waiter->done);
-      done_now(fail(ErrorCode::timeout, fmt::format("{} could not be fetched within {} ms ({})", transfer->key.first.text(),
-                                                    std::chrono::duration_cast<milliseconds>(limit).count(),
-                                                    transfer->failures.empty() ? "no holder failed, it just takes longer" : told(*transfer))));
+      done_now(
+          fail(ErrorCode::timeout,
+               fmt::format("{} could not be fetched within {} ms ({})", transfer->key.first.text(),
+                           std::chrono::duration_cast<milliseconds>(limit).count(),
+                           transfer->failures.empty() ? "no holder failed, it just takes longer" : told(*transfer))));
     });
     transfer->waiters.push_back(std::move(waiter));
     if (fresh) {
@@ -578,7 +596,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       if (*all) co_return Status();
       if (next >= transfer->holders.size()) {
         if (!again) {
-          co_return fail(ErrorCode::unavailable, fmt::format("{} could not be fetched: {}", transfer->key.first.text(), told(*transfer)));
+          co_return fail(ErrorCode::unavailable,
+                         fmt::format("{} could not be fetched: {}", transfer->key.first.text(), told(*transfer)));
         }
         again = false;
         next = 0;
@@ -667,15 +686,17 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   }
 
   static Attempt attempt_of(Attempt::Kind kind, Error error) { return {.kind = kind, .error = std::move(error)}; }
-  static Attempt liar(std::string text) { return attempt_of(Attempt::Kind::liar, {ErrorCode::invalid, std::move(text)}); }
+  static Attempt liar(std::string text) {
+    return attempt_of(Attempt::Kind::liar, {ErrorCode::invalid, std::move(text)});
+  }
   /// A stream's failure: malformed frames are the peer's doing, the rest may be anybody's.
   static Attempt of_stream(Error error) {
     const auto kind = error.code == ErrorCode::invalid ? Attempt::Kind::liar : Attempt::Kind::broken;
     return attempt_of(kind, std::move(error));
   }
 
-  static asio::awaitable<Attempt> ask(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, ContentWalk& walk, NodeId node,
-                                      std::optional<Cid> below) {
+  static asio::awaitable<Attempt> ask(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, ContentWalk& walk,
+                                      NodeId node, std::optional<Cid> below) {
     Result<int> descriptor = co_await open(self, node);
     if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
     const std::shared_ptr<Stream> stream = self->make_stream(*descriptor);
@@ -691,8 +712,9 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     co_return attempt;
   }
 
-  static asio::awaitable<Attempt> converse(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, std::shared_ptr<Stream> stream,
-                                           ContentWalk& walk, std::optional<Cid> below) {
+  static asio::awaitable<Attempt> converse(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer,
+                                           std::shared_ptr<Stream> stream, ContentWalk& walk,
+                                           std::optional<Cid> below) {
     BlocksRequest request;
     request.root = transfer->key.first;
     request.below = below;
@@ -732,7 +754,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       if (!reader.at_boundary()) co_return liar("sent a frame that is not one CAR section");
       const std::optional<car::Block> block = reader.next();
       if (was_header) {
-        if (block || reader.roots() != std::vector<Cid>{request.root}) co_return liar("sent a CAR header of other roots");
+        if (block || reader.roots() != std::vector<Cid>{request.root})
+          co_return liar("sent a CAR header of other roots");
         continue;
       }
       const std::optional<Cid> expected = walk.next();
@@ -742,7 +765,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       transfer->bytes += block->bytes.size();
       if (transfer->bytes > self->limits.max_bytes) {
         co_return attempt_of(Attempt::Kind::fatal,
-                             {ErrorCode::exhausted, fmt::format("{} has more than {} bytes", request.root.text(), self->limits.max_bytes)});
+                             {ErrorCode::exhausted,
+                              fmt::format("{} has more than {} bytes", request.root.text(), self->limits.max_bytes)});
       }
       // Not durable: what comes from a peer can come again.
       Status kept = self->blocks.put(block->cid, block->bytes);
@@ -762,9 +786,11 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     if (!frame) co_return of_stream(std::move(frame.error()));
     const Result<BlocksEnd> end = record::decode<BlocksEnd>(*frame ? ByteView(**frame) : ByteView());
     if (!end) co_return liar("sent an end that does not read: " + end.error().message);
-    if (end->blocks != count || end->bytes != bytes) co_return liar("sent another number of blocks or bytes than its end says");
+    if (end->blocks != count || end->bytes != bytes)
+      co_return liar("sent another number of blocks or bytes than its end says");
     if (end->ending == BlocksEnding::incomplete) {
-      co_return attempt_of(Attempt::Kind::has_not, {ErrorCode::not_found, fmt::format("lacks a block after {} blocks", count)});
+      co_return attempt_of(Attempt::Kind::has_not,
+                           {ErrorCode::not_found, fmt::format("lacks a block after {} blocks", count)});
     }
     if (end->ending == BlocksEnding::limit) {
       // What was sent is used; the rest is for another holder, or this one again from there.
@@ -776,15 +802,17 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   }
 };
 
-ContentExchange::ContentExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits, OnLiar on_liar)
+ContentExchange::ContentExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
+                                 OnLiar on_liar)
     : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar))) {}
 
 ContentExchange::~ContentExchange() { impl_->close(); }
 
 void ContentExchange::fetch(const Want& want, std::vector<NodeId> holders, Duration limit, Done done) {
-  asio::dispatch(impl_->io, [impl = impl_, want, holders = std::move(holders), limit, done = std::move(done)]() mutable {
-    impl->fetch(want, std::move(holders), limit, std::move(done));
-  });
+  asio::dispatch(impl_->io,
+                 [impl = impl_, want, holders = std::move(holders), limit, done = std::move(done)]() mutable {
+                   impl->fetch(want, std::move(holders), limit, std::move(done));
+                 });
 }
 
 void ContentExchange::fetch_all(std::vector<Want> wants, std::vector<NodeId> holders, Duration limit, Done done) {

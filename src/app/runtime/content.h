@@ -46,7 +46,7 @@ struct BlocksRequest {
   Cid root;
   std::optional<Cid> below;  ///< a declared root whose block links to `root`; absent: `root` itself is declared
   std::uint32_t depth = 64;  ///< links to follow from the root; 0 = the root's block alone
-  std::uint64_t skip = 0;    ///< blocks of the walk, from the first, that are not needed
+  std::uint64_t skip = 0;  ///< blocks of the walk, from the first, that are not needed
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -60,7 +60,7 @@ struct BlocksRequest {
 enum class BlocksStatus : std::uint8_t {
   ok,
   not_found,  ///< not declared here; says nothing of what is here
-  busy,       ///< too many streams; ask later or elsewhere
+  busy,  ///< too many streams; ask later or elsewhere
   malformed,  ///< the request does not read
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(BlocksStatus);
@@ -80,7 +80,7 @@ struct BlocksAnswer {
 enum class BlocksEnding : std::uint8_t {
   complete,
   incomplete,  ///< the next block is not here
-  limit,       ///< a bound of the server was reached
+  limit,  ///< a bound of the server was reached
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(BlocksEnding);
 
@@ -113,22 +113,23 @@ class StreamOpener {
 class ContentExchange {
  public:
   struct Limits {
-    std::uint64_t max_bytes = std::uint64_t{4} << 30;       ///< of one DAG's blocks
-    std::uint64_t max_blocks = std::uint64_t{1} << 20;      ///< of one DAG
+    std::uint64_t max_bytes = std::uint64_t{4} << 30;  ///< of one DAG's blocks
+    std::uint64_t max_blocks = std::uint64_t{1} << 20;  ///< of one DAG
     std::uint32_t max_depth = 64;
-    std::size_t max_served = 64;                            ///< streams served at a time
+    std::size_t max_served = 64;  ///< streams served at a time
     std::size_t max_served_per_peer = 16;
-    std::size_t max_fetched = 32;                           ///< streams asked on at a time; more wait
-    std::size_t max_transfers = 16'384;                     ///< roots being fetched or waiting to be
-    std::size_t max_holders = 64;                           ///< of one root
-    Duration stall{std::chrono::seconds(15)};               ///< a stream that does not move for so long is given up
-    Duration first_pause{std::chrono::milliseconds(50)};    ///< before holders are asked a second time; doubles up to 2 s
+    std::size_t max_fetched = 32;  ///< streams asked on at a time; more wait
+    std::size_t max_transfers = 16'384;  ///< roots being fetched or waiting to be
+    std::size_t max_holders = 64;  ///< of one root
+    Duration stall{std::chrono::seconds(15)};  ///< a stream that does not move for so long is given up
+    Duration first_pause{std::chrono::milliseconds(50)};  ///< before holders are asked a second time; doubles up to 2 s
   };
 
   /// A block was not what its holder said. The text says what was wrong.
   using OnLiar = std::function<void(const NodeId&, const std::string&)>;
 
-  ContentExchange(boost::asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits, OnLiar on_liar = {});
+  ContentExchange(boost::asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
+                  OnLiar on_liar = {});
   /// Closes all streams. The io_context must not be running then, or this is called on its thread.
   ~ContentExchange();
   ContentExchange(const ContentExchange&) = delete;
@@ -191,7 +192,7 @@ class ContentWalk {
   };
   std::uint64_t max_blocks_;
   std::uint64_t position_ = 0;
-  std::vector<Entry> queue_;      // The passed part is cut off now and then.
+  std::vector<Entry> queue_;  // The passed part is cut off now and then.
   std::size_t head_ = 0;
   std::unordered_set<Cid> found_;
 };

@@ -58,8 +58,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   std::map<std::uint64_t, RunPointer> runs;
   std::atomic<std::uint64_t> started{0}, failed{0}, fuel{0}, running{0};
 
-  Impl(asio::io_context& context, store::BlockStore& store, std::filesystem::path folder, ContentExchange& exchange, wasm::Sandbox& engine,
-       Limits given, Emit emit)
+  Impl(asio::io_context& context, store::BlockStore& store, std::filesystem::path folder, ContentExchange& exchange,
+       wasm::Sandbox& engine, Limits given, Emit emit)
       : io(context),
         blocks(store),
         home(std::move(folder)),
@@ -92,9 +92,11 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     const bool is_node = run->effect.function.codec() == Multicodec::dag_cbor;
     if (is_node) wants.push_back({.root = run->effect.function, .below = {}, .depth = 0});
     wants.push_back({.root = run->effect.inputs, .below = {}, .depth = 0});
-    content.fetch_all(std::move(wants), run->effect.holders, time_left(*run), [weak = weak_from_this(), run](Status status) {
-      if (const auto self = weak.lock(); self && !self->closed && !run->ended) self->found_parts(run, std::move(status));
-    });
+    content.fetch_all(std::move(wants), run->effect.holders, time_left(*run),
+                      [weak = weak_from_this(), run](Status status) {
+                        if (const auto self = weak.lock(); self && !self->closed && !run->ended)
+                          self->found_parts(run, std::move(status));
+                      });
   }
 
   static Duration time_left(const Run& run) {
@@ -113,7 +115,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     const auto list = record::decode<task::ShardList>(**list_block);
     if (!list) return end_refused(run, "the shard list does not read: " + list.error().message);
     if (run->effect.shard >= list->inputs.size()) {
-      return end_refused(run, fmt::format("there is no shard {} in a shard list of {}", run->effect.shard, list->inputs.size()));
+      return end_refused(
+          run, fmt::format("there is no shard {} in a shard list of {}", run->effect.shard, list->inputs.size()));
     }
     run->input = list->inputs[run->effect.shard];
     if (run->input.codec() == Multicodec::dag_cbor) return end_refused(run, "the input is a record, not a file");
@@ -125,16 +128,19 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
       wants.push_back({.root = run->effect.function, .below = {}});
     }
     wants.push_back({.root = run->input, .below = run->effect.inputs});
-    content.fetch_all(std::move(wants), run->effect.holders, time_left(*run), [weak = weak_from_this(), run](Status fetched) {
-      if (const auto self = weak.lock(); self && !self->closed && !run->ended) self->found_content(run, std::move(fetched));
-    });
+    content.fetch_all(std::move(wants), run->effect.holders, time_left(*run),
+                      [weak = weak_from_this(), run](Status fetched) {
+                        if (const auto self = weak.lock(); self && !self->closed && !run->ended)
+                          self->found_content(run, std::move(fetched));
+                      });
   }
 
   void found_content(const RunPointer& run, Status status) {
     if (!status) return end_with_error(run, std::move(status.error()));
     Result<Bytes> input = blocks.read_dag_file(run->input, limits.max_input_bytes);
     if (!input) {
-      if (input.error().code == ErrorCode::not_found || input.error().code == ErrorCode::storage) return retry_or_end(run, std::move(input.error()));
+      if (input.error().code == ErrorCode::not_found || input.error().code == ErrorCode::storage)
+        return retry_or_end(run, std::move(input.error()));
       return end_refused(run, "the input: " + input.error().message);
     }
     const auto shared_input = std::make_shared<const Bytes>(std::move(*input));
@@ -166,7 +172,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     if (!self) return;
     {
       const std::lock_guard guard(run->log_mutex);
-      const std::size_t room = self->limits.max_live_log_bytes - std::min(run->log.size(), self->limits.max_live_log_bytes);
+      const std::size_t room =
+          self->limits.max_live_log_bytes - std::min(run->log.size(), self->limits.max_live_log_bytes);
       const std::size_t taken = std::min(room, more.size());
       append(run->log, more.first(taken));
       run->log_left_out += more.size() - taken;
@@ -184,7 +191,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
       run.log_posted = false;
       log = std::exchange(run.log, {});
       if (run.log_left_out > 0) {
-        append(log, as_bytes(fmt::format("\n[{} bytes came too fast for the live log; the stored log has them]\n", run.log_left_out)));
+        append(log, as_bytes(fmt::format("\n[{} bytes came too fast for the live log; the stored log has them]\n",
+                                         run.log_left_out)));
         run.log_left_out = 0;
       }
     }
@@ -193,7 +201,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
 
   /// A block that was here a moment ago is gone or damaged: its holders are asked once more.
   void retry_or_end(const RunPointer& run, Error error) {
-    if (run->again || (error.code != ErrorCode::not_found && error.code != ErrorCode::storage)) return end_with_error(run, std::move(error));
+    if (run->again || (error.code != ErrorCode::not_found && error.code != ErrorCode::storage))
+      return end_with_error(run, std::move(error));
     run->again = true;
     content.forget_complete();
     begin(run);
@@ -284,7 +293,9 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     const bool synced = folder >= 0 && ::syncfs(folder) == 0;
     const int failure = errno;
     if (folder >= 0) ::close(folder);
-    if (!synced) return fail(ErrorCode::storage, fmt::format("the blocks in {} could not be synced ({}); check the disk", home.string(), std::strerror(failure)));
+    if (!synced)
+      return fail(ErrorCode::storage, fmt::format("the blocks in {} could not be synced ({}); check the disk",
+                                                  home.string(), std::strerror(failure)));
     return {};
   }
 
@@ -310,15 +321,16 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
       ++gathering->under_way;
       const auto left = std::max(Duration(0), std::chrono::duration_cast<Duration>(gathering->until - Clock::now()));
       // Posted, so that a thousand results that are here already do not nest a thousand calls.
-      content.fetch({.root = root, .below = {}}, std::move(holders), left, [weak = weak_from_this(), gathering, &context = io](Status status) {
-        asio::post(context, [weak, gathering, status = std::move(status)]() mutable {
-          const auto self = weak.lock();
-          if (!self || self->closed || gathering->ended) return;
-          --gathering->under_way;
-          if (!status) return self->gathered(*gathering, std::move(status));
-          self->gather(gathering);
-        });
-      });
+      content.fetch({.root = root, .below = {}}, std::move(holders), left,
+                    [weak = weak_from_this(), gathering, &context = io](Status status) {
+                      asio::post(context, [weak, gathering, status = std::move(status)]() mutable {
+                        const auto self = weak.lock();
+                        if (!self || self->closed || gathering->ended) return;
+                        --gathering->under_way;
+                        if (!status) return self->gathered(*gathering, std::move(status));
+                        self->gather(gathering);
+                      });
+                    });
     }
     if (!gathering->ended && gathering->under_way == 0) {
       std::vector<Cid> all;
@@ -345,7 +357,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
       }));
       if (last != '\n') {
         if (++total > limits.max_reduce_bytes) {
-          return fail(ErrorCode::exhausted, fmt::format("the results together have more than {} bytes", limits.max_reduce_bytes));
+          return fail(ErrorCode::exhausted,
+                      fmt::format("the results together have more than {} bytes", limits.max_reduce_bytes));
         }
         MESH_TRY(builder.feed(as_bytes("\n")));
       }
@@ -375,8 +388,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   }
 };
 
-Executor::Executor(asio::io_context& io, store::BlockStore& blocks, std::filesystem::path home, ContentExchange& content,
-                   wasm::Sandbox& sandbox, Limits limits, Emit emit)
+Executor::Executor(asio::io_context& io, store::BlockStore& blocks, std::filesystem::path home,
+                   ContentExchange& content, wasm::Sandbox& sandbox, Limits limits, Emit emit)
     : impl_(std::make_shared<Impl>(io, blocks, std::move(home), content, sandbox, limits, std::move(emit))) {}
 
 Executor::~Executor() { impl_->closed = true; }
@@ -390,7 +403,8 @@ void Executor::cancel(std::uint64_t id) {
 }
 
 void Executor::fetch_results(node::effect::FetchResults effect) {
-  asio::dispatch(impl_->io, [impl = impl_, effect = std::move(effect)]() mutable { impl->fetch_results(std::move(effect)); });
+  asio::dispatch(impl_->io,
+                 [impl = impl_, effect = std::move(effect)]() mutable { impl->fetch_results(std::move(effect)); });
 }
 
 void Executor::build_reduce_input(node::effect::BuildReduceInput effect) {

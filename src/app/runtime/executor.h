@@ -29,12 +29,12 @@ class Executor {
  public:
   struct Limits {
     std::uint64_t max_input_bytes = std::uint64_t{1} << 30;
-    std::uint64_t max_tree_bytes = std::uint64_t{512} << 20;    ///< of one root or program; more is `refused`
+    std::uint64_t max_tree_bytes = std::uint64_t{512} << 20;  ///< of one root or program; more is `refused`
     std::uint64_t max_cached_tree_bytes = std::uint64_t{768} << 20;
-    std::uint64_t max_reduce_bytes = std::uint64_t{1} << 30;    ///< of all results together
+    std::uint64_t max_reduce_bytes = std::uint64_t{1} << 30;  ///< of all results together
     std::size_t max_live_log_bytes = std::size_t{256} << 10;
-    Duration results_limit{std::chrono::minutes(10)};           ///< for bringing one job's results
-    std::size_t results_at_once = 32;
+    Duration results_limit{std::chrono::minutes(10)};  ///< for bringing one job's results
+    std::size_t results_at_once = 16;  ///< what one holder serves to one peer at a time
   };
 
   using Emit = std::function<void(node::Event)>;

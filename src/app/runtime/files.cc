@@ -33,18 +33,23 @@ Result<std::vector<std::string>> names_in(const FileDescriptor& folder, const st
   if (!stream) {
     const int failure = errno;
     if (again >= 0) ::close(again);
-    return fail(ErrorCode::storage, fmt::format("the folder {} cannot be read: {}", shown.string(), std::strerror(failure)));
+    return fail(ErrorCode::storage,
+                fmt::format("the folder {} cannot be read: {}", shown.string(), std::strerror(failure)));
   }
   std::vector<std::string> names;
   errno = 0;
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
-    if (names.size() >= max_names) return fail(ErrorCode::exhausted, fmt::format("the folder {} has more than {} entries", shown.string(), max_names));
+    if (names.size() >= max_names)
+      return fail(ErrorCode::exhausted,
+                  fmt::format("the folder {} has more than {} entries", shown.string(), max_names));
     names.push_back(name);
     errno = 0;
   }
-  if (errno != 0) return fail(ErrorCode::storage, fmt::format("the folder {} cannot be read: {}", shown.string(), std::strerror(errno)));
+  if (errno != 0)
+    return fail(ErrorCode::storage,
+                fmt::format("the folder {} cannot be read: {}", shown.string(), std::strerror(errno)));
   std::ranges::sort(names);
   return names;
 }

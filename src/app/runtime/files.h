@@ -31,6 +31,7 @@ class FileDescriptor {
 };
 
 /// The names in an open folder but "." and "..", in byte order; `shown` is its path, for the error. At most 100,000.
-[[nodiscard]] Result<std::vector<std::string>> names_in(const FileDescriptor& folder, const std::filesystem::path& shown);
+[[nodiscard]] Result<std::vector<std::string>> names_in(const FileDescriptor& folder,
+                                                        const std::filesystem::path& shown);
 
 }  // namespace mesh::app

@@ -22,12 +22,15 @@ Refusal refusal(std::string_view what, const Error& error) { return {fmt::format
 
 Result<std::variant<FunctionParts, Refusal>> FunctionLoader::parts(const Cid& function) {
   using Answer = std::variant<FunctionParts, Refusal>;
-  if (function.codec() != Multicodec::dag_cbor) return Answer(FunctionParts{.module = function, .node = {}, .linked = {}});
+  if (function.codec() != Multicodec::dag_cbor)
+    return Answer(FunctionParts{.module = function, .node = {}, .linked = {}});
   MESH_LET(const store::BlockBytes block, blocks_.get(function));
   Result<task::FunctionNode> node = record::decode<task::FunctionNode>(*block);
   if (!node) return Answer(refusal("the function node does not read", node.error()));
-  if (const Status valid = task::validate(*node); !valid) return Answer(refusal("the function node is not valid", valid.error()));
-  if (node->runtime.codec() == Multicodec::dag_cbor) return Answer(Refusal{"the function's runtime is no module: it is a record"});
+  if (const Status valid = task::validate(*node); !valid)
+    return Answer(refusal("the function node is not valid", valid.error()));
+  if (node->runtime.codec() == Multicodec::dag_cbor)
+    return Answer(Refusal{"the function's runtime is no module: it is a record"});
   FunctionParts parts{.module = node->runtime, .node = std::move(*node), .linked = {}};
   parts.linked.push_back(parts.module);
   if (parts.node->root) parts.linked.push_back(*parts.node->root);
@@ -35,7 +38,8 @@ Result<std::variant<FunctionParts, Refusal>> FunctionLoader::parts(const Cid& fu
   return Answer(std::move(parts));
 }
 
-Result<std::variant<FunctionLoader::Tree, Refusal>> FunctionLoader::build(const Cid& cid, bool archive, const Extra* extra) {
+Result<std::variant<FunctionLoader::Tree, Refusal>> FunctionLoader::build(const Cid& cid, bool archive,
+                                                                          const Extra* extra) {
   using Answer = std::variant<Tree, Refusal>;
   const std::string_view what = archive ? "the function's root" : "the function's program";
   if (cid.codec() == Multicodec::dag_cbor) return Answer(Refusal{fmt::format("{} is a record, not files", what)});
@@ -93,7 +97,8 @@ Result<std::variant<std::shared_ptr<const wasm::FileTree>, Refusal>> FunctionLoa
   return Answer(std::move(result));
 }
 
-Result<std::variant<wasm::Job, Refusal>> FunctionLoader::load(const FunctionParts& parts, const std::shared_ptr<const Bytes>& input) {
+Result<std::variant<wasm::Job, Refusal>> FunctionLoader::load(const FunctionParts& parts,
+                                                              const std::shared_ptr<const Bytes>& input) {
   using Answer = std::variant<wasm::Job, Refusal>;
   if (parts.module.codec() == Multicodec::dag_pb) {
     MESH_LET(const store::BlockBytes block, blocks_.get(parts.module));
@@ -101,7 +106,8 @@ Result<std::variant<wasm::Job, Refusal>> FunctionLoader::load(const FunctionPart
     if (!node) return Answer(refusal("the function's module", node.error()));
     if (node->kind != asset::NodeKind::file) return Answer(Refusal{"the function's module is a folder"});
     if (node->content_bytes > max_module_bytes) {
-      return Answer(Refusal{fmt::format("the function's module has {} bytes; a module has at most {}", node->content_bytes, max_module_bytes)});
+      return Answer(Refusal{fmt::format("the function's module has {} bytes; a module has at most {}",
+                                        node->content_bytes, max_module_bytes)});
     }
   }
   wasm::Job job;

@@ -22,7 +22,7 @@ struct Refusal {
 struct FunctionParts {
   Cid module;
   std::optional<task::FunctionNode> node;  ///< absent: the function is a module itself
-  std::vector<Cid> linked;                 ///< module, root, program, where the function is a node
+  std::vector<Cid> linked;  ///< module, root, program, where the function is a node
 };
 
 class FunctionLoader {
@@ -34,7 +34,8 @@ class FunctionLoader {
   [[nodiscard]] Result<std::variant<FunctionParts, Refusal>> parts(const Cid& function);
   /// Module, abi, arguments, environment and trees of the job; everything has to be here. `input` is given a place in
   /// the root where the environment asks for it. Id, limits, input and entropy are the caller's to fill in.
-  [[nodiscard]] Result<std::variant<wasm::Job, Refusal>> load(const FunctionParts& parts, const std::shared_ptr<const Bytes>& input);
+  [[nodiscard]] Result<std::variant<wasm::Job, Refusal>> load(const FunctionParts& parts,
+                                                              const std::shared_ptr<const Bytes>& input);
 
  private:
   struct Tree {
@@ -48,7 +49,8 @@ class FunctionLoader {
     std::string path;
     std::shared_ptr<const Bytes> content;
   };
-  Result<std::variant<std::shared_ptr<const wasm::FileTree>, Refusal>> tree(const Cid& cid, bool archive, const Extra* extra);
+  Result<std::variant<std::shared_ptr<const wasm::FileTree>, Refusal>> tree(const Cid& cid, bool archive,
+                                                                            const Extra* extra);
   Result<std::variant<Tree, Refusal>> build(const Cid& cid, bool archive, const Extra* extra);
 
   store::BlockStore& blocks_;

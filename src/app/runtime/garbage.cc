@@ -11,8 +11,8 @@
 
 namespace mesh::app {
 
-Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::filesystem::path& home, const std::vector<Cid>& roots,
-                                      const GarbagePolicy& policy) {
+Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::filesystem::path& home,
+                                      const std::vector<Cid>& roots, const GarbagePolicy& policy) {
   GarbageReport report;
   if (blocks.total_bytes() <= policy.keep_bytes) return report;
 
@@ -43,7 +43,8 @@ Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::file
     candidates.push_back({.written_s = about.st_mtim.tv_sec, .cid = cid, .bytes = bytes});
   });
   if (report.unneeded_bytes <= policy.keep_bytes) return report;
-  std::ranges::sort(candidates, {}, [](const Candidate& candidate) { return std::pair(candidate.written_s, candidate.cid); });
+  std::ranges::sort(candidates, {},
+                    [](const Candidate& candidate) { return std::pair(candidate.written_s, candidate.cid); });
   const std::int64_t young = std::time(nullptr) - std::chrono::duration_cast<seconds>(policy.youngest).count();
   const std::uint64_t target = policy.keep_bytes - policy.keep_bytes / 10;
   for (const Candidate& candidate : candidates) {

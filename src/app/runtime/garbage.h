@@ -17,12 +17,13 @@ struct GarbageReport {
 };
 
 struct GarbagePolicy {
-  std::uint64_t keep_bytes = std::uint64_t{8} << 30;  ///< of unneeded blocks; past it the oldest go until nine tenths are left
+  std::uint64_t keep_bytes = std::uint64_t{8}
+                             << 30;  ///< of unneeded blocks; past it the oldest go until nine tenths are left
   Duration youngest{std::chrono::hours(1)};
 };
 
 /// `roots`: what is needed with all below it. Blocks the caller; the store may be used meanwhile. Error: storage.
-[[nodiscard]] Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::filesystem::path& home, const std::vector<Cid>& roots,
-                                                    const GarbagePolicy& policy);
+[[nodiscard]] Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::filesystem::path& home,
+                                                    const std::vector<Cid>& roots, const GarbagePolicy& policy);
 
 }  // namespace mesh::app

@@ -35,7 +35,8 @@ void add_gpu(std::vector<std::string>& gpus, std::string name) {
 std::vector<std::string> detect_gpus() {
   std::vector<std::string> gpus;
   std::error_code failed;
-  for (fs::directory_iterator it("/proc/driver/nvidia/gpus", failed); !failed && it != fs::directory_iterator(); it.increment(failed)) {
+  for (fs::directory_iterator it("/proc/driver/nvidia/gpus", failed); !failed && it != fs::directory_iterator();
+       it.increment(failed)) {
     std::ifstream in(it->path() / "information");
     std::string line;
     while (std::getline(in, line)) {
@@ -47,7 +48,8 @@ std::vector<std::string> detect_gpus() {
   const bool has_nvidia = !gpus.empty();
   failed.clear();
   std::set<std::string> cards;  // In order; "card0-HDMI-A-1" is an output of card0.
-  for (fs::directory_iterator it("/sys/class/drm", failed); !failed && it != fs::directory_iterator(); it.increment(failed)) {
+  for (fs::directory_iterator it("/sys/class/drm", failed); !failed && it != fs::directory_iterator();
+       it.increment(failed)) {
     const std::string name = it->path().filename().string();
     if (name.starts_with("card") && name.find('-') == std::string::npos) cards.insert(name);
   }
@@ -55,7 +57,10 @@ std::vector<std::string> detect_gpus() {
     const fs::path device = fs::path("/sys/class/drm") / card / "device";
     const std::string vendor = first_line(device / "vendor");
     if (vendor.empty() || (has_nvidia && vendor == "0x10de")) continue;
-    const std::string_view maker = vendor == "0x10de" ? "NVIDIA" : vendor == "0x1002" ? "AMD" : vendor == "0x8086" ? "Intel" : "GPU";
+    const std::string_view maker = vendor == "0x10de"   ? "NVIDIA"
+                                   : vendor == "0x1002" ? "AMD"
+                                   : vendor == "0x8086" ? "Intel"
+                                                        : "GPU";
     add_gpu(gpus, fmt::format("{} {}:{}", maker, vendor, first_line(device / "device")));
   }
   return gpus;
@@ -70,7 +75,8 @@ HostResources detect_host() {
   if (::sched_getaffinity(0, sizeof set, &set) == 0) host.cores = static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
   const long pages = ::sysconf(_SC_PHYS_PAGES);
   const long page_bytes = ::sysconf(_SC_PAGESIZE);
-  if (pages > 0 && page_bytes > 0) host.memory_bytes = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
+  if (pages > 0 && page_bytes > 0)
+    host.memory_bytes = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
   const std::string bound = first_line("/sys/fs/cgroup/memory.max");
   if (!bound.empty() && bound.size() < 19 && std::ranges::all_of(bound, [](char c) { return c >= '0' && c <= '9'; })) {
     host.memory_bytes = std::min<std::uint64_t>(host.memory_bytes, std::stoull(bound));
@@ -80,7 +86,8 @@ HostResources detect_host() {
 }
 
 std::int64_t wall_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace mesh::app

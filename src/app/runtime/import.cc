@@ -63,7 +63,8 @@ Error system_error(std::string_view what, const fs::path& path) {
   const int code = errno;
   const ErrorCode kind = code == ENOENT || code == ENOTDIR ? ErrorCode::not_found : ErrorCode::storage;
   if (kind == ErrorCode::not_found) return {kind, fmt::format("there is no {}; check the path", path.string())};
-  if (code == ELOOP) return {ErrorCode::invalid, fmt::format("{} is a symbolic link; name what it points to", path.string())};
+  if (code == ELOOP)
+    return {ErrorCode::invalid, fmt::format("{} is a symbolic link; name what it points to", path.string())};
   return {kind, fmt::format("{} {} failed: {}", what, path.string(), std::strerror(code))};
 }
 
@@ -73,9 +74,12 @@ Result<FileDescriptor> open_file(int folder, const std::string& name, const fs::
   if (!file.is_open()) return std::unexpected(system_error("opening", shown));
   struct stat about{};
   if (::fstat(file.get(), &about) != 0) return std::unexpected(system_error("reading", shown));
-  if (S_ISDIR(about.st_mode)) return fail(ErrorCode::invalid, fmt::format("{} is a folder, not a file", shown.string()));
+  if (S_ISDIR(about.st_mode))
+    return fail(ErrorCode::invalid, fmt::format("{} is a folder, not a file", shown.string()));
   if (!S_ISREG(about.st_mode)) {
-    return fail(ErrorCode::invalid, fmt::format("{} is a FIFO, socket or device, not a file; give a file, or - for the standard input", shown.string()));
+    return fail(ErrorCode::invalid,
+                fmt::format("{} is a FIFO, socket or device, not a file; give a file, or - for the standard input",
+                            shown.string()));
   }
   return file;
 }
@@ -110,7 +114,8 @@ Result<asset::Built> build_file(const FileDescriptor& file, const fs::path& show
   std::uint64_t total = 0;
   MESH_TRY(read_parts(file, shown, [&](ByteView part) -> Status {
     total += part.size();
-    if (total > max_bytes) return fail(ErrorCode::exhausted, fmt::format("{} is larger than {}", shown.string(), size_text(max_bytes)));
+    if (total > max_bytes)
+      return fail(ErrorCode::exhausted, fmt::format("{} is larger than {}", shown.string(), size_text(max_bytes)));
     return builder.feed(part);
   }));
   return builder.finish();
@@ -137,17 +142,20 @@ struct FolderReader {
   Status check_bounds(const fs::path& shown) const {
     if (!is_program) return {};
     if (files > max_program_files || bytes > max_program_bytes) {
-      return fail(ErrorCode::exhausted,
-                  fmt::format("the program's folder {} holds more than {} files or {}; move the program to a folder of its own, or ship it alone "
-                              "with --only-file",
-                              shown.string(), max_program_files, size_text(max_program_bytes)));
+      return fail(ErrorCode::exhausted, fmt::format("the program's folder {} holds more than {} files or {}; move the "
+                                                    "program to a folder of its own, or ship it alone "
+                                                    "with --only-file",
+                                                    shown.string(), max_program_files, size_text(max_program_bytes)));
     }
     return {};
   }
 
-  Result<asset::Built> read(const FileDescriptor& folder, const fs::path& top, const std::string& relative, std::size_t depth) {
+  Result<asset::Built> read(const FileDescriptor& folder, const fs::path& top, const std::string& relative,
+                            std::size_t depth) {
     const fs::path shown = relative.empty() ? top : top / relative;
-    if (depth > max_depth) return fail(ErrorCode::exhausted, fmt::format("{} is nested more than {} folders deep", shown.string(), max_depth));
+    if (depth > max_depth)
+      return fail(ErrorCode::exhausted,
+                  fmt::format("{} is nested more than {} folders deep", shown.string(), max_depth));
     MESH_LET(const std::vector<std::string> names, names_in(folder, shown));
     std::vector<asset::FolderEntry> entries;
     for (const std::string& name : names) {
@@ -157,14 +165,16 @@ struct FolderReader {
         continue;
       }
       struct stat about{};
-      if (::fstatat(folder.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) return std::unexpected(system_error("reading", top / path));
+      if (::fstatat(folder.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0)
+        return std::unexpected(system_error("reading", top / path));
       const bool is_special = !S_ISDIR(about.st_mode) && !S_ISREG(about.st_mode);
       if (S_ISLNK(about.st_mode) || (is_program && is_special)) {
         leave_out(path);
         continue;
       }
       if (const Status good = asset::check_name(name); !good) {
-        return fail(ErrorCode::invalid, fmt::format("{} has a name that content cannot have: {}", (top / path).string(), good.error().message));
+        return fail(ErrorCode::invalid, fmt::format("{} has a name that content cannot have: {}", (top / path).string(),
+                                                    good.error().message));
       }
       if (S_ISDIR(about.st_mode)) {
         FileDescriptor below(::openat(folder.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -202,10 +212,13 @@ Result<FileDescriptor> open_folder(const fs::path& path) {
 
 Status check_module(ByteView bytes, std::string_view shown) {
   if (bytes.size() < 8 || as_text(bytes.first(4)) != wasm_magic) {
-    return fail(ErrorCode::invalid, fmt::format("{} is not a WebAssembly module: it does not begin with the bytes 00 61 73 6d", shown));
+    return fail(ErrorCode::invalid,
+                fmt::format("{} is not a WebAssembly module: it does not begin with the bytes 00 61 73 6d", shown));
   }
   if (bytes[4] != 1 || bytes[5] != 0 || bytes[6] != 0 || bytes[7] != 0) {
-    return fail(ErrorCode::unsupported, fmt::format("{} is a WebAssembly component or of another version; give a core module of version 1", shown));
+    return fail(
+        ErrorCode::unsupported,
+        fmt::format("{} is a WebAssembly component or of another version; give a core module of version 1", shown));
   }
   return {};
 }
@@ -236,13 +249,14 @@ Result<fs::path> find_main(const fs::path& folder) {
     if (fs::is_regular_file(folder / name, ignored)) mains.push_back(name);
   }
   if (mains.empty()) {
-    return fail(ErrorCode::not_found,
-                fmt::format("{} is a folder without a main: put a main.py, main.js, main.rb, main.php, main.wasm or main.wat into it, or name the "
-                            "file to run",
-                            folder.string()));
+    return fail(ErrorCode::not_found, fmt::format("{} is a folder without a main: put a main.py, main.js, main.rb, "
+                                                  "main.php, main.wasm or main.wat into it, or name the "
+                                                  "file to run",
+                                                  folder.string()));
   }
   if (mains.size() > 1) {
-    return fail(ErrorCode::invalid, fmt::format("{} has several mains ({}); name the file to run", folder.string(), fmt::join(mains, ", ")));
+    return fail(ErrorCode::invalid, fmt::format("{} has several mains ({}); name the file to run", folder.string(),
+                                                fmt::join(mains, ", ")));
   }
   return folder / mains.front();
 }
@@ -262,7 +276,9 @@ Result<RuntimeEntry> entry_of(const nlohmann::json& json, const fs::path& folder
     const auto found = json.find(name);
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
-  const auto plain_name = [](const std::string& name) { return !name.empty() && name.find('/') == std::string::npos && name != ".."; };
+  const auto plain_name = [](const std::string& name) {
+    return !name.empty() && name.find('/') == std::string::npos && name != "..";
+  };
   RuntimeEntry entry;
   entry.name = text("name");
   entry.version = text("version");
@@ -274,7 +290,8 @@ Result<RuntimeEntry> entry_of(const nlohmann::json& json, const fs::path& folder
   }
   entry.file = folder / text("file");
   if (json.contains("root")) {
-    if (!plain_name(text("root")) || entry.root_sha256.size() != 64) return fail(ErrorCode::invalid, fmt::format("{}: its root or root_sha256 does not read", entry.name));
+    if (!plain_name(text("root")) || entry.root_sha256.size() != 64)
+      return fail(ErrorCode::invalid, fmt::format("{}: its root or root_sha256 does not read", entry.name));
     entry.root = folder / text("root");
   }
   const auto list = [&](const char* name, std::vector<std::string>& out) {
@@ -291,7 +308,8 @@ Result<RuntimeEntry> entry_of(const nlohmann::json& json, const fs::path& folder
   }
   if (const auto found = json.find("environment"); found != json.end() && found->is_object()) {
     for (const auto& [name, value] : found->items()) {
-      if (!value.is_string()) return fail(ErrorCode::invalid, fmt::format("{}: its environment is not of texts", entry.name));
+      if (!value.is_string())
+        return fail(ErrorCode::invalid, fmt::format("{}: its environment is not of texts", entry.name));
       entry.environment.push_back(name + "=" + value.get<std::string>());
     }
   }
@@ -306,7 +324,8 @@ Result<RuntimeCatalogue> RuntimeCatalogue::load(const fs::path& folder) {
   MESH_LET(const Bytes bytes, read_whole(open, file, max_catalogue_bytes));
   const nlohmann::json json = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
   const auto damaged = [&](std::string_view what) {
-    return fail(ErrorCode::invalid, fmt::format("{}: {}; install the runtimes again with scripts/runtimes.sh", file.string(), what));
+    return fail(ErrorCode::invalid,
+                fmt::format("{}: {}; install the runtimes again with scripts/runtimes.sh", file.string(), what));
   };
   if (!json.is_object() || !json.contains("runtimes") || !json["runtimes"].is_array() || json["runtimes"].size() > 64) {
     return damaged("no list of runtimes");
@@ -349,13 +368,18 @@ Result<RuntimeCatalogue> RuntimeCatalogue::find() {
     if (fs::exists(place / "catalogue.json", ignored)) return load(place);
     looked += (looked.empty() ? "" : ", ") + place.string();
   }
-  return fail(ErrorCode::not_found,
-              fmt::format("no language runtimes are installed (looked in {}); run scripts/runtimes.sh, or set MESH_RUNTIMES_DIR", looked));
+  return fail(
+      ErrorCode::not_found,
+      fmt::format(
+          "no language runtimes are installed (looked in {}); run scripts/runtimes.sh, or set MESH_RUNTIMES_DIR",
+          looked));
 }
 
 const RuntimeEntry* RuntimeCatalogue::find(std::string_view name_or_extension) const {
   for (const RuntimeEntry& entry : entries_) {
-    if (entry.name == name_or_extension || std::ranges::find(entry.extensions, name_or_extension) != entry.extensions.end()) return &entry;
+    if (entry.name == name_or_extension ||
+        std::ranges::find(entry.extensions, name_or_extension) != entry.extensions.end())
+      return &entry;
   }
   return nullptr;
 }
@@ -363,7 +387,8 @@ const RuntimeEntry* RuntimeCatalogue::find(std::string_view name_or_extension) c
 namespace {
 
 /// The file as content; checked against the pin, remembered under it.
-Result<Cid> import_pinned(const fs::path& path, const std::string& sha256, store::NodeStore& store, store::BlockStore& blocks) {
+Result<Cid> import_pinned(const fs::path& path, const std::string& sha256, store::NodeStore& store,
+                          store::BlockStore& blocks) {
   const std::string key = "runtime/" + sha256;
   MESH_LET(const std::optional<Bytes> known, store.get(key));
   if (known) {
@@ -384,7 +409,10 @@ Result<Cid> import_pinned(const fs::path& path, const std::string& sha256, store
   }));
   MESH_LET(const asset::Built built, builder.finish());
   if (hash.finish().hex() != sha256) {
-    return fail(ErrorCode::invalid, fmt::format("{} is not the file that the catalogue pins; install the runtimes again with scripts/runtimes.sh", path.string()));
+    return fail(
+        ErrorCode::invalid,
+        fmt::format("{} is not the file that the catalogue pins; install the runtimes again with scripts/runtimes.sh",
+                    path.string()));
   }
   store::WriteBatch batch;
   batch.put.emplace_back(key, built.cid.bytes());
@@ -414,13 +442,15 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
   }
   const Language* language = language_of(script);
   if (language == nullptr) {
-    return fail(ErrorCode::invalid, fmt::format("{} is of no language that is known here; known are {}", script.string(), known_extensions));
+    return fail(ErrorCode::invalid, fmt::format("{} is of no language that is known here; known are {}",
+                                                script.string(), known_extensions));
   }
   MESH_LET(const FileDescriptor file, open_file(AT_FDCWD, script.string(), script, 0));
   if (language->name == "wasm" || language->name == "wat") {
     const bool is_text = language->name == "wat";
     MESH_LET(const Bytes bytes, read_whole(file, script, is_text ? max_wat_bytes : max_module_bytes));
-    return is_text ? wat_program(bytes, script.filename().string(), sink) : module_program(bytes, script.filename().string(), sink);
+    return is_text ? wat_program(bytes, script.filename().string(), sink)
+                   : module_program(bytes, script.filename().string(), sink);
   }
 
   Program program;
@@ -430,7 +460,8 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
   const fs::path parent = script.parent_path().empty() ? fs::path(".") : script.parent_path();
   if (options.only_file) {
     MESH_LET(const asset::Built built, build_file(file, script, sink, max_program_bytes));
-    MESH_LET(asset::BuiltFolder folder, asset::build_directory({{.name = program.script, .cid = built.cid, .total_bytes = built.total_bytes}}));
+    MESH_LET(asset::BuiltFolder folder,
+             asset::build_directory({{.name = program.script, .cid = built.cid, .total_bytes = built.total_bytes}}));
     MESH_TRY(sink(folder.built.cid, std::move(folder.block)));
     program.content = folder.built.cid;
     program.files = 1;
@@ -442,27 +473,34 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
   MESH_LET(const FileDescriptor folder, open_folder(parent));
   MESH_LET(const asset::Built built, reader.read(folder, parent, "", 0));
   if (std::ranges::none_of(reader.found, [&](const auto& entry) { return entry.first == program.script; })) {
-    return fail(ErrorCode::invalid, fmt::format("{} is a hidden file or a symbolic link, which are not shipped; name the file itself, or use --only-file",
-                                                script.string()));
+    return fail(
+        ErrorCode::invalid,
+        fmt::format(
+            "{} is a hidden file or a symbolic link, which are not shipped; name the file itself, or use --only-file",
+            script.string()));
   }
   program.content = built.cid;
   program.files = reader.files;
   program.bytes = reader.bytes;
   program.left_out = std::move(reader.left_out);
   program.description = program.files == 1 ? fmt::format("{} ({})", program.script, size_text(program.bytes))
-                                           : fmt::format("{} and {} more {} of {} ({})", program.script, program.files - 1,
-                                                         program.files == 2 ? "file" : "files", parent.string(), size_text(program.bytes));
+                                           : fmt::format("{} and {} more {} of {} ({})", program.script,
+                                                         program.files - 1, program.files == 2 ? "file" : "files",
+                                                         parent.string(), size_text(program.bytes));
   return program;
 }
 
 Result<Program> import_source(std::string_view language, ByteView source, const asset::BlockSink& sink) {
   if (source.size() > max_program_bytes) {
-    return fail(ErrorCode::exhausted, fmt::format("the source has {}; at most {} are taken", size_text(source.size()), size_text(max_program_bytes)));
+    return fail(ErrorCode::exhausted, fmt::format("the source has {}; at most {} are taken", size_text(source.size()),
+                                                  size_text(max_program_bytes)));
   }
   const auto known = std::ranges::find(languages, language, &Language::name);
   if (known == languages.end()) {
-    return fail(ErrorCode::invalid, fmt::format("\"{}\" is no language that is known here; known are python, javascript, ruby, php, wasm and wat",
-                                                language.substr(0, 32)));
+    return fail(
+        ErrorCode::invalid,
+        fmt::format("\"{}\" is no language that is known here; known are python, javascript, ruby, php, wasm and wat",
+                    language.substr(0, 32)));
   }
   if (language == "wasm") return module_program(source, "the module", sink);
   if (language == "wat") return wat_program(source, "the text", sink);
@@ -470,7 +508,8 @@ Result<Program> import_source(std::string_view language, ByteView source, const 
   program.language = language;
   program.script = fmt::format("main{}", known->extension);
   MESH_LET(const asset::Built built, build_bytes(source, sink));
-  MESH_LET(asset::BuiltFolder folder, asset::build_directory({{.name = program.script, .cid = built.cid, .total_bytes = built.total_bytes}}));
+  MESH_LET(asset::BuiltFolder folder,
+           asset::build_directory({{.name = program.script, .cid = built.cid, .total_bytes = built.total_bytes}}));
   MESH_TRY(sink(folder.built.cid, std::move(folder.block)));
   program.content = folder.built.cid;
   program.files = 1;
@@ -479,8 +518,8 @@ Result<Program> import_source(std::string_view language, ByteView source, const 
   return program;
 }
 
-Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args, store::NodeStore& store,
-                                       store::BlockStore& blocks) {
+Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args,
+                                       store::NodeStore& store, store::BlockStore& blocks) {
   ImportedFunction function;
   function.description = program.description;
   task::FunctionNode node;
@@ -498,8 +537,9 @@ Result<ImportedFunction> make_function(const Program& program, const std::vector
     MESH_LET(const RuntimeCatalogue catalogue, RuntimeCatalogue::find());
     const RuntimeEntry* entry = catalogue.find(program.language);
     if (entry == nullptr) {
-      return fail(ErrorCode::not_found, fmt::format("there is no runtime for {} in {}; install the runtimes again with scripts/runtimes.sh",
-                                                    program.language, catalogue.folder().string()));
+      return fail(ErrorCode::not_found,
+                  fmt::format("there is no runtime for {} in {}; install the runtimes again with scripts/runtimes.sh",
+                              program.language, catalogue.folder().string()));
     }
     MESH_LET(const ImportedRuntime runtime, import_runtime(*entry, store, blocks));
     node.runtime = runtime.module;
@@ -520,7 +560,8 @@ Result<ImportedFunction> make_function(const Program& program, const std::vector
   }
   for (const std::string& argument : node.args) {
     // The node is DAG-CBOR, whose text is UTF-8.
-    if (!is_utf8(argument)) return fail(ErrorCode::invalid, "an argument is not UTF-8 text; pass bytes as an input instead");
+    if (!is_utf8(argument))
+      return fail(ErrorCode::invalid, "an argument is not UTF-8 text; pass bytes as an input instead");
   }
   MESH_TRY(task::validate(node));
   const Bytes block = record::encode(node);
@@ -529,8 +570,9 @@ Result<ImportedFunction> make_function(const Program& program, const std::vector
   return function;
 }
 
-Result<ImportedFunction> import_function(const fs::path& path, const std::vector<std::string>& args, const ProgramOptions& options,
-                                         store::NodeStore& store, store::BlockStore& blocks) {
+Result<ImportedFunction> import_function(const fs::path& path, const std::vector<std::string>& args,
+                                         const ProgramOptions& options, store::NodeStore& store,
+                                         store::BlockStore& blocks) {
   MESH_LET(const Program program, import_program(path, options, block_sink(blocks)));
   return make_function(program, args, store, blocks);
 }
@@ -545,7 +587,8 @@ struct InputCollector {
 
   Status add(const Cid& cid, std::string name) {
     if (result.inputs.size() >= max_shards) {
-      return fail(ErrorCode::exhausted, fmt::format("there are more than {} inputs; put several into one, or make several jobs", max_shards));
+      return fail(ErrorCode::exhausted,
+                  fmt::format("there are more than {} inputs; put several into one, or make several jobs", max_shards));
     }
     result.inputs.push_back(cid);
     result.names.push_back(std::move(name));
@@ -575,7 +618,8 @@ struct InputCollector {
         const auto newline = std::ranges::find(part, std::uint8_t{'\n'});
         const auto count = static_cast<std::size_t>(newline - part.begin());
         if (line.size() + count > max_line_bytes) {
-          return fail(ErrorCode::exhausted, fmt::format("line {} of {} is longer than {}", number + 1, path.string(), size_text(max_line_bytes)));
+          return fail(ErrorCode::exhausted, fmt::format("line {} of {} is longer than {}", number + 1, path.string(),
+                                                        size_text(max_line_bytes)));
         }
         append(line, part.first(count));
         if (newline == part.end()) return {};
@@ -592,7 +636,10 @@ struct InputCollector {
     struct stat about{};
     if (::stat(path.c_str(), &about) != 0) return std::unexpected(system_error("reading", path));
     if (S_ISDIR(about.st_mode)) {
-      if (!map) return fail(ErrorCode::invalid, fmt::format("the input {} is a folder; add --map to make each of its files a shard", path.string()));
+      if (!map)
+        return fail(
+            ErrorCode::invalid,
+            fmt::format("the input {} is a folder; add --map to make each of its files a shard", path.string()));
       FolderReader reader{.sink = sink, .is_program = false, .left_out = {}, .found = {}};
       MESH_LET(const FileDescriptor folder, open_folder(path));
       MESH_TRY(reader.read(folder, path, "", 0));
@@ -630,19 +677,27 @@ Result<ImportedInputs> list_inputs(std::vector<Cid> inputs, const asset::BlockSi
 
 Result<ImportedInputs> import_inputs(const std::vector<InputSpec>& specs, bool map, const asset::BlockSink& sink) {
   if (!map && specs.size() > 1) {
-    return fail(ErrorCode::invalid, fmt::format("{} inputs are given; add --map to make each of them a shard", specs.size()));
+    return fail(ErrorCode::invalid,
+                fmt::format("{} inputs are given; add --map to make each of them a shard", specs.size()));
   }
   InputCollector collector{.sink = sink, .result = {}};
   for (const InputSpec& spec : specs) {
     switch (spec.kind) {
-      case InputSpec::Kind::path: MESH_TRY(collector.add_path(spec.path, map)); break;
-      case InputSpec::Kind::bytes: MESH_TRY(collector.add_bytes(spec.bytes, "stdin")); break;
-      case InputSpec::Kind::cid: MESH_TRY(collector.add(spec.cid, spec.cid.text())); break;
+      case InputSpec::Kind::path:
+        MESH_TRY(collector.add_path(spec.path, map));
+        break;
+      case InputSpec::Kind::bytes:
+        MESH_TRY(collector.add_bytes(spec.bytes, "stdin"));
+        break;
+      case InputSpec::Kind::cid:
+        MESH_TRY(collector.add(spec.cid, spec.cid.text()));
+        break;
     }
   }
   if (specs.empty() && !map) MESH_TRY(collector.add_bytes({}, "nothing"));
   if (collector.result.inputs.empty()) {
-    return fail(ErrorCode::invalid, "with --map there must be at least one input: a file, a line of a .jsonl file, or -i");
+    return fail(ErrorCode::invalid,
+                "with --map there must be at least one input: a file, a line of a .jsonl file, or -i");
   }
   MESH_LET(ImportedInputs listed, list_inputs(collector.result.inputs, sink));
   collector.result.shard_list = listed.shard_list;
@@ -675,12 +730,14 @@ struct Exporter {
     if (depth > 64) return fail(ErrorCode::exhausted, fmt::format("{} would be nested too deep", shown.string()));
     MESH_LET(const store::BlockBytes block, blocks.get(cid));
     MESH_LET(const asset::Node node, asset::parse_node(cid, *block));
-    if (node.kind == asset::NodeKind::record) return fail(ErrorCode::invalid, fmt::format("{} is a record, neither file nor folder", cid.text()));
+    if (node.kind == asset::NodeKind::record)
+      return fail(ErrorCode::invalid, fmt::format("{} is a record, neither file nor folder", cid.text()));
     if (node.kind != asset::NodeKind::directory) return write_file(cid, folder, name, shown);
     if (::mkdirat(folder, name.c_str(), 0755) != 0) return std::unexpected(system_error("making", shown));
     const FileDescriptor below(::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!below.is_open()) return std::unexpected(system_error("opening", shown));
-    for (const asset::NodeLink& link : node.links) MESH_TRY(write(link.cid, below.get(), link.name, shown / link.name, depth + 1));
+    for (const asset::NodeLink& link : node.links)
+      MESH_TRY(write(link.cid, below.get(), link.name, shown / link.name, depth + 1));
     return {};
   }
 
@@ -706,13 +763,15 @@ Status export_dag(const store::BlockStore& blocks, const Cid& root, const fs::pa
   fs::path target = path;
   if (target.filename().empty()) target = target.parent_path();  // "folder/" names the folder.
   const std::string name = target.filename().string();
-  if (name.empty() || name == "." || name == "..") return fail(ErrorCode::invalid, fmt::format("{} names no file or folder to write", path.string()));
+  if (name.empty() || name == "." || name == "..")
+    return fail(ErrorCode::invalid, fmt::format("{} names no file or folder to write", path.string()));
   const fs::path parent = target.parent_path().empty() ? fs::path(".") : target.parent_path();
   MESH_LET(const FileDescriptor folder, open_folder(parent));
   struct stat about{};
   const bool there = ::fstatat(folder.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0;
   if (there && (!overwrite || !S_ISREG(about.st_mode))) {
-    return fail(ErrorCode::conflict, fmt::format("{} is there already{}; name another", target.string(), overwrite ? " and is no plain file" : ""));
+    return fail(ErrorCode::conflict, fmt::format("{} is there already{}; name another", target.string(),
+                                                 overwrite ? " and is no plain file" : ""));
   }
   // Of this process and call, so that two exports at once do not meet.
   static std::atomic<std::uint64_t> calls{0};
@@ -723,8 +782,9 @@ Status export_dag(const store::BlockStore& blocks, const Cid& root, const fs::pa
     // Never over something that appeared meanwhile, unless it is a file that may be replaced.
     const unsigned flags = there ? 0 : RENAME_NOREPLACE;
     if (::renameat2(folder.get(), temporary.c_str(), folder.get(), name.c_str(), flags) != 0) {
-      done = errno == EEXIST ? fail(ErrorCode::conflict, fmt::format("{} appeared meanwhile; name another", target.string()))
-                             : std::unexpected(system_error("placing", target));
+      done = errno == EEXIST
+                 ? fail(ErrorCode::conflict, fmt::format("{} appeared meanwhile; name another", target.string()))
+                 : std::unexpected(system_error("placing", target));
     }
   }
   if (!done) {

@@ -23,22 +23,23 @@
 namespace mesh::app {
 
 /// A sink that keeps blocks in `store`, which must outlive it. durable: what is named by a job that we acknowledge.
-[[nodiscard]] asset::BlockSink block_sink(store::BlockStore& store, store::Durability durability = store::Durability::durable);
+[[nodiscard]] asset::BlockSink block_sink(store::BlockStore& store,
+                                          store::Durability durability = store::Durability::durable);
 
 // ---- Runtimes: the interpreters that are pinned in runtimes/sources.json.
 
 /// An entry of catalogue.json (scripts/runtimes.mjs writes it).
 struct RuntimeEntry {
-  std::string name;                     ///< "python", "javascript", "ruby", "php"
-  std::string version;                  ///< "CPython 3.11.3"
+  std::string name;  ///< "python", "javascript", "ruby", "php"
+  std::string version;  ///< "CPython 3.11.3"
   std::vector<std::string> extensions;  ///< ".py"
-  std::filesystem::path file;           ///< the module
-  std::string sha256;                   ///< of it, hexadecimal
+  std::filesystem::path file;  ///< the module
+  std::string sha256;  ///< of it, hexadecimal
   std::optional<std::filesystem::path> root;  ///< a tar, mounted at /
   std::string root_sha256;
-  std::vector<std::string> argv;        ///< "{script}" and "{args}" are placeholders
-  std::vector<std::string> environment; ///< NAME=value
-  std::string stdin_file;               ///< guest path where the input must also lie; empty = nowhere
+  std::vector<std::string> argv;  ///< "{script}" and "{args}" are placeholders
+  std::vector<std::string> environment;  ///< NAME=value
+  std::string stdin_file;  ///< guest path where the input must also lie; empty = nowhere
 };
 
 /// The interpreters that this installation has.
@@ -68,7 +69,8 @@ struct ImportedRuntime {
 };
 /// Imports the runtime once: its files' SHA-256 is checked, its CIDs are remembered in the node store under the hash, and
 /// a second call only looks whether the blocks are there.
-[[nodiscard]] Result<ImportedRuntime> import_runtime(const RuntimeEntry& entry, store::NodeStore& store, store::BlockStore& blocks);
+[[nodiscard]] Result<ImportedRuntime> import_runtime(const RuntimeEntry& entry, store::NodeStore& store,
+                                                     store::BlockStore& blocks);
 
 // ---- Programs and functions.
 
@@ -78,13 +80,13 @@ struct ProgramOptions {
 
 /// A program as content, before a runtime is chosen for it.
 struct Program {
-  std::string language;          ///< of the catalogue by extension: "python", ...; "wasm" for a module
-  Cid content;                   ///< wasm: the module (raw, or a file of several chunks); else a UnixFS folder
-  std::string script;            ///< file inside the folder that is run: "main.py"; empty for wasm
+  std::string language;  ///< of the catalogue by extension: "python", ...; "wasm" for a module
+  Cid content;  ///< wasm: the module (raw, or a file of several chunks); else a UnixFS folder
+  std::string script;  ///< file inside the folder that is run: "main.py"; empty for wasm
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
   std::vector<std::string> left_out;  ///< hidden files, caches, links, FIFOs: relative paths, at most 64
-  std::string description;       ///< one line: "main.py and 3 more files of ./dir (12.4 KiB)"
+  std::string description;  ///< one line: "main.py and 3 more files of ./dir (12.4 KiB)"
 };
 
 /// Reads a program: .wasm (its magic is checked), .wat (assembled), .py .js .mjs .rb .php, or a folder that holds a
@@ -112,7 +114,8 @@ struct ImportedFunction {
 inline constexpr std::string_view stdin_file_variable = "MESH_STDIN_FILE";
 
 /// import_program and make_function in one.
-[[nodiscard]] Result<ImportedFunction> import_function(const std::filesystem::path& path, const std::vector<std::string>& args,
+[[nodiscard]] Result<ImportedFunction> import_function(const std::filesystem::path& path,
+                                                       const std::vector<std::string>& args,
                                                        const ProgramOptions& options, store::NodeStore& store,
                                                        store::BlockStore& blocks);
 
@@ -122,22 +125,23 @@ struct InputSpec {
   enum class Kind : std::uint8_t { path, bytes, cid };
   Kind kind = Kind::path;
   std::filesystem::path path;  ///< of path: a file or folder
-  Bytes bytes;                 ///< of bytes: stdin, or an inline input
-  Cid cid;                     ///< of cid: content that the mesh has already
+  Bytes bytes;  ///< of bytes: stdin, or an inline input
+  Cid cid;  ///< of cid: content that the mesh has already
 };
 
 struct ImportedInputs {
   Cid shard_list;
   std::vector<Cid> inputs;
   std::vector<std::string> names;  ///< one per shard, for people: the file's name, "line 7", "stdin", the CID
-  std::uint64_t bytes = 0;         ///< that were read
+  std::uint64_t bytes = 0;  ///< that were read
 };
 
 /// The shard list of a task. Without `map`: one shard, whose input is the one given (file, bytes, cid) or empty. With it:
 /// each file of a folder (by relative path in byte order), each non-empty line of a .jsonl, .ndjson or .txt file, or each
 /// single spec is one shard. Errors: not_found, invalid (a folder or several inputs without `map`; with `map` none at all),
 /// exhausted (too many shards, too long a line), storage.
-[[nodiscard]] Result<ImportedInputs> import_inputs(const std::vector<InputSpec>& specs, bool map, const asset::BlockSink& sink);
+[[nodiscard]] Result<ImportedInputs> import_inputs(const std::vector<InputSpec>& specs, bool map,
+                                                   const asset::BlockSink& sink);
 
 /// The shard list of inputs that are content already.
 [[nodiscard]] Result<ImportedInputs> list_inputs(std::vector<Cid> inputs, const asset::BlockSink& sink);

@@ -34,7 +34,8 @@ Result<Seed> draw_key(const std::filesystem::path& file) {
   {
     const FileDescriptor out(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!out.is_open()) return std::unexpected(key_error("making", file));
-    const bool written = ::write(out.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(out.get()) == 0;
+    const bool written =
+        ::write(out.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(out.get()) == 0;
     if (!written || ::link(temporary.c_str(), file.c_str()) != 0) done = std::unexpected(key_error("writing", file));
   }
   ::unlink(temporary.c_str());
@@ -55,13 +56,17 @@ Result<Seed> load_or_create_key(const std::filesystem::path& file) {
   }
   struct stat about{};
   if (::fstat(in.get(), &about) != 0) return std::unexpected(key_error("reading", file));
-  if (!S_ISREG(about.st_mode)) return fail(ErrorCode::denied, fmt::format("the key file {} is no plain file; move it away", file.string()));
+  if (!S_ISREG(about.st_mode))
+    return fail(ErrorCode::denied, fmt::format("the key file {} is no plain file; move it away", file.string()));
   if (about.st_uid != ::geteuid()) {
-    return fail(ErrorCode::denied, fmt::format("the key file {} belongs to another user; give this node a key of its own", file.string()));
+    return fail(ErrorCode::denied,
+                fmt::format("the key file {} belongs to another user; give this node a key of its own", file.string()));
   }
   if ((about.st_mode & 077) != 0) {
-    return fail(ErrorCode::denied, fmt::format("the key file {} can be read by others (mode {:o}); run chmod 600 {}, and consider the key known",
-                                               file.string(), about.st_mode & 0777, file.string()));
+    return fail(
+        ErrorCode::denied,
+        fmt::format("the key file {} can be read by others (mode {:o}); run chmod 600 {}, and consider the key known",
+                    file.string(), about.st_mode & 0777, file.string()));
   }
   std::array<char, 80> text{};
   const ssize_t got = ::read(in.get(), text.data(), text.size());
@@ -71,9 +76,12 @@ Result<Seed> load_or_create_key(const std::filesystem::path& file) {
   const std::optional<Bytes> bytes = from_hex(hex);
   const std::optional<Seed> seed = bytes ? Seed::from(*bytes) : std::nullopt;
   if (!seed) {
-    return fail(ErrorCode::invalid, fmt::format("the key file {} does not hold 64 hexadecimal digits; restore it from a backup, or move it away to get "
-                                                "a new identity",
-                                                file.string()));
+    return fail(
+        ErrorCode::invalid,
+        fmt::format(
+            "the key file {} does not hold 64 hexadecimal digits; restore it from a backup, or move it away to get "
+            "a new identity",
+            file.string()));
   }
   return *seed;
 }

@@ -35,7 +35,8 @@ constexpr std::size_t max_unjudged = 65'536;
 constexpr auto garbage_first = std::chrono::minutes(1);
 constexpr auto garbage_interval = std::chrono::hours(1);
 constexpr auto storage_notice_interval = std::chrono::seconds(10);
-constexpr std::array<std::string_view, 3> channel_protocols{"/meshwork/offer/1", "/meshwork/award/1", "/meshwork/receipt/1"};
+constexpr std::array<std::string_view, 3> channel_protocols{"/meshwork/offer/1", "/meshwork/award/1",
+                                                            "/meshwork/receipt/1"};
 
 std::optional<node::Channel> channel_of(std::string_view protocol) {
   const auto found = std::ranges::find(channel_protocols, protocol);
@@ -50,7 +51,8 @@ Result<std::uint64_t> next_boot(store::NodeStore& store) {
   MESH_LET(const std::optional<Bytes> known, store.get(boot_key));
   std::uint64_t boot = 0;
   if (known) {
-    if (known->size() != 8) return fail(ErrorCode::storage, "the store's count of starts does not read; restore the home from a backup");
+    if (known->size() != 8)
+      return fail(ErrorCode::storage, "the store's count of starts does not read; restore the home from a backup");
     for (const std::uint8_t byte : *known) boot = boot << 8 | byte;
   }
   boot = (boot + 1) & ((1U << 21) - 1);  // Event numbers carry it and have to fit a JavaScript number.
@@ -115,7 +117,8 @@ class Runtime::Impl final : public StreamOpener {
   Status open() {
     const HostResources host = detect_host();
     if (settings.slots == 0) settings.slots = host.cores;
-    if (settings.memory_mb == 0) settings.memory_mb = std::max<std::uint64_t>(512, (host.memory_bytes >> 21) / settings.slots);
+    if (settings.memory_mb == 0)
+      settings.memory_mb = std::max<std::uint64_t>(512, (host.memory_bytes >> 21) / settings.slots);
     if (settings.agent.empty()) settings.agent = "meshwork/" MESH_VERSION;
     if (settings.key_file.empty()) settings.key_file = settings.home / "node.key";
     if (settings.compile_cache.empty()) settings.compile_cache = settings.home / "compiled";
@@ -133,7 +136,8 @@ class Runtime::Impl final : public StreamOpener {
     for (const auto& [root, reasons] : blocks->declared()) {
       for (const std::string& reason : reasons) {
         if (!reason.starts_with(reason_prefix)) continue;
-        if (const auto intent = Cid::from_text(std::string_view(reason).substr(reason_prefix.size()))) declared_for[*intent].insert(root);
+        if (const auto intent = Cid::from_text(std::string_view(reason).substr(reason_prefix.size())))
+          declared_for[*intent].insert(root);
       }
     }
 
@@ -170,16 +174,18 @@ class Runtime::Impl final : public StreamOpener {
     engine.cache_folder = settings.compile_cache.string();
     engine.threads = settings.slots;
     engine.compile_command = settings.compile_command;
-    MESH_LET(sandbox, settings.make_sandbox ? settings.make_sandbox(std::move(engine)) : wasm::Sandbox::create(std::move(engine)));
+    MESH_LET(sandbox, settings.make_sandbox ? settings.make_sandbox(std::move(engine))
+                                            : wasm::Sandbox::create(std::move(engine)));
 
-    content = std::make_unique<ContentExchange>(bulk, *blocks, *this, ContentExchange::Limits{}, [this](const NodeId& peer, const std::string& what) {
-      post([this, peer, what] {
-        tell({.kind = "peer.bad-block", .peer = peer, .text = identity::short_name(peer) + " " + what});
-      });
-    });
-    executor = std::make_unique<Executor>(bulk, *blocks, settings.home, *content, *sandbox, Executor::Limits{}, [this](node::Event event) {
-      post([this, event = std::move(event)]() mutable { take(std::move(event)); });
-    });
+    content = std::make_unique<ContentExchange>(
+        bulk, *blocks, *this, ContentExchange::Limits{}, [this](const NodeId& peer, const std::string& what) {
+          post([this, peer, what] {
+            tell({.kind = "peer.bad-block", .peer = peer, .text = identity::short_name(peer) + " " + what});
+          });
+        });
+    executor = std::make_unique<Executor>(
+        bulk, *blocks, settings.home, *content, *sandbox, Executor::Limits{},
+        [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
 
     p2p::Config net;
     net.secret = seed;
@@ -189,8 +195,9 @@ class Runtime::Impl final : public StreamOpener {
     net.federation = federation.text();
     net.agent = settings.agent;
     MESH_LET(network, p2p::Network::start(std::move(net), io, [this](p2p::Event event) {
-      if (!stopping) std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(event));
-    }));
+               if (!stopping)
+                 std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(event));
+             }));
 
     tick_timer = std::make_unique<asio::steady_timer>(io);
     garbage_timer = std::make_unique<asio::steady_timer>(io);
@@ -358,7 +365,8 @@ class Runtime::Impl final : public StreamOpener {
 
   void carry_out(node::effect::Send&& effect) {
     ++counters.messages_sent;
-    const auto taken = network->send(effect.to, channel_protocols.at(static_cast<std::size_t>(effect.channel)), effect.bytes);
+    const auto taken =
+        network->send(effect.to, channel_protocols.at(static_cast<std::size_t>(effect.channel)), effect.bytes);
     if (taken) return;
     ++counters.messages_failed;
     // Later, since the node must not be entered from its own effects.
@@ -372,7 +380,10 @@ class Runtime::Impl final : public StreamOpener {
     post_bulk([this, effect = std::move(effect)] {
       const auto keep = [this](Multicodec codec, const Bytes& block) {
         const Status kept = blocks->put(Cid::of(codec, block), block);
-        if (!kept) post([this, error = kept.error()] { tell({.kind = "node.storage", .text = "a block could not be kept: " + error.message}); });
+        if (!kept)
+          post([this, error = kept.error()] {
+            tell({.kind = "node.storage", .text = "a block could not be kept: " + error.message});
+          });
       };
       for (const Bytes& block : effect.raw) keep(Multicodec::raw, block);
       for (const Bytes& block : effect.dag_cbor) keep(Multicodec::dag_cbor, block);
@@ -427,7 +438,10 @@ class Runtime::Impl final : public StreamOpener {
     const std::uint64_t number = next_gossip++;
     unjudged.emplace(number, event.id);
     if (unjudged.size() > max_unjudged) unjudged.erase(unjudged.begin());  // The network has forgotten it by now.
-    take(node::event::Gossip{.topic = static_cast<node::Topic>(event.topic), .message = number, .source = event.from, .bytes = std::move(event.bytes)});
+    take(node::event::Gossip{.topic = static_cast<node::Topic>(event.topic),
+                             .message = number,
+                             .source = event.from,
+                             .bytes = std::move(event.bytes)});
   }
   void on(p2p::NotPublished&& event) {
     // That nobody listens yet is ordinary: who comes later is told by the node itself.
@@ -442,7 +456,8 @@ class Runtime::Impl final : public StreamOpener {
   void on(p2p::SendFailed&& event) {
     ++counters.messages_failed;
     const auto channel = channel_of(event.protocol);
-    if (channel) take(node::event::SendFailed{.to = event.peer, .channel = *channel, .reason = std::move(event.error.message)});
+    if (channel)
+      take(node::event::SendFailed{.to = event.peer, .channel = *channel, .reason = std::move(event.error.message)});
   }
   void on(p2p::StreamOpened&& event) {
     if (event.protocol == blocks_protocol) content->serve(event.peer, event.fd.release());
@@ -453,7 +468,8 @@ class Runtime::Impl final : public StreamOpener {
   void on(p2p::PeerIdentified&&) {}
   void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }
   void on(p2p::Stopped&& event) {
-    health = {.ready = false, .reason = "the network ended by itself: " + event.error.message + "; start the node again"};
+    health = {.ready = false,
+              .reason = "the network ended by itself: " + event.error.message + "; start the node again"};
     tell({.kind = "node.network", .text = health.reason});
   }
 
@@ -486,7 +502,9 @@ class Runtime::Impl final : public StreamOpener {
           if (!report) {
             tell({.kind = "node.storage", .text = "old blocks could not be removed: " + report.error().message});
           } else if (report->freed_blocks > 0) {
-            tell({.kind = "node.storage", .text = fmt::format("{} old blocks ({} bytes) that nothing needs were removed", report->freed_blocks, report->freed_bytes)});
+            tell({.kind = "node.storage",
+                  .text = fmt::format("{} old blocks ({} bytes) that nothing needs were removed", report->freed_blocks,
+                                      report->freed_bytes)});
           }
         });
       });
@@ -575,7 +593,8 @@ Status Runtime::check_submit(const node::JobSpec& spec) const {
 void Runtime::stop_job(const Cid& job, std::move_only_function<void(Status)> done) {
   const auto view = impl_->node->job(job);
   if (!view) return done(fail(ErrorCode::not_found, fmt::format("there is no job {} here", job.text())));
-  if (view->phase == node::JobPhase::done || view->phase == node::JobPhase::failed || view->phase == node::JobPhase::stopped) {
+  if (view->phase == node::JobPhase::done || view->phase == node::JobPhase::failed ||
+      view->phase == node::JobPhase::stopped) {
     return done(fail(ErrorCode::conflict, "the job has ended already"));
   }
   const auto promise = impl_->promise(std::move(done));
@@ -586,21 +605,25 @@ void Runtime::stop_job(const Cid& job, std::move_only_function<void(Status)> don
 void Runtime::offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) {
   const auto known = impl_->node->intents();
   if (std::ranges::find(known, intent, &node::Node::IntentView::cid) == known.end()) {
-    return done(fail(ErrorCode::not_found, fmt::format("no open intent {} was heard of; see which there are with GET /api/v1/intents", intent.text())));
+    return done(fail(
+        ErrorCode::not_found,
+        fmt::format("no open intent {} was heard of; see which there are with GET /api/v1/intents", intent.text())));
   }
   const auto promise = impl_->promise(std::move(done));
   impl_->take(node::event::OfferByHand{.intent = intent, .cost = cost}, promise);
   promise->release();
 }
 
-void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) {
+void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
+                    std::move_only_function<void(Status)> done) {
   if (holders.empty()) {
     for (const p2p::PeerInfo& peer : impl_->network->peers()) holders.push_back(peer.peer);
   }
   auto shared = std::make_shared<std::move_only_function<void(Status)>>(std::move(done));
-  impl_->content->fetch({.root = root, .below = {}}, std::move(holders), limit, [impl = impl_.get(), shared](Status status) {
-    impl->post([shared, status = std::move(status)]() mutable { (*shared)(std::move(status)); });
-  });
+  impl_->content->fetch({.root = root, .below = {}}, std::move(holders), limit,
+                        [impl = impl_.get(), shared](Status status) {
+                          impl->post([shared, status = std::move(status)]() mutable { (*shared)(std::move(status)); });
+                        });
 }
 
 void Runtime::notice(node::Notice notice) { impl_->tell(std::move(notice)); }

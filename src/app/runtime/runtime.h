@@ -36,20 +36,21 @@ namespace mesh::app {
 class ContentExchange;
 
 struct Settings {
-  std::filesystem::path home;          ///< database, blocks, key; made 0700 if absent
-  std::filesystem::path key_file;      ///< empty: home/node.key. 64 hexadecimal digits, 0600; drawn if absent
-  std::filesystem::path compile_cache; ///< compiled code; empty: home/compiled. May be shared by nodes of one user
+  std::filesystem::path home;  ///< database, blocks, key; made 0700 if absent
+  std::filesystem::path key_file;  ///< empty: home/node.key. 64 hexadecimal digits, 0600; drawn if absent
+  std::filesystem::path compile_cache;  ///< compiled code; empty: home/compiled. May be shared by nodes of one user
   std::string federation = "local";
-  std::vector<std::string> listen;     ///< multiaddrs; empty: the network's defaults (TCP, QUIC, WebSocket on any port)
+  std::vector<std::string> listen;  ///< multiaddrs; empty: the network's defaults (TCP, QUIC, WebSocket on any port)
   std::vector<std::string> bootstrap;  ///< multiaddrs with /p2p
   bool mdns = true;
-  unsigned slots = 0;                  ///< runs at a time; 0 = one per core
-  std::uint64_t memory_mb = 0;         ///< MiB of one task at most; 0 = half of the machine's memory shared by the slots, at least 512
+  unsigned slots = 0;  ///< runs at a time; 0 = one per core
+  std::uint64_t memory_mb =
+      0;  ///< MiB of one task at most; 0 = half of the machine's memory shared by the slots, at least 512
   bool accepts_work = true;
-  std::string owner;                   ///< did; empty = the node itself
-  std::string agent;                   ///< empty: "meshwork/<version>"
+  std::string owner;  ///< did; empty = the node itself
+  std::string agent;  ///< empty: "meshwork/<version>"
   std::uint64_t block_quota_bytes = std::uint64_t{64} << 30;  ///< of all blocks; past it nothing more is kept
-  std::uint64_t cache_bytes = std::uint64_t{8} << 30;         ///< of blocks that nothing declared needs; past it the oldest go
+  std::uint64_t cache_bytes = std::uint64_t{8} << 30;  ///< of blocks that nothing declared needs; past it the oldest go
   std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};  ///< see wasm::Config
   /// Makes the sandbox; empty: wasm::Sandbox::create. For test programs that link an engine of their own; no setting,
   /// flag or variable reaches it.
@@ -66,23 +67,23 @@ struct Health {
 struct PeerLine {
   identity::NodeId node;
   bool connected = false;
-  std::string address;     ///< multiaddr of the (latest) connection
-  std::string transport;   ///< "tcp", "quic", "ws"
-  std::string found;       ///< "mdns", "kademlia", "bootstrap", "inbound", "dialed"
+  std::string address;  ///< multiaddr of the (latest) connection
+  std::string transport;  ///< "tcp", "quic", "ws"
+  std::string found;  ///< "mdns", "kademlia", "bootstrap", "inbound", "dialed"
   bool outbound = false;
-  std::string agent;       ///< from identify; empty until it came
+  std::string agent;  ///< from identify; empty until it came
   Duration round_trip{0};  ///< smoothed; 0 until measured
   Duration jitter{0};
-  std::string penalty;     ///< why it wins no awards for a while; empty = none
+  std::string penalty;  ///< why it wins no awards for a while; empty = none
   std::optional<node::PeerInfo> info;
 };
 
 struct Counters {
-  std::uint64_t events = 0;              ///< taken by the node
+  std::uint64_t events = 0;  ///< taken by the node
   std::uint64_t executions = 0, executions_failed = 0;  ///< begun; ended by an error of this host
-  std::uint64_t fuel = 0;                ///< of all ended executions
+  std::uint64_t fuel = 0;  ///< of all ended executions
   std::uint64_t blocks_served = 0, bytes_served = 0, blocks_fetched = 0, bytes_fetched = 0;
-  std::uint64_t bad_blocks = 0;          ///< that peers sent
+  std::uint64_t bad_blocks = 0;  ///< that peers sent
   std::uint64_t commits = 0, commits_failed = 0;
   std::uint64_t messages_sent = 0, messages_failed = 0, messages_received = 0;
   std::uint64_t gossip_received = 0, gossip_rejected = 0, gossip_published = 0;
@@ -131,7 +132,8 @@ class Runtime {
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
   void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
   /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn).
-  void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done);
+  void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
+             std::move_only_function<void(Status)> done);
   /// Adds a fact to the story (an API that starts or stops, ...).
   void notice(node::Notice notice);
 

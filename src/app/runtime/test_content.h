@@ -79,7 +79,8 @@ inline Bytes read_to_end(int descriptor) {
   Bytes all;
   std::array<std::uint8_t, 4096> part{};
   ssize_t got = 0;
-  while ((got = ::read(descriptor, part.data(), part.size())) > 0) append(all, ByteView(part).first(static_cast<std::size_t>(got)));
+  while ((got = ::read(descriptor, part.data(), part.size())) > 0)
+    append(all, ByteView(part).first(static_cast<std::size_t>(got)));
   return all;
 }
 
@@ -91,12 +92,15 @@ inline void write_all(int descriptor, ByteView bytes) {
   }
 }
 
-/// Answers `answer` whatever is asked, then closes. Small answers alone: what the socket's buffer takes.
+/// Answers `answer` whatever is asked, and closes when the other side has.
 inline std::function<void(int)> canned(Bytes answer) {
   return [answer = std::move(answer)](int end) {
-    write_all(end, answer);
-    ::shutdown(end, SHUT_WR);
-    ::close(end);
+    std::thread([answer, end] {
+      write_all(end, answer);
+      ::shutdown(end, SHUT_WR);
+      read_to_end(end);
+      ::close(end);
+    }).detach();
   };
 }
 

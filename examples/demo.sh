@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The demonstration: five nodes on this machine run a Python and a WebAssembly job over the data here, every shard is
+# re-executed by others, and the results are compared with what an ordinary program computes. MESH names the program.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+: "${MESH:=$here/../build/mesh}"
+exec "$MESH" demo --nodes "${NODES:-5}" --exec "$here/demo_jobs.sh"

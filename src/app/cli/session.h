@@ -1,0 +1,149 @@
+// What every command shares: the settings, the way to a node, the forms of output, exit codes.
+//
+// Data goes to stdout, words and progress to stderr. A command that only talks to a node starts no engine.
+// Bounds: those of http::Client. What can go wrong: no node is running with the home, or one that was killed left its
+// address behind; both read "no node is running" and end with exit code 3.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/http/client.h"
+#include "app/config/settings.h"
+
+namespace mesh::app {
+class Runtime;
+}
+
+namespace mesh::cli {
+
+using Json = nlohmann::ordered_json;
+
+enum Exit : int { exit_ok = 0, exit_failure = 1, exit_usage = 2, exit_no_node = 3, exit_not_found = 4, exit_denied = 5, exit_rejected = 6, exit_timeout = 124, exit_interrupted = 130 };
+
+[[nodiscard]] int exit_of(ErrorCode code);
+
+enum class Form { table, wide, json, yaml, name };
+
+/// A column of a table: its title, how to read a row, and whether only `-o wide` shows it.
+struct Column {
+  std::string title;
+  std::function<std::string(const Json&)> text;
+  bool wide = false;
+};
+
+/// How a running node says that it can be reached (api.json in the home, 0600).
+struct NodeAddress {
+  std::string address;
+  std::uint16_t port = 0;
+  std::string token;
+  std::int64_t pid = 0;
+};
+
+class Session {
+ public:
+  std::string config_file;
+  std::vector<std::string> assignments;
+  std::map<std::string, std::vector<std::string>> flags;
+  std::string output = "table";
+  bool json = false;
+  bool quiet = false;
+
+  /// Prints `error: text` to stderr and gives the exit code.
+  int fail(const Error& error) const;
+  int fail(int code, const std::string& text) const;
+  /// As fail, for connect(): no node is an exit code of its own.
+  int fail_connect(const Error& error) const { return fail(error.code == ErrorCode::unavailable ? static_cast<int>(exit_no_node) : exit_of(error.code), error.message); }
+  /// Words for people on stderr, unless --quiet.
+  void say(const std::string& text) const;
+  /// As say, but only when stderr is a terminal.
+  void progress(const std::string& text) const;
+
+  [[nodiscard]] Form form() const;
+  void print(const Json& value) const;                                                     ///< one thing; tables show "key: value"
+  void print_list(const Json& rows, const std::vector<Column>& columns, const std::string& name_key) const;
+
+  [[nodiscard]] Result<config::Settings> settings() const;
+  [[nodiscard]] Result<NodeAddress> find_node() const;
+  /// A client of the running node.
+  [[nodiscard]] Result<http::Client> connect() const;
+};
+
+[[nodiscard]] http::Client client_of(const NodeAddress& node, std::chrono::milliseconds timeout = std::chrono::milliseconds(120'000));
+/// The JSON of a 2xx answer, else the error that it names.
+[[nodiscard]] Result<Json> ask(const http::Client& client, std::string_view method, const std::string& path, const Json* body = nullptr);
+
+[[nodiscard]] Result<NodeAddress> read_address(const std::filesystem::path& file);
+[[nodiscard]] Status write_private_file(const std::filesystem::path& file, std::string_view content);
+[[nodiscard]] std::string text_of(const Json& value);
+[[nodiscard]] std::string short_id(const std::string& cid);
+[[nodiscard]] std::string short_peer(const Json& peer);
+[[nodiscard]] std::string duration_text(std::int64_t ms);
+[[nodiscard]] std::string bytes_text(double bytes);
+/// Raw bytes to stdout; false when stdout is closed or full.
+bool put(ByteView bytes);
+
+/// A node in this process: for `mesh up`, and for the length of one call where none is running.
+class LocalNode {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<LocalNode>> start(const config::Settings& settings, bool any_port);
+  ~LocalNode();
+  [[nodiscard]] const NodeAddress& address() const { return address_; }
+  [[nodiscard]] std::string link() const;
+  [[nodiscard]] std::vector<std::string> listen_addresses();
+
+ private:
+  LocalNode();
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+  NodeAddress address_;
+  std::filesystem::path api_file_;
+};
+
+/// Set by the first Ctrl-C after watch_interrupts().
+void watch_interrupts();
+[[nodiscard]] bool interrupted();
+
+struct RunOptions {
+  std::string file;
+  std::vector<std::string> args, inputs, timeouts;
+  bool map = false, dry_run = false, detach = false, only_file = false;
+  std::string reduce, output_dir, label;
+  std::uint64_t fee = 0, fuel = 0, memory_mb = 0;
+  int verifiers = -1;
+};
+
+int run_up(Session& session, bool mesh_cli);
+int run_run(Session& session, const RunOptions& options);
+int run_demo(Session& session, unsigned nodes, const std::string& folder, const std::string& command);
+int job_ls(Session& session);
+int job_describe(Session& session, const std::string& id);
+int job_explain(Session& session, const std::string& id);
+int job_logs(Session& session, const std::string& id, bool follow);
+int job_get(Session& session, const std::string& id, const std::string& output_dir);
+int job_post(Session& session, const std::string& id, const std::string& verb);
+int receipt_export(Session& session, const std::string& id, const std::string& file);
+int receipt_verify(Session& session, const std::string& file);
+int peers_ls(Session& session);
+int peers_ping(Session& session, const std::string& peer);
+int assets_add(Session& session, const std::string& path);
+int assets_get(Session& session, const std::string& cid, const std::string& file);
+int node_status(Session& session);
+int config_list(Session& session, bool show_origin);
+int show_paths(Session& session);
+int run_doctor(Session& session, const std::string& target);
+int publish_task(Session& session, const std::string& wasm, const std::string& input, std::uint64_t fee);
+int offer_execution(Session& session, const std::string& task, std::uint64_t cost);
+
+/// Waits for a job's end and hands its result out as `mesh run` does; `events` may be null.
+int finish_job(Session& session, const http::Client& client, const std::string& id, const std::string& output_dir);
+
+/// The whole program but for the hidden compile command. Bounds: what CLI11 takes.
+int main(int argc, char** argv);
+
+}  // namespace mesh::cli

@@ -1,0 +1,190 @@
+#include <fmt/format.h>
+#include <pthread.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+
+#include "app/api/api.h"
+#include "app/api/render.h"
+#include "app/api/runtime_backend.h"
+#include "app/cli/session.h"
+#include "codec/multibase.h"
+
+namespace mesh::cli {
+namespace {
+
+void start_log(const config::Settings& settings) {
+  auto logger = spdlog::stderr_logger_mt("mesh");
+  const std::string& level = settings.text("log-level");
+  logger->set_level(level == "warn" ? spdlog::level::warn : level == "error" ? spdlog::level::err : spdlog::level::from_str(level));
+  // In the JSON form the message is a JSON text already (see log_notice).
+  logger->set_pattern(settings.flag("log-json") ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","event":%v})" : "%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void log_notice(const app::LoggedEvent& event, bool json) {
+  const node::Notice& notice = event.notice;
+  if (notice.kind == "job.log") return;
+  const auto level = notice.kind == "node.storage" || notice.kind == "node.network" ? spdlog::level::warn : notice.kind == "job.done" || notice.kind.starts_with("peer.") || notice.kind == "node.up" ? spdlog::level::info : spdlog::level::debug;
+  if (!spdlog::should_log(level)) return;
+  if (json) {
+    spdlog::log(level, "{}", app::dump(app::event_json(event)));
+    return;
+  }
+  std::string text = notice.kind;
+  if (notice.job) text += " " + short_id(notice.job->text());
+  if (notice.shard) text += fmt::format(" shard {}", *notice.shard);
+  if (notice.peer) text += " " + identity::short_name(*notice.peer);
+  if (!notice.phase.empty()) text += " " + notice.phase;
+  if (!notice.text.empty()) text += ": " + notice.text;
+  for (char& c : text) {
+    if (c >= 0 && c < 0x20) c = ' ';  // One event, one line, whatever a peer wrote.
+  }
+  spdlog::log(level, "{}", text);
+}
+
+/// "127.0.0.1:6374", "[::1]:0".
+Result<std::pair<std::string, std::uint16_t>> split_address(const std::string& text) {
+  const auto problem = [&] { return fail(ErrorCode::invalid, fmt::format("api must be ADDR:PORT such as 127.0.0.1:6374, not \"{}\"", text)); };
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return problem();
+  std::string address = text.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  std::uint16_t port = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, port);
+  if (error != std::errc{} || stop != end || address.empty()) return problem();
+  return std::pair{address, port};
+}
+
+/// The API's token: kept, so that a link to the dashboard outlives a restart.
+Result<std::string> token_of(const std::filesystem::path& file) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) == 0) {
+    if ((info.st_mode & 077) != 0) return fail(ErrorCode::denied, fmt::format("{} can be read by others: run chmod 600 on it", file.string()));
+    std::ifstream stream(file);
+    std::string token;
+    std::getline(stream, token);
+    if (token.size() >= 16 && token.size() <= 256) return token;
+    return fail(ErrorCode::invalid, fmt::format("{} is damaged: remove it and start again", file.string()));
+  }
+  std::array<std::uint8_t, 32> random{};
+  if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) return fail(ErrorCode::internal, "the system gives no random bytes");
+  const std::string token = multibase_encode(Base::base64url, random).substr(1);
+  MESH_TRY(write_private_file(file, token + "\n"));
+  return token;
+}
+
+}  // namespace
+
+struct LocalNode::Parts {
+  std::unique_ptr<app::Runtime> runtime;
+  std::unique_ptr<app::Backend> backend;
+  std::unique_ptr<app::Api> api;
+  app::EventLog::Subscription log;
+};
+
+LocalNode::LocalNode() : parts_(std::make_unique<Parts>()) {}
+
+Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& settings, bool any_port) {
+  MESH_LET(auto api_address, split_address(settings.text("api")));
+  if (any_port) api_address = {"127.0.0.1", 0};
+  const config::Paths& paths = settings.paths();
+  if (settings.is_set("runtimes-dir")) ::setenv("MESH_RUNTIMES_DIR", settings.text("runtimes-dir").c_str(), 1);
+
+  app::Settings wanted;
+  wanted.home = paths.home;
+  wanted.key_file = paths.key_file;
+  wanted.compile_cache = paths.cache / "compiled";
+  wanted.federation = settings.text("federation");
+  wanted.listen = settings.list("listen");
+  wanted.bootstrap = settings.list("join");
+  wanted.mdns = !settings.flag("no-mdns");
+  wanted.slots = static_cast<unsigned>(settings.count("slots"));
+  wanted.memory_mb = settings.count("memory");
+  wanted.accepts_work = !settings.flag("no-work");
+  wanted.owner = settings.text("owner");
+
+  std::unique_ptr<LocalNode> node(new LocalNode());
+  MESH_LET(node->parts_->runtime, app::Runtime::start(std::move(wanted)));
+  MESH_LET(node->address_.token, token_of(paths.token_file));
+  Parts& parts = *node->parts_;
+  parts.backend = app::make_runtime_backend(*parts.runtime);
+  const bool log_json = settings.flag("log-json");
+  app::ApiConfig config{.address = api_address.first, .port = api_address.second, .token = node->address_.token, .max_body_bytes = settings.count("max-body") << 20};
+  MESH_TRY(parts.runtime->call([&]() -> Status {
+    if (!any_port) {
+      parts.log = parts.runtime->events().subscribe([log_json](const app::LoggedEvent& event) { log_notice(event, log_json); });
+    }
+    MESH_LET(parts.api, app::Api::start(*parts.backend, std::move(config)));
+    return {};
+  }));
+  node->address_.address = api_address.first == "0.0.0.0" ? "127.0.0.1" : api_address.first == "::" ? "::1" : api_address.first;
+  node->address_.port = parts.api->port();
+  node->address_.pid = ::getpid();
+  const Json json{{"address", node->address_.address}, {"port", node->address_.port}, {"token", node->address_.token}, {"pid", node->address_.pid}};
+  MESH_TRY(write_private_file(paths.api_file, json.dump() + "\n"));
+  node->api_file_ = paths.api_file;
+  return node;
+}
+
+LocalNode::~LocalNode() {
+  if (!api_file_.empty()) ::unlink(api_file_.c_str());
+  if (parts_->runtime) {
+    if (parts_->api) {
+      parts_->runtime->call([this] {
+        parts_->log.cancel();
+        parts_->api.reset();
+      });
+    }
+    parts_->runtime->stop();
+  }
+}
+
+std::string LocalNode::link() const {
+  const bool is_v6 = address_.address.find(':') != std::string::npos;
+  return fmt::format("http://{}:{}/#token={}", is_v6 ? "[" + address_.address + "]" : address_.address, address_.port, address_.token);
+}
+
+std::vector<std::string> LocalNode::listen_addresses() {
+  return parts_->runtime->call([this] { return parts_->runtime->listen_addresses(); });
+}
+
+int run_up(Session& session, bool mesh_cli) {
+  auto settings = session.settings();
+  if (!settings) return session.fail(settings.error());
+  start_log(*settings);
+  // Blocked before any thread starts, so that all of them inherit it and this one waits for the signals.
+  ::sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  auto node = LocalNode::start(*settings, false);
+  if (!node) return session.fail(node.error());
+  Json addresses = Json::array();
+  for (const std::string& address : (*node)->listen_addresses()) addresses.push_back(address);
+  if (session.form() == Form::json) {
+    fmt::print("{}\n", Json{{"api", (*node)->link()}, {"addresses", addresses}}.dump());
+  } else {
+    fmt::print("api     {}\n", (*node)->link());
+    for (const Json& address : addresses) fmt::print("listen  {}\n", text_of(address));
+    session.say(mesh_cli ? "ready; Ctrl-C stops the node" : "ready; `mesh run FILE` runs a function, `mesh peers` shows who is there, Ctrl-C stops the node");
+  }
+  std::fflush(stdout);
+  int signal = 0;
+  while (::sigwait(&signals, &signal) != 0) {
+  }
+  session.say("stopping");
+  node->reset();
+  return exit_ok;
+}
+
+}  // namespace mesh::cli
