@@ -31,13 +31,15 @@ void words(const char* file) {
   std::vector<std::vector<int>> table(rows + 1, std::vector<int>(columns + 1));
   for (std::size_t i = 1; i <= rows; ++i) {
     for (std::size_t j = 1; j <= columns; ++j) {
-      table[i][j] = all[i - 1] == all[half + j - 1] ? table[i - 1][j - 1] + 1 : std::max(table[i - 1][j], table[i][j - 1]);
+      table[i][j] =
+          all[i - 1] == all[half + j - 1] ? table[i - 1][j - 1] + 1 : std::max(table[i - 1][j], table[i][j - 1]);
     }
   }
   std::cout << "words " << all.size() << " different " << counts.size() << " common " << table[rows][columns] << '\n';
   std::vector<std::pair<std::string, int>> order(counts.begin(), counts.end());
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-  for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 10); ++i) std::cout << order[i].first << ' ' << order[i].second << '\n';
+  for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 10); ++i)
+    std::cout << order[i].first << ' ' << order[i].second << '\n';
 }
 
 void collatz(const char* file) {

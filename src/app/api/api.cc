@@ -79,7 +79,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       const auto found = request.query.find(name);
       return found == request.query.end() ? nullptr : &found->second;
     }
-    [[nodiscard]] Result<std::uint64_t> number(const std::string& name, std::uint64_t fallback, std::uint64_t maximum) const {
+    [[nodiscard]] Result<std::uint64_t> number(const std::string& name, std::uint64_t fallback,
+                                               std::uint64_t maximum) const {
       const std::string* text = query(name);
       if (text == nullptr) return fallback;
       std::uint64_t value = 0;
@@ -119,20 +120,23 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     http_config.port = config.port;
     http_config.token = std::move(config.token);
     http_config.limits.max_body_bytes = config.max_body_bytes;
-    http_config.limits.max_buffered_body_bytes = std::max(http_config.limits.max_buffered_body_bytes, 2 * config.max_body_bytes);
+    http_config.limits.max_buffered_body_bytes =
+        std::max(http_config.limits.max_buffered_body_bytes, 2 * config.max_body_bytes);
     http_config.is_public = [](const http::Request& request) {
-      return std::ranges::any_of(table(), [&](const Route& route) { return route.is_public && route.method == request.method && route.pattern == request.path; });
+      return std::ranges::any_of(table(), [&](const Route& route) {
+        return route.is_public && route.method == request.method && route.pattern == request.path;
+      });
     };
-    auto server = http::Server::start(backend_.io(), std::move(http_config), [weak = weak_from_this()](http::Request request, http::Responder responder) {
-      if (const auto self = weak.lock()) self->dispatch(std::move(request), std::move(responder));
-    });
+    auto server = http::Server::start(backend_.io(), std::move(http_config),
+                                      [weak = weak_from_this()](http::Request request, http::Responder responder) {
+                                        if (const auto self = weak.lock())
+                                          self->dispatch(std::move(request), std::move(responder));
+                                      });
     if (!server) return std::unexpected(server.error());
     server_ = std::move(*server);
     return {};
   }
-  void close() {
-    server_.reset();
-  }
+  void close() { server_.reset(); }
   [[nodiscard]] std::uint16_t port() const { return server_->port(); }
 
   void dispatch(http::Request request, http::Responder responder) {
@@ -157,9 +161,13 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         continue;
       }
       for (const auto& [name, value] : request.query) {
-        const auto known = [&](const Parameter& parameter) { return parameter.place == "query" && parameter.name == name; };
+        const auto known = [&](const Parameter& parameter) {
+          return parameter.place == "query" && parameter.name == name;
+        };
         if (std::ranges::none_of(route.parameters, known)) {
-          responder.answer(http::problem(Error{ErrorCode::invalid, fmt::format("there is no parameter \"{}\" here; see /openapi.json", name.substr(0, 64))}));
+          responder.answer(http::problem(
+              Error{ErrorCode::invalid,
+                    fmt::format("there is no parameter \"{}\" here; see /openapi.json", name.substr(0, 64))}));
           return;
         }
       }
@@ -167,12 +175,16 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       return;
     }
     if (!allowed.empty()) {
-      http::Response response = http::problem(405, "method-not-allowed", fmt::format("{} takes {}, not {}", request.path, fmt::join(allowed, ", "), request.method));
+      http::Response response =
+          http::problem(405, "method-not-allowed",
+                        fmt::format("{} takes {}, not {}", request.path, fmt::join(allowed, ", "), request.method));
       response.headers["allow"] = fmt::format("{}", fmt::join(allowed, ", "));
       responder.answer(std::move(response));
       return;
     }
-    responder.answer(http::problem(404, "not-found", fmt::format("there is nothing at {}; /openapi.json lists what there is", request.path.substr(0, 256))));
+    responder.answer(http::problem(
+        404, "not-found",
+        fmt::format("there is nothing at {}; /openapi.json lists what there is", request.path.substr(0, 256))));
   }
 
  private:
@@ -186,18 +198,22 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     for (const Cid& id : backend_.jobs()) {
       const std::string text = id.text();
       if (text == prefix) return id;
-      if (text.starts_with(prefix) || std::string_view(text).substr(common.size()).starts_with(prefix)) found.push_back(id);
+      if (text.starts_with(prefix) || std::string_view(text).substr(common.size()).starts_with(prefix))
+        found.push_back(id);
     }
     if (found.size() == 1) return found.front();
     if (found.empty()) {
-      call.fail({ErrorCode::not_found, fmt::format("no job's id begins with {}: `mesh job ls` lists the jobs of this node", prefix)});
+      call.fail({ErrorCode::not_found,
+                 fmt::format("no job's id begins with {}: `mesh job ls` lists the jobs of this node", prefix)});
       return std::nullopt;
     }
     std::vector<std::string> candidates;
     for (const Cid& id : found) {
       if (candidates.size() < 32) candidates.push_back(id.text());
     }
-    http::Response response = http::problem(Error{ErrorCode::conflict, fmt::format("{} jobs have an id that begins with {}: give more of it", found.size(), prefix)});
+    http::Response response =
+        http::problem(Error{ErrorCode::conflict, fmt::format("{} jobs have an id that begins with {}: give more of it",
+                                                             found.size(), prefix)});
     nlohmann::json json = nlohmann::json::parse(response.body.begin(), response.body.end(), nullptr, false);
     json["candidates"] = candidates;
     response.body = to_bytes(json.dump());
@@ -219,8 +235,10 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       if (id.starts_with(text) || id.ends_with(text)) found.push_back(peer.node);
     }
     if (found.size() == 1) return found.front();
-    if (found.empty()) return mesh::fail(ErrorCode::not_found, fmt::format("no peer is known as {}: `mesh peers ls` lists them", text));
-    return mesh::fail(ErrorCode::conflict, fmt::format("{} peers are known as {}: give more of the id", found.size(), text));
+    if (found.empty())
+      return mesh::fail(ErrorCode::not_found, fmt::format("no peer is known as {}: `mesh peers ls` lists them", text));
+    return mesh::fail(ErrorCode::conflict,
+                      fmt::format("{} peers are known as {}: give more of the id", found.size(), text));
   }
 
   // ---- Health and facts.
@@ -228,9 +246,12 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   void get_livez(Call call) { call.responder.answer(http::text_response("ok\n")); }
   void get_readyz(Call call) {
     const Health health = backend_.health();
-    call.responder.answer(health.ready ? http::text_response("ok\n") : http::problem(503, "unavailable", health.reason));
+    call.responder.answer(health.ready ? http::text_response("ok\n")
+                                       : http::problem(503, "unavailable", health.reason));
   }
-  void get_metrics(Call call) { call.responder.answer(http::text_response(metrics_text(backend_), 200, "text/plain; version=0.0.4; charset=utf-8")); }
+  void get_metrics(Call call) {
+    call.responder.answer(http::text_response(metrics_text(backend_), 200, "text/plain; version=0.0.4; charset=utf-8"));
+  }
   void get_openapi(Call call) { call.responder.answer(http::json_response(openapi_text())); }
   void get_node(Call call) { call.reply(node_json(backend_)); }
   void get_peers(Call call) {
@@ -239,13 +260,19 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     call.reply(list);
   }
   void get_topology(Call call) { call.reply(topology_json(backend_)); }
-  void get_addrs(Call call) { call.reply({{"peerId", identity::peer_id_of(backend_.id())}, {"addrs", backend_.listen_addresses()}}); }
+  void get_addrs(Call call) {
+    call.reply({{"peerId", identity::peer_id_of(backend_.id())}, {"addrs", backend_.listen_addresses()}});
+  }
 
   // ---- Tasks.
 
   void post_task(Call call) {
-    if (call.content_type() != "application/json") return call.fail({ErrorCode::invalid, "the body must be application/json"});
-    if (call.request.body.size() > max_json_bytes) return call.fail({ErrorCode::exhausted, "the task is larger than 48 MiB: add its contents with POST /api/v1/assets and name their CIDs"});
+    if (call.content_type() != "application/json")
+      return call.fail({ErrorCode::invalid, "the body must be application/json"});
+    if (call.request.body.size() > max_json_bytes)
+      return call.fail(
+          {ErrorCode::exhausted,
+           "the task is larger than 48 MiB: add its contents with POST /api/v1/assets and name their CIDs"});
     auto parsed = parse_task_request(call.request.body);
     if (!parsed) return call.fail(parsed.error());
     auto task = std::make_shared<TaskRequest>(std::move(*parsed));
@@ -265,7 +292,10 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       if (const Cid* cid = std::get_if<Cid>(&input)) want(*cid);
     }
     if (missing.size() > max_fetches) {
-      return call.fail({ErrorCode::exhausted, fmt::format("{} contents of this task are not here: fetch them first with POST /api/v1/assets/CID/fetch", missing.size())});
+      return call.fail(
+          {ErrorCode::exhausted,
+           fmt::format("{} contents of this task are not here: fetch them first with POST /api/v1/assets/CID/fetch",
+                       missing.size())});
     }
     fetch_then(std::move(missing), std::move(call), std::move(task));
   }
@@ -275,10 +305,14 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (missing.empty()) return build_task(std::move(call), std::move(task));
     const Cid next = missing.back();
     missing.pop_back();
-    backend_.fetch(next, {}, fetch_limit, [self = shared_from_this(), missing = std::move(missing), call = std::move(call), task = std::move(task), next](Status status) mutable {
-      if (!status) return call.fail({status.error().code, fmt::format("{} is not here and cannot be had: {}", next.text(), status.error().message)});
-      self->fetch_then(std::move(missing), std::move(call), std::move(task));
-    });
+    backend_.fetch(next, {}, fetch_limit,
+                   [self = shared_from_this(), missing = std::move(missing), call = std::move(call),
+                    task = std::move(task), next](Status status) mutable {
+                     if (!status)
+                       return call.fail({status.error().code, fmt::format("{} is not here and cannot be had: {}",
+                                                                          next.text(), status.error().message)});
+                     self->fetch_then(std::move(missing), std::move(call), std::move(task));
+                   });
   }
 
   struct BuiltTask {
@@ -288,7 +322,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   };
 
   Result<ImportedFunction> build_function(FunctionRequest& request, const asset::BlockSink& sink) {
-    if (const auto* by_cid = std::get_if<FunctionRequest::ByCid>(&request.what)) return ImportedFunction{.function = by_cid->cid, .description = "function " + by_cid->cid.text()};
+    if (const auto* by_cid = std::get_if<FunctionRequest::ByCid>(&request.what))
+      return ImportedFunction{.function = by_cid->cid, .description = "function " + by_cid->cid.text()};
     if (const auto* source = std::get_if<FunctionRequest::Source>(&request.what)) {
       MESH_LET(const Program program, import_source(source->language, source->source, sink));
       return backend_.make_function(program, request.args);
@@ -318,7 +353,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       inputs.push_back(file.cid);
       built.bytes += file.content_bytes;
     }
-    Result<ImportedInputs> list = inputs.empty() ? import_inputs({}, false, sink) : list_inputs(std::move(inputs), sink);
+    Result<ImportedInputs> list =
+        inputs.empty() ? import_inputs({}, false, sink) : list_inputs(std::move(inputs), sink);
     if (!list) return std::unexpected(list.error());
     built.spec.inputs = list->shard_list;
     built.spec.shards = static_cast<std::uint32_t>(list->inputs.size());
@@ -352,9 +388,17 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                 {"reduce", spec.reduce ? Json(spec.reduce->text()) : Json(nullptr)},
                 {"fee_total", spec.fee * spec.shards},
                 {"verifiers", spec.verifiers ? Json(*spec.verifiers) : Json(nullptr)},
-                {"scope", {{"memory_mb", spec.scope.memory_mb}, {"fuel", spec.scope.fuel}, {"gpu_flops", spec.scope.gpu_flops}, {"io_mb", spec.scope.io_mb}}},
+                {"scope",
+                 {{"memory_mb", spec.scope.memory_mb},
+                  {"fuel", spec.scope.fuel},
+                  {"gpu_flops", spec.scope.gpu_flops},
+                  {"io_mb", spec.scope.io_mb}}},
                 {"limits",
-                 {{"fetch_ms", limits.fetch_ms}, {"run_ms", limits.run_ms}, {"nonce_ms", limits.nonce_ms}, {"reveal_ms", limits.reveal_ms}, {"total_ms", limits.total_ms}}}});
+                 {{"fetch_ms", limits.fetch_ms},
+                  {"run_ms", limits.run_ms},
+                  {"nonce_ms", limits.nonce_ms},
+                  {"reveal_ms", limits.reveal_ms},
+                  {"total_ms", limits.total_ms}}}});
   }
 
   void submit(Call call, node::JobSpec spec) {
@@ -397,7 +441,9 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (!first) return call.fail(first.error());
     if (!count) return call.fail(count.error());
     Json list = Json::array();
-    for (const node::ShardView& shard : backend_.shards(job->id, static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*count))) list.push_back(shard_json(shard));
+    for (const node::ShardView& shard :
+         backend_.shards(job->id, static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*count)))
+      list.push_back(shard_json(shard));
     call.reply(list);
   }
   void get_explain(Call call) {
@@ -425,20 +471,29 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     const std::string* shard_text = call.query("shard");
     const auto shard = call.number("shard", 0, UINT32_MAX);
     if (!shard) return call.fail(shard.error());
-    if (!has_ended(job->phase)) return call.fail({ErrorCode::conflict, fmt::format("the job is still {}: {} of {} shards are finished", phase_name(job->phase), job->finished, job->shards)});
+    if (!has_ended(job->phase))
+      return call.fail({ErrorCode::conflict, fmt::format("the job is still {}: {} of {} shards are finished",
+                                                         phase_name(job->phase), job->finished, job->shards)});
     const std::vector<std::pair<Cid, Cid>> results = backend_.results(job->id);
     if (shard_text != nullptr) {
-      if (*shard >= job->shards) return call.fail({ErrorCode::not_found, fmt::format("the job has {} shards, numbered from 0", job->shards)});
-      if (*shard >= results.size()) return call.fail({ErrorCode::not_found, fmt::format("shard {} has no result: {}", *shard, job->failure.empty() ? phase_name(job->phase) : job->failure)});
+      if (*shard >= job->shards)
+        return call.fail({ErrorCode::not_found, fmt::format("the job has {} shards, numbered from 0", job->shards)});
+      if (*shard >= results.size())
+        return call.fail(
+            {ErrorCode::not_found, fmt::format("shard {} has no result: {}", *shard,
+                                               job->failure.empty() ? phase_name(job->phase) : job->failure)});
       return stream_content(std::move(call), results[*shard].first);
     }
     if (job->result) return stream_content(std::move(call), *job->result);
     if (job->phase != node::JobPhase::done) {
-      return call.fail({ErrorCode::conflict, fmt::format("the job has no result: {}", job->failure.empty() ? phase_name(job->phase) : job->failure)});
+      return call.fail(
+          {ErrorCode::conflict,
+           fmt::format("the job has no result: {}", job->failure.empty() ? phase_name(job->phase) : job->failure)});
     }
     if (results.size() == 1) return stream_content(std::move(call), results.front().first);
     Json list = Json::array();
-    for (std::size_t i = 0; i < results.size(); ++i) list.push_back({{"shard", i}, {"result", results[i].first.text()}, {"log", results[i].second.text()}});
+    for (std::size_t i = 0; i < results.size(); ++i)
+      list.push_back({{"shard", i}, {"result", results[i].first.text()}, {"log", results[i].second.text()}});
     call.reply(list);
   }
 
@@ -448,7 +503,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     auto story = std::make_shared<std::vector<Envelope>>(backend_.story(job->id));
     auto results = std::make_shared<std::vector<std::pair<Cid, Cid>>>(backend_.results(job->id));
     if (story->empty()) return call.fail({ErrorCode::not_found, "the job has no receipts yet"});
-    backend_.post_bulk([self = shared_from_this(), call = std::move(call), story, results, id = job->id, federation = backend_.federation()]() mutable {
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), story, results, id = job->id,
+                        federation = backend_.federation()]() mutable {
       std::vector<car::Block> contents;
       std::size_t total = 0;
       std::set<Cid> seen;
@@ -489,17 +545,20 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     std::optional<std::uint32_t> only_shard;
     bool follow = false;
     std::uint64_t cursor = 0;
-    std::set<std::uint32_t> live;          ///< shards of which the ring had something
-    std::set<std::uint32_t> stored;        ///< shards whose stored log was sent
-    std::deque<std::string> pending;       ///< lines that the stream has not taken yet
-    bool busy = false;                     ///< a stored log is being read
+    std::set<std::uint32_t> live;  ///< shards of which the ring had something
+    std::set<std::uint32_t> stored;  ///< shards whose stored log was sent
+    std::deque<std::string> pending;  ///< lines that the stream has not taken yet
+    bool busy = false;  ///< a stored log is being read
     bool ended = false;
     EventLog::Subscription subscription;
 
     [[nodiscard]] bool wants(std::uint32_t shard) const { return !only_shard || *only_shard == shard; }
 
     static std::string line(std::uint32_t shard, const std::optional<identity::NodeId>& peer, ByteView bytes) {
-      return dump({{"shard", shard}, {"peer", peer ? Json(identity::peer_id_of(*peer)) : Json(nullptr)}, {"data", multibase_encode(Base::base64, bytes)}}) + "\n";
+      return dump({{"shard", shard},
+                   {"peer", peer ? Json(identity::peer_id_of(*peer)) : Json(nullptr)},
+                   {"data", multibase_encode(Base::base64, bytes)}}) +
+             "\n";
     }
 
     /// Moves on as far as the client takes it. At most one stored log (16 MiB) is held besides the client's queue.
@@ -530,9 +589,11 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         // What never came live is read from the store.
         const auto shards = owner->backend_.shards(job, 0, view ? view->shards : 0);
         for (const node::ShardView& shard : shards) {
-          if (!shard.finding || !wants(shard.shard) || live.contains(shard.shard) || !stored.insert(shard.shard).second) continue;
+          if (!shard.finding || !wants(shard.shard) || live.contains(shard.shard) || !stored.insert(shard.shard).second)
+            continue;
           busy = true;
-          owner->backend_.post_bulk([self = shared_from_this(), number = shard.shard, worker = shard.worker, log = shard.finding->log]() mutable {
+          owner->backend_.post_bulk([self = shared_from_this(), number = shard.shard, worker = shard.worker,
+                                     log = shard.finding->log]() mutable {
             auto bytes = self->owner->backend_.blocks().read_dag_file(log, std::size_t{16} << 20);
             Backend& backend = self->owner->backend_;
             backend.post([self = std::move(self), number, worker, bytes = std::move(bytes)]() mutable {
@@ -564,7 +625,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (!shard) return call.fail(shard.error());
     std::optional<std::uint32_t> only;
     if (call.query("shard") != nullptr) only = static_cast<std::uint32_t>(*shard);
-    if (only && *only >= job->shards) return call.fail({ErrorCode::not_found, fmt::format("the job has {} shards, numbered from 0", job->shards)});
+    if (only && *only >= job->shards)
+      return call.fail({ErrorCode::not_found, fmt::format("the job has {} shards, numbered from 0", job->shards)});
     http::Response head;
     head.content_type = std::string(ndjson);
     auto stream = call.responder.stream(std::move(head));
@@ -579,7 +641,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     });
     if (logs->follow) {
       logs->subscription = backend_.events().subscribe([weak = std::weak_ptr(logs), this](const LoggedEvent& event) {
-        if (const auto self = weak.lock(); self && event.notice.job == self->job) backend_.post([self] { self->pump(); });
+        if (const auto self = weak.lock(); self && event.notice.job == self->job)
+          backend_.post([self] { self->pump(); });
       });
     }
     logs->pump();
@@ -588,7 +651,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   // ---- Events.
 
   struct Subscriber : std::enable_shared_from_this<Subscriber> {
-    Subscriber(std::shared_ptr<Impl> owner_impl, http::WebSocketSession socket) : owner(std::move(owner_impl)), session(std::move(socket)), timer(owner->backend_.io()) {}
+    Subscriber(std::shared_ptr<Impl> owner_impl, http::WebSocketSession socket)
+        : owner(std::move(owner_impl)), session(std::move(socket)), timer(owner->backend_.io()) {}
     std::shared_ptr<Impl> owner;
     http::WebSocketSession session;
     boost::asio::steady_timer timer;
@@ -607,7 +671,10 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         if (!events.complete_since(cursor)) {
           const auto oldest = events.since(0, 1);
           const std::uint64_t resume = oldest.empty() ? events.last() : oldest.front().seq - 1;
-          session.send(dump({{"seq", resume}, {"time", rfc3339(wall_ms())}, {"kind", "gap"}, {"text", fmt::format("events {} to {} are no longer kept", cursor + 1, resume)}}));
+          session.send(dump({{"seq", resume},
+                             {"time", rfc3339(wall_ms())},
+                             {"kind", "gap"},
+                             {"text", fmt::format("events {} to {} are no longer kept", cursor + 1, resume)}}));
           cursor = resume;
         }
         const std::vector<LoggedEvent> batch = events.since(cursor, 64);
@@ -632,7 +699,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   };
 
   void get_events(Call call) {
-    if (!call.request.is_websocket) return call.fail({ErrorCode::invalid, "events are a WebSocket: connect with ws://"});
+    if (!call.request.is_websocket)
+      return call.fail({ErrorCode::invalid, "events are a WebSocket: connect with ws://"});
     const auto since = call.number("since", backend_.events().last(), UINT64_MAX);
     if (!since) return call.fail(since.error());
     std::optional<Cid> job;
@@ -648,13 +716,16 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       *holder = subscriber;
       subscriber->cursor = since;
       subscriber->job = job;
-      subscriber->subscription = self->backend_.events().subscribe([weak = std::weak_ptr(subscriber), self](const LoggedEvent&) {
-        // Posted, since a subscriber is called while the log is being written.
-        if (const auto one = weak.lock(); one && !one->waiting) self->backend_.post([one] { one->pump(); });
-      });
+      subscriber->subscription =
+          self->backend_.events().subscribe([weak = std::weak_ptr(subscriber), self](const LoggedEvent&) {
+            // Posted, since a subscriber is called while the log is being written.
+            if (const auto one = weak.lock(); one && !one->waiting) self->backend_.post([one] { one->pump(); });
+          });
       subscriber->pump();
     };
-    handlers.on_message = [](http::WebSocketSession session, const std::string&) { session.close(1008, "this socket only speaks"); };
+    handlers.on_message = [](http::WebSocketSession session, const std::string&) {
+      session.close(1008, "this socket only speaks");
+    };
     handlers.on_close = [holder] {
       if (*holder) {
         (*holder)->subscription.cancel();
@@ -672,9 +743,11 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     const auto car = call.number("car", 0, 1);
     if (!declare) return call.fail(declare.error());
     if (!car) return call.fail(car.error());
-    if (call.content_type() != octets) return call.fail({ErrorCode::invalid, "the body must be application/octet-stream; ?car=1 says that it is a CAR"});
+    if (call.content_type() != octets)
+      return call.fail({ErrorCode::invalid, "the body must be application/octet-stream; ?car=1 says that it is a CAR"});
     auto body = std::make_shared<Bytes>(std::move(call.request.body));
-    backend_.post_bulk([self = shared_from_this(), call = std::move(call), body, is_car = *car == 1, declare = *declare == 1]() mutable {
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), body, is_car = *car == 1,
+                        declare = *declare == 1]() mutable {
       std::vector<Cid> roots;
       std::uint64_t bytes = body->size();
       Status status;
@@ -699,7 +772,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       }
       body.reset();
       Backend& backend = self->backend_;
-      backend.post([self = std::move(self), call = std::move(call), status = std::move(status), roots = std::move(roots), is_car, declare, bytes]() mutable {
+      backend.post([self = std::move(self), call = std::move(call), status = std::move(status),
+                    roots = std::move(roots), is_car, declare, bytes]() mutable {
         if (!status) return call.fail(status.error());
         Json answer = is_car ? Json{{"roots", Json::array()}} : Json{{"cid", roots.front().text()}, {"bytes", bytes}};
         if (is_car) {
@@ -715,13 +789,16 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (roots.empty()) return call.reply(answer, 201);
     const Cid next = roots.back();
     roots.pop_back();
-    backend_.blocks().declare(next, "asset", [self = shared_from_this(), roots = std::move(roots), call = std::move(call), answer = std::move(answer)](Status status) mutable {
-      Backend& backend = self->backend_;
-      backend.post([self = std::move(self), roots = std::move(roots), call = std::move(call), answer = std::move(answer), status = std::move(status)]() mutable {
-        if (!status) return call.fail(status.error());
-        self->declare_then(std::move(roots), std::move(call), std::move(answer));
-      });
-    });
+    backend_.blocks().declare(next, "asset",
+                              [self = shared_from_this(), roots = std::move(roots), call = std::move(call),
+                               answer = std::move(answer)](Status status) mutable {
+                                Backend& backend = self->backend_;
+                                backend.post([self = std::move(self), roots = std::move(roots), call = std::move(call),
+                                              answer = std::move(answer), status = std::move(status)]() mutable {
+                                  if (!status) return call.fail(status.error());
+                                  self->declare_then(std::move(roots), std::move(call), std::move(answer));
+                                });
+                              });
   }
 
   void get_asset(Call call) {
@@ -737,7 +814,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       const auto json = parse_json(call.request.body);
       if (!json) return call.fail(json.error());
       JsonFields fields(*json, "fetch");
-      for (const Status& status : {fields.read("from", from, 64, 8192), fields.read("timeout_ms", timeout_ms, 24ULL * 3600 * 1000), fields.finish()}) {
+      for (const Status& status : {fields.read("from", from, 64, 8192),
+                                   fields.read("timeout_ms", timeout_ms, 24ULL * 3600 * 1000), fields.finish()}) {
         if (!status) return call.fail(status.error());
       }
     }
@@ -747,18 +825,20 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       if (!peer) return call.fail(peer.error());
       holders.push_back(*peer);
     }
-    backend_.fetch(*cid, std::move(holders), milliseconds(timeout_ms), [call = std::move(call), cid = *cid](Status status) {
-      if (!status) return call.fail(status.error());
-      call.reply({{"cid", cid.text()}});
-    });
+    backend_.fetch(*cid, std::move(holders), milliseconds(timeout_ms),
+                   [call = std::move(call), cid = *cid](Status status) {
+                     if (!status) return call.fail(status.error());
+                     call.reply({{"cid", cid.text()}});
+                   });
   }
 
   /// The leaves of a file one after the other, as the client takes them.
   struct ContentStream : std::enable_shared_from_this<ContentStream> {
-    ContentStream(std::shared_ptr<Impl> owner_impl, http::BodyStream body) : owner(std::move(owner_impl)), stream(std::move(body)) {}
+    ContentStream(std::shared_ptr<Impl> owner_impl, http::BodyStream body)
+        : owner(std::move(owner_impl)), stream(std::move(body)) {}
     std::shared_ptr<Impl> owner;
     http::BodyStream stream;
-    std::vector<Cid> next;   ///< a stack: what comes first is last
+    std::vector<Cid> next;  ///< a stack: what comes first is last
     std::string pending;
 
     void pump() {
@@ -802,7 +882,9 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   /// Answers with a file's bytes, or with what a folder holds.
   void stream_content(Call call, const Cid& root) {
     backend_.post_bulk([self = shared_from_this(), call = std::move(call), root]() mutable {
-      Result<asset::Node> node = mesh::fail(ErrorCode::not_found, fmt::format("{} is not here: fetch it with `mesh assets get {}`", root.text(), root.text()));
+      Result<asset::Node> node =
+          mesh::fail(ErrorCode::not_found,
+                     fmt::format("{} is not here: fetch it with `mesh assets get {}`", root.text(), root.text()));
       std::map<std::string, Cid> entries;
       if (auto block = self->backend_.blocks().get(root)) {
         node = asset::parse_node(root, **block);
@@ -818,7 +900,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         node = std::unexpected(block.error());
       }
       Backend& backend = self->backend_;
-      backend.post([self = std::move(self), call = std::move(call), root, node = std::move(node), entries = std::move(entries)]() mutable {
+      backend.post([self = std::move(self), call = std::move(call), root, node = std::move(node),
+                    entries = std::move(entries)]() mutable {
         if (!node) return call.fail(node.error());
         if (node->kind == asset::NodeKind::directory) {
           Json list = Json::array();
@@ -829,7 +912,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
           return;
         }
         http::Response head;
-        head.content_type = node->kind == asset::NodeKind::record ? "application/vnd.ipld.dag-cbor" : std::string(octets);
+        head.content_type =
+            node->kind == asset::NodeKind::record ? "application/vnd.ipld.dag-cbor" : std::string(octets);
         if (node->kind == asset::NodeKind::record) {
           auto block = self->backend_.blocks().get(root);
           if (!block) return call.fail(block.error());
@@ -878,7 +962,9 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     for (const Status& status : {fields.read("address", address, 1024), fields.finish()}) {
       if (!status) return call.fail(status.error());
     }
-    if (address.empty()) return call.fail({ErrorCode::invalid, "dial.address is missing: a multiaddress such as /ip4/192.0.2.1/tcp/9000/p2p/12D3Koo..."});
+    if (address.empty())
+      return call.fail({ErrorCode::invalid,
+                        "dial.address is missing: a multiaddress such as /ip4/192.0.2.1/tcp/9000/p2p/12D3Koo..."});
     backend_.dial(std::move(address), [call = std::move(call)](Result<identity::NodeId> peer) {
       if (!peer) return call.fail(peer.error());
       call.reply({{"peer", identity::peer_id_of(*peer)}});
@@ -894,7 +980,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   }
   void get_doctor(Call call) {
     const std::string* target = call.query("target");
-    if (target == nullptr || target->empty()) return call.fail({ErrorCode::invalid, "target is missing: a PeerId or a multiaddress"});
+    if (target == nullptr || target->empty())
+      return call.fail({ErrorCode::invalid, "target is missing: a PeerId or a multiaddress"});
     std::string text = *target;
     if (!text.starts_with('/')) {
       const auto peer = peer_of(text);
@@ -915,41 +1002,231 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
   constexpr Parameter id{"id", "path", "string", "the job's CID, or any beginning of it that is unambiguous"};
   constexpr Parameter cid{"cid", "path", "string", "a CID"};
   static const std::vector<Route> routes{
-      {"GET", "/livez", "livez", "Whether the process answers", {}, {}, {{200, "text/plain", "", "it does"}}, &Impl::get_livez, true},
-      {"GET", "/readyz", "readyz", "Whether the node can do its work", {}, {}, {{200, "text/plain", "", "it can"}, {503, "", "", "it cannot; the detail says why"}}, &Impl::get_readyz, true},
-      {"GET", "/metrics", "metrics", "Counters and gauges as Prometheus text", {}, {}, {{200, "text/plain", "", "metrics"}}, &Impl::get_metrics},
-      {"GET", "/openapi.json", "openapi", "This description", {}, {}, {{200, "application/json", "any", "OpenAPI 3.1"}}, &Impl::get_openapi},
-      {"GET", "/api/v1/node", "getNode", "The node itself", {}, {}, {{200, "application/json", "Node", "the node"}}, &Impl::get_node},
-      {"GET", "/api/v1/peers", "listPeers", "Peers that are connected or were heard of", {}, {}, {{200, "application/json", "Peer[]", "peers"}}, &Impl::get_peers},
-      {"GET", "/api/v1/topology", "getTopology", "Nodes and links as this node sees them", {}, {}, {{200, "application/json", "Topology", "the map"}}, &Impl::get_topology},
-      {"GET", "/api/v1/addrs", "getAddrs", "Where this node listens", {}, {}, {{200, "application/json", "Addresses", "multiaddresses"}}, &Impl::get_addrs},
-      {"POST", "/api/v1/tasks", "submitTask", "Runs a function over its inputs", {}, {{"application/json", "TaskRequest"}},
-       {{201, "application/json", "TaskAccepted", "the job is durable"}, {200, "application/json", "TaskPlan", "with dry_run: what would be asked for"}}, &Impl::post_task},
-      {"GET", "/api/v1/tasks", "listTasks", "Jobs of this node, newest first", {{"count", "query", "integer", "at most so many; 100 unless told, 1000 at most"}}, {},
-       {{200, "application/json", "Job[]", "jobs"}}, &Impl::get_tasks},
-      {"GET", "/api/v1/tasks/{id}", "getTask", "One job", {id}, {}, {{200, "application/json", "Job", "the job"}}, &Impl::get_task},
-      {"GET", "/api/v1/tasks/{id}/shards", "listShards", "Shards of a job", {id, {"first", "query", "integer", "number of the first"}, {"count", "query", "integer", "at most so many; 100 unless told, 1000 at most"}}, {},
-       {{200, "application/json", "Shard[]", "shards"}}, &Impl::get_shards},
-      {"GET", "/api/v1/tasks/{id}/logs", "getLogs", "What the function wrote to stderr, one JSON object a line; data is multibase base64",
-       {id, {"follow", "query", "integer", "1: goes on until the job ends"}, {"shard", "query", "integer", "of this shard alone"}}, {}, {{200, ndjson, "LogLine", "log lines"}}, &Impl::get_logs},
-      {"GET", "/api/v1/tasks/{id}/result", "getResult", "The bytes of a job's single result, or the list of its shards' results", {id, {"shard", "query", "integer", "the bytes of this shard's result"}}, {},
-       {{200, octets, "", "bytes"}, {200, "application/json", "ShardResult[]", "of a job with several shards"}}, &Impl::get_result},
-      {"GET", "/api/v1/tasks/{id}/explain", "explainTask", "Why it went as it did: ranking, refusals, seats; the first 1000 shards", {id}, {}, {{200, "application/json", "Explanation", "the story"}}, &Impl::get_explain},
-      {"GET", "/api/v1/tasks/{id}/receipts", "getReceipts", "The proof bundle, a CAR file that `mesh receipt verify` checks", {id}, {}, {{200, car_type, "", "CAR v1"}}, &Impl::get_receipts},
-      {"POST", "/api/v1/tasks/{id}/stop", "stopTask", "Stops a job", {id}, {}, {{200, "application/json", "Stopped", "stopped"}}, &Impl::post_stop},
-      {"POST", "/api/v1/tasks/{id}/rerun", "rerunTask", "The same again, as a new job", {id}, {}, {{201, "application/json", "TaskAccepted", "the new job is durable"}}, &Impl::post_rerun},
-      {"GET", "/api/v1/events", "events", "WebSocket: every change as one JSON message; after a kind \"gap\" something is missing",
-       {{"since", "query", "integer", "resume after this seq; from now on unless told"}, {"job", "query", "string", "only of this job (whole CID)"}}, {}, {{101, "application/json", "Event", "messages"}}, &Impl::get_events},
-      {"POST", "/api/v1/assets", "addAsset", "Adds a file (octets), or blocks with their roots (CAR)", {{"declare", "query", "integer", "0: keep it without serving it to peers"}, {"car", "query", "integer", "1: the body is a CAR; what its roots name is added"}}, {{octets, ""}},
-       {{201, "application/json", "Asset", "a file"}, {201, "application/json", "Roots", "a CAR"}}, &Impl::post_asset},
-      {"GET", "/api/v1/assets/{cid}", "getAsset", "The content of a file that is here, or the list of a folder", {cid}, {},
-       {{200, octets, "", "bytes"}, {200, "application/json", "Folder", "a folder; x-mesh-kind says folder"}}, &Impl::get_asset},
-      {"POST", "/api/v1/assets/{cid}/fetch", "fetchAsset", "Brings content here from peers", {cid}, {{"application/json", "FetchRequest"}}, {{200, "application/json", "Fetched", "it is here"}}, &Impl::post_fetch},
-      {"GET", "/api/v1/intents", "listIntents", "Open tasks of others that this node heard of", {}, {}, {{200, "application/json", "Intent[]", "intents"}}, &Impl::get_intents},
-      {"POST", "/api/v1/intents/{cid}/offer", "offer", "Offers to execute a task, by hand", {cid}, {{"application/json", "OfferRequest"}}, {{200, "application/json", "Offered", "offered"}}, &Impl::post_offer},
-      {"POST", "/api/v1/dial", "dial", "Connects to a peer", {}, {{"application/json", "DialRequest"}}, {{200, "application/json", "Dialed", "connected"}}, &Impl::post_dial},
-      {"POST", "/api/v1/peers/{peer}/ping", "ping", "One round trip to a peer", {{"peer", "path", "string", "PeerId, did, or an unambiguous part of the PeerId"}}, {}, {{200, "application/json", "Ping", "it answered"}}, &Impl::post_ping},
-      {"GET", "/api/v1/doctor", "doctor", "Why a peer can or cannot be reached", {{"target", "query", "string", "a PeerId or a multiaddress"}}, {}, {{200, "application/json", "Reach", "every address that was tried"}}, &Impl::get_doctor},
+      {"GET",
+       "/livez",
+       "livez",
+       "Whether the process answers",
+       {},
+       {},
+       {{200, "text/plain", "", "it does"}},
+       &Impl::get_livez,
+       true},
+      {"GET",
+       "/readyz",
+       "readyz",
+       "Whether the node can do its work",
+       {},
+       {},
+       {{200, "text/plain", "", "it can"}, {503, "", "", "it cannot; the detail says why"}},
+       &Impl::get_readyz,
+       true},
+      {"GET",
+       "/metrics",
+       "metrics",
+       "Counters and gauges as Prometheus text",
+       {},
+       {},
+       {{200, "text/plain", "", "metrics"}},
+       &Impl::get_metrics},
+      {"GET",
+       "/openapi.json",
+       "openapi",
+       "This description",
+       {},
+       {},
+       {{200, "application/json", "any", "OpenAPI 3.1"}},
+       &Impl::get_openapi},
+      {"GET",
+       "/api/v1/node",
+       "getNode",
+       "The node itself",
+       {},
+       {},
+       {{200, "application/json", "Node", "the node"}},
+       &Impl::get_node},
+      {"GET",
+       "/api/v1/peers",
+       "listPeers",
+       "Peers that are connected or were heard of",
+       {},
+       {},
+       {{200, "application/json", "Peer[]", "peers"}},
+       &Impl::get_peers},
+      {"GET",
+       "/api/v1/topology",
+       "getTopology",
+       "Nodes and links as this node sees them",
+       {},
+       {},
+       {{200, "application/json", "Topology", "the map"}},
+       &Impl::get_topology},
+      {"GET",
+       "/api/v1/addrs",
+       "getAddrs",
+       "Where this node listens",
+       {},
+       {},
+       {{200, "application/json", "Addresses", "multiaddresses"}},
+       &Impl::get_addrs},
+      {"POST",
+       "/api/v1/tasks",
+       "submitTask",
+       "Runs a function over its inputs",
+       {},
+       {{"application/json", "TaskRequest"}},
+       {{201, "application/json", "TaskAccepted", "the job is durable"},
+        {200, "application/json", "TaskPlan", "with dry_run: what would be asked for"}},
+       &Impl::post_task},
+      {"GET",
+       "/api/v1/tasks",
+       "listTasks",
+       "Jobs of this node, newest first",
+       {{"count", "query", "integer", "at most so many; 100 unless told, 1000 at most"}},
+       {},
+       {{200, "application/json", "Job[]", "jobs"}},
+       &Impl::get_tasks},
+      {"GET",
+       "/api/v1/tasks/{id}",
+       "getTask",
+       "One job",
+       {id},
+       {},
+       {{200, "application/json", "Job", "the job"}},
+       &Impl::get_task},
+      {"GET",
+       "/api/v1/tasks/{id}/shards",
+       "listShards",
+       "Shards of a job",
+       {id,
+        {"first", "query", "integer", "number of the first"},
+        {"count", "query", "integer", "at most so many; 100 unless told, 1000 at most"}},
+       {},
+       {{200, "application/json", "Shard[]", "shards"}},
+       &Impl::get_shards},
+      {"GET",
+       "/api/v1/tasks/{id}/logs",
+       "getLogs",
+       "What the function wrote to stderr, one JSON object a line; data is multibase base64",
+       {id,
+        {"follow", "query", "integer", "1: goes on until the job ends"},
+        {"shard", "query", "integer", "of this shard alone"}},
+       {},
+       {{200, ndjson, "LogLine", "log lines"}},
+       &Impl::get_logs},
+      {"GET",
+       "/api/v1/tasks/{id}/result",
+       "getResult",
+       "The bytes of a job's single result, or the list of its shards' results",
+       {id, {"shard", "query", "integer", "the bytes of this shard's result"}},
+       {},
+       {{200, octets, "", "bytes"}, {200, "application/json", "ShardResult[]", "of a job with several shards"}},
+       &Impl::get_result},
+      {"GET",
+       "/api/v1/tasks/{id}/explain",
+       "explainTask",
+       "Why it went as it did: ranking, refusals, seats; the first 1000 shards",
+       {id},
+       {},
+       {{200, "application/json", "Explanation", "the story"}},
+       &Impl::get_explain},
+      {"GET",
+       "/api/v1/tasks/{id}/receipts",
+       "getReceipts",
+       "The proof bundle, a CAR file that `mesh receipt verify` checks",
+       {id},
+       {},
+       {{200, car_type, "", "CAR v1"}},
+       &Impl::get_receipts},
+      {"POST",
+       "/api/v1/tasks/{id}/stop",
+       "stopTask",
+       "Stops a job",
+       {id},
+       {},
+       {{200, "application/json", "Stopped", "stopped"}},
+       &Impl::post_stop},
+      {"POST",
+       "/api/v1/tasks/{id}/rerun",
+       "rerunTask",
+       "The same again, as a new job",
+       {id},
+       {},
+       {{201, "application/json", "TaskAccepted", "the new job is durable"}},
+       &Impl::post_rerun},
+      {"GET",
+       "/api/v1/events",
+       "events",
+       "WebSocket: every change as one JSON message; after a kind \"gap\" something is missing",
+       {{"since", "query", "integer", "resume after this seq; from now on unless told"},
+        {"job", "query", "string", "only of this job (whole CID)"}},
+       {},
+       {{101, "application/json", "Event", "messages"}},
+       &Impl::get_events},
+      {"POST",
+       "/api/v1/assets",
+       "addAsset",
+       "Adds a file (octets), or blocks with their roots (CAR)",
+       {{"declare", "query", "integer", "0: keep it without serving it to peers"},
+        {"car", "query", "integer", "1: the body is a CAR; what its roots name is added"}},
+       {{octets, ""}},
+       {{201, "application/json", "Asset", "a file"}, {201, "application/json", "Roots", "a CAR"}},
+       &Impl::post_asset},
+      {"GET",
+       "/api/v1/assets/{cid}",
+       "getAsset",
+       "The content of a file that is here, or the list of a folder",
+       {cid},
+       {},
+       {{200, octets, "", "bytes"}, {200, "application/json", "Folder", "a folder; x-mesh-kind says folder"}},
+       &Impl::get_asset},
+      {"POST",
+       "/api/v1/assets/{cid}/fetch",
+       "fetchAsset",
+       "Brings content here from peers",
+       {cid},
+       {{"application/json", "FetchRequest"}},
+       {{200, "application/json", "Fetched", "it is here"}},
+       &Impl::post_fetch},
+      {"GET",
+       "/api/v1/intents",
+       "listIntents",
+       "Open tasks of others that this node heard of",
+       {},
+       {},
+       {{200, "application/json", "Intent[]", "intents"}},
+       &Impl::get_intents},
+      {"POST",
+       "/api/v1/intents/{cid}/offer",
+       "offer",
+       "Offers to execute a task, by hand",
+       {cid},
+       {{"application/json", "OfferRequest"}},
+       {{200, "application/json", "Offered", "offered"}},
+       &Impl::post_offer},
+      {"POST",
+       "/api/v1/dial",
+       "dial",
+       "Connects to a peer",
+       {},
+       {{"application/json", "DialRequest"}},
+       {{200, "application/json", "Dialed", "connected"}},
+       &Impl::post_dial},
+      {"POST",
+       "/api/v1/peers/{peer}/ping",
+       "ping",
+       "One round trip to a peer",
+       {{"peer", "path", "string", "PeerId, did, or an unambiguous part of the PeerId"}},
+       {},
+       {{200, "application/json", "Ping", "it answered"}},
+       &Impl::post_ping},
+      {"GET",
+       "/api/v1/doctor",
+       "doctor",
+       "Why a peer can or cannot be reached",
+       {{"target", "query", "string", "a PeerId or a multiaddress"}},
+       {},
+       {{200, "application/json", "Reach", "every address that was tried"}},
+       &Impl::get_doctor},
   };
   return routes;
 }
@@ -986,7 +1263,10 @@ Json object_schema(std::string_view fields) {
     if (space == std::string_view::npos) break;
     fields.remove_prefix(space + 1);
   }
-  return {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}, {"additionalProperties", false}};
+  return {{"type", "object"},
+          {"properties", std::move(properties)},
+          {"required", std::move(required)},
+          {"additionalProperties", false}};
 }
 
 Json content_schema(std::string_view content_type, std::string_view schema) {
@@ -1010,13 +1290,21 @@ std::string Api::Impl::openapi_text() {
     if (route.is_public) operation["security"] = Json::array();
     Json parameters = Json::array();
     for (const Parameter& parameter : route.parameters) {
-      parameters.push_back({{"name", parameter.name}, {"in", parameter.place}, {"required", parameter.place == "path"}, {"description", parameter.help}, {"schema", {{"type", parameter.type}}}});
+      parameters.push_back({{"name", parameter.name},
+                            {"in", parameter.place},
+                            {"required", parameter.place == "path"},
+                            {"description", parameter.help},
+                            {"schema", {{"type", parameter.type}}}});
     }
     if (!parameters.empty()) operation["parameters"] = std::move(parameters);
-    for (const Body& body : route.bodies) operation["requestBody"]["content"][std::string(body.content_type)] = content_schema(body.content_type, body.schema);
+    for (const Body& body : route.bodies)
+      operation["requestBody"]["content"][std::string(body.content_type)] =
+          content_schema(body.content_type, body.schema);
     for (const Answer& answer : route.answers) {
       Json& response = operation["responses"][std::to_string(answer.status)];
-      response["description"] = response.contains("description") ? response["description"].get<std::string>() + "; " + std::string(answer.help) : std::string(answer.help);
+      response["description"] = response.contains("description")
+                                    ? response["description"].get<std::string>() + "; " + std::string(answer.help)
+                                    : std::string(answer.help);
       if (answer.content_type.empty()) {
         response["content"]["application/problem+json"] = content_schema("", "Problem");
         continue;
@@ -1029,16 +1317,22 @@ std::string Api::Impl::openapi_text() {
         media = std::move(schema);
       }
     }
-    operation["responses"]["default"] = {{"description", "an error"}, {"content", {{"application/problem+json", content_schema("", "Problem")}}}};
+    operation["responses"]["default"] = {{"description", "an error"},
+                                         {"content", {{"application/problem+json", content_schema("", "Problem")}}}};
     paths[std::string(route.pattern)][method] = std::move(operation);
   }
   Json schemas = Json::object();
   for (const NamedSchema& schema : schema_table) schemas[std::string(schema.name)] = object_schema(schema.fields);
-  const Json document{{"openapi", "3.1.0"},
-                      {"info", {{"title", "Meshwork node"}, {"version", MESH_VERSION}, {"license", {{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
-                      {"security", Json::array({Json{{"token", Json::array()}}})},
-                      {"paths", std::move(paths)},
-                      {"components", {{"securitySchemes", {{"token", {{"type", "http"}, {"scheme", "bearer"}}}}}, {"schemas", std::move(schemas)}}}};
+  const Json document{
+      {"openapi", "3.1.0"},
+      {"info",
+       {{"title", "Meshwork node"},
+        {"version", MESH_VERSION},
+        {"license", {{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
+      {"security", Json::array({Json{{"token", Json::array()}}})},
+      {"paths", std::move(paths)},
+      {"components",
+       {{"securitySchemes", {{"token", {{"type", "http"}, {"scheme", "bearer"}}}}}, {"schemas", std::move(schemas)}}}};
   return document.dump(2);
 }
 
@@ -1054,7 +1348,8 @@ std::uint16_t Api::port() const { return impl_->port(); }
 
 std::vector<Api::RouteName> Api::routes() {
   std::vector<RouteName> names;
-  for (const Impl::Route& route : Impl::table()) names.push_back({std::string(route.method), std::string(route.pattern)});
+  for (const Impl::Route& route : Impl::table())
+    names.push_back({std::string(route.method), std::string(route.pattern)});
   return names;
 }
 

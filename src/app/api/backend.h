@@ -45,7 +45,8 @@ class Backend {
   [[nodiscard]] virtual std::string federation_name() const = 0;
   [[nodiscard]] virtual std::vector<Cid> jobs() const = 0;  ///< newest last
   [[nodiscard]] virtual std::optional<node::JobView> job(const Cid& id) const = 0;
-  [[nodiscard]] virtual std::vector<node::ShardView> shards(const Cid& id, std::uint32_t first, std::uint32_t count) const = 0;
+  [[nodiscard]] virtual std::vector<node::ShardView> shards(const Cid& id, std::uint32_t first,
+                                                            std::uint32_t count) const = 0;
   [[nodiscard]] virtual std::vector<std::pair<Cid, Cid>> results(const Cid& id) const = 0;
   [[nodiscard]] virtual std::vector<Envelope> story(const Cid& id) const = 0;
   [[nodiscard]] virtual std::vector<node::Node::IntentView> intents() const = 0;
@@ -65,7 +66,8 @@ class Backend {
   [[nodiscard]] virtual Status check_submit(const node::JobSpec& spec) const = 0;
   virtual void stop_job(const Cid& job, std::move_only_function<void(Status)> done) = 0;
   virtual void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) = 0;
-  virtual void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) = 0;
+  virtual void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
+                     std::move_only_function<void(Status)> done) = 0;
   virtual void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) = 0;
   virtual void ping(const identity::NodeId& peer, std::move_only_function<void(Result<Duration>)> done) = 0;
   virtual void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) = 0;
@@ -74,7 +76,8 @@ class Backend {
   [[nodiscard]] virtual store::NodeStore& store() = 0;    ///< thread-safe
   [[nodiscard]] virtual store::BlockStore& blocks() = 0;  ///< thread-safe
   /// make_function of import.h over this node's stores. On any thread.
-  [[nodiscard]] virtual Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args) = 0;
+  [[nodiscard]] virtual Result<ImportedFunction> make_function(const Program& program,
+                                                               const std::vector<std::string>& args) = 0;
 };
 
 }  // namespace mesh::app

@@ -22,7 +22,11 @@ Json scope_json(const task::CapabilityScope& scope) {
   return {{"memory_mb", scope.memory_mb}, {"fuel", scope.fuel}, {"gpu_flops", scope.gpu_flops}, {"io_mb", scope.io_mb}};
 }
 Json limits_json(const task::PhaseLimits& limits) {
-  return {{"fetch_ms", limits.fetch_ms}, {"run_ms", limits.run_ms}, {"nonce_ms", limits.nonce_ms}, {"reveal_ms", limits.reveal_ms}, {"total_ms", limits.total_ms}};
+  return {{"fetch_ms", limits.fetch_ms},
+          {"run_ms", limits.run_ms},
+          {"nonce_ms", limits.nonce_ms},
+          {"reveal_ms", limits.reveal_ms},
+          {"total_ms", limits.total_ms}};
 }
 
 }  // namespace
@@ -32,20 +36,30 @@ std::string rfc3339(std::int64_t ms) {
   const auto seconds = static_cast<std::time_t>(whole);
   std::tm parts{};
   if (::gmtime_r(&seconds, &parts) == nullptr) return "1970-01-01T00:00:00.000Z";
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", std::int64_t{parts.tm_year} + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     ms - whole * 1000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", std::int64_t{parts.tm_year} + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, ms - whole * 1000);
 }
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string phase_name(JobPhase phase) { return word(phase); }
-bool has_ended(JobPhase phase) { return phase == JobPhase::done || phase == JobPhase::failed || phase == JobPhase::stopped; }
+bool has_ended(JobPhase phase) {
+  return phase == JobPhase::done || phase == JobPhase::failed || phase == JobPhase::stopped;
+}
 
 Json peer_info_json(const node::PeerInfo& info) {
-  return {{"agent", info.agent},     {"engine", info.engine},     {"policy", info.policy.text()},
-          {"cores", info.cores},     {"memory_mb", info.memory_mb}, {"gpu_flops", info.gpu_flops},
-          {"gpus", info.gpus},       {"fuel_per_second", info.fuel_per_second}, {"running", info.running},
-          {"queued", info.queued},   {"accepts_work", info.accepts_work},       {"services", info.services}};
+  return {{"agent", info.agent},
+          {"engine", info.engine},
+          {"policy", info.policy.text()},
+          {"cores", info.cores},
+          {"memory_mb", info.memory_mb},
+          {"gpu_flops", info.gpu_flops},
+          {"gpus", info.gpus},
+          {"fuel_per_second", info.fuel_per_second},
+          {"running", info.running},
+          {"queued", info.queued},
+          {"accepts_work", info.accepts_work},
+          {"services", info.services}};
 }
 
 Json node_json(const Backend& backend) {
@@ -89,18 +103,28 @@ Json topology_json(const Backend& backend) {
   Json nodes = Json::array();
   Json links = Json::array();
   const std::string self = peer_text(backend.id());
-  nodes.push_back({{"peer", self}, {"self", true}, {"agent", backend.own_info().agent}, {"resources", peer_info_json(backend.own_info())}});
+  nodes.push_back({{"peer", self},
+                   {"self", true},
+                   {"agent", backend.own_info().agent},
+                   {"resources", peer_info_json(backend.own_info())}});
   for (const PeerLine& peer : backend.peers()) {
-    nodes.push_back({{"peer", peer_text(peer.node)}, {"self", false}, {"agent", peer.agent}, {"resources", peer.info ? peer_info_json(*peer.info) : Json(nullptr)}});
+    nodes.push_back({{"peer", peer_text(peer.node)},
+                     {"self", false},
+                     {"agent", peer.agent},
+                     {"resources", peer.info ? peer_info_json(*peer.info) : Json(nullptr)}});
     if (!peer.connected) continue;
-    links.push_back({{"source", self}, {"target", peer_text(peer.node)}, {"transport", peer.transport}, {"rtt_us", peer.round_trip.count()}});
+    links.push_back({{"source", self},
+                     {"target", peer_text(peer.node)},
+                     {"transport", peer.transport},
+                     {"rtt_us", peer.round_trip.count()}});
   }
   return {{"nodes", std::move(nodes)}, {"links", std::move(links)}};
 }
 
 Json outcome_json(const task::Outcome& outcome) {
-  return {{"kind", word(outcome.kind)}, {"exit_code", outcome.exit_code}, {"trap", outcome.trap}, {"backtrace", outcome.backtrace}, {"detail", outcome.detail},
-          {"succeeded", outcome.succeeded()}, {"text", outcome.text()}};
+  return {{"kind", word(outcome.kind)},     {"exit_code", outcome.exit_code}, {"trap", outcome.trap},
+          {"backtrace", outcome.backtrace}, {"detail", outcome.detail},       {"succeeded", outcome.succeeded()},
+          {"text", outcome.text()}};
 }
 
 Json job_json(const node::JobView& job) {
@@ -150,9 +174,13 @@ Json shard_json(const node::ShardView& shard) {
     json["fuel"] = nullptr;
     json["outcome"] = nullptr;
   }
-  json["summary"] = shard.summary ? Json{{"wall_ms", shard.summary->wall_ms}, {"peak_memory_bytes", shard.summary->peak_memory_bytes}, {"io_bytes", shard.summary->io_bytes}} : Json(nullptr);
+  json["summary"] = shard.summary ? Json{{"wall_ms", shard.summary->wall_ms},
+                                         {"peak_memory_bytes", shard.summary->peak_memory_bytes},
+                                         {"io_bytes", shard.summary->io_bytes}}
+                                  : Json(nullptr);
   Json seats = Json::array();
-  for (const node::SeatView& seat : shard.seats) seats.push_back({{"peer", peer_text(seat.node)}, {"state", seat.state}});
+  for (const node::SeatView& seat : shard.seats)
+    seats.push_back({{"peer", peer_text(seat.node)}, {"state", seat.state}});
   json["seats"] = std::move(seats);
   json["story"] = shard.story;
   return json;
@@ -161,19 +189,33 @@ Json shard_json(const node::ShardView& shard) {
 Json explain_json(const node::JobView& job, const std::vector<node::ShardView>& shards) {
   Json ranking = Json::array();
   for (const market::Ranked& line : job.ranking) {
-    ranking.push_back({{"peer", peer_text(line.node)}, {"score", line.score}, {"reputation", line.reputation_points}, {"cost", line.cost_points},
-                       {"capacity", line.capacity_points}, {"speed", line.speed_points}, {"nearness", line.nearness_points}, {"holding", line.holding_points},
+    ranking.push_back({{"peer", peer_text(line.node)},
+                       {"score", line.score},
+                       {"reputation", line.reputation_points},
+                       {"cost", line.cost_points},
+                       {"capacity", line.capacity_points},
+                       {"speed", line.speed_points},
+                       {"nearness", line.nearness_points},
+                       {"holding", line.holding_points},
                        {"penalised", line.penalised}});
   }
   Json refused = Json::array();
-  for (const node::RefusalView& refusal : job.refused) refused.push_back({{"peer", peer_text(refusal.node)}, {"reason", refusal.reason}});
+  for (const node::RefusalView& refusal : job.refused)
+    refused.push_back({{"peer", peer_text(refusal.node)}, {"reason", refusal.reason}});
   Json lines = Json::array();
   for (const node::ShardView& shard : shards) lines.push_back(shard_json(shard));
-  return {{"job", job_json(job)}, {"ranking", std::move(ranking)}, {"refused", std::move(refused)}, {"shards", std::move(lines)}};
+  return {{"job", job_json(job)},
+          {"ranking", std::move(ranking)},
+          {"refused", std::move(refused)},
+          {"shards", std::move(lines)}};
 }
 
 Json intent_json(const node::Node::IntentView& intent) {
-  return {{"cid", intent.cid.text()}, {"publisher", peer_text(intent.publisher)}, {"label", intent.label}, {"shards", intent.shards}, {"state", intent.state}};
+  return {{"cid", intent.cid.text()},
+          {"publisher", peer_text(intent.publisher)},
+          {"label", intent.label},
+          {"shards", intent.shards},
+          {"state", intent.state}};
 }
 
 Json event_json(const LoggedEvent& event) {
@@ -190,21 +232,25 @@ Json event_json(const LoggedEvent& event) {
 
 Json reach_json(const ReachReport& report) {
   Json attempts = Json::array();
-  for (const ReachAttempt& attempt : report.attempts) attempts.push_back({{"address", attempt.address}, {"outcome", attempt.outcome}, {"text", attempt.text}});
+  for (const ReachAttempt& attempt : report.attempts)
+    attempts.push_back({{"address", attempt.address}, {"outcome", attempt.outcome}, {"text", attempt.text}});
   return {{"peer", report.peer}, {"already_connected", report.already_connected}, {"attempts", std::move(attempts)}};
 }
 
 std::string metrics_text(const Backend& backend) {
   std::string text;
   const auto add = [&text](std::string_view name, std::string_view type, std::string_view help, std::uint64_t value) {
-    fmt::format_to(std::back_inserter(text), "# HELP meshwork_{0} {1}\n# TYPE meshwork_{0} {2}\nmeshwork_{0} {3}\n", name, help, type, value);
+    fmt::format_to(std::back_inserter(text), "# HELP meshwork_{0} {1}\n# TYPE meshwork_{0} {2}\nmeshwork_{0} {3}\n",
+                   name, help, type, value);
   };
   const Counters counters = backend.counters();
   const auto [running, queued] = backend.load();
   const std::vector<PeerLine> peers = backend.peers();
   add("up", "gauge", "1 while the node is ready to work.", backend.health().ready ? 1 : 0);
-  add("start_time_seconds", "gauge", "When the node started, in Unix time.", static_cast<std::uint64_t>(backend.started_ms() / 1000));
-  add("peers_connected", "gauge", "Peers connected now.", static_cast<std::uint64_t>(std::ranges::count_if(peers, &PeerLine::connected)));
+  add("start_time_seconds", "gauge", "When the node started, in Unix time.",
+      static_cast<std::uint64_t>(backend.started_ms() / 1000));
+  add("peers_connected", "gauge", "Peers connected now.",
+      static_cast<std::uint64_t>(std::ranges::count_if(peers, &PeerLine::connected)));
   add("jobs", "gauge", "Own jobs that are remembered.", backend.jobs().size());
   add("executions_running", "gauge", "Runs in the sandbox now.", running);
   add("executions_queued", "gauge", "Runs that wait for a slot.", queued);

@@ -18,7 +18,9 @@ class RuntimeBackend final : public Backend {
   std::string federation_name() const override { return runtime_.settings().federation; }
   std::vector<Cid> jobs() const override { return runtime_.node().jobs(); }
   std::optional<node::JobView> job(const Cid& id) const override { return runtime_.node().job(id); }
-  std::vector<node::ShardView> shards(const Cid& id, std::uint32_t first, std::uint32_t count) const override { return runtime_.node().shards(id, first, count); }
+  std::vector<node::ShardView> shards(const Cid& id, std::uint32_t first, std::uint32_t count) const override {
+    return runtime_.node().shards(id, first, count);
+  }
   std::vector<std::pair<Cid, Cid>> results(const Cid& id) const override { return runtime_.node().results(id); }
   std::vector<Envelope> story(const Cid& id) const override { return runtime_.node().story(id); }
   std::vector<node::Node::IntentView> intents() const override { return runtime_.node().intents(); }
@@ -34,11 +36,18 @@ class RuntimeBackend final : public Backend {
   std::uint64_t blocks_count() const override { return runtime_.blocks().count(); }
   std::uint64_t blocks_bytes() const override { return runtime_.blocks().total_bytes(); }
 
-  void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) override { runtime_.submit(std::move(spec), std::move(done)); }
+  void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) override {
+    runtime_.submit(std::move(spec), std::move(done));
+  }
   Status check_submit(const node::JobSpec& spec) const override { return runtime_.check_submit(spec); }
-  void stop_job(const Cid& job, std::move_only_function<void(Status)> done) override { runtime_.stop_job(job, std::move(done)); }
-  void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) override { runtime_.offer_by_hand(intent, cost, std::move(done)); }
-  void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) override {
+  void stop_job(const Cid& job, std::move_only_function<void(Status)> done) override {
+    runtime_.stop_job(job, std::move(done));
+  }
+  void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) override {
+    runtime_.offer_by_hand(intent, cost, std::move(done));
+  }
+  void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
+             std::move_only_function<void(Status)> done) override {
     runtime_.fetch(root, std::move(holders), limit, std::move(done));
   }
   void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) override {
@@ -50,8 +59,11 @@ class RuntimeBackend final : public Backend {
   void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) override {
     runtime_.network().doctor(target, [done = shared(std::move(done))](Result<p2p::DoctorReport> found) {
       if (!found) return done(std::unexpected(found.error()));
-      ReachReport report{.peer = found->peer ? identity::peer_id_of(*found->peer) : std::string(), .already_connected = found->already_connected, .attempts = {}};
-      for (const p2p::Attempt& attempt : found->attempts) report.attempts.push_back({attempt.address, std::string(p2p::name_of(attempt.reach)), attempt.text});
+      ReachReport report{.peer = found->peer ? identity::peer_id_of(*found->peer) : std::string(),
+                         .already_connected = found->already_connected,
+                         .attempts = {}};
+      for (const p2p::Attempt& attempt : found->attempts)
+        report.attempts.push_back({attempt.address, std::string(p2p::name_of(attempt.reach)), attempt.text});
       done(std::move(report));
     });
   }
@@ -67,7 +79,9 @@ class RuntimeBackend final : public Backend {
   /// The network wants callbacks that can be copied.
   template <class Value>
   static std::function<void(Value)> shared(std::move_only_function<void(Value)> done) {
-    return [done = std::make_shared<std::move_only_function<void(Value)>>(std::move(done))](Value value) { (*done)(std::move(value)); };
+    return [done = std::make_shared<std::move_only_function<void(Value)>>(std::move(done))](Value value) {
+      (*done)(std::move(value));
+    };
   }
 
   Runtime& runtime_;

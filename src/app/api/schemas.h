@@ -17,14 +17,17 @@ struct NamedSchema {
 inline constexpr std::array schema_table{
     NamedSchema{"Problem", "type:string title:string status:integer detail:string candidates?:string[]"},
     NamedSchema{"Resources",
-                "agent:string engine:string policy:string cores:integer memory_mb:integer gpu_flops:integer gpus:string[] fuel_per_second:integer "
+                "agent:string engine:string policy:string cores:integer memory_mb:integer gpu_flops:integer "
+                "gpus:string[] fuel_per_second:integer "
                 "running:integer queued:integer accepts_work:boolean services:string[]"},
     NamedSchema{"Federation", "name:string cid:string"},
     NamedSchema{"Node",
-                "peer:string did:string version:string federation:Federation home:string started:string boot:integer ready:boolean reason:string "
+                "peer:string did:string version:string federation:Federation home:string started:string boot:integer "
+                "ready:boolean reason:string "
                 "addresses:string[] peers:integer jobs:integer running:integer queued:integer resources:Resources"},
     NamedSchema{"Peer",
-                "peer:string short:string connected:boolean address:string transport:string found:string outbound:boolean agent:string "
+                "peer:string short:string connected:boolean address:string transport:string found:string "
+                "outbound:boolean agent:string "
                 "rtt_us:integer jitter_us:integer penalty:string resources:Resources|null"},
     NamedSchema{"TopologyNode", "peer:string self:boolean agent:string resources:Resources|null"},
     NamedSchema{"TopologyLink", "source:string target:string transport:string rtt_us:integer"},
@@ -33,17 +36,25 @@ inline constexpr std::array schema_table{
     NamedSchema{"Scope", "memory_mb:integer fuel:integer gpu_flops:integer io_mb:integer"},
     NamedSchema{"Limits", "fetch_ms:integer run_ms:integer nonce_ms:integer reveal_ms:integer total_ms:integer"},
     NamedSchema{"Job",
-                "id:string label:string phase:string ended:boolean failure:string unverified:boolean shards:integer finished:integer running:integer "
-                "verifying:integer failed_outcomes:integer function:string inputs:string reduce:string|null reduce_job:string|null result:string|null "
-                "fee:integer verifiers:integer|null fuel:integer created:string elapsed_ms:integer|null scope:Scope limits:Limits "
+                "id:string label:string phase:string ended:boolean failure:string unverified:boolean shards:integer "
+                "finished:integer running:integer "
+                "verifying:integer failed_outcomes:integer function:string inputs:string reduce:string|null "
+                "reduce_job:string|null result:string|null "
+                "fee:integer verifiers:integer|null fuel:integer created:string elapsed_ms:integer|null scope:Scope "
+                "limits:Limits "
                 "bid_window_ms:integer notes:string[]"},
-    NamedSchema{"Outcome", "kind:string exit_code:integer trap:string backtrace:string[] detail:string succeeded:boolean text:string"},
+    NamedSchema{
+        "Outcome",
+        "kind:string exit_code:integer trap:string backtrace:string[] detail:string succeeded:boolean text:string"},
     NamedSchema{"Seat", "peer:string state:string"},
     NamedSchema{"Summary", "wall_ms:integer peak_memory_bytes:integer io_bytes:integer"},
     NamedSchema{"Shard",
-                "shard:integer state:string worker:string|null decision:string|null contribution:integer result:string|null log:string|null "
+                "shard:integer state:string worker:string|null decision:string|null contribution:integer "
+                "result:string|null log:string|null "
                 "fuel:integer|null outcome:Outcome|null summary:Summary|null seats:Seat[] story:string[]"},
-    NamedSchema{"Rank", "peer:string score:integer reputation:integer cost:integer capacity:integer speed:integer nearness:integer holding:integer penalised:boolean"},
+    NamedSchema{"Rank",
+                "peer:string score:integer reputation:integer cost:integer capacity:integer speed:integer "
+                "nearness:integer holding:integer penalised:boolean"},
     NamedSchema{"Refusal", "peer:string reason:string"},
     NamedSchema{"Explanation", "job:Job ranking:Rank[] refused:Refusal[] shards:Shard[]"},
     NamedSchema{"ShardResult", "shard:integer result:string log:string"},
@@ -52,11 +63,13 @@ inline constexpr std::array schema_table{
     NamedSchema{"Program", "cid:string language:string script?:string args?:string[]"},
     NamedSchema{"Source", "language:string source?:string source_base64?:string args?:string[]"},
     NamedSchema{"TaskRequest",
-                "function:any inputs?:any[] map?:boolean reduce?:any fee?:integer verifiers?:integer fuel?:integer memory_mb?:integer io_mb?:integer "
+                "function:any inputs?:any[] map?:boolean reduce?:any fee?:integer verifiers?:integer fuel?:integer "
+                "memory_mb?:integer io_mb?:integer "
                 "gpu_flops?:integer bid_window_ms?:integer limits?:any label?:string dry_run?:boolean"},
     NamedSchema{"TaskAccepted", "id:string"},
     NamedSchema{"TaskPlan",
-                "function:string description:string inputs:string shards:integer bytes:integer reduce:string|null fee_total:integer verifiers:integer|null "
+                "function:string description:string inputs:string shards:integer bytes:integer reduce:string|null "
+                "fee_total:integer verifiers:integer|null "
                 "scope:Scope limits:Limits"},
     NamedSchema{"Stopped", "id:string"},
     NamedSchema{"Asset", "cid:string bytes:integer"},
@@ -72,7 +85,9 @@ inline constexpr std::array schema_table{
     NamedSchema{"Ping", "peer:string rtt_us:integer"},
     NamedSchema{"ReachAttempt", "address:string outcome:string text:string"},
     NamedSchema{"Reach", "peer:string already_connected:boolean attempts:ReachAttempt[]"},
-    NamedSchema{"Event", "seq:integer time:string kind:string job?:string peer?:string shard?:integer phase?:string text?:string data?:string"},
+    NamedSchema{"Event",
+                "seq:integer time:string kind:string job?:string peer?:string shard?:integer phase?:string "
+                "text?:string data?:string"},
 };
 
 }  // namespace mesh::app

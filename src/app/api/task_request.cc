@@ -20,7 +20,8 @@ Result<FunctionRequest> parse_function(const nlohmann::json& json, const std::st
     return request;
   }
   if (!json.is_object()) {
-    return fail(ErrorCode::invalid, where + " must be a CID, {\"language\", \"source\"} or {\"cid\", \"language\", \"script\"}");
+    return fail(ErrorCode::invalid,
+                where + " must be a CID, {\"language\", \"source\"} or {\"cid\", \"language\", \"script\"}");
   }
   JsonFields fields(json, where);
   std::string language, cid_text, script, source, base64;
@@ -33,15 +34,23 @@ Result<FunctionRequest> parse_function(const nlohmann::json& json, const std::st
   MESH_TRY(fields.read("source_base64", base64, std::size_t{90} << 20));
   MESH_TRY(fields.read("args", request.args, 256, 64 << 10));
   MESH_TRY(fields.finish());
-  if (language.empty()) return fail(ErrorCode::invalid, where + ": language is missing: python, javascript, ruby, php, wasm or wat");
+  if (language.empty())
+    return fail(ErrorCode::invalid, where + ": language is missing: python, javascript, ruby, php, wasm or wat");
   if (!cid_text.empty()) {
     if (has_source || has_base64) return fail(ErrorCode::invalid, where + " has both cid and source: give one of them");
     auto cid = Cid::from_text(cid_text);
     if (!cid) return fail(ErrorCode::invalid, fmt::format("{}.cid: {}", where, cid.error().message));
-    request.what = Program{.language = language, .content = *cid, .script = script, .files = 0, .bytes = 0, .left_out = {}, .description = script.empty() ? language : script};
+    request.what = Program{.language = language,
+                           .content = *cid,
+                           .script = script,
+                           .files = 0,
+                           .bytes = 0,
+                           .left_out = {},
+                           .description = script.empty() ? language : script};
     return request;
   }
-  if (has_source == has_base64) return fail(ErrorCode::invalid, where + " needs one of source (text), source_base64 and cid");
+  if (has_source == has_base64)
+    return fail(ErrorCode::invalid, where + " needs one of source (text), source_base64 and cid");
   if (!script.empty()) return fail(ErrorCode::invalid, where + ".script goes with cid, not with source");
   Bytes bytes = to_bytes(source);
   if (has_base64) {
@@ -120,7 +129,8 @@ Status JsonFields::read(std::string_view name, bool& value) {
   return {};
 }
 
-Status JsonFields::read(std::string_view name, std::vector<std::string>& value, std::size_t max_items, std::size_t max_bytes) {
+Status JsonFields::read(std::string_view name, std::vector<std::string>& value, std::size_t max_items,
+                        std::size_t max_bytes) {
   const nlohmann::json* field = find(name);
   if (field == nullptr) return {};
   const auto is_text = [](const nlohmann::json& item) { return item.is_string(); };
@@ -133,12 +143,15 @@ Status JsonFields::read(std::string_view name, std::vector<std::string>& value, 
     }
     if (bytes <= max_bytes) return {};
   }
-  return fail(ErrorCode::invalid, fmt::format("{}.{} must be a list of at most {} texts, {} bytes together", where_, name, max_items, max_bytes));
+  return fail(ErrorCode::invalid, fmt::format("{}.{} must be a list of at most {} texts, {} bytes together", where_,
+                                              name, max_items, max_bytes));
 }
 
 Status JsonFields::finish() const {
   for (const auto& [name, value] : object_.items()) {
-    if (std::ranges::find(seen_, name) == seen_.end()) return fail(ErrorCode::invalid, fmt::format("{}: there is no field \"{}\"; see /openapi.json", where_, name.substr(0, 64)));
+    if (std::ranges::find(seen_, name) == seen_.end())
+      return fail(ErrorCode::invalid,
+                  fmt::format("{}: there is no field \"{}\"; see /openapi.json", where_, name.substr(0, 64)));
   }
   return {};
 }
@@ -148,7 +161,8 @@ Result<TaskRequest> parse_task_request(ByteView body) {
   TaskRequest request;
   JsonFields fields(json, "task");
   const nlohmann::json* function = fields.find("function");
-  if (function == nullptr) return fail(ErrorCode::invalid, "task.function is missing: a CID, or {\"language\", \"source\"}");
+  if (function == nullptr)
+    return fail(ErrorCode::invalid, "task.function is missing: a CID, or {\"language\", \"source\"}");
   MESH_LET(request.function, parse_function(*function, "task.function"));
   if (const nlohmann::json* reduce = fields.find("reduce"); reduce != nullptr && !reduce->is_null()) {
     MESH_LET(request.reduce, parse_function(*reduce, "task.reduce"));
@@ -166,7 +180,8 @@ Result<TaskRequest> parse_task_request(ByteView body) {
         request.inputs.emplace_back(*cid);
         continue;
       }
-      if (!input.is_object() || input.size() != 1) return fail(ErrorCode::invalid, where + " must be a CID, {\"text\"} or {\"base64\"}");
+      if (!input.is_object() || input.size() != 1)
+        return fail(ErrorCode::invalid, where + " must be a CID, {\"text\"} or {\"base64\"}");
       JsonFields one(input, where);
       std::string text, base64;
       const bool has_text = one.find("text") != nullptr;
@@ -209,7 +224,9 @@ Result<TaskRequest> parse_task_request(ByteView body) {
   }
   MESH_TRY(fields.finish());
   if (!request.map && request.inputs.size() > 1) {
-    return fail(ErrorCode::invalid, fmt::format("task.inputs has {} inputs: set \"map\" to run the function once for each", request.inputs.size()));
+    return fail(
+        ErrorCode::invalid,
+        fmt::format("task.inputs has {} inputs: set \"map\" to run the function once for each", request.inputs.size()));
   }
   if (request.map && request.inputs.empty()) return fail(ErrorCode::invalid, "task.map needs inputs: one for each run");
   return request;

@@ -49,7 +49,8 @@ class JsonFields {
   [[nodiscard]] Status read(std::string_view name, std::uint32_t& value);
   [[nodiscard]] Status read(std::string_view name, std::string& value, std::size_t max_bytes);
   [[nodiscard]] Status read(std::string_view name, bool& value);
-  [[nodiscard]] Status read(std::string_view name, std::vector<std::string>& value, std::size_t max_items, std::size_t max_bytes);
+  [[nodiscard]] Status read(std::string_view name, std::vector<std::string>& value, std::size_t max_items,
+                            std::size_t max_bytes);
   /// Names the first field that nobody asked for.
   [[nodiscard]] Status finish() const;
   [[nodiscard]] const std::string& where() const { return where_; }

@@ -26,7 +26,8 @@ void collect(const CLI::App& app, const std::string& path, std::vector<Words>& o
     for (const std::string& name : option->get_snames()) words.words.push_back("-" + name);
   }
   out.push_back(std::move(words));
-  for (const CLI::App* sub : app.get_subcommands({})) collect(*sub, path.empty() ? sub->get_name() : path + " " + sub->get_name(), out);
+  for (const CLI::App* sub : app.get_subcommands({}))
+    collect(*sub, path.empty() ? sub->get_name() : path + " " + sub->get_name(), out);
 }
 
 int print_completion(const CLI::App& app, const std::string& shell) {
@@ -44,7 +45,8 @@ int print_completion(const CLI::App& app, const std::string& shell) {
       std::string_view rest = node.path;
       while (!rest.empty()) {
         const std::size_t space = rest.find(' ');
-        condition += fmt::format("{}__fish_seen_subcommand_from {}", condition.empty() ? "" : "; and ", rest.substr(0, space));
+        condition +=
+            fmt::format("{}__fish_seen_subcommand_from {}", condition.empty() ? "" : "; and ", rest.substr(0, space));
         rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
       }
       for (const std::string& word : node.words) {
@@ -57,12 +59,18 @@ int print_completion(const CLI::App& app, const std::string& shell) {
     }
   } else {
     if (shell == "zsh") text += "#compdef mesh\nautoload -U +X bashcompinit && bashcompinit\n";
-    text += "_mesh() {\n  local path= word i\n  for ((i = 1; i < COMP_CWORD; i++)); do\n    word=${COMP_WORDS[i]}\n    case \"$path $word\" in\n";
+    text +=
+        "_mesh() {\n  local path= word i\n  for ((i = 1; i < COMP_CWORD; i++)); do\n    word=${COMP_WORDS[i]}\n    "
+        "case \"$path $word\" in\n";
     for (const Words& node : tree) {
-      if (!node.path.empty()) text += fmt::format("      \"{}{}\") path=\"{}{}\" ;;\n", node.path.find(' ') == std::string::npos ? " " : " ", node.path, " ", node.path);
+      if (!node.path.empty())
+        text += fmt::format("      \"{}{}\") path=\"{}{}\" ;;\n", node.path.find(' ') == std::string::npos ? " " : " ",
+                            node.path, " ", node.path);
     }
     text += "    esac\n  done\n  case \"$path\" in\n";
-    for (const Words& node : tree) text += fmt::format("    \"{}\") COMPREPLY=($(compgen -W \"{}\" -- \"${{COMP_WORDS[COMP_CWORD]}}\")) ;;\n", node.path.empty() ? "" : " " + node.path, joined(node.words));
+    for (const Words& node : tree)
+      text += fmt::format("    \"{}\") COMPREPLY=($(compgen -W \"{}\" -- \"${{COMP_WORDS[COMP_CWORD]}}\")) ;;\n",
+                          node.path.empty() ? "" : " " + node.path, joined(node.words));
     text += "  esac\n}\ncomplete -o default -F _mesh mesh\n";
   }
   put(as_bytes(text));
@@ -87,9 +95,11 @@ struct Program {
       if (spec.type == config::SettingType::flag) {
         option = app.add_flag_callback(name, [this, key] { session.flags[key] = {"true"}; }, help);
       } else {
-        option = app.add_option_function<std::vector<std::string>>(name, [this, key](const std::vector<std::string>& values) { session.flags[key] = values; }, help);
+        option = app.add_option_function<std::vector<std::string>>(
+            name, [this, key](const std::vector<std::string>& values) { session.flags[key] = values; }, help);
         option->type_name(std::string(spec.value_name))->expected(1)->allow_extra_args(false);
-        option->multi_option_policy(spec.type == config::SettingType::list ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
+        option->multi_option_policy(spec.type == config::SettingType::list ? CLI::MultiOptionPolicy::TakeAll
+                                                                           : CLI::MultiOptionPolicy::TakeLast);
       }
       option->group("Settings (flag > -c > variable > --config > user file > /etc)");
     }
@@ -98,8 +108,14 @@ struct Program {
     app.fallthrough();
     app.set_help_flag("-h,--help", "show this help");
     app.add_option("--config", session.config_file, "read settings from this file, too")->type_name("FILE");
-    app.add_option("-c", session.assignments, "set one setting: key=value (repeatable)")->type_name("KEY=VALUE")->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    app.add_option("-o,--output", session.output, "table, wide, json, yaml or name")->type_name("FORM")->check(CLI::IsMember({"table", "wide", "json", "yaml", "name"}));
+    app.add_option("-c", session.assignments, "set one setting: key=value (repeatable)")
+        ->type_name("KEY=VALUE")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    app.add_option("-o,--output", session.output, "table, wide, json, yaml or name")
+        ->type_name("FORM")
+        ->check(CLI::IsMember({"table", "wide", "json", "yaml", "name"}));
     app.add_flag("--json", session.json, "the same as -o json");
     app.add_flag("-q,--quiet", session.quiet, "no words on stderr but errors");
     settings(app);
@@ -123,7 +139,11 @@ struct Program {
     return sub;
   }
   void unbuilt(CLI::App& app, const std::string& name, const std::string& help) {
-    CLI::App* sub = command(app, name, help + " (not built yet)", [this, name] { return session.fail(exit_failure, fmt::format("`mesh {}` is not built yet: this version runs functions and checks their results", name)); });
+    CLI::App* sub = command(app, name, help + " (not built yet)", [this, name] {
+      return session.fail(
+          exit_failure,
+          fmt::format("`mesh {}` is not built yet: this version runs functions and checks their results", name));
+    });
     sub->fallthrough(false)->prefix_command();
   }
 
@@ -131,10 +151,14 @@ struct Program {
     globals(app);
     app.require_subcommand(1);
     command(app, "up", "run a node until Ctrl-C", [this] { return run_up(session, false); });
-    CLI::App* demo = command(app, "demo", "a whole mesh on this machine and a real job through it", [this] { return run_demo(session, nodes, text, file); });
+    CLI::App* demo = command(app, "demo", "a whole mesh on this machine and a real job through it",
+                             [this] { return run_demo(session, nodes, text, file); });
     demo->add_option("--nodes", nodes, "how many nodes")->check(CLI::Range(2, 16));
-    demo->add_option("--folder", text, "keep the homes of the nodes in this folder instead of a temporary one")->type_name("DIR");
-    demo->add_option("--exec", file, "run this command over the mesh instead of the example; MESH_HOME names the first node's home")->type_name("COMMAND");
+    demo->add_option("--folder", text, "keep the homes of the nodes in this folder instead of a temporary one")
+        ->type_name("DIR");
+    demo->add_option("--exec", file,
+                     "run this command over the mesh instead of the example; MESH_HOME names the first node's home")
+        ->type_name("COMMAND");
 
     CLI::App* run_command = command(app, "run", "run a function over its inputs: .wasm .wat .py .js .rb .php", [this] {
       if (run.fee > 0) return session.fail(exit_failure, std::string(no_ledger));
@@ -142,14 +166,23 @@ struct Program {
     });
     run_command->add_option("FILE", run.file, "the function, or a folder with a main.*")->required();
     run_command->add_option("ARGS", run.args, "arguments of the function, after --");
-    run_command->add_option("-i,--input", run.inputs, "input: a file, a folder, cid:CID or - for stdin (repeatable)")->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("FILE");
+    run_command->add_option("-i,--input", run.inputs, "input: a file, a folder, cid:CID or - for stdin (repeatable)")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->type_name("FILE");
     run_command->add_flag("--map", run.map, "one run for each input, file of a folder, or line of a .jsonl or .txt");
     run_command->add_option("--reduce", run.reduce, "function that folds the results")->type_name("FILE");
     run_command->add_option("--fee", run.fee, "what a run may cost; 0 until there is a ledger");
-    run_command->add_option("--verifiers", run.verifiers, "nodes that re-execute each run; 0 for none")->check(CLI::Range(0, 63));
+    run_command->add_option("--verifiers", run.verifiers, "nodes that re-execute each run; 0 for none")
+        ->check(CLI::Range(0, 63));
     run_command->add_option("--fuel", run.fuel, "fuel of one run")->check(CLI::PositiveNumber);
     run_command->add_option("--memory", run.memory_mb, "MiB of memory of one run")->check(CLI::PositiveNumber);
-    run_command->add_option("--timeout", run.timeouts, "PHASE=SECONDS: bid, fetch, run, nonce, reveal, total (repeatable)")->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    run_command
+        ->add_option("--timeout", run.timeouts, "PHASE=SECONDS: bid, fetch, run, nonce, reveal, total (repeatable)")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     run_command->add_option("--label", run.label, "name of the job for people");
     run_command->add_option("--output-dir", run.output_dir, "write the results into this folder")->type_name("DIR");
     run_command->add_flag("--only-file", run.only_file, "ship the file without its folder");
@@ -158,40 +191,61 @@ struct Program {
 
     CLI::App* job = noun(app, "job", "jobs of this node", [this] { return job_ls(session); });
     command(*job, "ls", "list jobs, newest first", [this] { return job_ls(session); });
-    command(*job, "describe", "one job", [this] { return job_describe(session, id); })->add_option("ID", id)->required();
-    CLI::App* logs = command(*job, "logs", "what the function wrote to stderr", [this] { return job_logs(session, id, flag); });
+    command(*job, "describe", "one job", [this] { return job_describe(session, id); })
+        ->add_option("ID", id)
+        ->required();
+    CLI::App* logs =
+        command(*job, "logs", "what the function wrote to stderr", [this] { return job_logs(session, id, flag); });
     logs->add_option("ID", id)->required();
     logs->add_flag("-f,--follow", flag, "go on until the job ends");
     CLI::App* get = command(*job, "get", "the result", [this] { return job_get(session, id, text); });
     get->add_option("ID", id)->required();
     get->add_option("--output-dir", text, "write the results into this folder")->type_name("DIR");
-    command(*job, "stop", "stop a job", [this] { return job_post(session, id, "stop"); })->add_option("ID", id)->required();
-    command(*job, "rerun", "the same again, as a new job", [this] { return job_post(session, id, "rerun"); })->add_option("ID", id)->required();
-    command(*job, "explain", "who bid, who ran, who verified, and why", [this] { return job_explain(session, id); })->add_option("ID", id)->required();
+    command(*job, "stop", "stop a job", [this] { return job_post(session, id, "stop"); })
+        ->add_option("ID", id)
+        ->required();
+    command(*job, "rerun", "the same again, as a new job", [this] { return job_post(session, id, "rerun"); })
+        ->add_option("ID", id)
+        ->required();
+    command(*job, "explain", "who bid, who ran, who verified, and why", [this] { return job_explain(session, id); })
+        ->add_option("ID", id)
+        ->required();
 
     CLI::App* receipt = noun(app, "receipt", "proof bundles");
-    command(*receipt, "verify", "check a bundle with no node and no network", [this] { return receipt_verify(session, file); })->add_option("FILE", file)->required();
-    CLI::App* exported = command(*receipt, "export", "write a job's whole story into a CAR file", [this] { return receipt_export(session, id, file); });
+    command(*receipt, "verify", "check a bundle with no node and no network",
+            [this] { return receipt_verify(session, file); })
+        ->add_option("FILE", file)
+        ->required();
+    CLI::App* exported = command(*receipt, "export", "write a job's whole story into a CAR file",
+                                 [this] { return receipt_export(session, id, file); });
     exported->add_option("ID", id)->required();
     exported->add_option("--file", file, "where to; ID.car unless told")->type_name("FILE");
 
     CLI::App* peers = noun(app, "peers", "who is there", [this] { return peers_ls(session); });
     command(*peers, "ls", "list peers", [this] { return peers_ls(session); });
-    command(*peers, "ping", "one round trip", [this] { return peers_ping(session, id); })->add_option("PEER", id)->required();
+    command(*peers, "ping", "one round trip", [this] { return peers_ping(session, id); })
+        ->add_option("PEER", id)
+        ->required();
 
     CLI::App* assets = noun(app, "assets", "content by its hash");
-    command(*assets, "add", "add a file or a folder and print its CID", [this] { return assets_add(session, file); })->add_option("PATH", file)->required();
-    CLI::App* fetched = command(*assets, "get", "fetch content and write it to stdout or a file", [this] { return assets_get(session, id, file); });
+    command(*assets, "add", "add a file or a folder and print its CID", [this] { return assets_add(session, file); })
+        ->add_option("PATH", file)
+        ->required();
+    CLI::App* fetched = command(*assets, "get", "fetch content and write it to stdout or a file",
+                                [this] { return assets_get(session, id, file); });
     fetched->add_option("CID", id)->required();
     fetched->add_option("-o,--file", file, "where to")->type_name("FILE");
 
     const auto show_config = [this](CLI::App& parent) {
-      CLI::App* settings_noun = noun(parent, "config", "settings and where they come from", [this] { return config_list(session, flag); });
+      CLI::App* settings_noun =
+          noun(parent, "config", "settings and where they come from", [this] { return config_list(session, flag); });
       settings_noun->add_flag("--show-origin", flag, "say which flag, variable or file gave a value");
       CLI::App* list = command(*settings_noun, "list", "list settings", [this] { return config_list(session, flag); });
       list->add_flag("--show-origin", flag, "say which flag, variable or file gave a value");
       command(parent, "paths", "where things lie", [this] { return show_paths(session); });
-      command(parent, "doctor", "what is wrong here, or why a peer cannot be reached", [this] { return run_doctor(session, target); })->add_option("TARGET", target, "a PeerId or a multiaddress");
+      command(parent, "doctor", "what is wrong here, or why a peer cannot be reached", [this] {
+        return run_doctor(session, target);
+      })->add_option("TARGET", target, "a PeerId or a multiaddress");
       command(parent, "version", "the version", [this] {
         if (session.form() == Form::json || session.form() == Form::yaml) {
           session.print({{"version", MESH_VERSION}});
@@ -206,7 +260,11 @@ struct Program {
     show_config(*node);
     show_config(app);
     const auto completion = [this, &app](CLI::App& parent) {
-      command(parent, "completion", "a completion script: bash, zsh or fish", [this, &app] { return print_completion(app, shell); })->add_option("SHELL", shell)->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+      command(parent, "completion", "a completion script: bash, zsh or fish",
+              [this, &app] { return print_completion(app, shell); })
+          ->add_option("SHELL", shell)
+          ->required()
+          ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     };
     completion(app);
     completion(*node);
@@ -228,9 +286,8 @@ struct Program {
     publish->add_option("--wasm-cid", id)->required()->type_name("CID");
     publish->add_option("--input-cid", target)->required()->type_name("CID");
     publish->add_option("--fee", fee);
-    CLI::App* offer = command(app, "offer-execution", "offer to execute a task", [this] {
-      return offer_execution(session, id, cost);
-    });
+    CLI::App* offer = command(app, "offer-execution", "offer to execute a task",
+                              [this] { return offer_execution(session, id, cost); });
     offer->add_option("--task-cid", id)->required()->type_name("CID");
     offer->add_option("--cost", cost)->required();
     command(app, "list-peers", "who is there", [this] { return peers_ls(session); });
@@ -244,7 +301,9 @@ int main(int argc, char** argv) {
   Program program;
   const std::string name = std::filesystem::path(argc > 0 ? argv[0] : "mesh").filename().string();
   const bool is_mesh_cli = name == "mesh-cli";
-  CLI::App app(is_mesh_cli ? "Meshwork by the commands of ICN Mesh Compute" : "Meshwork: one computer out of the machines there are", is_mesh_cli ? "mesh-cli" : "mesh");
+  CLI::App app(is_mesh_cli ? "Meshwork by the commands of ICN Mesh Compute"
+                           : "Meshwork: one computer out of the machines there are",
+               is_mesh_cli ? "mesh-cli" : "mesh");
   try {
     if (is_mesh_cli) {
       program.mesh_cli(app);

@@ -17,7 +17,9 @@ namespace fs = std::filesystem;
 std::function<std::string(const Json&)> field(std::string name) {
   return [name = std::move(name)](const Json& row) { return text_of(row[name]); };
 }
-std::string task_path(const std::string& id, std::string_view rest = {}) { return "/api/v1/tasks/" + http::percent_encode(id) + std::string(rest); }
+std::string task_path(const std::string& id, std::string_view rest = {}) {
+  return "/api/v1/tasks/" + http::percent_encode(id) + std::string(rest);
+}
 
 /// Asks the running node and gives the answer to `use`.
 template <class Use>
@@ -38,16 +40,20 @@ std::string rtt_text(const Json& row) {
 
 int job_ls(Session& session) {
   return with(session, "GET", "/api/v1/tasks?count=1000", nullptr, [&](const Json& jobs) {
-    session.print_list(jobs,
-                       {{"ID", [](const Json& row) { return short_id(text_of(row["id"])); }},
-                        {"LABEL", field("label")},
-                        {"PHASE", [](const Json& row) { return text_of(row["phase"]) + (row["unverified"].get<bool>() ? " (unverified)" : ""); }},
-                        {"SHARDS", [](const Json& row) { return fmt::format("{}/{}", row["finished"].dump(), row["shards"].dump()); }},
-                        {"FAILED", field("failed_outcomes")},
-                        {"CREATED", field("created")},
-                        {"FUEL", field("fuel"), true},
-                        {"CID", field("id"), true}},
-                       "id");
+    session.print_list(
+        jobs,
+        {{"ID", [](const Json& row) { return short_id(text_of(row["id"])); }},
+         {"LABEL", field("label")},
+         {"PHASE",
+          [](const Json& row) {
+            return text_of(row["phase"]) + (row["unverified"].get<bool>() ? " (unverified)" : "");
+          }},
+         {"SHARDS", [](const Json& row) { return fmt::format("{}/{}", row["finished"].dump(), row["shards"].dump()); }},
+         {"FAILED", field("failed_outcomes")},
+         {"CREATED", field("created")},
+         {"FUEL", field("fuel"), true},
+         {"CID", field("id"), true}},
+        "id");
     return exit_ok;
   });
 }
@@ -66,7 +72,8 @@ int job_explain(Session& session, const std::string& id) {
       return exit_ok;
     }
     const Json& job = story["job"];
-    fmt::print("job {} \"{}\": {}{}\n", text_of(job["id"]), text_of(job["label"]), text_of(job["phase"]), job["unverified"].get<bool>() ? ", unverified" : "");
+    fmt::print("job {} \"{}\": {}{}\n", text_of(job["id"]), text_of(job["label"]), text_of(job["phase"]),
+               job["unverified"].get<bool>() ? ", unverified" : "");
     if (!text_of(job["failure"]).empty()) fmt::print("failure: {}\n", text_of(job["failure"]));
     for (const Json& note : job["notes"]) fmt::print("note: {}\n", text_of(note));
     if (!story["ranking"].empty()) {
@@ -85,23 +92,29 @@ int job_explain(Session& session, const std::string& id) {
     }
     // A peer may be refused the same thing many times over: one line says how often.
     std::map<std::string, int> refusals;
-    for (const Json& refusal : story["refused"]) ++refusals[fmt::format("{}: {}", short_peer(refusal["peer"]), text_of(refusal["reason"]))];
-    for (const auto& [text, times] : refusals) fmt::print("refused {}{}\n", text, times > 1 ? fmt::format(" ({} times)", times) : "");
+    for (const Json& refusal : story["refused"])
+      ++refusals[fmt::format("{}: {}", short_peer(refusal["peer"]), text_of(refusal["reason"]))];
+    for (const auto& [text, times] : refusals)
+      fmt::print("refused {}{}\n", text, times > 1 ? fmt::format(" ({} times)", times) : "");
     if (!story["shards"].empty()) {
       fmt::print("\nshards\n");
-      session.print_list(story["shards"],
-                         {{"SHARD", field("shard")},
-                          {"STATE", field("state")},
-                          {"RAN ON", [](const Json& row) { return short_peer(row["worker"]); }},
-                          {"VERIFIED BY",
-                           [](const Json& row) {
-                             std::string text;
-                             for (const Json& seat : row["seats"]) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", short_peer(seat["peer"]), text_of(seat["state"]));
-                             return text.empty() ? std::string("-") : text;
-                           }},
-                          {"OUTCOME", [](const Json& row) { return row["outcome"].is_null() ? "-" : text_of(row["outcome"]["text"]); }},
-                          {"FUEL", field("fuel")}},
-                         "shard");
+      session.print_list(
+          story["shards"],
+          {{"SHARD", field("shard")},
+           {"STATE", field("state")},
+           {"RAN ON", [](const Json& row) { return short_peer(row["worker"]); }},
+           {"VERIFIED BY",
+            [](const Json& row) {
+              std::string text;
+              for (const Json& seat : row["seats"])
+                text +=
+                    fmt::format("{}{} {}", text.empty() ? "" : ", ", short_peer(seat["peer"]), text_of(seat["state"]));
+              return text.empty() ? std::string("-") : text;
+            }},
+           {"OUTCOME",
+            [](const Json& row) { return row["outcome"].is_null() ? "-" : text_of(row["outcome"]["text"]); }},
+           {"FUEL", field("fuel")}},
+          "shard");
       for (const Json& shard : story["shards"]) {
         for (const Json& line : shard["story"]) fmt::print("shard {}: {}\n", text_of(shard["shard"]), text_of(line));
       }
@@ -129,7 +142,8 @@ int job_logs(Session& session, const std::string& id, bool follow) {
     std::string_view text = as_text(*bytes);
     while (!text.empty()) {
       const std::size_t end = std::min(text.find('\n'), text.size() - 1);
-      put(as_bytes(fmt::format("[{}] {}{}", entry["shard"].dump(), text.substr(0, end + 1), text[end] == '\n' ? "" : "\n")));
+      put(as_bytes(
+          fmt::format("[{}] {}{}", entry["shard"].dump(), text.substr(0, end + 1), text[end] == '\n' ? "" : "\n")));
       text.remove_prefix(end + 1);
     }
     return {};
@@ -137,16 +151,17 @@ int job_logs(Session& session, const std::string& id, bool follow) {
   // A job that says nothing for a while is no reason to give up, an interrupt is.
   const NodeAddress node = *session.find_node();
   const http::Client patient = client_of(node, std::chrono::hours(24));
-  const auto response = patient.download("GET", task_path(text_of((*job)["id"]), follow ? "/logs?follow=1" : "/logs"), [&](ByteView bytes) -> Status {
-    rest += as_text(bytes);
-    std::size_t end = 0;
-    while ((end = rest.find('\n')) != std::string::npos) {
-      MESH_TRY(take_line(rest.substr(0, end)));
-      rest.erase(0, end + 1);
-    }
-    std::fflush(stdout);
-    return {};
-  });
+  const auto response = patient.download("GET", task_path(text_of((*job)["id"]), follow ? "/logs?follow=1" : "/logs"),
+                                         [&](ByteView bytes) -> Status {
+                                           rest += as_text(bytes);
+                                           std::size_t end = 0;
+                                           while ((end = rest.find('\n')) != std::string::npos) {
+                                             MESH_TRY(take_line(rest.substr(0, end)));
+                                             rest.erase(0, end + 1);
+                                           }
+                                           std::fflush(stdout);
+                                           return {};
+                                         });
   if (interrupted()) return exit_interrupted;
   if (!response) return session.fail(response.error());
   if (response->status >= 300) return session.fail(http::error_of(*response));
@@ -182,12 +197,17 @@ int receipt_export(Session& session, const std::string& id, const std::string& f
   std::ofstream stream(target, std::ios::binary | std::ios::trunc);
   const auto response = client->download("GET", task_path(whole, "/receipts"), [&](ByteView bytes) -> Status {
     stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    return stream ? Status{} : fail(ErrorCode::storage, fmt::format("{} cannot be written: is the folder there and the disk not full?", target.string()));
+    return stream
+               ? Status{}
+               : fail(ErrorCode::storage,
+                      fmt::format("{} cannot be written: is the folder there and the disk not full?", target.string()));
   });
   stream.close();
   if (!response) return session.fail(response.error());
   if (response->status >= 300) return session.fail(http::error_of(*response));
-  if (!stream) return session.fail(exit_failure, fmt::format("{} cannot be written: is the folder there and the disk not full?", target.string()));
+  if (!stream)
+    return session.fail(
+        exit_failure, fmt::format("{} cannot be written: is the folder there and the disk not full?", target.string()));
   fmt::print("{}\n", target.string());
   session.say(fmt::format("check it anywhere, with no node: mesh receipt verify {}", target.string()));
   return exit_ok;
@@ -198,17 +218,20 @@ int receipt_verify(Session& session, const std::string& file) {
   std::error_code error;
   const std::uintmax_t size = fs::file_size(file, error);
   if (error) return session.fail(exit_not_found, fmt::format("{} cannot be read: {}", file, error.message()));
-  if (size > max_bytes) return session.fail(exit_usage, fmt::format("{} is larger than 512 MiB: it is no proof bundle", file));
+  if (size > max_bytes)
+    return session.fail(exit_usage, fmt::format("{} is larger than 512 MiB: it is no proof bundle", file));
   Bytes bytes(size);
   std::ifstream stream(file, std::ios::binary);
   stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   if (!stream) return session.fail(exit_failure, fmt::format("{} cannot be read", file));
   const auto report = verification::verify_bundle(bytes);
-  if (!report) return session.fail(exit_rejected, fmt::format("the bundle does not prove anything: {}", report.error().message));
+  if (!report)
+    return session.fail(exit_rejected, fmt::format("the bundle does not prove anything: {}", report.error().message));
   Json shards = Json::array();
   for (const auto& shard : report->shards) {
     Json seats = Json::array();
-    for (const auto& seat : shard.seats) seats.push_back({{"peer", identity::peer_id_of(seat.node)}, {"agreed", seat.agreed}});
+    for (const auto& seat : shard.seats)
+      seats.push_back({{"peer", identity::peer_id_of(seat.node)}, {"agreed", seat.agreed}});
     shards.push_back({{"shard", shard.shard},
                       {"decision", verification::enum_names(shard.decision)[static_cast<std::size_t>(shard.decision)]},
                       {"worker", identity::peer_id_of(shard.worker)},
@@ -242,7 +265,9 @@ int receipt_verify(Session& session, const std::string& file) {
                         {"VERIFIED BY",
                          [](const Json& row) {
                            std::string text;
-                           for (const Json& seat : row["seats"]) text += (text.empty() ? "" : ", ") + short_peer(seat["peer"]) + (seat["agreed"].get<bool>() ? "" : " (disagreed)");
+                           for (const Json& seat : row["seats"])
+                             text += (text.empty() ? "" : ", ") + short_peer(seat["peer"]) +
+                                     (seat["agreed"].get<bool>() ? "" : " (disagreed)");
                            return text.empty() ? std::string("-") : text;
                          }},
                         {"OUTCOME", field("outcome")},
@@ -252,38 +277,45 @@ int receipt_verify(Session& session, const std::string& file) {
     answer["shards"] = std::move(shards);
     session.print(answer);
   }
-  session.say(all_accepted ? "every signature, draw, opening and verdict checks" : fmt::format("what is there checks, but only {} of {} shards are accepted by a quorum", accepted, report->intent.record.shards));
+  session.say(all_accepted ? "every signature, draw, opening and verdict checks"
+                           : fmt::format("what is there checks, but only {} of {} shards are accepted by a quorum",
+                                         accepted, report->intent.record.shards));
   return exit_ok;
 }
 
 int peers_ls(Session& session) {
   return with(session, "GET", "/api/v1/peers", nullptr, [&](const Json& peers) {
-    session.print_list(peers,
-                       {{"PEER", [](const Json& row) { return short_peer(row["peer"]); }},
-                        {"STATE", [](const Json& row) { return row["connected"].get<bool>() ? "connected" : "gone"; }},
-                        {"TRANSPORT", field("transport")},
-                        {"RTT", rtt_text},
-                        {"FOUND", field("found")},
-                        {"VERSION", field("agent")},
-                        {"CORES", [](const Json& row) { return row["resources"].is_null() ? "-" : row["resources"]["cores"].dump(); }},
-                        {"ADDRESS", field("address")},
-                        {"PENALTY", field("penalty"), true},
-                        {"ID", field("peer"), true}},
-                       "peer");
-    if (peers.empty()) session.say("no peers: nodes on this network are found by themselves, others with `mesh up --join MULTIADDR`; `mesh doctor MULTIADDR` says why one cannot be reached");
+    session.print_list(
+        peers,
+        {{"PEER", [](const Json& row) { return short_peer(row["peer"]); }},
+         {"STATE", [](const Json& row) { return row["connected"].get<bool>() ? "connected" : "gone"; }},
+         {"TRANSPORT", field("transport")},
+         {"RTT", rtt_text},
+         {"FOUND", field("found")},
+         {"VERSION", field("agent")},
+         {"CORES", [](const Json& row) { return row["resources"].is_null() ? "-" : row["resources"]["cores"].dump(); }},
+         {"ADDRESS", field("address")},
+         {"PENALTY", field("penalty"), true},
+         {"ID", field("peer"), true}},
+        "peer");
+    if (peers.empty())
+      session.say(
+          "no peers: nodes on this network are found by themselves, others with `mesh up --join MULTIADDR`; `mesh "
+          "doctor MULTIADDR` says why one cannot be reached");
     return exit_ok;
   });
 }
 
 int peers_ping(Session& session, const std::string& peer) {
-  return with(session, "POST", "/api/v1/peers/" + http::percent_encode(peer) + "/ping", nullptr, [&](const Json& answer) {
-    if (session.form() == Form::table || session.form() == Form::wide) {
-      fmt::print("{} answers in {}\n", short_peer(answer["peer"]), rtt_text(answer));
-    } else {
-      session.print(answer);
-    }
-    return exit_ok;
-  });
+  return with(session, "POST", "/api/v1/peers/" + http::percent_encode(peer) + "/ping", nullptr,
+              [&](const Json& answer) {
+                if (session.form() == Form::table || session.form() == Form::wide) {
+                  fmt::print("{} answers in {}\n", short_peer(answer["peer"]), rtt_text(answer));
+                } else {
+                  session.print(answer);
+                }
+                return exit_ok;
+              });
 }
 
 int node_status(Session& session) {
@@ -300,14 +332,18 @@ int config_list(Session& session, bool show_origin) {
   for (const config::SettingSpec& spec : config::setting_table()) {
     const config::Value& value = settings->value(spec.name);
     Json items = value.items;
-    rows.push_back({{"name", spec.name}, {"value", spec.type == config::SettingType::list ? items : Json(value.items.front())}, {"origin", value.origin}, {"help", spec.help}});
+    rows.push_back({{"name", spec.name},
+                    {"value", spec.type == config::SettingType::list ? items : Json(value.items.front())},
+                    {"origin", value.origin},
+                    {"help", spec.help}});
   }
   std::vector<Column> columns{{"NAME", field("name")}, {"VALUE", [](const Json& row) {
-                                 if (!row["value"].is_array()) return text_of(row["value"]);
-                                 std::string text;
-                                 for (const Json& item : row["value"]) text += (text.empty() ? "" : ",") + text_of(item);
-                                 return text;
-                               }}};
+                                                          if (!row["value"].is_array()) return text_of(row["value"]);
+                                                          std::string text;
+                                                          for (const Json& item : row["value"])
+                                                            text += (text.empty() ? "" : ",") + text_of(item);
+                                                          return text;
+                                                        }}};
   if (show_origin) columns.push_back({"ORIGIN", field("origin")});
   columns.push_back({"WHAT", field("help"), true});
   session.print_list(rows, columns, "name");
@@ -330,18 +366,21 @@ int show_paths(Session& session) {
 
 int run_doctor(Session& session, const std::string& target) {
   if (!target.empty()) {
-    return with(session, "GET", "/api/v1/doctor?target=" + http::percent_encode(target), nullptr, [&](const Json& report) {
-      if (session.form() != Form::table && session.form() != Form::wide) {
-        session.print(report);
-      } else {
-        if (report["already_connected"].get<bool>()) fmt::print("connected already\n");
-        for (const Json& attempt : report["attempts"]) fmt::print("{}  {}: {}\n", text_of(attempt["address"]), text_of(attempt["outcome"]), text_of(attempt["text"]));
-      }
-      for (const Json& attempt : report["attempts"]) {
-        if (attempt["outcome"] == "connected") return static_cast<int>(exit_ok);
-      }
-      return report["already_connected"].get<bool>() ? static_cast<int>(exit_ok) : static_cast<int>(exit_failure);
-    });
+    return with(
+        session, "GET", "/api/v1/doctor?target=" + http::percent_encode(target), nullptr, [&](const Json& report) {
+          if (session.form() != Form::table && session.form() != Form::wide) {
+            session.print(report);
+          } else {
+            if (report["already_connected"].get<bool>()) fmt::print("connected already\n");
+            for (const Json& attempt : report["attempts"])
+              fmt::print("{}  {}: {}\n", text_of(attempt["address"]), text_of(attempt["outcome"]),
+                         text_of(attempt["text"]));
+          }
+          for (const Json& attempt : report["attempts"]) {
+            if (attempt["outcome"] == "connected") return static_cast<int>(exit_ok);
+          }
+          return report["already_connected"].get<bool>() ? static_cast<int>(exit_ok) : static_cast<int>(exit_failure);
+        });
   }
   const auto settings = session.settings();
   if (!settings) return session.fail(settings.error());
@@ -355,22 +394,28 @@ int run_doctor(Session& session, const std::string& target) {
   const auto folder = [&](std::string_view what, const fs::path& path) {
     std::error_code error;
     fs::path there = path;
-    while (!fs::exists(there, error) && there.has_parent_path() && there != there.root_path()) there = there.parent_path();
+    while (!fs::exists(there, error) && there.has_parent_path() && there != there.root_path())
+      there = there.parent_path();
     const bool writable = ::access(there.c_str(), W_OK | X_OK) == 0;
     const auto space = fs::space(there, error);
     const bool room = !error && space.available > (std::uintmax_t{1} << 30);
-    add(what, writable && room, fmt::format("{} {}{}, {} free", path.string(), writable ? "is writable" : "is not writable: name another folder with --home", there == path ? "" : " (made when needed)",
-                                              error ? "unknown space" : bytes_text(static_cast<double>(space.available))));
+    add(what, writable && room,
+        fmt::format("{} {}{}, {} free", path.string(),
+                    writable ? "is writable" : "is not writable: name another folder with --home",
+                    there == path ? "" : " (made when needed)",
+                    error ? "unknown space" : bytes_text(static_cast<double>(space.available))));
   };
   folder("home", paths.home);
   folder("cache", paths.cache);
-  struct stat info {};
+  struct stat info{};
   for (const auto& [what, file] : {std::pair{"key", paths.key_file}, {"token", paths.token_file}}) {
     if (::stat(file.c_str(), &info) != 0) {
       add(what, true, fmt::format("{} is drawn at the first start", file.string()));
     } else {
       const bool is_private = (info.st_mode & 077) == 0;
-      add(what, is_private, is_private ? fmt::format("{} is readable by you alone", file.string()) : fmt::format("{} can be read by others: run chmod 600 on it", file.string()));
+      add(what, is_private,
+          is_private ? fmt::format("{} is readable by you alone", file.string())
+                     : fmt::format("{} can be read by others: run chmod 600 on it", file.string()));
     }
   }
   if (settings->is_set("runtimes-dir")) ::setenv("MESH_RUNTIMES_DIR", settings->text("runtimes-dir").c_str(), 1);
@@ -379,20 +424,32 @@ int run_doctor(Session& session, const std::string& target) {
   if (catalogue) {
     for (const app::RuntimeEntry& entry : catalogue->entries()) names += (names.empty() ? "" : ", ") + entry.version;
   }
-  add("runtimes", catalogue.has_value(), catalogue ? fmt::format("{} in {}", names, catalogue->folder().string()) : catalogue.error().message);
+  add("runtimes", catalogue.has_value(),
+      catalogue ? fmt::format("{} in {}", names, catalogue->folder().string()) : catalogue.error().message);
   const std::time_t now = std::time(nullptr);
-  add("clock", now > 1'735'689'600, now > 1'735'689'600 ? "plausible; nothing is decided by it" : "stands before 2025: labels and logs will be wrong");
+  add("clock", now > 1'735'689'600,
+      now > 1'735'689'600 ? "plausible; nothing is decided by it"
+                          : "stands before 2025: labels and logs will be wrong");
   const auto client = session.connect();
   if (!client) {
     add("node", true, client.error().message);
   } else if (const auto node = ask(*client, "GET", "/api/v1/node"); !node) {
     add("node", false, node.error().message);
   } else {
-    add("node", (*node)["ready"].get<bool>(), (*node)["ready"].get<bool>() ? fmt::format("runs, version {}", text_of((*node)["version"])) : text_of((*node)["reason"]));
+    add("node", (*node)["ready"].get<bool>(),
+        (*node)["ready"].get<bool>() ? fmt::format("runs, version {}", text_of((*node)["version"]))
+                                     : text_of((*node)["reason"]));
     const auto peers = (*node)["peers"].get<std::uint64_t>();
-    add("peers", true, peers == 0 ? "none: tasks run here, unverified; others on this network are found by themselves, far ones with --join" : fmt::format("{} connected", peers));
+    add("peers", true,
+        peers == 0
+            ? "none: tasks run here, unverified; others on this network are found by themselves, far ones with --join"
+            : fmt::format("{} connected", peers));
   }
-  session.print_list(checks, {{"CHECK", field("check")}, {"", [](const Json& row) { return row["ok"].get<bool>() ? "ok" : "PROBLEM"; }}, {"WHAT", field("text")}}, "check");
+  session.print_list(checks,
+                     {{"CHECK", field("check")},
+                      {"", [](const Json& row) { return row["ok"].get<bool>() ? "ok" : "PROBLEM"; }},
+                      {"WHAT", field("text")}},
+                     "check");
   return good ? exit_ok : exit_failure;
 }
 
@@ -410,10 +467,11 @@ int publish_task(Session& session, const std::string& wasm, const std::string& i
 
 int offer_execution(Session& session, const std::string& task, std::uint64_t cost) {
   const Json body{{"cost", cost}};
-  return with(session, "POST", "/api/v1/intents/" + http::percent_encode(task) + "/offer", &body, [&](const Json& answer) {
-    session.print(answer);
-    return exit_ok;
-  });
+  return with(session, "POST", "/api/v1/intents/" + http::percent_encode(task) + "/offer", &body,
+              [&](const Json& answer) {
+                session.print(answer);
+                return exit_ok;
+              });
 }
 
 }  // namespace mesh::cli

@@ -20,7 +20,11 @@ namespace fs = std::filesystem;
 class Child {
  public:
   Child() = default;
-  Child(Child&& other) noexcept : home(std::move(other.home)), link(std::move(other.link)), addresses(std::move(other.addresses)), pid_(std::exchange(other.pid_, -1)) {}
+  Child(Child&& other) noexcept
+      : home(std::move(other.home)),
+        link(std::move(other.link)),
+        addresses(std::move(other.addresses)),
+        pid_(std::exchange(other.pid_, -1)) {}
   Child& operator=(Child&&) = delete;
   ~Child() {
     if (pid_ <= 0) return;
@@ -36,7 +40,8 @@ class Child {
 
   static Result<Child> start(const std::vector<std::string>& command, const fs::path& home, const fs::path& log) {
     std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::unavailable, fmt::format("no pipe: {}", std::strerror(errno)));
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+      return fail(ErrorCode::unavailable, fmt::format("no pipe: {}", std::strerror(errno)));
     ::posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
@@ -73,7 +78,8 @@ class Child {
     }
     ::close(ends[0]);
     const Json json = Json::parse(text, nullptr, false);
-    if (!json.is_object()) return fail(ErrorCode::unavailable, fmt::format("a node did not start; {} says why", log.string()));
+    if (!json.is_object())
+      return fail(ErrorCode::unavailable, fmt::format("a node did not start; {} says why", log.string()));
     child.link = text_of(json["api"]);
     for (const Json& address : json["addresses"]) child.addresses.push_back(text_of(address));
     return child;
@@ -122,7 +128,8 @@ Status wait_for_peers(const std::vector<Child>& nodes) {
       std::size_t known = 0;
       for (const Json& peer : peers) known += peer["connected"].get<bool>() && !peer["resources"].is_null() ? 1U : 0U;
       if (known >= wanted) break;
-      if (std::chrono::steady_clock::now() > limit) return fail(ErrorCode::timeout, fmt::format("a node saw {} of {} others within a minute", known, wanted));
+      if (std::chrono::steady_clock::now() > limit)
+        return fail(ErrorCode::timeout, fmt::format("a node saw {} of {} others within a minute", known, wanted));
       // Something has changed, or a second has passed: look again.
       const auto event = events.next(std::chrono::seconds(1));
       if (!event && event.error().code != ErrorCode::timeout) return std::unexpected(event.error());
@@ -157,13 +164,17 @@ int run_demo(Session& session, unsigned count, const std::string& folder, const 
   std::optional<fs::path> example;
   if (command.empty()) {
     example = find_beside("examples/words/main.py");
-    if (!example) return session.fail(exit_not_found, "the example that the demonstration runs (examples/words) does not lie beside the program: name another with --exec");
+    if (!example)
+      return session.fail(exit_not_found,
+                          "the example that the demonstration runs (examples/words) does not lie beside the program: "
+                          "name another with --exec");
   }
   watch_interrupts();
   TemporaryFolder home;
   if (folder.empty()) {
     std::string pattern = (fs::temp_directory_path() / "mesh-demo-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) return session.fail(exit_failure, fmt::format("no temporary folder can be made: {}", std::strerror(errno)));
+    if (::mkdtemp(pattern.data()) == nullptr)
+      return session.fail(exit_failure, fmt::format("no temporary folder can be made: {}", std::strerror(errno)));
     home.path = pattern;
   } else {
     std::error_code error;
@@ -179,7 +190,22 @@ int run_demo(Session& session, unsigned count, const std::string& folder, const 
   std::vector<std::string> joins;
   for (unsigned i = 0; i < count; ++i) {
     const fs::path node_home = home.path / fmt::format("node{}", i + 1);
-    std::vector<std::string> argv{"mesh", "up", "--home", node_home.string(), "--cache", settings->paths().cache.string(), "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0", "--slots", "1", "--json", "--log-level", "info"};
+    std::vector<std::string> argv{"mesh",
+                                  "up",
+                                  "--home",
+                                  node_home.string(),
+                                  "--cache",
+                                  settings->paths().cache.string(),
+                                  "--no-mdns",
+                                  "--listen",
+                                  "/ip4/127.0.0.1/tcp/0",
+                                  "--api",
+                                  "127.0.0.1:0",
+                                  "--slots",
+                                  "1",
+                                  "--json",
+                                  "--log-level",
+                                  "info"};
     for (const std::string& address : joins) {
       argv.emplace_back("--join");
       argv.push_back(address);
@@ -197,7 +223,8 @@ int run_demo(Session& session, unsigned count, const std::string& folder, const 
     fmt::print("node {}  {}\n", i + 1, nodes.back().addresses.empty() ? "" : nodes.back().addresses.front());
   }
   std::fflush(stdout);
-  if (const Status status = wait_for_peers(nodes); !status) return interrupted() ? static_cast<int>(exit_interrupted) : session.fail(status.error());
+  if (const Status status = wait_for_peers(nodes); !status)
+    return interrupted() ? static_cast<int>(exit_interrupted) : session.fail(status.error());
   fmt::print("every node sees the {} others; the first one's dashboard and API: {}\n\n", count - 1, nodes.front().link);
   std::fflush(stdout);
   if (!command.empty()) return run_command(session, command, nodes.front().home);

@@ -35,7 +35,8 @@ class Upload {
   }
   Status flush() {
     if (car_.empty()) return {};
-    MESH_LET(const http::Response response, client_.request("POST", "/api/v1/assets?car=1&declare=0", car_, {{"content-type", "application/octet-stream"}}));
+    MESH_LET(const http::Response response, client_.request("POST", "/api/v1/assets?car=1&declare=0", car_,
+                                                            {{"content-type", "application/octet-stream"}}));
     car_.clear();
     if (response.status >= 300) return std::unexpected(http::error_of(response));
     return {};
@@ -58,14 +59,17 @@ Result<Bytes> read_stdin() {
     if (count < 0) return fail(ErrorCode::storage, fmt::format("stdin cannot be read: {}", std::strerror(errno)));
     if (count == 0) return bytes;
     append(bytes, ByteView(piece).first(static_cast<std::size_t>(count)));
-    if (bytes.size() > max_stdin_bytes) return fail(ErrorCode::exhausted, "stdin is larger than 1 GiB: put it into a file and name that with -i");
+    if (bytes.size() > max_stdin_bytes)
+      return fail(ErrorCode::exhausted, "stdin is larger than 1 GiB: put it into a file and name that with -i");
   }
 }
 
-Result<Json> function_json(const std::string& file, const std::vector<std::string>& args, bool only_file, Upload& upload, std::string& description) {
+Result<Json> function_json(const std::string& file, const std::vector<std::string>& args, bool only_file,
+                           Upload& upload, std::string& description) {
   MESH_LET(const app::Program program, app::import_program(file, {.only_file = only_file}, upload.sink()));
   description = program.description;
-  return Json{{"cid", program.content.text()}, {"language", program.language}, {"script", program.script}, {"args", args}};
+  return Json{
+      {"cid", program.content.text()}, {"language", program.language}, {"script", program.script}, {"args", args}};
 }
 
 Result<Json> limits_json(const std::vector<std::string>& timeouts, Json& task) {
@@ -75,10 +79,16 @@ Result<Json> limits_json(const std::vector<std::string>& timeouts, Json& task) {
     const std::string phase = text.substr(0, equals);
     double seconds = 0;
     const char* end = text.data() + text.size();
-    const auto [stop, error] = equals == std::string::npos ? std::from_chars_result{text.data(), std::errc::invalid_argument} : std::from_chars(text.data() + equals + 1, end, seconds);
-    const bool known = phase == "fetch" || phase == "run" || phase == "nonce" || phase == "reveal" || phase == "total" || phase == "bid";
+    const auto [stop, error] = equals == std::string::npos
+                                   ? std::from_chars_result{text.data(), std::errc::invalid_argument}
+                                   : std::from_chars(text.data() + equals + 1, end, seconds);
+    const bool known = phase == "fetch" || phase == "run" || phase == "nonce" || phase == "reveal" ||
+                       phase == "total" || phase == "bid";
     if (!known || error != std::errc{} || stop != end || !(seconds > 0) || seconds > 4'000'000) {
-      return fail(ErrorCode::invalid, fmt::format("--timeout {}: write PHASE=SECONDS with a phase of bid, fetch, run, nonce, reveal and total", text));
+      return fail(
+          ErrorCode::invalid,
+          fmt::format("--timeout {}: write PHASE=SECONDS with a phase of bid, fetch, run, nonce, reveal and total",
+                      text));
     }
     const auto ms = static_cast<std::uint64_t>(seconds * 1000);
     if (phase == "bid") {
@@ -126,9 +136,13 @@ struct Watch {
       if (auto bytes = multibase_decode(event.value("data", "m"))) log(event.value("shard", std::uint64_t{0}), *bytes);
       return false;
     }
-    const bool is_change = kind == "job.phase" || kind == "job.award" || kind == "job.committed" || kind == "job.drawn" || kind == "job.blame" || kind == "job.note" || kind == "job.done" || (kind == "job.shard" && !many);
+    const bool is_change = kind == "job.phase" || kind == "job.award" || kind == "job.committed" ||
+                           kind == "job.drawn" || kind == "job.blame" || kind == "job.note" ||
+                           (kind == "job.shard" && !many);
     if (is_change) {
-      std::string line = fmt::format("{} {:<10} {:<8}", clock_text(event), event.contains("phase") ? text_of(event["phase"]) : "", event.contains("peer") ? short_peer(event["peer"]) : "");
+      std::string line =
+          fmt::format("{} {:<10} {:<8}", clock_text(event), event.contains("phase") ? text_of(event["phase"]) : "",
+                      event.contains("peer") ? short_peer(event["peer"]) : "");
       if (event.contains("shard")) line += fmt::format(" shard {}", event["shard"].dump());
       if (event.contains("text")) line += " " + text_of(event["text"]);
       session.say(line);
@@ -138,7 +152,8 @@ struct Watch {
 };
 
 int stay(const Session& session, const std::string& id, bool own_node) {
-  session.say(fmt::format("the job goes on{}: `mesh job describe {}` shows how far it is, `mesh job stop {}` ends it", own_node ? " when a node runs with this home" : "", short_id(id), short_id(id)));
+  session.say(fmt::format("the job goes on{}: `mesh job describe {}` shows how far it is, `mesh job stop {}` ends it",
+                          own_node ? " when a node runs with this home" : "", short_id(id), short_id(id)));
   return exit_interrupted;
 }
 
@@ -148,7 +163,8 @@ Status save(const http::Client& client, const std::string& path, const fs::path&
   std::ofstream stream(temporary, std::ios::binary | std::ios::trunc);
   auto done = client.download("GET", path, [&](ByteView bytes) -> Status {
     stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!stream) return fail(ErrorCode::storage, fmt::format("{} cannot be written: is the disk full?", temporary.string()));
+    if (!stream)
+      return fail(ErrorCode::storage, fmt::format("{} cannot be written: is the disk full?", temporary.string()));
     return {};
   });
   stream.close();
@@ -158,7 +174,8 @@ Status save(const http::Client& client, const std::string& path, const fs::path&
   } else if (done->status >= 300) {
     status = std::unexpected(http::error_of(*done));
   } else if (!stream) {
-    status = fail(ErrorCode::storage, fmt::format("{} cannot be written: is the folder there and the disk not full?", temporary.string()));
+    status = fail(ErrorCode::storage,
+                  fmt::format("{} cannot be written: is the folder there and the disk not full?", temporary.string()));
   }
   std::error_code error;
   if (status) fs::rename(temporary, file, error);
@@ -180,6 +197,38 @@ Status print_result(const http::Client& client, const std::string& path, bool en
   return {};
 }
 
+/// Names what the function itself did wrong: outcome, backtrace, the end of its log.
+int fail_by_guest(const Session& session, const http::Client& client, const Json& job) {
+  const std::string id = text_of(job["id"]);
+  const auto shards = job["shards"].get<std::uint64_t>();
+  // The first that failed is named; explain has the others.
+  for (std::uint64_t first = 0; first < shards; first += 1000) {
+    const auto page = ask(client, "GET", fmt::format("/api/v1/tasks/{}/shards?first={}&count=1000", id, first));
+    if (!page) return session.fail(page.error());
+    for (const Json& shard : *page) {
+      if (shard["outcome"].is_null() || shard["outcome"]["succeeded"].get<bool>()) continue;
+      std::string text =
+          fmt::format("the function failed{}: {}",
+                      shards > 1 ? fmt::format(" in {} of {} shards, first in shard {}",
+                                               text_of(job["failed_outcomes"]), shards, text_of(shard["shard"]))
+                                 : "",
+                      text_of(shard["outcome"]["text"]));
+      for (const Json& frame : shard["outcome"]["backtrace"]) text += "\n  at " + text_of(frame);
+      if (shard["log"].is_string()) {
+        const auto log = client.get("/api/v1/assets/" + text_of(shard["log"]));
+        if (log && log->status == 200 && !log->body.empty()) {
+          const std::string_view whole = as_text(log->body);
+          std::string_view tail = whole.substr(whole.size() > 2000 ? whole.size() - 2000 : 0);
+          text += "\nits log ends with:\n" + std::string(tail);
+          while (text.ends_with('\n')) text.pop_back();
+        }
+      }
+      return session.fail(exit_failure, text);
+    }
+  }
+  return session.fail(exit_failure, "the function failed: " + text_of(job["failure"]));
+}
+
 }  // namespace
 
 int finish_job(Session& session, const http::Client& client, const std::string& id, const std::string& output_dir) {
@@ -188,16 +237,24 @@ int finish_job(Session& session, const http::Client& client, const std::string& 
   const std::string phase = text_of((*job)["phase"]);
   const auto shards = (*job)["shards"].get<std::uint64_t>();
   if (phase == "stopped") return session.fail(exit_failure, "the job was stopped");
-  if (!(*job)["ended"].get<bool>()) return session.fail(exit_failure, fmt::format("the job is still {}: `mesh job logs -f {}` follows it", phase, short_id(id)));
+  if (!(*job)["ended"].get<bool>())
+    return session.fail(exit_failure,
+                        fmt::format("the job is still {}: `mesh job logs -f {}` follows it", phase, short_id(id)));
   if (phase == "failed") {
+    if (job->at("failed_outcomes").get<std::uint64_t>() > 0) return fail_by_guest(session, client, *job);
     const std::string why = text_of((*job)["failure"]);
     const auto explained = ask(client, "GET", "/api/v1/tasks/" + id + "/explain");
     bool rejected = false;
     if (explained) {
-      for (const Json& shard : (*explained)["shards"]) rejected = rejected || shard["decision"] == "rejected" || shard["decision"] == "disputed";
+      for (const Json& shard : (*explained)["shards"])
+        rejected = rejected || shard["decision"] == "rejected" || shard["decision"] == "disputed";
     }
     const bool timeout = why.find("timeout") != std::string::npos || why.find("time limit") != std::string::npos;
-    return session.fail(rejected ? exit_rejected : timeout ? exit_timeout : exit_failure, fmt::format("the job failed: {}; `mesh job explain {}` shows the whole story", why, short_id(id)));
+    return session.fail(
+        rejected  ? exit_rejected
+        : timeout ? exit_timeout
+                  : exit_failure,
+        fmt::format("the job failed: {}; `mesh job explain {}` shows the whole story", why, short_id(id)));
   }
   const bool single = shards == 1 || !(*job)["result"].is_null();
   Status status;
@@ -208,40 +265,21 @@ int finish_job(Session& session, const http::Client& client, const std::string& 
     if (single) {
       status = save(client, "/api/v1/tasks/" + id + "/result", fs::path(output_dir) / "result");
     } else {
-      for (std::uint64_t i = 0; status && i < shards; ++i) status = save(client, fmt::format("/api/v1/tasks/{}/result?shard={}", id, i), fs::path(output_dir) / fmt::format("{:05}", i));
+      for (std::uint64_t i = 0; status && i < shards; ++i)
+        status = save(client, fmt::format("/api/v1/tasks/{}/result?shard={}", id, i),
+                      fs::path(output_dir) / fmt::format("{:05}", i));
     }
     if (status) session.say(fmt::format("the result is in {}", output_dir));
   } else if (single) {
     status = print_result(client, "/api/v1/tasks/" + id + "/result", false);
   } else {
-    for (std::uint64_t i = 0; status && i < shards; ++i) status = print_result(client, fmt::format("/api/v1/tasks/{}/result?shard={}", id, i), true);
+    for (std::uint64_t i = 0; status && i < shards; ++i)
+      status = print_result(client, fmt::format("/api/v1/tasks/{}/result?shard={}", id, i), true);
   }
   std::fflush(stdout);
   if (!status) return session.fail(status.error());
   if ((*job)["unverified"].get<bool>()) session.say("unverified: no other node has re-executed this");
-  if ((*job)["failed_outcomes"].get<std::uint64_t>() > 0) {
-    // The first that failed is named; explain has the others.
-    for (std::uint64_t first = 0; first < shards; first += 1000) {
-      const auto page = ask(client, "GET", fmt::format("/api/v1/tasks/{}/shards?first={}&count=1000", id, first));
-      if (!page) return session.fail(page.error());
-      for (const Json& shard : *page) {
-        if (shard["outcome"].is_null() || shard["outcome"]["succeeded"].get<bool>()) continue;
-        std::string text = fmt::format("the function failed{}: {}", shards > 1 ? fmt::format(" in {} of {} shards, first in shard {}", text_of((*job)["failed_outcomes"]), shards, text_of(shard["shard"])) : "",
-                                       text_of(shard["outcome"]["text"]));
-        for (const Json& frame : shard["outcome"]["backtrace"]) text += "\n  at " + text_of(frame);
-        if (shard["log"].is_string()) {
-          const auto log = client.get("/api/v1/assets/" + text_of(shard["log"]));
-          if (log && log->status == 200 && !log->body.empty()) {
-            const std::string_view whole = as_text(log->body);
-            std::string_view tail = whole.substr(whole.size() > 2000 ? whole.size() - 2000 : 0);
-            text += "\nits log ends with:\n" + std::string(tail);
-            while (text.ends_with('\n')) text.pop_back();
-          }
-        }
-        return session.fail(exit_failure, text);
-      }
-    }
-  }
+  if ((*job)["failed_outcomes"].get<std::uint64_t>() > 0) return fail_by_guest(session, client, *job);
   return exit_ok;
 }
 
@@ -249,7 +287,10 @@ int run_run(Session& session, const RunOptions& options) {
   auto settings = session.settings();
   if (!settings) return session.fail(settings.error());
   std::error_code error;
-  if (!fs::exists(options.file, error)) return session.fail(exit_not_found, fmt::format("there is no file {}: name a .wasm, .wat, .py, .js, .rb or .php file", options.file));
+  if (!fs::exists(options.file, error))
+    return session.fail(
+        exit_not_found,
+        fmt::format("there is no file {}: name a .wasm, .wat, .py, .js, .rb or .php file", options.file));
   Json task = Json::object();
   const auto limits = limits_json(options.timeouts, task);
   if (!limits) return session.fail(limits.error());
@@ -325,7 +366,8 @@ int run_run(Session& session, const RunOptions& options) {
   if (!events) return session.fail(events.error());
   const auto accepted = ask(client, "POST", "/api/v1/tasks", &task);
   if (!accepted) return session.fail(accepted.error());
-  Watch watch{.id = text_of((*accepted)["id"]), .many = inputs->inputs.size() > 1, .quiet = session.quiet, .partial = {}};
+  Watch watch{
+      .id = text_of((*accepted)["id"]), .many = inputs->inputs.size() > 1, .quiet = session.quiet, .partial = {}};
   if (options.detach) {
     if (session.form() == Form::json) {
       session.print(*accepted);
@@ -358,13 +400,17 @@ int run_run(Session& session, const RunOptions& options) {
     }
     if (look && !ended) {
       const auto job = ask(client, "GET", "/api/v1/tasks/" + watch.id);
-      if (!job) return session.fail(job.error().code == ErrorCode::unavailable ? static_cast<int>(exit_no_node) : exit_of(job.error().code), "the node went away: " + job.error().message);
+      if (!job)
+        return session.fail(
+            job.error().code == ErrorCode::unavailable ? static_cast<int>(exit_no_node) : exit_of(job.error().code),
+            "the node went away: " + job.error().message);
       ended = (*job)["ended"].get<bool>();
     }
   }
   watch.flush();
   const int code = finish_job(session, client, watch.id, options.output_dir);
-  session.say(fmt::format("more: mesh job explain {0}   mesh job logs {0}   mesh receipt export {0}", short_id(watch.id)));
+  session.say(
+      fmt::format("more: mesh job explain {0}   mesh job logs {0}   mesh receipt export {0}", short_id(watch.id)));
   return code;
 }
 
@@ -381,10 +427,12 @@ int assets_add(Session& session, const std::string& path) {
   if (const Status status = upload.flush(); !status) return session.fail(status.error());
   // A CAR without blocks that names the root makes the node serve it: its blocks are there.
   const Cid root = built->cid;
-  const auto declared = client->request("POST", "/api/v1/assets?car=1", car::header(std::span(&root, 1)), {{"content-type", "application/octet-stream"}});
+  const auto declared = client->request("POST", "/api/v1/assets?car=1", car::header(std::span(&root, 1)),
+                                        {{"content-type", "application/octet-stream"}});
   if (!declared) return session.fail(declared.error());
   if (declared->status >= 300) return session.fail(http::error_of(*declared));
-  const Json answer{{"cid", root.text()}, {"bytes", built->content_bytes != 0 ? built->content_bytes : built->total_bytes}};
+  const Json answer{{"cid", root.text()},
+                    {"bytes", built->content_bytes != 0 ? built->content_bytes : built->total_bytes}};
   if (session.form() == Form::table || session.form() == Form::wide) {
     fmt::print("{}\n", root.text());
   } else {
@@ -398,24 +446,32 @@ int assets_get(Session& session, const std::string& cid, const std::string& file
   if (!client) return session.fail_connect(client.error());
   const std::string path = "/api/v1/assets/" + http::percent_encode(cid);
   const Json nothing = Json::object();
-  if (const auto fetched = ask(*client, "POST", path + "/fetch", &nothing); !fetched) return session.fail(fetched.error());
+  if (const auto fetched = ask(*client, "POST", path + "/fetch", &nothing); !fetched)
+    return session.fail(fetched.error());
   const auto parsed = Cid::from_text(cid);
   if (!parsed) return session.fail(parsed.error());
   if (parsed->codec() == Multicodec::dag_pb) {
     // A file or a folder: a folder's answer is a list, and small.
     const auto listing = client->get(path);
     if (listing && listing->status == 200 && listing->headers.contains("x-mesh-kind")) {
-      if (file.empty()) return session.fail(exit_usage, fmt::format("{} is a folder: name where it shall go with -o", cid));
+      if (file.empty())
+        return session.fail(exit_usage, fmt::format("{} is a folder: name where it shall go with -o", cid));
       const Json folder = Json::parse(listing->body.begin(), listing->body.end(), nullptr, false);
       std::error_code error;
-      if (fs::exists(file, error)) return session.fail(exit_failure, fmt::format("{} is there already: name another folder", file));
+      if (fs::exists(file, error))
+        return session.fail(exit_failure, fmt::format("{} is there already: name another folder", file));
       for (const Json& entry : folder["entries"]) {
         const fs::path below = fs::path(text_of(entry["path"])).lexically_normal();
-        if (below.is_absolute() || below.empty() || *below.begin() == "..") return session.fail(exit_failure, fmt::format("the folder holds the name {}, which leads out of it", below.string()));
+        if (below.is_absolute() || below.empty() || *below.begin() == "..")
+          return session.fail(exit_failure,
+                              fmt::format("the folder holds the name {}, which leads out of it", below.string()));
         const fs::path target = fs::path(file) / below;
         fs::create_directories(target.parent_path(), error);
-        if (error) return session.fail(exit_failure, fmt::format("{} cannot be made: {}", target.parent_path().string(), error.message()));
-        if (const Status status = save(*client, "/api/v1/assets/" + text_of(entry["cid"]), target); !status) return session.fail(status.error());
+        if (error)
+          return session.fail(exit_failure,
+                              fmt::format("{} cannot be made: {}", target.parent_path().string(), error.message()));
+        if (const Status status = save(*client, "/api/v1/assets/" + text_of(entry["cid"]), target); !status)
+          return session.fail(status.error());
       }
       return exit_ok;
     }

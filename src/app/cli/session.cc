@@ -26,8 +26,11 @@ void yaml(const Json& value, std::size_t indent, std::string& out) {
   const auto scalar = [](const Json& item) {
     if (!item.is_string()) return item.dump();
     const auto& text = item.get_ref<const std::string&>();
-    const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }) && text != "true" && text != "false" &&
-                       text != "null" && text != "yes" && text != "no" && text != "on" && text != "off";
+    const bool plain = !text.empty() &&
+                       std::ranges::all_of(
+                           text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }) &&
+                       text != "true" && text != "false" && text != "null" && text != "yes" && text != "no" &&
+                       text != "on" && text != "off";
     return plain ? text : item.dump(-1, ' ', false, Json::error_handler_t::replace);
   };
   const auto is_block = [](const Json& item) { return item.is_structured() && !item.empty(); };
@@ -66,19 +69,25 @@ std::string printable(std::string text) {
 }
 
 std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
 }
 
 }  // namespace
 
 int exit_of(ErrorCode code) {
   switch (code) {
-    case ErrorCode::invalid: return exit_usage;
-    case ErrorCode::not_found: return exit_not_found;
+    case ErrorCode::invalid:
+      return exit_usage;
+    case ErrorCode::not_found:
+      return exit_not_found;
     case ErrorCode::unauthorised:
-    case ErrorCode::denied: return exit_denied;
-    case ErrorCode::timeout: return exit_timeout;
-    default: return exit_failure;
+    case ErrorCode::denied:
+      return exit_denied;
+    case ErrorCode::timeout:
+      return exit_timeout;
+    default:
+      return exit_failure;
   }
 }
 
@@ -113,8 +122,12 @@ std::string text_of(const Json& value) {
 void Session::print(const Json& value) const {
   std::string text;
   switch (form()) {
-    case Form::json: text = value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; break;
-    case Form::yaml: yaml(value, 0, text); break;
+    case Form::json:
+      text = value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+      break;
+    case Form::yaml:
+      yaml(value, 0, text);
+      break;
     case Form::name:
       for (const char* key : {"id", "cid", "peer"}) {
         if (value.is_object() && value.contains(key)) {
@@ -191,8 +204,9 @@ Result<NodeAddress> read_address(const fs::path& file) {
   text.resize(static_cast<std::size_t>(stream.gcount()));
   const Json json = Json::parse(text, nullptr, false);
   NodeAddress node;
-  if (!json.is_object() || !json.contains("address") || !json["address"].is_string() || !json.contains("port") || !json["port"].is_number_unsigned() || json["port"].get<std::uint64_t>() > 65535 ||
-      !json.contains("token") || !json["token"].is_string() || !json.contains("pid") || !json["pid"].is_number_unsigned()) {
+  if (!json.is_object() || !json.contains("address") || !json["address"].is_string() || !json.contains("port") ||
+      !json["port"].is_number_unsigned() || json["port"].get<std::uint64_t>() > 65535 || !json.contains("token") ||
+      !json["token"].is_string() || !json.contains("pid") || !json["pid"].is_number_unsigned()) {
     return mesh::fail(ErrorCode::invalid, fmt::format("{} is damaged: restart the node", file.string()));
   }
   node.address = json["address"].get<std::string>();
@@ -209,7 +223,11 @@ Result<NodeAddress> Session::find_node() const {
   if (!node && node.error().code == ErrorCode::invalid) return node;
   // A node that was killed leaves its address: its process is gone then.
   const bool is_alive = node && (::kill(static_cast<pid_t>(node->pid), 0) == 0 || errno == EPERM);
-  if (!is_alive) return mesh::fail(ErrorCode::unavailable, fmt::format("no node is running with the home {}: start one with `mesh up`, or name another home with --home", home));
+  if (!is_alive)
+    return mesh::fail(
+        ErrorCode::unavailable,
+        fmt::format("no node is running with the home {}: start one with `mesh up`, or name another home with --home",
+                    home));
   return node;
 }
 
@@ -247,7 +265,9 @@ Result<Json> ask(const http::Client& client, std::string_view method, const std:
 
 Status write_private_file(const fs::path& file, std::string_view content) {
   const std::string temporary = fmt::format("{}.{}", file.string(), ::getpid());
-  const auto problem = [&] { return mesh::fail(ErrorCode::storage, fmt::format("{} cannot be written: {}", file.string(), std::strerror(errno))); };
+  const auto problem = [&] {
+    return mesh::fail(ErrorCode::storage, fmt::format("{} cannot be written: {}", file.string(), std::strerror(errno)));
+  };
   ::unlink(temporary.c_str());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return problem();
@@ -287,7 +307,7 @@ std::string bytes_text(double bytes) {
 }
 
 void watch_interrupts() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) { interrupt_seen.store(true); };
   ::sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);

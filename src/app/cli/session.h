@@ -24,7 +24,17 @@ namespace mesh::cli {
 
 using Json = nlohmann::ordered_json;
 
-enum Exit : int { exit_ok = 0, exit_failure = 1, exit_usage = 2, exit_no_node = 3, exit_not_found = 4, exit_denied = 5, exit_rejected = 6, exit_timeout = 124, exit_interrupted = 130 };
+enum Exit : int {
+  exit_ok = 0,
+  exit_failure = 1,
+  exit_usage = 2,
+  exit_no_node = 3,
+  exit_not_found = 4,
+  exit_denied = 5,
+  exit_rejected = 6,
+  exit_timeout = 124,
+  exit_interrupted = 130
+};
 
 [[nodiscard]] int exit_of(ErrorCode code);
 
@@ -58,14 +68,17 @@ class Session {
   int fail(const Error& error) const;
   int fail(int code, const std::string& text) const;
   /// As fail, for connect(): no node is an exit code of its own.
-  int fail_connect(const Error& error) const { return fail(error.code == ErrorCode::unavailable ? static_cast<int>(exit_no_node) : exit_of(error.code), error.message); }
+  int fail_connect(const Error& error) const {
+    return fail(error.code == ErrorCode::unavailable ? static_cast<int>(exit_no_node) : exit_of(error.code),
+                error.message);
+  }
   /// Words for people on stderr, unless --quiet.
   void say(const std::string& text) const;
   /// As say, but only when stderr is a terminal.
   void progress(const std::string& text) const;
 
   [[nodiscard]] Form form() const;
-  void print(const Json& value) const;                                                     ///< one thing; tables show "key: value"
+  void print(const Json& value) const;  ///< one thing; tables show "key: value"
   void print_list(const Json& rows, const std::vector<Column>& columns, const std::string& name_key) const;
 
   [[nodiscard]] Result<config::Settings> settings() const;
@@ -74,9 +87,11 @@ class Session {
   [[nodiscard]] Result<http::Client> connect() const;
 };
 
-[[nodiscard]] http::Client client_of(const NodeAddress& node, std::chrono::milliseconds timeout = std::chrono::milliseconds(120'000));
+[[nodiscard]] http::Client client_of(const NodeAddress& node,
+                                     std::chrono::milliseconds timeout = std::chrono::milliseconds(120'000));
 /// The JSON of a 2xx answer, else the error that it names.
-[[nodiscard]] Result<Json> ask(const http::Client& client, std::string_view method, const std::string& path, const Json* body = nullptr);
+[[nodiscard]] Result<Json> ask(const http::Client& client, std::string_view method, const std::string& path,
+                               const Json* body = nullptr);
 
 [[nodiscard]] Result<NodeAddress> read_address(const std::filesystem::path& file);
 [[nodiscard]] Status write_private_file(const std::filesystem::path& file, std::string_view content);

@@ -23,16 +23,23 @@ namespace {
 void start_log(const config::Settings& settings) {
   auto logger = spdlog::stderr_logger_mt("mesh");
   const std::string& level = settings.text("log-level");
-  logger->set_level(level == "warn" ? spdlog::level::warn : level == "error" ? spdlog::level::err : spdlog::level::from_str(level));
+  logger->set_level(level == "warn"    ? spdlog::level::warn
+                    : level == "error" ? spdlog::level::err
+                                       : spdlog::level::from_str(level));
   // In the JSON form the message is a JSON text already (see log_notice).
-  logger->set_pattern(settings.flag("log-json") ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","event":%v})" : "%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  logger->set_pattern(settings.flag("log-json") ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","event":%v})"
+                                                : "%Y-%m-%dT%H:%M:%S.%eZ %l %v",
+                      spdlog::pattern_time_type::utc);
   spdlog::set_default_logger(std::move(logger));
 }
 
 void log_notice(const app::LoggedEvent& event, bool json) {
   const node::Notice& notice = event.notice;
   if (notice.kind == "job.log") return;
-  const auto level = notice.kind == "node.storage" || notice.kind == "node.network" ? spdlog::level::warn : notice.kind == "job.done" || notice.kind.starts_with("peer.") || notice.kind == "node.up" ? spdlog::level::info : spdlog::level::debug;
+  const auto level = notice.kind == "node.storage" || notice.kind == "node.network" ? spdlog::level::warn
+                     : notice.kind == "job.done" || notice.kind.starts_with("peer.") || notice.kind == "node.up"
+                         ? spdlog::level::info
+                         : spdlog::level::debug;
   if (!spdlog::should_log(level)) return;
   if (json) {
     spdlog::log(level, "{}", app::dump(app::event_json(event)));
@@ -52,7 +59,9 @@ void log_notice(const app::LoggedEvent& event, bool json) {
 
 /// "127.0.0.1:6374", "[::1]:0".
 Result<std::pair<std::string, std::uint16_t>> split_address(const std::string& text) {
-  const auto problem = [&] { return fail(ErrorCode::invalid, fmt::format("api must be ADDR:PORT such as 127.0.0.1:6374, not \"{}\"", text)); };
+  const auto problem = [&] {
+    return fail(ErrorCode::invalid, fmt::format("api must be ADDR:PORT such as 127.0.0.1:6374, not \"{}\"", text));
+  };
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos) return problem();
   std::string address = text.substr(0, colon);
@@ -66,9 +75,10 @@ Result<std::pair<std::string, std::uint16_t>> split_address(const std::string& t
 
 /// The API's token: kept, so that a link to the dashboard outlives a restart.
 Result<std::string> token_of(const std::filesystem::path& file) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(file.c_str(), &info) == 0) {
-    if ((info.st_mode & 077) != 0) return fail(ErrorCode::denied, fmt::format("{} can be read by others: run chmod 600 on it", file.string()));
+    if ((info.st_mode & 077) != 0)
+      return fail(ErrorCode::denied, fmt::format("{} can be read by others: run chmod 600 on it", file.string()));
     std::ifstream stream(file);
     std::string token;
     std::getline(stream, token);
@@ -76,7 +86,8 @@ Result<std::string> token_of(const std::filesystem::path& file) {
     return fail(ErrorCode::invalid, fmt::format("{} is damaged: remove it and start again", file.string()));
   }
   std::array<std::uint8_t, 32> random{};
-  if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) return fail(ErrorCode::internal, "the system gives no random bytes");
+  if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+    return fail(ErrorCode::internal, "the system gives no random bytes");
   const std::string token = multibase_encode(Base::base64url, random).substr(1);
   MESH_TRY(write_private_file(file, token + "\n"));
   return token;
@@ -118,18 +129,27 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   Parts& parts = *node->parts_;
   parts.backend = app::make_runtime_backend(*parts.runtime);
   const bool log_json = settings.flag("log-json");
-  app::ApiConfig config{.address = api_address.first, .port = api_address.second, .token = node->address_.token, .max_body_bytes = settings.count("max-body") << 20};
+  app::ApiConfig config{.address = api_address.first,
+                        .port = api_address.second,
+                        .token = node->address_.token,
+                        .max_body_bytes = settings.count("max-body") << 20};
   MESH_TRY(parts.runtime->call([&]() -> Status {
     if (!any_port) {
-      parts.log = parts.runtime->events().subscribe([log_json](const app::LoggedEvent& event) { log_notice(event, log_json); });
+      parts.log =
+          parts.runtime->events().subscribe([log_json](const app::LoggedEvent& event) { log_notice(event, log_json); });
     }
     MESH_LET(parts.api, app::Api::start(*parts.backend, std::move(config)));
     return {};
   }));
-  node->address_.address = api_address.first == "0.0.0.0" ? "127.0.0.1" : api_address.first == "::" ? "::1" : api_address.first;
+  node->address_.address = api_address.first == "0.0.0.0" ? "127.0.0.1"
+                           : api_address.first == "::"    ? "::1"
+                                                          : api_address.first;
   node->address_.port = parts.api->port();
   node->address_.pid = ::getpid();
-  const Json json{{"address", node->address_.address}, {"port", node->address_.port}, {"token", node->address_.token}, {"pid", node->address_.pid}};
+  const Json json{{"address", node->address_.address},
+                  {"port", node->address_.port},
+                  {"token", node->address_.token},
+                  {"pid", node->address_.pid}};
   MESH_TRY(write_private_file(paths.api_file, json.dump() + "\n"));
   node->api_file_ = paths.api_file;
   return node;
@@ -150,7 +170,8 @@ LocalNode::~LocalNode() {
 
 std::string LocalNode::link() const {
   const bool is_v6 = address_.address.find(':') != std::string::npos;
-  return fmt::format("http://{}:{}/#token={}", is_v6 ? "[" + address_.address + "]" : address_.address, address_.port, address_.token);
+  return fmt::format("http://{}:{}/#token={}", is_v6 ? "[" + address_.address + "]" : address_.address, address_.port,
+                     address_.token);
 }
 
 std::vector<std::string> LocalNode::listen_addresses() {
@@ -176,7 +197,9 @@ int run_up(Session& session, bool mesh_cli) {
   } else {
     fmt::print("api     {}\n", (*node)->link());
     for (const Json& address : addresses) fmt::print("listen  {}\n", text_of(address));
-    session.say(mesh_cli ? "ready; Ctrl-C stops the node" : "ready; `mesh run FILE` runs a function, `mesh peers` shows who is there, Ctrl-C stops the node");
+    session.say(mesh_cli
+                    ? "ready; Ctrl-C stops the node"
+                    : "ready; `mesh run FILE` runs a function, `mesh peers` shows who is there, Ctrl-C stops the node");
   }
   std::fflush(stdout);
   int signal = 0;

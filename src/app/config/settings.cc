@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "base/check.h"
 
@@ -23,20 +23,25 @@ constexpr std::size_t max_items = 256;
 
 constexpr std::array table{
     SettingSpec{"home", SettingType::path, "", "DIR", "keep everything in this folder instead of XDG's folders"},
-    SettingSpec{"listen", SettingType::list, "/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1,/ip4/0.0.0.0/tcp/0/ws", "MULTIADDR",
-                "address to listen on for peers (repeatable)"},
-    SettingSpec{"api", SettingType::text, "127.0.0.1:6374", "ADDR:PORT", "address of the HTTP API and dashboard; port 0 takes any free one"},
-    SettingSpec{"join", SettingType::list, "", "MULTIADDR", "peer to connect to at start, /ip4/.../p2p/ID (repeatable)"},
+    SettingSpec{"listen", SettingType::list, "/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1,/ip4/0.0.0.0/tcp/0/ws",
+                "MULTIADDR", "address to listen on for peers (repeatable)"},
+    SettingSpec{"api", SettingType::text, "127.0.0.1:6374", "ADDR:PORT",
+                "address of the HTTP API and dashboard; port 0 takes any free one"},
+    SettingSpec{"join", SettingType::list, "", "MULTIADDR",
+                "peer to connect to at start, /ip4/.../p2p/ID (repeatable)"},
     SettingSpec{"no-mdns", SettingType::flag, "false", "", "do not look for peers on the local network"},
     SettingSpec{"federation", SettingType::text, "local", "NAME", "federation whose members this node works with"},
     SettingSpec{"slots", SettingType::count, "0", "N", "runs at a time; 0 is one per core", 0, 1024},
-    SettingSpec{"memory", SettingType::count, "0", "MB", "MiB that one task may have; 0 is decided by this machine's memory", 0, 1 << 20},
+    SettingSpec{"memory", SettingType::count, "0", "MB",
+                "MiB that one task may have; 0 is decided by this machine's memory", 0, 1 << 20},
     SettingSpec{"no-work", SettingType::flag, "false", "", "neither run nor verify tasks of others"},
     SettingSpec{"owner", SettingType::text, "", "DID", "did of this node's owner; empty is the node itself"},
     SettingSpec{"cache", SettingType::path, "", "DIR", "folder for compiled code and fetched language runtimes"},
-    SettingSpec{"runtimes-dir", SettingType::path, "", "DIR", "folder with the language runtimes and their catalogue.json"},
+    SettingSpec{"runtimes-dir", SettingType::path, "", "DIR",
+                "folder with the language runtimes and their catalogue.json"},
     SettingSpec{"max-body", SettingType::count, "64", "MB", "MiB of the largest request that the API takes", 1, 4096},
-    SettingSpec{"log-level", SettingType::choice, "info", "LEVEL", "what is logged on stderr: trace, debug, info, warn, error or off", 0, 0,
+    SettingSpec{"log-level", SettingType::choice, "info", "LEVEL",
+                "what is logged on stderr: trace, debug, info, warn, error or off", 0, 0,
                 "trace,debug,info,warn,error,off"},
     SettingSpec{"log-json", SettingType::flag, "false", "", "log one JSON object a line"},
 };
@@ -76,27 +81,33 @@ fs::path user_home(const Variable& variable) {
 }
 
 /// Checks one value by its row and gives its normal form.
-Result<std::string> normalise(const SettingSpec& spec, std::string_view text, std::string_view origin, const Variable& variable) {
+Result<std::string> normalise(const SettingSpec& spec, std::string_view text, std::string_view origin,
+                              const Variable& variable) {
   if (text.size() > max_value_bytes || text.find('\0') != std::string_view::npos) {
-    return fail(ErrorCode::invalid, fmt::format("{}: the value of {} must be text of at most {} bytes", origin, spec.name, max_value_bytes));
+    return fail(ErrorCode::invalid, fmt::format("{}: the value of {} must be text of at most {} bytes", origin,
+                                                spec.name, max_value_bytes));
   }
   switch (spec.type) {
     case SettingType::flag: {
       const auto value = parse_flag(text);
-      if (!value) return fail(ErrorCode::invalid, fmt::format("{}: {} must be true or false, not \"{}\"", origin, spec.name, text));
+      if (!value)
+        return fail(ErrorCode::invalid,
+                    fmt::format("{}: {} must be true or false, not \"{}\"", origin, spec.name, text));
       return std::string(*value ? "true" : "false");
     }
     case SettingType::count: {
       const auto value = parse_count(text);
       if (!value || *value < spec.minimum || *value > spec.maximum) {
-        return fail(ErrorCode::invalid, fmt::format("{}: {} must be a number from {} to {}, not \"{}\"", origin, spec.name, spec.minimum, spec.maximum, text));
+        return fail(ErrorCode::invalid, fmt::format("{}: {} must be a number from {} to {}, not \"{}\"", origin,
+                                                    spec.name, spec.minimum, spec.maximum, text));
       }
       return std::to_string(*value);
     }
     case SettingType::choice: {
       const auto choices = split(spec.choices);
       if (std::ranges::find(choices, text) == choices.end()) {
-        return fail(ErrorCode::invalid, fmt::format("{}: {} must be one of {}, not \"{}\"", origin, spec.name, fmt::join(choices, ", "), text));
+        return fail(ErrorCode::invalid, fmt::format("{}: {} must be one of {}, not \"{}\"", origin, spec.name,
+                                                    fmt::join(choices, ", "), text));
       }
       return std::string(text);
     }
@@ -107,23 +118,28 @@ Result<std::string> normalise(const SettingSpec& spec, std::string_view text, st
       if (text.starts_with("~/")) path = user_home(variable) / text.substr(2);
       std::error_code error;
       path = fs::absolute(path, error);
-      if (error) return fail(ErrorCode::invalid, fmt::format("{}: {} \"{}\" is no path: {}", origin, spec.name, text, error.message()));
+      if (error)
+        return fail(ErrorCode::invalid,
+                    fmt::format("{}: {} \"{}\" is no path: {}", origin, spec.name, text, error.message()));
       path = path.lexically_normal();
       if (!path.has_filename() && path.has_parent_path() && path != path.root_path()) path = path.parent_path();
       return path.string();
     }
     case SettingType::text:
-    case SettingType::list: return std::string(text);
+    case SettingType::list:
+      return std::string(text);
   }
   return fail(ErrorCode::internal, "a setting of a type that is not known");
 }
 
-Result<Value> value_of(const SettingSpec& spec, const std::vector<std::string>& texts, std::string origin, const Variable& variable) {
+Result<Value> value_of(const SettingSpec& spec, const std::vector<std::string>& texts, std::string origin,
+                       const Variable& variable) {
   Value value{.items = {}, .origin = std::move(origin)};
   if (spec.type != SettingType::list && texts.size() != 1) {
     return fail(ErrorCode::invalid, fmt::format("{}: {} takes one value", value.origin, spec.name));
   }
-  if (texts.size() > max_items) return fail(ErrorCode::invalid, fmt::format("{}: {} takes at most {} values", value.origin, spec.name, max_items));
+  if (texts.size() > max_items)
+    return fail(ErrorCode::invalid, fmt::format("{}: {} takes at most {} values", value.origin, spec.name, max_items));
   for (const std::string& text : texts) {
     MESH_LET(std::string normal, normalise(spec, text, value.origin, variable));
     value.items.push_back(std::move(normal));
@@ -147,18 +163,23 @@ Result<Layer> read_file(const fs::path& path, bool required, const Variable& var
   if (!exists || !stream || fs::is_directory(path, error)) {
     // A user who may not look into /etc/meshwork is not meant to have it.
     if (!required && !exists) return Layer{};
-    return fail(exists ? ErrorCode::denied : ErrorCode::not_found, fmt::format("the configuration file {} cannot be read: name one that exists and is readable with --config", path.string()));
+    return fail(
+        exists ? ErrorCode::denied : ErrorCode::not_found,
+        fmt::format("the configuration file {} cannot be read: name one that exists and is readable with --config",
+                    path.string()));
   }
   std::string content(max_file_bytes + 1, '\0');
   stream.read(content.data(), static_cast<std::streamsize>(content.size()));
   content.resize(static_cast<std::size_t>(stream.gcount()));
-  if (content.size() > max_file_bytes) return fail(ErrorCode::invalid, fmt::format("the configuration file {} is larger than 1 MiB", path.string()));
+  if (content.size() > max_file_bytes)
+    return fail(ErrorCode::invalid, fmt::format("the configuration file {} is larger than 1 MiB", path.string()));
 
   toml::table document;
   try {
     document = toml::parse(content, path.string());
   } catch (const toml::parse_error& problem) {
-    return fail(ErrorCode::invalid, fmt::format("{}:{}: not TOML: {}", path.string(), problem.source().begin.line, problem.description()));
+    return fail(ErrorCode::invalid,
+                fmt::format("{}:{}: not TOML: {}", path.string(), problem.source().begin.line, problem.description()));
   }
 
   Layer layer;
@@ -166,7 +187,9 @@ Result<Layer> read_file(const fs::path& path, bool required, const Variable& var
     const std::string name(key.str());
     const std::string origin = fmt::format("{}:{}", path.string(), node.source().begin.line);
     const SettingSpec* spec = find_setting(name);
-    if (spec == nullptr) return fail(ErrorCode::invalid, fmt::format("{}: there is no setting \"{}\"; there are {}", origin, name, known_names()));
+    if (spec == nullptr)
+      return fail(ErrorCode::invalid,
+                  fmt::format("{}: there is no setting \"{}\"; there are {}", origin, name, known_names()));
     std::vector<std::string> texts;
     const auto text_of = [](const toml::node& value) -> std::optional<std::string> {
       if (const auto* text = value.as_string()) return text->get();
@@ -176,13 +199,15 @@ Result<Layer> read_file(const fs::path& path, bool required, const Variable& var
     };
     if (const toml::array* items = node.as_array(); items != nullptr && spec->type == SettingType::list) {
       for (const toml::node& item : *items) {
-        if (!item.is_string()) return fail(ErrorCode::invalid, fmt::format("{}: {} must be a list of texts in quotes", origin, name));
+        if (!item.is_string())
+          return fail(ErrorCode::invalid, fmt::format("{}: {} must be a list of texts in quotes", origin, name));
         texts.push_back(item.as_string()->get());
       }
     } else if (const auto text = text_of(node)) {
       texts.push_back(*text);
     } else {
-      return fail(ErrorCode::invalid, fmt::format("{}: {} must be a {}", origin, name, spec->type == SettingType::list ? "list of texts" : "single value"));
+      return fail(ErrorCode::invalid, fmt::format("{}: {} must be a {}", origin, name,
+                                                  spec->type == SettingType::list ? "list of texts" : "single value"));
     }
     MESH_LET(Value value, value_of(*spec, texts, origin, variable));
     layer.emplace(name, std::move(value));
@@ -234,9 +259,12 @@ Result<Settings> Settings::load(const Sources& sources) {
     }
     const std::string name = assignment.substr(0, equals);
     const SettingSpec* spec = find_setting(name);
-    if (spec == nullptr) return fail(ErrorCode::invalid, fmt::format("-c {}: there is no setting \"{}\"; there are {}", assignment, name, known_names()));
+    if (spec == nullptr)
+      return fail(ErrorCode::invalid,
+                  fmt::format("-c {}: there is no setting \"{}\"; there are {}", assignment, name, known_names()));
     const std::string text = assignment.substr(equals + 1);
-    MESH_LET(Value value, value_of(*spec, spec->type == SettingType::list ? split(text) : std::vector{text}, "-c " + name, variable));
+    MESH_LET(Value value, value_of(*spec, spec->type == SettingType::list ? split(text) : std::vector{text},
+                                   "-c " + name, variable));
     assigned.insert_or_assign(name, std::move(value));
   }
   strong.merge(assigned);  // What is there already stays.
@@ -244,7 +272,8 @@ Result<Settings> Settings::load(const Sources& sources) {
     const std::string name = variable_of(spec.name);
     const auto text = variable(name);
     if (!text || text->empty()) continue;
-    MESH_LET(Value value, value_of(spec, spec.type == SettingType::list ? split(*text) : std::vector{*text}, name, variable));
+    MESH_LET(Value value,
+             value_of(spec, spec.type == SettingType::list ? split(*text) : std::vector{*text}, name, variable));
     strong.emplace(std::string(spec.name), std::move(value));
   }
   if (sources.file) {
@@ -256,14 +285,18 @@ Result<Settings> Settings::load(const Sources& sources) {
   // The user's file lies in the home that stronger origins name.
   const auto named_home = strong.find("home");
   const bool has_home = named_home != strong.end() && !named_home->second.items.front().empty();
-  settings.paths_.user_file = (has_home ? fs::path(named_home->second.items.front()) : xdg_folder(variable, "XDG_CONFIG_HOME", ".config")) / "config.toml";
+  settings.paths_.user_file =
+      (has_home ? fs::path(named_home->second.items.front()) : xdg_folder(variable, "XDG_CONFIG_HOME", ".config")) /
+      "config.toml";
   for (const fs::path& path : {settings.paths_.user_file, sources.system_file}) {
     MESH_LET(Layer layer, read_file(path, false, variable));
     strong.merge(layer);
   }
   for (const SettingSpec& spec : table) {
     if (strong.contains(spec.name)) continue;
-    Value value{.items = spec.type == SettingType::list ? split(spec.fallback) : std::vector{std::string(spec.fallback)}, .origin = "default"};
+    Value value{
+        .items = spec.type == SettingType::list ? split(spec.fallback) : std::vector{std::string(spec.fallback)},
+        .origin = "default"};
     strong.emplace(std::string(spec.name), std::move(value));
   }
   settings.values_ = std::move(strong);
@@ -271,7 +304,9 @@ Result<Settings> Settings::load(const Sources& sources) {
   const std::string& home = settings.text("home");
   const std::string& cache = settings.text("cache");
   settings.paths_.home = home.empty() ? xdg_folder(variable, "XDG_DATA_HOME", ".local/share") : fs::path(home);
-  settings.paths_.cache = !cache.empty() ? fs::path(cache) : home.empty() ? xdg_folder(variable, "XDG_CACHE_HOME", ".cache") : fs::path(home) / "cache";
+  settings.paths_.cache = !cache.empty() ? fs::path(cache)
+                          : home.empty() ? xdg_folder(variable, "XDG_CACHE_HOME", ".cache")
+                                         : fs::path(home) / "cache";
   settings.paths_.key_file = settings.paths_.home / "node.key";
   settings.paths_.api_file = settings.paths_.home / "api.json";
   settings.paths_.token_file = settings.paths_.home / "api.token";

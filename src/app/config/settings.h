@@ -23,10 +23,10 @@ namespace mesh::config {
 
 enum class SettingType : std::uint8_t {
   text,
-  path,    ///< "~/" at the beginning is the home folder of the user; made absolute
-  flag,    ///< true, false, 1, 0, yes, no, on, off
-  count,   ///< an integer within the setting's bounds
-  list,    ///< several texts; commas between them in -c and MESH_*
+  path,  ///< "~/" at the beginning is the home folder of the user; made absolute
+  flag,  ///< true, false, 1, 0, yes, no, on, off
+  count,  ///< an integer within the setting's bounds
+  list,  ///< several texts; commas between them in -c and MESH_*
   choice,  ///< one of a few words
 };
 
@@ -34,12 +34,12 @@ enum class SettingType : std::uint8_t {
 struct SettingSpec {
   std::string_view name;
   SettingType type;
-  std::string_view fallback;   ///< the default, as text; lists with commas
-  std::string_view value_name; ///< for help: "ADDR:PORT"
-  std::string_view help;       ///< one line
-  std::uint64_t minimum = 0;   ///< of a count
-  std::uint64_t maximum = 0;   ///< of a count
-  std::string_view choices;    ///< of a choice, with commas
+  std::string_view fallback;  ///< the default, as text; lists with commas
+  std::string_view value_name;  ///< for help: "ADDR:PORT"
+  std::string_view help;  ///< one line
+  std::uint64_t minimum = 0;  ///< of a count
+  std::uint64_t maximum = 0;  ///< of a count
+  std::string_view choices;  ///< of a choice, with commas
 };
 
 [[nodiscard]] std::span<const SettingSpec> setting_table();
@@ -50,9 +50,9 @@ struct SettingSpec {
 /// Everything that settings can come from, so that tests give their own.
 struct Sources {
   std::map<std::string, std::vector<std::string>> flags;  ///< by setting name; several values for lists
-  std::vector<std::string> assignments;                   ///< "key=value", in order; the last one wins
+  std::vector<std::string> assignments;  ///< "key=value", in order; the last one wins
   std::function<std::optional<std::string>(const std::string&)> variable;  ///< the environment
-  std::optional<std::filesystem::path> file;              ///< --config FILE: must exist
+  std::optional<std::filesystem::path> file;  ///< --config FILE: must exist
   std::filesystem::path system_file = "/etc/meshwork/config.toml";
 };
 
@@ -61,17 +61,17 @@ struct Sources {
 
 struct Value {
   std::vector<std::string> items;  ///< exactly one, but for lists
-  std::string origin;              ///< "flag --listen", "-c", "MESH_LISTEN", "/path/config.toml:3", "default"
+  std::string origin;  ///< "flag --listen", "-c", "MESH_LISTEN", "/path/config.toml:3", "default"
 };
 
 /// Where things lie. With `home` everything is below one folder; else the folders are XDG's.
 struct Paths {
-  std::filesystem::path home;          ///< state: key, database, blocks, api.json
-  std::filesystem::path cache;         ///< compiled code; may be deleted at any time
-  std::filesystem::path user_file;     ///< the user's configuration file
-  std::filesystem::path key_file;      ///< the node's key, 0600
-  std::filesystem::path api_file;      ///< where a running node says how it is reached, 0600
-  std::filesystem::path token_file;    ///< the API's token, 0600
+  std::filesystem::path home;  ///< state: key, database, blocks, api.json
+  std::filesystem::path cache;  ///< compiled code; may be deleted at any time
+  std::filesystem::path user_file;  ///< the user's configuration file
+  std::filesystem::path key_file;  ///< the node's key, 0600
+  std::filesystem::path api_file;  ///< where a running node says how it is reached, 0600
+  std::filesystem::path token_file;  ///< the API's token, 0600
 };
 
 class Settings {

@@ -144,7 +144,8 @@ TEST_F(SettingsTest, BadInputIsNamedWithItsPlace) {
   EXPECT_NE(error().find("MESH_NO_MDNS: no-mdns must be true or false"), std::string::npos) << error();
   variables_.erase("MESH_NO_MDNS");
 
-  for (const std::string bad : {"slots", "=1", "nothing=1", "slots=", "slots=-1", "slots=99999999999999999999", "log-level=loud"}) {
+  for (const std::string bad :
+       {"slots", "=1", "nothing=1", "slots=", "slots=-1", "slots=99999999999999999999", "log-level=loud"}) {
     sources_.assignments = {bad};
     EXPECT_NE(error().find("-c "), std::string::npos) << bad << ": " << error();
   }

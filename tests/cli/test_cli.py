@@ -1,0 +1,420 @@
+"""Runs the real program: its commands, its exit codes, and what the API refuses. MESH names the program."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+MESH = os.environ["MESH"]
+HERE = Path(__file__).resolve().parent
+EXAMPLES = HERE.parent.parent / "examples"
+
+# Writes half the input's number to stdout; "boom" on stderr and exit code 3 for the input 13.
+WAT_EXIT = """(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 100) "boom\\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 5))
+    (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 20)))
+    (call $exit (i32.const 3))))"""
+WAT_HELLO = WAT_EXIT.replace("boom\\n", "hello").replace("(i32.const 2) (i32.const 0)", "(i32.const 1) (i32.const 0)").replace("(call $exit (i32.const 3))", "")
+WAT_TRAP = '(module (memory (export "memory") 1) (func $inner unreachable) (func (export "_start") (call $inner)))'
+WAT_LOOP = '(module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l))))'
+
+
+def environment(**more):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k in ("MESH_CACHE", "MESH_RUNTIMES_DIR")}
+    clean.update(more)
+    return clean
+
+
+class Node:
+    def __init__(self, home, *flags):
+        self.home = Path(home)
+        command = [MESH, "up", "--home", str(home), "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--json", *flags]
+        if "--api" not in flags:
+            command += ["--api", "127.0.0.1:0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        line = self.process.stdout.readline()  # It speaks once it listens; the end of the pipe is its refusal.
+        if not line:
+            raise RuntimeError(self.process.communicate()[1].decode())
+        self.facts = json.loads(line)
+        self.token = self.facts["api"].split("token=")[1]
+        self.base = self.facts["api"].split("/#")[0]
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        self.process.communicate()
+        return self.process.returncode
+
+    def request(self, path, method="GET", body=None, token=True, headers=None):
+        request = urllib.request.Request(self.base + path, data=body, method=method, headers=headers or {})
+        if token:
+            request.add_header("Authorization", "Bearer " + (self.token if token is True else token))
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="mesh-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.home = self.folder / "home"
+
+    def node(self, *flags, home=None):
+        node = Node(home or self.home, *flags)
+        self.addCleanup(node.stop)
+        return node
+
+    def mesh(self, *arguments, home=None, stdin=b"", **more):
+        command = [MESH, "--home", str(home or self.home), "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", *map(str, arguments)]
+        return subprocess.run(command, input=stdin, capture_output=True, env=environment(), check=False, **more)
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def refused(self, result, code, *words):
+        self.assertEqual(result.returncode, code, result.stderr.decode())
+        self.assertEqual(result.stdout, b"")
+        text = result.stderr.decode()
+        self.assertTrue(text.startswith("error: "), text)
+        for word in words:
+            self.assertIn(word, text)
+
+
+class WithoutNode(Case):
+    def test_no_node(self):
+        for command in (["peers"], ["job", "ls"], ["node", "status"], ["assets", "get", "x"], ["receipt", "export", "x"]):
+            self.refused(self.mesh(*command), 3, "no node is running", "mesh up")
+
+    def test_usage(self):
+        for command in ([], ["nothing"], ["run"], ["job", "describe"], ["peers", "-o", "xml"], ["run", "x", "--verifiers", "99"]):
+            self.refused(self.mesh(*command), 2, "--help")
+
+    def test_no_such_file(self):
+        self.refused(self.mesh("run", self.folder / "nothing.py"), 4, "there is no file")
+        self.refused(self.mesh("receipt", "verify", self.folder / "nothing.car"), 4, "cannot be read")
+
+    def test_bad_timeout_and_fee(self):
+        file = self.file("a.wat", WAT_HELLO)
+        self.refused(self.mesh("run", file, "--timeout", "sleep=3"), 2, "PHASE=SECONDS")
+        self.refused(self.mesh("run", file, "--timeout", "run=-3"), 2, "PHASE=SECONDS")
+        self.refused(self.mesh("run", file, "--fee", "1"), 1, "ledger")
+
+    def test_settings_errors(self):
+        self.refused(self.mesh("-c", "slotz=1", "config"), 2, 'no setting "slotz"')
+        self.file("home/config.toml", "slots = 1\nslots = 2\n")
+        self.refused(self.mesh("config"), 2, "config.toml:2")
+
+    def test_config_origins(self):
+        self.file("home/config.toml", "slots = 7\n")
+        rows = {row["name"]: row for row in json.loads(self.mesh("node", "config", "list", "--show-origin", "--json").stdout)}
+        self.assertEqual(rows["slots"]["value"], "7")
+        self.assertTrue(rows["slots"]["origin"].endswith("config.toml:1"))
+        self.assertEqual(rows["no-mdns"]["origin"], "flag --no-mdns")
+
+    def test_forms(self):
+        paths = json.loads(self.mesh("paths", "-o", "json").stdout)
+        self.assertEqual(paths["home"], str(self.home))
+        self.assertIn(b"key_file:", self.mesh("paths", "-o", "yaml").stdout)
+
+    def test_unbuilt_says_so(self):
+        for name in ("wallet", "ledger", "policy", "federation", "inference"):
+            self.refused(self.mesh(name, "show", "--what"), 1, "not built")
+            self.assertIn("not built", self.mesh("--help").stdout.decode())
+
+    def test_completion_parses(self):
+        for shell in ("bash", "zsh", "fish"):
+            script = self.mesh("completion", shell).stdout
+            self.assertIn(b"explain", script)
+        bash = self.mesh("completion", "bash").stdout
+        self.assertEqual(subprocess.run(["bash", "-n"], input=bash, check=False).returncode, 0)
+        probe = bash + b'\nCOMP_WORDS=(mesh job ex); COMP_CWORD=2; _mesh; echo "${COMPREPLY[@]}"\n'
+        self.assertEqual(subprocess.run(["bash"], input=probe, capture_output=True, check=False).stdout, b"explain\n")
+
+    def test_stale_address(self):
+        node = self.node()
+        node.stop(signal.SIGKILL)
+        self.assertTrue((self.home / "api.json").exists())
+        self.refused(self.mesh("peers"), 3, "no node is running")
+
+    def test_not_a_bundle(self):
+        self.refused(self.mesh("receipt", "verify", self.file("x.car", "not a car")), 6, "does not prove")
+
+    def test_home_not_writable(self):
+        blocked = self.file("blocked", "a file where the home should be")
+        result = subprocess.run([MESH, "up", "--home", str(blocked), "--no-mdns", "--api", "127.0.0.1:0"], capture_output=True, env=environment(), check=False)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("error: ", result.stderr.decode())
+        self.assertIn(str(blocked), result.stderr.decode())
+
+
+class Alone(Case):
+    """One node, no peers, or none at all but the call's own."""
+
+    def test_run_without_node(self):
+        result = self.mesh("run", self.file("a.wat", WAT_HELLO))
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        self.assertEqual(result.stdout, b"hello")
+        self.assertIn("unverified", result.stderr.decode())
+        self.assertIn("mesh job explain", result.stderr.decode())
+        self.assertFalse((self.home / "api.json").exists())
+
+    def test_guest_failure_is_named(self):
+        self.node()
+        result = self.mesh("run", self.file("a.wat", WAT_EXIT))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("exit code 3", result.stderr.decode())
+        self.assertIn("boom", result.stderr.decode().split("its log ends with")[1])
+        result = self.mesh("run", self.file("t.wat", WAT_TRAP))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("unreachable", result.stderr.decode())
+        self.assertIn("inner", result.stderr.decode())
+
+    def test_verifiers_without_peers(self):
+        self.node()
+        result = self.mesh("run", self.file("a.wat", WAT_HELLO), "--verifiers", "3", "--timeout", "bid=1", "--timeout", "total=20")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(result.stdout, b"")
+        self.assertIn("the job failed: ", result.stderr.decode())
+
+    def test_jobs(self):
+        self.node()
+        file = self.file("a.wat", WAT_HELLO)
+        first = self.mesh("run", file, "--detach").stdout.decode().strip()
+        second = self.mesh("run", file, "--detach").stdout.decode().strip()
+        self.assertNotEqual(first, second)
+        self.assertEqual(set(self.mesh("job", "ls", "-o", "name").stdout.decode().split()), {first, second})
+        self.refused(self.mesh("job", "describe", "bafyrei"), 1, "give more of it", first, second)
+        self.refused(self.mesh("job", "describe", "zzz"), 4, "no job's id begins with zzz")
+        self.assertEqual(json.loads(self.mesh("job", "describe", first[:24], "--json").stdout)["id"], first)
+        for command in ("describe", "explain", "logs"):
+            self.assertEqual(self.mesh("job", command, first).returncode, 0)
+        again = self.mesh("job", "rerun", first).stdout.decode().strip()
+        self.assertEqual(len(json.loads(self.mesh("job", "ls", "--json").stdout)), 3)
+        self.mesh("job", "logs", "-f", again)  # Ends with the job.
+        self.assertEqual(self.mesh("job", "get", again).stdout, b"hello")
+
+    def test_map_and_output_folder(self):
+        self.node()
+        lines = self.file("three.txt", "1 10\n11 20\n21 30\n")
+        result = self.mesh("run", EXAMPLES / "collatz/collatz.wasm", "-i", lines, "--map")
+        self.assertEqual(result.stdout, b"9 20\n18 21\n27 112\n", result.stderr.decode())
+        out = self.folder / "out"
+        self.assertEqual(self.mesh("run", EXAMPLES / "collatz/collatz.wasm", "-i", lines, "--map", "--output-dir", out).returncode, 0)
+        self.assertEqual([file.read_text() for file in sorted(out.iterdir())], ["9 20\n", "18 21\n", "27 112\n"])
+
+    def test_folder_without_main(self):
+        self.node()
+        (self.folder / "empty").mkdir()
+        result = self.mesh("run", self.folder / "empty")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("main", result.stderr.decode())
+
+    def test_dry_run(self):
+        self.node()
+        plan = json.loads(self.mesh("run", self.file("a.wat", WAT_HELLO), "--dry-run", "--json").stdout)
+        self.assertEqual((plan["shards"], plan["fee_total"]), (1, 0))
+        self.assertEqual(json.loads(self.mesh("job", "ls", "--json").stdout), [])
+
+    def test_interrupt_leaves_the_job(self):
+        self.node()
+        command = [MESH, "--home", str(self.home), "run", str(self.file("loop.wat", WAT_LOOP))]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        job = run.stderr.readline().decode().split()[1]
+        run.send_signal(signal.SIGINT)
+        out, error = run.communicate()
+        self.assertEqual((run.returncode, out), (130, b""))
+        self.assertIn("the job goes on", error.decode())
+        self.assertFalse(json.loads(self.mesh("job", "describe", job, "--json").stdout)["ended"])
+        self.assertEqual(self.mesh("job", "stop", job).returncode, 0)
+        self.assertEqual(json.loads(self.mesh("job", "describe", job, "--json").stdout)["phase"], "stopped")
+
+    def test_assets(self):
+        self.node()
+        cid = self.mesh("assets", "add", self.file("some/b.txt", "content")).stdout.decode().strip()
+        self.assertEqual(self.mesh("assets", "get", cid).stdout, b"content")
+        folder = self.mesh("assets", "add", self.folder / "some").stdout.decode().strip()
+        self.assertEqual(self.mesh("assets", "get", folder, "-o", self.folder / "copy").returncode, 0)
+        self.assertEqual((self.folder / "copy/b.txt").read_text(), "content")
+        self.refused(self.mesh("assets", "get", "not-a-cid"), 2)
+
+    def test_mesh_cli(self):
+        link = self.folder / "mesh-cli"
+        link.symlink_to(MESH)
+        start = subprocess.Popen([str(link), "start", "--listen", "/ip4/127.0.0.1/tcp/0", "--home", str(self.home), "--no-mdns", "--api", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        self.assertTrue(start.stdout.readline().startswith(b"api"))
+        try:
+            call = lambda *words: subprocess.run([str(link), *map(str, words), "--home", str(self.home)], capture_output=True, env=environment(), check=False)
+            wasm = self.mesh("assets", "add", EXAMPLES / "collatz/collatz.wasm").stdout.decode().strip()
+            data = self.mesh("assets", "add", self.file("range", "1 10")).stdout.decode().strip()
+            self.refused(call("publish-task", "--wasm-cid", wasm, "--input-cid", data, "--fee", "100"), 1, "ledger")
+            job = call("publish-task", "--wasm-cid", wasm, "--input-cid", data).stdout.decode().strip()
+            self.mesh("job", "logs", "-f", job)
+            self.assertEqual(self.mesh("job", "get", job).stdout, b"9 20\n")
+            self.assertEqual(call("list-peers", "--json").stdout.strip(), b"[]")
+            self.assertNotEqual(call("offer-execution", "--task-cid", data, "--cost", "80").returncode, 0)
+        finally:
+            start.terminate()
+            start.communicate()
+        self.assertEqual(start.returncode, 0)
+
+
+class Api(Case):
+    def test_stop_is_clean_and_files_are_private(self):
+        node = self.node()
+        for name in ("api.json", "api.token", "node.key"):
+            self.assertEqual(stat.S_IMODE((self.home / name).stat().st_mode), 0o600, name)
+        self.assertEqual(node.stop(), 0)
+        self.assertFalse((self.home / "api.json").exists())
+
+    def test_port_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            result = self.mesh("up", "--api", f"127.0.0.1:{port}")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(str(port), result.stderr.decode())
+
+    def test_second_node_on_the_same_home(self):
+        self.node()
+        result = self.mesh("up", "--api", "127.0.0.1:0")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("error: ", result.stderr.decode())
+        self.assertEqual(self.mesh("node", "status").returncode, 0)
+
+    def test_who_may_ask(self):
+        node = self.node()
+        self.assertEqual(node.request("/livez", token=False)[0], 200)
+        self.assertEqual(node.request("/readyz", token=False)[0], 200)
+        self.assertEqual(node.request("/api/v1/node", token=False)[0], 401)
+        self.assertEqual(node.request("/api/v1/node", token="0" * 43)[0], 401)
+        self.assertEqual(node.request("/api/v1/node", headers={"Origin": "http://example.com"})[0], 403)
+        self.assertEqual(node.request("/api/v1/node", headers={"Host": "example.com"})[0], 403)
+        self.assertEqual(node.request("/api/v1/node", headers={"Sec-Fetch-Site": "cross-site"})[0], 403)
+        self.assertEqual(node.request("/api/v1/node")[0], 200)
+
+    def test_oversized_body(self):
+        node = self.node("-c", "max-body=1")
+        status, headers, body = node.request("/api/v1/assets", "POST", bytes(1 << 20), headers={"Content-Type": "application/octet-stream"})
+        self.assertEqual(status, 201, body)
+        try:
+            status, headers, _ = node.request("/api/v1/assets", "POST", bytes((1 << 20) + 1), headers={"Content-Type": "application/octet-stream"})
+            self.assertEqual((status, headers["content-type"]), (413, "application/problem+json"))
+        except urllib.error.URLError as error:  # The refusal may come before the body is sent: the connection is then cut.
+            self.assertIsInstance(error.reason, OSError)
+        self.assertEqual(node.request("/livez", token=False)[0], 200)
+
+    def test_bad_tasks(self):
+        node = self.node()
+        headers = {"Content-Type": "application/json"}
+        for body in (b"", b"{", b"[]", b"{}", b'{"function": 7}', b'{"function": "x"}', b'{"function": {"language": "python"}}', b"[" * 100_000,
+                     b'{"function": {"language": "cobol", "source": "x"}}', b'{"function": {"language": "wasm", "source": "not wasm"}}',
+                     b'{"function": {"language": "wat", "source": "(module)"}, "unknown": 1}', b'{"function": {"language": "wat", "source": "(module"}}',
+                     b'{"function": {"language": "wat", "source": "(module)"}, "inputs": [{"base64": "*"}]}',
+                     b'{"function": {"language": "wat", "source": "(module)"}, "inputs": [{"text": "a"}, {"text": "b"}]}',
+                     b'{"function": {"language": "wat", "source": "(module)"}, "fee": -1}', b'{"function": {"language": "wat", "source": "(module)"}, "verifiers": 64}'):
+            status, answer, text = node.request("/api/v1/tasks", "POST", body, headers=headers)
+            self.assertEqual((status, answer["content-type"]), (400, "application/problem+json"), (body[:80], text))
+        status, _, text = node.request("/api/v1/tasks", "POST", b'{"function": {"language": "wat", "source": "(module)"}, "fee": 5}', headers=headers)
+        self.assertEqual(status, 501, text)
+        self.assertIn(b"ledger", text)
+        self.assertEqual(node.request("/api/v1/tasks", "POST", b"a=1", headers={"Content-Type": "application/x-www-form-urlencoded"})[0] // 100, 4)
+
+    def test_every_described_route_answers_as_described(self):
+        node = self.node()
+        job = self.mesh("run", self.file("a.wat", WAT_HELLO), "--detach").stdout.decode().strip()
+        self.mesh("job", "logs", "-f", job)
+        document = json.loads(node.request("/openapi.json")[2])
+        cid = json.loads(node.request("/api/v1/assets", "POST", b"x", headers={"Content-Type": "application/octet-stream"})[2])["cid"]
+        checked = 0
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                self.assertIn("default", operation["responses"])
+                if path == "/api/v1/events":
+                    self.assertEqual(node.request(path)[0], 400)  # Not a WebSocket.
+                    continue
+                target = path.replace("{id}", job).replace("{cid}", cid).replace("{peer}", "nobody")
+                status, headers, body = node.request(target, method.upper(), b"{}" if method == "post" else None, headers={"Content-Type": "application/json"} if method == "post" else {})
+                self.assertLess(status, 500, (path, body))
+                described = operation["responses"].get(str(status), operation["responses"]["default"])
+                kind = headers["content-type"].split(";")[0]
+                self.assertIn(kind, described["content"], (path, status))
+                schema = described["content"][kind].get("schema", {})
+                if kind.endswith("json") and kind != "application/x-ndjson":
+                    self.check(document, schema, json.loads(body), path)
+                checked += 1
+        self.assertGreater(checked, 25)
+        self.assertEqual(node.request("/api/v1/nothing")[0], 404)
+        self.assertEqual(node.request("/api/v1/node", "DELETE")[0], 405)
+        self.assertEqual(node.request("/api/v1/node?what=1")[0], 400)
+
+    def check(self, document, schema, value, where):
+        if "$ref" in schema:
+            return self.check(document, document["components"]["schemas"][schema["$ref"].split("/")[-1]], value, where)
+        if "anyOf" in schema:
+            for option in schema["anyOf"]:
+                try:
+                    return self.check(document, option, value, where)
+                except AssertionError:
+                    continue
+            self.fail(f"{where}: {value!r} is none of {schema}")
+        kinds = schema.get("type", [])
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        types = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict, "null": type(None)}
+        if kinds:
+            self.assertTrue(any(type(value) is types[kind] for kind in kinds), f"{where}: {value!r} is no {kinds}")
+        if isinstance(value, dict) and "properties" in schema:
+            self.assertEqual(set(value) - set(schema["properties"]), set(), where)
+            self.assertEqual(set(schema["required"]) - set(value), set(), where)
+            for name, item in value.items():
+                self.check(document, schema["properties"][name], item, f"{where}.{name}")
+        if isinstance(value, list):
+            for item in value:
+                self.check(document, schema.get("items", {}), item, where + "[]")
+        return None
+
+
+class Mesh(Case):
+    def test_two_nodes_see_each_other(self):
+        first = self.node()
+        second = self.node("--join", first.facts["addresses"][0], home=self.folder / "second")
+        peer = json.loads(first.request("/api/v1/addrs")[2])["peerId"]
+        status, _, body = second.request(f"/api/v1/dial", "POST", json.dumps({"address": first.facts["addresses"][0]}).encode(), headers={"Content-Type": "application/json"})
+        self.assertEqual((status, json.loads(body)["peer"]), (200, peer), body)
+        self.assertEqual(self.mesh("peers", "ping", peer[-8:], home=second.home).returncode, 0)
+        self.assertEqual(self.mesh("doctor", first.facts["addresses"][0], home=second.home).returncode, 0)
+        rows = json.loads(self.mesh("peers", "--json", home=second.home).stdout)
+        self.assertEqual([(row["peer"], row["connected"], row["transport"]) for row in rows], [(peer, True, "tcp")])
+
+    def test_doctor_says_why(self):
+        self.node()
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            result = self.mesh("doctor", f"/ip4/127.0.0.1/tcp/{closed.getsockname()[1]}")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("refused", result.stdout.decode() + result.stderr.decode())
+
+
+if __name__ == "__main__":
+    unittest.main()
