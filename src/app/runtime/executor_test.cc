@@ -1,0 +1,290 @@
+#include "app/runtime/executor.h"
+
+#include <fmt/format.h>
+
+#include "app/runtime/garbage.h"
+#include "app/runtime/test_content.h"
+
+namespace mesh::app {
+namespace {
+
+using node::event::ExecutionDone;
+using node::event::ExecutionLog;
+using node::event::ExecutionStarted;
+
+// Copies its input to its output, writes "log" to its log.
+constexpr std::string_view cat_wat = R"((module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 1000) "log")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 1000)) (i32.store (i32.const 4) (i32.const 3))
+    (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 16)))
+    (loop $more
+      (i32.store (i32.const 0) (i32.const 4096)) (i32.store (i32.const 4) (i32.const 8192))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
+      (if (i32.load (i32.const 16)) (then
+        (i32.store (i32.const 4) (i32.load (i32.const 16)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+        (br $more))))))
+)";
+constexpr std::string_view spin_wat =
+    R"((module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l)))))";
+
+struct ExecutorTest : testing::Test {
+  boost::asio::io_context io;
+  TestStore ours, theirs;
+  TestOpener opener, nobody;
+  NodeId us = test_node(1), they = test_node(2);
+  std::unique_ptr<wasm::Sandbox> sandbox;
+  std::unique_ptr<ContentExchange> content, server;
+  std::unique_ptr<Executor> executor;
+  std::vector<node::Event> events;
+  std::uint64_t next_id = 1;
+
+  ExecutorTest() {
+    wasm::Config config;
+    config.cache_folder = (ours.folder.path() / "compiled").string();
+    config.threads = 1;
+    auto made = wasm::Sandbox::create(std::move(config));
+    EXPECT_TRUE(made) << made.error().message;
+    sandbox = std::move(*made);
+    ContentExchange::Limits limits;
+    limits.first_pause = Duration(0);
+    content = std::make_unique<ContentExchange>(io, *ours.blocks, opener, limits);
+    server = std::make_unique<ContentExchange>(io, *theirs.blocks, nobody, ContentExchange::Limits{});
+    opener.peers[they] = [this](int end) { server->serve(us, end); };
+    executor = std::make_unique<Executor>(io, *ours.blocks, ours.folder.path(), *content, *sandbox, Executor::Limits{},
+                                          [this](node::Event event) { events.push_back(std::move(event)); });
+  }
+  ~ExecutorTest() override {
+    executor->close();
+    sandbox.reset();
+    executor.reset();
+    content.reset();
+    server.reset();
+  }
+
+  /// Runs the loop until something of type T came for the id.
+  template <class T>
+  T wait_for(std::uint64_t id) {
+    const auto work = boost::asio::make_work_guard(io);
+    io.restart();
+    while (true) {
+      for (auto it = events.begin(); it != events.end(); ++it) {
+        if (auto* found = std::get_if<T>(&*it); found != nullptr && found->id == id) {
+          T result = std::move(*found);
+          events.erase(it);
+          return result;
+        }
+      }
+      io.run_one();
+    }
+  }
+
+  Cid module(TestStore& store, std::string_view wat) { return store.add(*wasm::wat_to_wasm(wat)); }
+  Cid list(TestStore& store, std::vector<Cid> inputs) {
+    task::ShardList list;
+    list.inputs = std::move(inputs);
+    return store.add_record(list);
+  }
+
+  std::uint64_t execute(const Cid& function, const Cid& inputs, std::uint32_t shard = 0,
+                        std::vector<NodeId> holders = {}) {
+    node::effect::Execute effect;
+    effect.id = next_id++;
+    effect.function = function;
+    effect.inputs = inputs;
+    effect.shard = shard;
+    effect.fetch_ms = 60'000;
+    effect.holders = std::move(holders);
+    executor->execute(std::move(effect));
+    return next_id - 1;
+  }
+  Result<ExecutionDone::Output> run(const Cid& function, const Cid& inputs, std::uint32_t shard = 0,
+                                    std::vector<NodeId> holders = {}) {
+    return wait_for<ExecutionDone>(execute(function, inputs, shard, std::move(holders))).result;
+  }
+  std::string text_of(const Cid& cid) { return std::string(as_text(*ours.blocks->read_dag_file(cid, 1 << 30))); }
+};
+
+TEST_F(ExecutorTest, RunsWhatIsHere) {
+  const Cid function = module(ours, cat_wat);
+  const Cid inputs = list(ours, {ours.add(as_bytes("first")), ours.add(as_bytes("second"))});
+  const std::uint64_t id = execute(function, inputs, 1);
+  EXPECT_EQ(wait_for<ExecutionStarted>(id).id, id);
+  EXPECT_EQ(as_text(wait_for<ExecutionLog>(id).bytes), "log");
+  const auto done = wait_for<ExecutionDone>(id).result;
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_TRUE(done->finding.outcome.succeeded()) << done->finding.outcome.text();
+  EXPECT_EQ(text_of(done->finding.result), "second");
+  EXPECT_EQ(text_of(done->finding.log), "log");
+  EXPECT_EQ(as_text(done->result_block), "second");
+  EXPECT_EQ(as_text(done->log_block), "log");
+  EXPECT_GT(done->finding.fuel, 0U);
+  EXPECT_EQ(executor->figures().running, 0U);
+}
+
+TEST_F(ExecutorTest, FetchesOnlyWhatItNeeds) {
+  const Cid function = module(theirs, cat_wat);
+  const Bytes large = noise(3'000'000, 1);
+  const Cid first = theirs.add(large);
+  const Cid second = theirs.add(as_bytes("second"));
+  const Cid inputs = list(theirs, {first, second});
+  theirs.declare(function);
+  theirs.declare(inputs);
+  const auto done = run(function, inputs, 0, {they});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(*ours.blocks->read_dag_file(done->finding.result, 10'000'000), large);
+  EXPECT_TRUE(done->result_block.empty());  // Too large to travel along.
+  EXPECT_FALSE(ours.blocks->has(second));
+}
+
+TEST_F(ExecutorTest, FunctionNodesWithTreesAndArguments) {
+  task::FunctionNode node;
+  node.runtime = module(theirs, cat_wat);
+  node.args = {"main", "a"};
+  const Cid file = theirs.add(as_bytes("print()"));
+  auto folder = asset::build_directory({{.name = "main.py", .cid = file, .total_bytes = 7}});
+  ASSERT_TRUE(folder);
+  ASSERT_TRUE(theirs.blocks->put(folder->built.cid, folder->block));
+  node.program = folder->built.cid;
+  node.root = theirs.add(Bytes(1024, 0));  // An empty tar.
+  node.env = {"MESH_STDIN_FILE=/dev/stdin"};
+  const Cid function = theirs.add_record(node);
+  const Cid inputs = list(theirs, {theirs.add(as_bytes("in"))});
+  theirs.declare(function);
+  theirs.declare(inputs);
+  const auto done = run(function, inputs, 0, {they});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_TRUE(done->finding.outcome.succeeded()) << done->finding.outcome.text();
+  EXPECT_EQ(text_of(done->finding.result), "in");
+}
+
+TEST_F(ExecutorTest, AMalformedFunctionIsRefusedTheSameEverywhere) {
+  const Cid good = module(ours, cat_wat);
+  const Cid inputs = list(ours, {ours.add(as_bytes("x"))});
+  const auto folder = asset::build_directory({});
+  ASSERT_TRUE(ours.blocks->put(folder->built.cid, folder->block));
+  const auto node = [&](auto change) {
+    task::FunctionNode made;
+    made.runtime = good;
+    change(made);
+    return ours.add_record(made);
+  };
+  struct Case {
+    std::string what;
+    Cid function, inputs;
+    std::uint32_t shard = 0;
+  };
+  const std::vector<Case> cases{
+      {"does not read", list(ours, {good}), inputs},
+      {"not valid", node([](auto& f) { f.env = {"no-equals-sign"}; }), inputs},
+      {"is no module: it is a record", node([&](auto& f) { f.runtime = inputs; }), inputs},
+      {"is a folder", node([&](auto& f) { f.runtime = folder->built.cid; }), inputs},
+      {"the function's root", node([&](auto& f) { f.root = ours.add(as_bytes("no tar at all, but some text")); }),
+       inputs},
+      {"the function's root", node([&](auto& f) { f.root = inputs; }), inputs},
+      {"the function's program", node([&](auto& f) { f.program = inputs; }), inputs},
+      {"MESH_STDIN_FILE", node([](auto& f) { f.env = {"MESH_STDIN_FILE=../x"}; }), inputs},
+      {"", ours.add(as_bytes("this is no module")), inputs},
+      {"the shard list does not read", good, node([](auto&) {})},
+      {"no shard 7", good, inputs, 7},
+      {"the input is a record", good, list(ours, {inputs})},
+      {"not a file", good, list(ours, {folder->built.cid})},
+  };
+  for (const Case& one : cases) {
+    const auto done = run(one.function, one.inputs, one.shard);
+    ASSERT_TRUE(done) << one.what << ": " << done.error().message;
+    EXPECT_EQ(done->finding.outcome.kind, task::OutcomeKind::refused) << one.what;
+    EXPECT_NE(done->finding.outcome.detail.find(one.what), std::string::npos) << done->finding.outcome.detail;
+    EXPECT_EQ(done->finding.fuel, 0U);
+    EXPECT_EQ(done->finding.result, Cid::of(Multicodec::raw, ByteView()));
+    EXPECT_EQ(run(one.function, one.inputs, one.shard)->finding, done->finding);
+  }
+}
+
+TEST_F(ExecutorTest, WhatCannotBeHadIsAnErrorNotAnOutcome) {
+  const Cid function = module(ours, cat_wat);
+  const Cid missing = Cid::of(Multicodec::raw, as_bytes("nobody has it"));
+  const auto done = run(function, list(ours, {missing}), 0, {they});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::unavailable);
+  EXPECT_FALSE(run(missing, list(ours, {ours.add(as_bytes("x"))})));
+  EXPECT_EQ(executor->figures().failed, 2U);
+}
+
+TEST_F(ExecutorTest, ACancelledRunEndsOnce) {
+  const Cid inputs = list(ours, {ours.add(as_bytes("x"))});
+  const std::uint64_t id = execute(module(ours, spin_wat), inputs);
+  wait_for<ExecutionStarted>(id);
+  executor->cancel(id);
+  const auto done = wait_for<ExecutionDone>(id).result;
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::denied);
+  executor->cancel(id);
+  // One that still waits for its content ends at once.
+  std::vector<int> held;
+  opener.peers[they] = [&held](int end) { held.push_back(end); };
+  const std::uint64_t waiting = execute(Cid::of(Multicodec::raw, as_bytes("later")), inputs, 0, {they});
+  executor->cancel(waiting);
+  EXPECT_EQ(wait_for<ExecutionDone>(waiting).result.error().code, ErrorCode::denied);
+  for (const int end : held) ::close(end);
+}
+
+TEST_F(ExecutorTest, ReduceInputJoinsLines) {
+  node::effect::BuildReduceInput effect;
+  effect.id = 5;
+  for (const std::string_view text : {"one", "two\n", "", "three\nfour"})
+    effect.results.push_back(ours.add(as_bytes(text)));
+  executor->build_reduce_input(effect);
+  const auto built = wait_for<node::event::ReduceInputBuilt>(5).inputs;
+  ASSERT_TRUE(built) << built.error().message;
+  const auto shards = record::decode<task::ShardList>(**ours.blocks->get(*built));
+  ASSERT_EQ(shards->inputs.size(), 1U);
+  EXPECT_EQ(text_of(shards->inputs[0]), "one\ntwo\nthree\nfour\n");
+  effect.id = 6;
+  effect.results.push_back(Cid::of(Multicodec::raw, as_bytes("missing")));
+  executor->build_reduce_input(effect);
+  EXPECT_FALSE(wait_for<node::event::ReduceInputBuilt>(6).inputs);
+}
+
+TEST_F(ExecutorTest, ResultsOfManyShardsAreGathered) {
+  node::effect::FetchResults effect;
+  effect.id = 9;
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    const Cid root = theirs.add(as_bytes(fmt::format("result {}", i)));
+    theirs.declare(root);
+    effect.roots.emplace_back(root, std::vector<NodeId>{they});
+  }
+  executor->fetch_results(effect);
+  const auto fetched = wait_for<node::event::ResultsFetched>(9);
+  ASSERT_TRUE(fetched.status) << fetched.status.error().message;
+  for (const auto& [root, holders] : effect.roots) EXPECT_TRUE(ours.blocks->has(root));
+  effect.id = 10;
+  effect.roots.emplace_back(Cid::of(Multicodec::raw, as_bytes("withheld")), std::vector<NodeId>{they});
+  executor->fetch_results(effect);
+  EXPECT_FALSE(wait_for<node::event::ResultsFetched>(10).status);
+}
+
+TEST(Garbage, OnlyWhatNothingNeedsGoesOldestFirst) {
+  TestStore store;
+  const Bytes needed = noise(2'500'000, 1);
+  const Cid kept = store.add(needed);
+  std::vector<Cid> old;
+  for (std::uint32_t i = 0; i < 8; ++i) old.push_back(store.add(noise(500'000, 10 + i)));
+  const GarbagePolicy keep_all{.keep_bytes = 100'000'000, .youngest = Duration(0)};
+  EXPECT_EQ(collect_garbage(*store.blocks, store.folder.path(), {kept}, keep_all)->freed_blocks, 0U);
+  const GarbagePolicy young{.keep_bytes = 1'000'000, .youngest = std::chrono::hours(1)};
+  EXPECT_EQ(collect_garbage(*store.blocks, store.folder.path(), {kept}, young)->freed_blocks, 0U);
+  const GarbagePolicy some{.keep_bytes = 1'000'000, .youngest = Duration(0)};
+  const auto report = collect_garbage(*store.blocks, store.folder.path(), {kept}, some);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->unneeded_bytes, 4'000'000U);
+  EXPECT_EQ(report->freed_bytes, 3'500'000U);
+  EXPECT_EQ(*store.blocks->read_dag_file(kept, 10'000'000), needed);
+}
+
+}  // namespace
+}  // namespace mesh::app

@@ -1,0 +1,260 @@
+#include "app/runtime/import.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "app/runtime/test_content.h"
+#include "domain/task/intent.h"
+
+namespace mesh::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view empty_module{"\0asm\1\0\0\0", 8};
+
+struct ImportTest : testing::Test {
+  TestStore store;
+  store::TemporaryFolder folder;
+  fs::path top = folder.path() / "top";
+
+  ImportTest() { fs::create_directories(top); }
+  ~ImportTest() override {
+    ::unsetenv("MESH_RUNTIMES_DIR");
+    std::error_code ignored;
+    fs::permissions(top, fs::perms::owner_all, ignored);
+  }
+
+  void write(const std::string& name, std::string_view content) {
+    fs::create_directories((top / name).parent_path());
+    std::ofstream(top / name, std::ios::binary) << content;
+  }
+  std::string text_of(const Cid& cid) { return std::string(as_text(*store.blocks->read_dag_file(cid, 1 << 30))); }
+  Result<Program> program(const fs::path& path, ProgramOptions options = {}) {
+    return import_program(path, options, store.sink());
+  }
+  Result<ImportedInputs> inputs(std::vector<InputSpec> specs, bool map) {
+    return import_inputs(specs, map, store.sink());
+  }
+  InputSpec path(const std::string& name) {
+    return {.kind = InputSpec::Kind::path, .path = top / name, .bytes = {}, .cid = {}};
+  }
+
+  /// A catalogue with one interpreter of eight bytes.
+  void install_runtime(std::string_view sha256 = {}) {
+    write("runtimes/toy.wasm", empty_module);
+    write("runtimes/toy.tar", std::string(1024, '\0'));
+    const std::string pin = sha256.empty() ? mesh::sha256(as_bytes(empty_module)).hex() : std::string(sha256);
+    const std::string root_pin = mesh::sha256(as_bytes(std::string(1024, '\0'))).hex();
+    write(
+        "runtimes/catalogue.json",
+        R"({"runtimes": [{"name": "python", "version": "Toy 1", "extensions": [".py"], "file": "toy.wasm", "sha256": ")" +
+            pin + R"(", "root": "toy.tar", "root_sha256": ")" + root_pin +
+            R"(", "argv": ["toy", "{script}", "{args}"], "stdin_file": "/dev/stdin", "environment": {"A": "b"}}]})");
+    ::setenv("MESH_RUNTIMES_DIR", (top / "runtimes").c_str(), 1);
+  }
+};
+
+TEST_F(ImportTest, AScriptShipsItsFolderWithoutWhatNobodyNeeds) {
+  write("main.py", "import util");
+  write("util.py", "x = 1");
+  write("data/table.csv", "1,2");
+  write(".git/config", "secret");
+  write(".hidden", "secret");
+  write("__pycache__/util.pyc", "junk");
+  write("node_modules/a/index.js", "junk");
+  fs::create_directory_symlink(top, top / "loop");
+  fs::create_symlink("/etc/passwd", top / "passwd");
+  ASSERT_EQ(::mkfifo((top / "pipe").c_str(), 0600), 0);
+  const auto made = program(top / "main.py");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->language, "python");
+  EXPECT_EQ(made->script, "main.py");
+  EXPECT_EQ(made->files, 3U);
+  const auto tree = store.blocks->collect_tree(made->content);
+  ASSERT_TRUE(tree);
+  ASSERT_EQ(tree->size(), 3U);
+  EXPECT_EQ(text_of(tree->at("data/table.csv")), "1,2");
+  EXPECT_EQ(made->left_out,
+            (std::vector<std::string>{".git", ".hidden", "__pycache__", "loop", "node_modules", "passwd", "pipe"}));
+  EXPECT_NE(made->description.find("main.py and 2 more files"), std::string::npos) << made->description;
+  EXPECT_EQ(program(top)->content, made->content);  // The folder with its main is the same.
+  EXPECT_EQ(program(top / "main.py", {.only_file = true})->files, 1U);
+}
+
+TEST_F(ImportTest, WhatIsNoProgramIsRefusedByName) {
+  EXPECT_EQ(program(top / "none.py").error().code, ErrorCode::not_found);
+  const auto no_main = program(top);
+  EXPECT_EQ(no_main.error().code, ErrorCode::not_found);
+  EXPECT_NE(no_main.error().message.find("a folder without a main"), std::string::npos);
+  write("notes.txt", "x");
+  EXPECT_NE(program(top / "notes.txt").error().message.find("known are .wasm"), std::string::npos);
+  write("main.py", "x");
+  write("main.js", "x");
+  EXPECT_NE(program(top).error().message.find("several mains (main.py, main.js)"), std::string::npos);
+  write("bad.wasm", "MZ");
+  EXPECT_EQ(program(top / "bad.wasm").error().code, ErrorCode::invalid);
+  write("component.wasm", std::string_view("\0asm\x0d\0\1\0", 8));
+  EXPECT_EQ(program(top / "component.wasm").error().code, ErrorCode::unsupported);
+  write("bad.wat", "(module");
+  EXPECT_EQ(program(top / "bad.wat").error().code, ErrorCode::invalid);
+  ASSERT_EQ(::mkfifo((top / "pipe.py").c_str(), 0600), 0);
+  EXPECT_NE(program(top / "pipe.py").error().message.find("FIFO"), std::string::npos);
+  fs::create_symlink("main.py", top / "link.py");
+  EXPECT_EQ(program(top / "link.py").error().code, ErrorCode::invalid);
+}
+
+TEST_F(ImportTest, AFolderAboveTheBoundNamesTheWayOut) {
+  write("main.py", "x");
+  for (int i = 0; i < 4'100; ++i) write("many/" + std::to_string(i), "");
+  const auto made = program(top / "main.py");
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, ErrorCode::exhausted);
+  EXPECT_NE(made.error().message.find("--only-file"), std::string::npos);
+  EXPECT_TRUE(program(top / "main.py", {.only_file = true}));
+  fs::remove_all(top / "many");
+  write("large", "");
+  fs::resize_file(top / "large", (64 << 20) + 1);
+  EXPECT_NE(program(top / "main.py").error().message.find("--only-file"), std::string::npos);
+}
+
+TEST_F(ImportTest, ModulesAndTextModules) {
+  write("a.wasm", empty_module);
+  const auto module = program(top / "a.wasm");
+  ASSERT_TRUE(module);
+  EXPECT_EQ(module->content, Cid::of(Multicodec::raw, as_bytes(empty_module)));
+  write("a.wat", "(module)");
+  EXPECT_EQ(program(top / "a.wat")->content, module->content);
+  EXPECT_EQ(import_source("wat", as_bytes("(module)"), store.sink())->content, module->content);
+  EXPECT_FALSE(import_source("cobol", as_bytes("x"), store.sink()));
+  EXPECT_EQ(make_function(*module, {}, *store.node, *store.blocks)->function, module->content);
+  const auto with_args = make_function(*module, {"a", "b"}, *store.node, *store.blocks);
+  ASSERT_TRUE(with_args);
+  const auto node = record::decode<task::FunctionNode>(**store.blocks->get(with_args->function));
+  ASSERT_TRUE(node);
+  EXPECT_EQ(node->args, (std::vector<std::string>{"main", "a", "b"}));
+  EXPECT_EQ(node->abi, task::Abi::wasi);
+  EXPECT_FALSE(make_function(*module, {std::string("\xff")}, *store.node, *store.blocks));
+  EXPECT_FALSE(make_function(*module, std::vector<std::string>(300, "x"), *store.node, *store.blocks));
+}
+
+TEST_F(ImportTest, AScriptGetsItsPinnedRuntimeOnce) {
+  install_runtime();
+  write("p/main.py", "x");
+  const auto made = import_function(top / "p", {"1", "2"}, {}, *store.node, *store.blocks);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_NE(made->description.find("with Toy 1"), std::string::npos);
+  const auto node = record::decode<task::FunctionNode>(**store.blocks->get(made->function));
+  ASSERT_TRUE(node);
+  EXPECT_EQ(node->args, (std::vector<std::string>{"toy", "/program/main.py", "1", "2"}));
+  EXPECT_EQ(node->env, (std::vector<std::string>{"A=b", "MESH_STDIN_FILE=/dev/stdin"}));
+  EXPECT_TRUE(node->root);
+  fs::remove(top / "runtimes/toy.wasm");  // Not read again while its blocks are here.
+  EXPECT_TRUE(import_function(top / "p", {}, {}, *store.node, *store.blocks));
+  ASSERT_TRUE(store.blocks->erase(node->runtime));
+  EXPECT_FALSE(import_function(top / "p", {}, {}, *store.node, *store.blocks));
+  write("runtimes/toy.wasm", empty_module);
+  EXPECT_TRUE(import_function(top / "p", {}, {}, *store.node, *store.blocks));
+}
+
+TEST_F(ImportTest, ARuntimeThatIsNotThePinnedOneIsRefused) {
+  install_runtime(std::string(64, 'a'));
+  write("p/main.py", "x");
+  const auto made = import_function(top / "p", {}, {}, *store.node, *store.blocks);
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().message.find("not the file that the catalogue pins"), std::string::npos);
+  write("p/main.rb", "x");
+  EXPECT_EQ(import_function(top / "p/main.rb", {}, {}, *store.node, *store.blocks).error().code, ErrorCode::not_found);
+  for (const std::string_view bad : {"", "{", "[]", R"({"runtimes": [1]})", R"({"runtimes": [{"name": "x"}]})",
+                                     R"({"runtimes": [{"name": "x", "file": "../x", "sha256": "0"}]})"}) {
+    write("runtimes/catalogue.json", bad);
+    EXPECT_EQ(RuntimeCatalogue::load(top / "runtimes").error().code, ErrorCode::invalid) << bad;
+  }
+  EXPECT_EQ(RuntimeCatalogue::load(top / "none").error().code, ErrorCode::not_found);
+}
+
+TEST_F(ImportTest, InputsOneOrMany) {
+  write("in/b.txt", "bee");
+  write("in/a/x.txt", "ex");
+  write("lines.jsonl", "{\"n\":1}\r\n\n  \n{\"n\":2}\nlast");
+  const auto nothing = inputs({}, false);
+  ASSERT_TRUE(nothing);
+  EXPECT_EQ(nothing->inputs, std::vector<Cid>{Cid::of(Multicodec::raw, ByteView())});
+  const auto one = inputs({path("in/b.txt")}, false);
+  ASSERT_TRUE(one);
+  EXPECT_EQ(text_of(one->inputs.at(0)), "bee");
+  const auto list = record::decode<task::ShardList>(**store.blocks->get(one->shard_list));
+  EXPECT_EQ(list->inputs, one->inputs);
+  const auto files = inputs({path("in")}, true);
+  ASSERT_TRUE(files);
+  EXPECT_EQ(files->names, (std::vector<std::string>{"a/x.txt", "b.txt"}));
+  const auto lines = inputs({path("lines.jsonl")}, true);
+  ASSERT_TRUE(lines);
+  ASSERT_EQ(lines->inputs.size(), 3U);
+  EXPECT_EQ(text_of(lines->inputs[0]), "{\"n\":1}");
+  EXPECT_EQ(text_of(lines->inputs[2]), "last");
+  EXPECT_EQ(lines->names[1], "lines.jsonl line 4");
+  const InputSpec stdin_bytes{.kind = InputSpec::Kind::bytes, .path = {}, .bytes = to_bytes("piped"), .cid = {}};
+  const InputSpec by_cid{.kind = InputSpec::Kind::cid, .path = {}, .bytes = {}, .cid = one->inputs[0]};
+  EXPECT_EQ(inputs({stdin_bytes, by_cid, path("in/b.txt")}, true)->inputs.size(), 3U);
+  EXPECT_EQ(inputs({path("in")}, false).error().code, ErrorCode::invalid);
+  EXPECT_EQ(inputs({stdin_bytes, by_cid}, false).error().code, ErrorCode::invalid);
+  EXPECT_EQ(inputs({}, true).error().code, ErrorCode::invalid);
+  EXPECT_EQ(inputs({path("none")}, true).error().code, ErrorCode::not_found);
+  ASSERT_EQ(::mkfifo((top / "in/pipe").c_str(), 0600), 0);
+  EXPECT_EQ(inputs({path("in")}, true).error().code, ErrorCode::invalid);
+  write("many.jsonl", [] {
+    std::string text;
+    for (int i = 0; i < 16'385; ++i) text += "1\n";
+    return text;
+  }());
+  EXPECT_EQ(inputs({path("many.jsonl")}, true).error().code, ErrorCode::exhausted);
+}
+
+TEST_F(ImportTest, UnreadableIsAnError) {
+  if (::geteuid() == 0) {
+    // The super-user reads anything; a folder where a file should be is as unreadable.
+    EXPECT_EQ(import_file(top, store.sink()).error().code, ErrorCode::invalid);
+    return;
+  }
+  write("main.py", "x");
+  write("closed.py", "x");
+  fs::permissions(top / "closed.py", fs::perms::none);
+  EXPECT_EQ(program(top / "main.py").error().code, ErrorCode::storage);
+}
+
+TEST_F(ImportTest, ExportWritesWholeOrNothing) {
+  const Bytes content = noise(2'500'000, 7);
+  write("tree/a.bin", as_text(content));
+  write("tree/sub/b.txt", "bee");
+  const auto built = import_path(top / "tree", store.sink());
+  ASSERT_TRUE(built);
+  ASSERT_TRUE(export_dag(*store.blocks, built->cid, top / "out"));
+  EXPECT_EQ(fs::file_size(top / "out/a.bin"), content.size());
+  EXPECT_EQ(import_path(top / "out", store.sink())->cid, built->cid);
+  EXPECT_EQ(export_dag(*store.blocks, built->cid, top / "out", true).error().code, ErrorCode::conflict);
+  const auto file = import_file(top / "tree/sub/b.txt", store.sink());
+  ASSERT_TRUE(export_dag(*store.blocks, file->cid, top / "b.txt"));
+  EXPECT_EQ(export_dag(*store.blocks, file->cid, top / "b.txt").error().code, ErrorCode::conflict);
+  EXPECT_TRUE(export_dag(*store.blocks, file->cid, top / "b.txt", true));
+  // Never through a link.
+  write("precious", "keep");
+  fs::create_symlink("precious", top / "link");
+  EXPECT_EQ(export_dag(*store.blocks, file->cid, top / "link", true).error().code, ErrorCode::conflict);
+  EXPECT_EQ(fs::file_size(top / "precious"), 4U);
+  EXPECT_EQ(export_dag(*store.blocks, file->cid, top / "..").error().code, ErrorCode::invalid);
+  // A missing block leaves nothing behind.
+  const auto links = *asset::links_of(import_file(top / "tree/a.bin", store.sink())->cid,
+                                      **store.blocks->get(import_file(top / "tree/a.bin", store.sink())->cid));
+  ASSERT_TRUE(*store.blocks->erase(links[1]));
+  EXPECT_EQ(export_dag(*store.blocks, built->cid, top / "half").error().code, ErrorCode::not_found);
+  for (const auto& entry : fs::directory_iterator(top))
+    EXPECT_EQ(entry.path().filename().string().find("half"), std::string::npos);
+  task::ShardList list;
+  EXPECT_EQ(export_dag(*store.blocks, store.add_record(list), top / "record").error().code, ErrorCode::invalid);
+}
+
+}  // namespace
+}  // namespace mesh::app
