@@ -27,7 +27,7 @@ void words(const char* file) {
   std::map<std::string, int> counts;
   for (const std::string& word : all) ++counts[word];
   const std::size_t half = all.size() / 2;
-  const std::size_t rows = std::min<std::size_t>(half, 2000), columns = std::min<std::size_t>(all.size() - half, 2000);
+  const std::size_t rows = std::min<std::size_t>(half, 800), columns = std::min<std::size_t>(all.size() - half, 800);
   std::vector<std::vector<int>> table(rows + 1, std::vector<int>(columns + 1));
   for (std::size_t i = 1; i <= rows; ++i) {
     for (std::size_t j = 1; j <= columns; ++j) {

@@ -1,7 +1,7 @@
 """Statistics of one text: how many words, which are frequent, and how much its two halves have in common.
 
 Reads the text on stdin, writes lines to stdout: numbers of words and of different words, the length of the longest
-sequence of words that both halves have in the same order (of at most 2000 words each), and the ten most frequent words.
+sequence of words that both halves have in the same order (of at most 800 words each), and the ten most frequent words.
 """
 
 import re
@@ -30,7 +30,7 @@ def main():
         counts[word] = counts.get(word, 0) + 1
     print(f"{len(words)} words read", file=sys.stderr)
     half = len(words) // 2
-    common = longest_common_subsequence(words[:half][:2000], words[half:][:2000])
+    common = longest_common_subsequence(words[:half][:800], words[half:][:800])
     print(f"words {len(words)} different {len(counts)} common {common}")
     for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10]:
         print(f"{word} {count}")
