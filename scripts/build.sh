@@ -7,7 +7,6 @@ source "$root/scripts/common.sh"
 
 "$root/scripts/setup.sh" build
 configure release
-has_target release mesh || die "this tree has no program yet: src/app is not there. The modules build with \`cmake --build build/release\`."
 build release mesh
-ln -sfn release/bin/mesh "$root/build/mesh"
+link_program
 say "built build/mesh"

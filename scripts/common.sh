@@ -34,11 +34,10 @@ build() {
   (cd "$root" && cmake --build --preset "$1" "${targets[@]}" >&2)
 }
 
-# has_target PRESET TARGET: whether the configured tree has such a target
-has_target() {
-  local targets
-  targets=$(ninja -C "$root/build/$1" -t targets all 2>/dev/null)
-  grep -q "^$2: phony" <<<"$targets"
+# link_program: the release program and its other name, where README.md says they are
+link_program() {
+  ln -sfn release/mesh "$root/build/mesh"
+  ln -sfn release/mesh "$root/build/mesh-cli"
 }
 
 # cargo_shared ARGUMENTS...: Cargo in the folder, and under the lock, of cmake/build_engines.sh

@@ -22,9 +22,7 @@ ctest_step() {
 
 step_setup() { scripts/setup.sh all; }
 step_build() {
-  # A test of the program needs build/mesh; before src/app is there, the modules have tests all the same.
-  configure release && build release
-  if [[ -x build/release/bin/mesh ]]; then ln -sfn release/bin/mesh build/mesh; fi
+  configure release && build release && link_program
 }
 step_runtimes() { scripts/runtimes.sh; }
 step_lint() { scripts/lint.sh "$reports/lint.count"; }
