@@ -160,13 +160,15 @@ TEST(Liars, TwoColludingVerifiersPassAsOftenAsTheFormulaSays) {
     const Cid job = world.submit(0, world.spec(1));
     ASSERT_TRUE(world.run_until([&] { return world.at(0).job(job)->phase >= JobPhase::done; }, seconds(600)));
     const node::ShardView shard = world.at(0).shards(job, 0, 1).front();
-    // Only runs whose first worker lied say anything about the draw.
-    const bool first_worker_lied = !shard.story.empty() || *shard.finding != world.truth(world.spec(1).function, 0);
-    const bool rejected_first = !shard.story.empty() && shard.story.front().starts_with("worker ");
-    if (!first_worker_lied) continue;
-    if (!rejected_first && *shard.finding == world.truth(world.spec(1).function, 0)) continue;
+    // Only the first worker's draw counts, and only if it lied: a rejected one is named in the first line of the story.
+    const bool rejected = !shard.story.empty();
+    NodeId first = *shard.worker;
+    for (std::uint32_t host = 1; rejected && host < 8; ++host) {
+      if (shard.story.front().starts_with("worker " + identity::short_name(world.id(host)))) first = world.id(host);
+    }
+    if (world.index_of(first) > 3) continue;
     ++draws;
-    if (*shard.finding != world.truth(world.spec(1).function, 0)) ++passed;
+    if (!rejected) ++passed;
   }
   RecordProperty("draws", static_cast<int>(draws));
   RecordProperty("passed", static_cast<int>(passed));

@@ -159,10 +159,12 @@ Status Engagement::on_roster(const Envelope& envelope, Outbox& out) {
     offers.push_back(offer->second);
   }
   MESH_LET(verification::Field field, verification::make_field(intent_, std::move(roster), std::move(offers)));
-  if (field.offer(offer_.cid) == nullptr) {
+  const Signed<market::ComputeOffer>* mine = field.offer_of(around_.signer.id());
+  if (mine == nullptr || mine->record.nonce_tip != offer_.record.nonce_tip) {
     closed_ = true;  // Not needed.
     return {};
   }
+  offer_ = *mine;  // It may be an earlier one that a crash made this node forget; its nonces are the same.
   for (const Signed<market::ComputeOffer>& offer : field.offers) journal("roster-offer", record::encode(offer.envelope), out);
   journal("roster", record::encode(envelope), out);
   field_ = std::move(field);

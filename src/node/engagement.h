@@ -42,6 +42,8 @@ class Engagement {
   /// Closed by the publisher, or nothing heard of it for too long: to be dropped.
   [[nodiscard]] bool over(Instant now) const;
   [[nodiscard]] bool awarded(std::uint32_t shard) const;
+  /// Whether the bidding is over and this node is in.
+  [[nodiscard]] bool has_roster() const { return field_.has_value(); }
   /// Fuel of what was run for the publisher since the last call: to be booked on its quota.
   [[nodiscard]] std::uint64_t take_fuel();
 

@@ -21,6 +21,7 @@ constexpr Duration watch_every = milliseconds(200);
 constexpr Duration unanswered_penalty = seconds(60);
 constexpr Duration liar_penalty = seconds(3600);
 constexpr Duration alone_after = seconds(3);
+constexpr Duration remind_at_most_every = milliseconds(500);
 constexpr std::size_t max_notes = 256;
 constexpr std::size_t max_story_lines = 32;
 constexpr std::uint64_t max_live_log_bytes = 1 << 20;  // Per shard; the whole log is in the receipt.
@@ -98,7 +99,8 @@ void Job::set_phase(JobPhase phase, std::string text, Outbox& out) {
 }
 
 void Job::refuse(const NodeId& who, const Cid& about, const Error& error, Outbox& out) {
-  if (refusals_.size() < max_notes) refusals_.push_back({who, error.message});
+  const bool told = std::ranges::any_of(refusals_, [&](const RefusalView& refusal) { return refusal.node == who && refusal.reason == error.message; });
+  if (!told && refusals_.size() < max_notes) refusals_.push_back({who, error.message});
   out.notify({.kind = "job.refused", .job = id(), .peer = who, .text = error.message});
   out.send(who, Channel::offer,
            sign(market::Refusal{.intent = id(), .about = about, .reason = error.message.substr(0, 256)}).envelope);
@@ -533,7 +535,8 @@ void Job::return_shards(Instant now, const std::vector<std::uint32_t>& shards, c
 
 void Job::on_commitment(Instant now, Signed<Commitment> commitment, Outbox& out) {
   if (ended()) return send_outstanding(now, commitment.signer, out);
-  if (batches_.contains(commitment.cid) || verifier_commitments_.contains(commitment.cid)) return;  // Sent twice.
+  // Sent twice, or for a draw that was replaced: nothing wrong with it, and nothing to do.
+  if (seen_commitments_.contains(commitment.cid) || (past_draws_.contains(commitment.record.basis) && !draws_.contains(commitment.record.basis))) return;
   const NodeId from = commitment.signer;
   const Cid about = commitment.cid;
   const bool of_worker = awards_.contains(commitment.record.basis);
@@ -609,6 +612,7 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
     }
     batch.open.insert(number);
   }
+  seen_commitments_.insert(commitment.cid);
   if (!unverified_) undrawn_.push_back(commitment.cid);
   batches_.emplace(commitment.cid, std::move(batch));
   return {};
@@ -786,6 +790,7 @@ Status Job::apply_draw(const Signed<verification::Draw>& draw) {
     }
   }
   draws_.emplace(draw.cid, draw.record.open);
+  past_draws_.insert(draw.cid);
   round.drawn = std::move(drawn);
   if (current_round_ == draw.record.open) current_round_.reset();
   return {};
@@ -816,6 +821,7 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
     seat->state = Seat::State::committed;
     seat->commitment = commitment.cid;
   }
+  seen_commitments_.insert(commitment.cid);
   verifier_commitments_.emplace(commitment.cid, std::move(commitment));
   return {};
 }
@@ -1279,6 +1285,7 @@ void Job::watch_time(Instant now, Outbox& out) {
 
 void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
   if (ended()) return;
+  if (const auto worker = workers_.find(peer); worker != workers_.end()) worker->second.reminded.reset();
   if (phase_ == JobPhase::bidding) {
     out.send(peer, Channel::offer, intent_.envelope);
     return;
@@ -1432,7 +1439,6 @@ void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
 // ---------------------------------------------------------------------------------------------------- messages
 
 void Job::send_roster(const NodeId& to, Outbox& out) {
-  out.send(to, Channel::award, intent_.envelope);
   for (const Signed<market::ComputeOffer>& offer : field_->offers) out.send(to, Channel::award, offer.envelope);
   out.send(to, Channel::award, field_->roster.envelope);
 }
@@ -1456,9 +1462,13 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
     out.send(to, Channel::award, sign(market::Close{.intent = id(), .reason = "done"}).envelope);
     return;
   }
-  if (!field_ || field_->offer_of(to) == nullptr) return;
-  send_roster(to, out);
   const auto worker = workers_.find(to);
+  if (!field_ || worker == workers_.end()) return;
+  // Asked for by peers too, who may ask at any rate: answered twice a second at most.
+  if (worker->second.reminded && now - *worker->second.reminded < remind_at_most_every) return;
+  worker->second.reminded = now;
+  out.send(to, Channel::award, intent_.envelope);
+  send_roster(to, out);
   std::set<Cid> awards;
   for (const std::uint32_t shard : worker->second.leased) awards.insert(shards_[shard].award);
   for (const Cid& award : awards) out.send(to, Channel::award, awards_.at(award).envelope);

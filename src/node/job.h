@@ -114,6 +114,7 @@ class Job {
     Instant progress{};
     std::string excluded;              ///< why it gets nothing more of this job
     Instant avoid_until{};             ///< timed out: gets nothing until then
+    std::optional<Instant> reminded;   ///< when all that is outstanding was last sent to it
   };
   struct Seat {
     enum class State : std::uint8_t { asked, committed, revealed } state = State::asked;
@@ -230,6 +231,8 @@ class Job {
   std::map<Cid, Cid> draws_;           ///< Draw -> RoundOpen
   std::optional<Cid> current_round_;   ///< the one whose nonces are being gathered
   std::map<Cid, Signed<receipt::Commitment>> verifier_commitments_;
+  std::set<Cid> seen_commitments_;     ///< all that were taken, also of decided shards
+  std::set<Cid> past_draws_;           ///< all draws, also of decided shards
   std::uint32_t rounds_used_ = 0;
   std::uint32_t leases_ = 0;
   Instant next_round_{};

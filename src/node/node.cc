@@ -374,7 +374,7 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
   if (intent.signer == signer_.id()) return;
   const Cid cid = intent.cid;
   if (const auto engagement = engagements_.find(cid); engagement != engagements_.end()) {
-    if (direct) out_.send(intent.signer, Channel::offer, engagement->second->offer().envelope);
+    if (direct && !engagement->second->has_roster()) out_.send(intent.signer, Channel::offer, engagement->second->offer().envelope);
     return;
   }
   if (!heard_.contains(cid)) {
