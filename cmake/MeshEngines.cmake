@@ -24,7 +24,7 @@ file(GLOB_RECURSE engines_sources CONFIGURE_DEPENDS
 add_custom_command(
   OUTPUT "${engines_library}"
   COMMAND "${CMAKE_SOURCE_DIR}/cmake/build_engines.sh" "${CMAKE_SOURCE_DIR}/crates" "${engines_target_dir}" "${engines_output}"
-  DEPENDS ${engines_sources} "${CMAKE_SOURCE_DIR}/cmake/build_engines.sh"
+  DEPENDS ${engines_sources} "${CMAKE_SOURCE_DIR}/cmake/build_engines.sh" "${CMAKE_SOURCE_DIR}/cmake/mirror_crates.sh"
   USES_TERMINAL
   COMMENT "Building the Rust engines (ten minutes the first time on a machine, seconds afterwards)"
   VERBATIM)

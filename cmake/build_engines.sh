@@ -8,7 +8,7 @@ mkdir -p "$target" "$output/include"
 exec 9>"$target/.meshwork-lock"
 flock 9
 export CARGO_TARGET_DIR=$target MESH_ENGINES_INCLUDE=$target/meshwork-include
-cd "$crates"
+cd "$("$(dirname "${BASH_SOURCE[0]}")/mirror_crates.sh" "$crates" "$target")"
 offline=()
 if cargo fetch --locked --offline >/dev/null 2>&1; then offline=(--offline); fi
 cargo build --release --locked "${offline[@]}" -p mesh-engines
