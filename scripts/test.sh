@@ -28,7 +28,10 @@ step_runtimes() { scripts/runtimes.sh; }
 step_lint() { scripts/lint.sh "$reports/lint.count"; }
 # Tests that start meshes or servers of their own would disturb each other's clocks: those labels run alone.
 step_unit() { ctest_step unit release -L '^unit$' -j "$(nproc)"; }
-step_integration() { ctest_step integration release -L '^(integration|interop|e2e)$'; }
+step_integration() {
+  scripts/interop_packages.sh
+  ctest_step integration release -L '^(integration|interop|e2e)$'
+}
 step_other() { ctest_step other release -LE '^(unit|integration|interop|e2e)$'; }
 step_rust() {
   local status=0
@@ -58,6 +61,7 @@ node_folders() {
 }
 step_python() { python3 scripts/python_tests.py "$reports/python.count" tests sdk/python; }
 step_asan() {
+  scripts/interop_packages.sh
   configure asan-ubsan && build asan-ubsan || return
   # Leaks are looked for too. Tests that measure memory or the stack say in their own text that they skip here.
   ctest_step asan asan-ubsan -j "$(nproc)"
