@@ -25,7 +25,7 @@ check() {
   cp "$work/$name.car" "$work/changed.car"
   local at=$(($(stat -c %s "$work/changed.car") / 2)) old
   old=$(od -An -tu1 -j "$at" -N 1 "$work/changed.car" | tr -d ' ')
-  printf "\\x$(printf %x $(((old + 1) % 256)))" | dd of="$work/changed.car" bs=1 seek="$at" conv=notrunc status=none
+  printf '%b' "\\x$(printf %x $(((old + 1) % 256)))" | dd of="$work/changed.car" bs=1 seek="$at" conv=notrunc status=none
   if "$MESH" --home "$work/nowhere" receipt verify "$work/changed.car" 2>"$work/refusal"; then
     echo "$name: a bundle with a changed byte was accepted" >&2
     exit 1
@@ -36,6 +36,7 @@ check() {
 
 echo "== Python: statistics of $(find "$here/data/texts" -type f | wc -l) texts, one shard each"
 "$MESH" run "$here/words/main.py" -i "$here/data/texts" --map >"$work/words.result"
+# shellcheck disable=SC2035 # the names are ours and must come out as they are
 (cd "$here/data/texts" && LC_ALL=C "$work/native" words *) >"$work/words.native"
 check words
 

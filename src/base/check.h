@@ -10,7 +10,7 @@ namespace mesh {
 }  // namespace mesh
 
 /// `name` is stable across versions, so that a report can be found again.
-#define MESH_CHECK(condition, name)                                                      \
-  do {                                                                                   \
-    if (!(condition)) ::mesh::check_failed(name, #condition, __FILE__, __LINE__);        \
+#define MESH_CHECK(condition, name)                                               \
+  do {                                                                            \
+    if (!(condition)) ::mesh::check_failed(name, #condition, __FILE__, __LINE__); \
   } while (false)

@@ -55,17 +55,16 @@ using Status = std::expected<void, Error>;
 #define MESH_CONCAT(a, b) MESH_CONCAT_INNER(a, b)
 
 /// Returns the error of `expression` (a Result or a Status) from the enclosing function, if it is one.
-#define MESH_TRY(expression)                                                              \
-  do {                                                                                    \
-    if (auto mesh_try_result = (expression); !mesh_try_result) {                          \
-      return std::unexpected(std::move(mesh_try_result.error()));                         \
-    }                                                                                     \
+#define MESH_TRY(expression)                                      \
+  do {                                                            \
+    if (auto mesh_try_result = (expression); !mesh_try_result) {  \
+      return std::unexpected(std::move(mesh_try_result.error())); \
+    }                                                             \
   } while (false)
 
 /// `MESH_LET(auto x, f())`: x is the value of the Result, or its error is returned.
-#define MESH_LET(declaration, expression) \
-  MESH_LET_IMPL(MESH_CONCAT(mesh_let_, __LINE__), declaration, expression)
-#define MESH_LET_IMPL(temporary, declaration, expression)                  \
-  auto temporary = (expression);                                           \
-  if (!temporary) return std::unexpected(std::move(temporary.error()));    \
+#define MESH_LET(declaration, expression) MESH_LET_IMPL(MESH_CONCAT(mesh_let_, __LINE__), declaration, expression)
+#define MESH_LET_IMPL(temporary, declaration, expression)               \
+  auto temporary = (expression);                                        \
+  if (!temporary) return std::unexpected(std::move(temporary.error())); \
   declaration = std::move(*temporary)

@@ -67,8 +67,9 @@ bool write_all(int fd, ByteView bytes) {
 
 /// All of a file of at most `bound` bytes; nullopt if it is larger or cannot be read.
 std::optional<Bytes> read_all(int fd, std::uint64_t bound) {
-  struct stat status {};
-  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) > bound) {
+  struct stat status{};
+  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size < 0 ||
+      static_cast<std::uint64_t>(status.st_size) > bound) {
     return std::nullopt;
   }
   Bytes bytes(static_cast<std::size_t>(status.st_size));
@@ -129,29 +130,34 @@ Result<std::unique_ptr<CodeCache>> CodeCache::open(const Config& config) {
   impl->config = config;
   if (config.cache_folder.empty()) return fail(ErrorCode::invalid, "The sandbox needs a folder for compiled code.");
   if (config.compile_command.empty()) return fail(ErrorCode::invalid, "The sandbox needs a command that compiles.");
-  const Digest name = tagged_hash("meshwork/code-folder/1", {as_bytes(engine_id()), as_bytes(config.copy_on_write ? "cow" : "copy")});
+  const Digest name =
+      tagged_hash("meshwork/code-folder/1", {as_bytes(engine_id()), as_bytes(config.copy_on_write ? "cow" : "copy")});
   impl->folder = fmt::format("{}/{}", config.cache_folder, name.hex().substr(0, 16));
   std::error_code error;
   const bool fresh = !fs::exists(config.cache_folder, error);
   fs::create_directories(impl->folder, error);
   if (error) {
-    return fail(ErrorCode::storage, fmt::format("The folder {} for compiled code cannot be made: {}; name a folder that can be written.",
-                                                impl->folder, error.message()));
+    return fail(ErrorCode::storage,
+                fmt::format("The folder {} for compiled code cannot be made: {}; name a folder that can be written.",
+                            impl->folder, error.message()));
   }
   if (fresh) fs::permissions(config.cache_folder, fs::perms::owner_all, error);
   const std::string key_path = config.cache_folder + "/key";
   for (int attempt = 0; attempt < 2 && impl->key.size() != key_bytes; ++attempt) {
     if (attempt == 1) {
       Bytes fresh_key(key_bytes);
-      if (getrandom(fresh_key.data(), fresh_key.size(), 0) != static_cast<ssize_t>(key_bytes)) return disk_error("Drawing", key_path);
+      if (getrandom(fresh_key.data(), fresh_key.size(), 0) != static_cast<ssize_t>(key_bytes))
+        return disk_error("Drawing", key_path);
       MESH_TRY(write_file(key_path, {fresh_key}, false));
     }
     const Fd fd(::open(key_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!fd && errno != ENOENT) return disk_error("Reading", key_path);
     if (!fd) continue;
-    struct stat status {};
+    struct stat status{};
     if (fstat(fd.get(), &status) != 0 || status.st_uid != geteuid() || (status.st_mode & 077U) != 0) {
-      return fail(ErrorCode::storage, fmt::format("The key {} must be this user's and readable by nobody else; delete it and its folder.", key_path));
+      return fail(ErrorCode::storage,
+                  fmt::format("The key {} must be this user's and readable by nobody else; delete it and its folder.",
+                              key_path));
     }
     auto bytes = read_all(fd.get(), key_bytes);
     if (!bytes || bytes->size() != key_bytes) {
@@ -244,7 +250,8 @@ Result<std::variant<Bytes, Refusal>> CodeCache::Impl::compile_in_child(ByteView 
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ}) sigaddset(&standard, signal);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &standard);
-  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+  posix_spawnattr_setflags(&attributes,
+                           static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
   pid_t child = -1;
   const int spawned = posix_spawn(&child, argv[0], &actions, &attributes, argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
@@ -272,28 +279,35 @@ Result<std::variant<Bytes, Refusal>> CodeCache::Impl::compile_in_child(ByteView 
   }
   if (cancelled_now && !ended) return fail(ErrorCode::denied, "The sandbox is closing.");
   if (!ended) {
-    return fail(ErrorCode::exhausted, fmt::format("Compiling the module took more than {} s here; raise compile_seconds or use a smaller module.",
-                                                  config.compile_seconds));
+    return fail(
+        ErrorCode::exhausted,
+        fmt::format("Compiling the module took more than {} s here; raise compile_seconds or use a smaller module.",
+                    config.compile_seconds));
   }
   if (!WIFEXITED(status)) {
-    return fail(ErrorCode::exhausted,
-                fmt::format("Compiling the module was ended by signal {} here: it wanted more than {} MiB of memory or {} s.",
-                            WIFSIGNALED(status) ? WTERMSIG(status) : 0, config.compile_memory_bytes >> 20U, config.compile_seconds));
+    return fail(
+        ErrorCode::exhausted,
+        fmt::format("Compiling the module was ended by signal {} here: it wanted more than {} MiB of memory or {} s.",
+                    WIFSIGNALED(status) ? WTERMSIG(status) : 0, config.compile_memory_bytes >> 20U,
+                    config.compile_seconds));
   }
   auto answer = read_all(out.get(), max_artefact_bytes);
   if (!answer) return fail(ErrorCode::exhausted, "The compiled code is larger than 1 GiB.");
   switch (WEXITSTATUS(status)) {
-    case CompileExit::compiled: return std::variant<Bytes, Refusal>(std::move(*answer));
+    case CompileExit::compiled:
+      return std::variant<Bytes, Refusal>(std::move(*answer));
     case CompileExit::refused: {
       std::variant<Bytes, Refusal> result;
       result.emplace<Refusal>().detail = one_line(as_text(*answer), 512);
       return result;
     }
     case CompileExit::failed:
-      return fail(ErrorCode::unsupported, fmt::format("The module cannot be compiled here: {}", one_line(as_text(*answer), 512)));
+      return fail(ErrorCode::unsupported,
+                  fmt::format("The module cannot be compiled here: {}", one_line(as_text(*answer), 512)));
     default:
-      return fail(ErrorCode::internal, fmt::format("The compiler process ended with status {}; does {} answer the compile command?",
-                                                   WEXITSTATUS(status), words[0]));
+      return fail(ErrorCode::internal,
+                  fmt::format("The compiler process ended with status {}; does {} answer the compile command?",
+                              WEXITSTATUS(status), words[0]));
   }
 }
 
@@ -307,8 +321,8 @@ void CodeCache::Impl::trim() {
   std::vector<File> files;
   std::uint64_t total = 0;
   std::error_code error;
-  for (auto it = fs::recursive_directory_iterator(config.cache_folder, error); !error && it != fs::recursive_directory_iterator();
-       it.increment(error)) {
+  for (auto it = fs::recursive_directory_iterator(config.cache_folder, error);
+       !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     if (it->path().extension() != ".cwasm") continue;
     std::error_code gone;  // Another process may trim too.
     const auto bytes = it->file_size(gone);

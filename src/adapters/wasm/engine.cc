@@ -19,7 +19,9 @@ namespace mesh::wasm {
 namespace {
 
 struct PoolDelete {
-  void operator()(wasmtime_pooling_allocation_config_t* config) const { wasmtime_pooling_allocation_config_delete(config); }
+  void operator()(wasmtime_pooling_allocation_config_t* config) const {
+    wasmtime_pooling_allocation_config_delete(config);
+  }
 };
 
 constexpr std::uint64_t wasm32_bytes = std::uint64_t{1} << 32;
@@ -38,8 +40,9 @@ bool limit(int what, std::uint64_t value) {
 }
 
 std::optional<Bytes> read_input() {
-  struct stat status {};
-  if (fstat(0, &status) != 0 || status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) > max_module_bytes) return std::nullopt;
+  struct stat status{};
+  if (fstat(0, &status) != 0 || status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) > max_module_bytes)
+    return std::nullopt;
   Bytes bytes(static_cast<std::size_t>(status.st_size));
   std::size_t done = 0;
   while (done < bytes.size()) {
@@ -64,7 +67,8 @@ int answer(int exit, ByteView bytes) {
 const std::string& engine_id() {
   // Cranelift's processor features are not named: with canonical NaNs and no relaxed SIMD they change no result.
   static const std::string id = fmt::format(
-      "wasmtime-{};cranelift;fuel=1;host-fuel=1;epoch=1;nan=canonical;simd=1;relaxed-simd=0;threads=0;gc=0;exceptions=0;"
+      "wasmtime-{};cranelift;fuel=1;host-fuel=1;epoch=1;nan=canonical;simd=1;relaxed-simd=0;threads=0;gc=0;exceptions="
+      "0;"
       "memories=1;memory64=0;tail-call=1;stack={};table={};module={};wasi=preview1/1",
       WASMTIME_VERSION, stack_bytes, max_table_elements, max_module_bytes);
   return id;
@@ -103,7 +107,8 @@ Engine make_engine(const EngineOptions& options) {
   wasmtime_config_memory_guard_size_set(config, guard_bytes);
   wasmtime_config_memory_init_cow_set(config, options.copy_on_write);
   if (options.use == EngineUse::run) {
-    const std::unique_ptr<wasmtime_pooling_allocation_config_t, PoolDelete> pool(wasmtime_pooling_allocation_config_new());
+    const std::unique_ptr<wasmtime_pooling_allocation_config_t, PoolDelete> pool(
+        wasmtime_pooling_allocation_config_new());
     wasmtime_pooling_allocation_config_total_core_instances_set(pool.get(), options.instances);
     wasmtime_pooling_allocation_config_total_memories_set(pool.get(), options.instances);
     wasmtime_pooling_allocation_config_total_tables_set(pool.get(), options.instances * 4);
@@ -152,7 +157,8 @@ std::string text_of(const EngineError& error) {
 
 Result<Bytes> wat_to_wasm(std::string_view text) {
   if (text.size() > (std::size_t{16} << 20)) {
-    return fail(ErrorCode::exhausted, "A WebAssembly text of more than 16 MiB is not taken; assemble it to .wasm first.");
+    return fail(ErrorCode::exhausted,
+                "A WebAssembly text of more than 16 MiB is not taken; assemble it to .wasm first.");
   }
   wasm_byte_vec_t wasm;
   if (const EngineError error(wasmtime_wat2wasm(text.data(), text.size(), &wasm)); error) {
@@ -175,8 +181,10 @@ int compile_main(int argc, char** argv) {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (static_cast<std::uint64_t>(getppid()) != *parent) return EXIT_FAILURE;  // The node died before the line above.
   const std::uint64_t cores = std::max(1U, std::thread::hardware_concurrency());
-  bool limited = limit(RLIMIT_CPU, *seconds * cores) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, max_artefact_bytes);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // Their shadow memory takes terabytes of addresses.
+  bool limited =
+      limit(RLIMIT_CPU, *seconds * cores) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, max_artefact_bytes);
+#if !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)  // Their shadow memory takes terabytes of addresses.
   limited = limited && limit(RLIMIT_AS, *memory_bytes);
 #endif
   if (!limited) return EXIT_FAILURE;

@@ -26,8 +26,8 @@ using Trap = std::unique_ptr<wasm_trap_t, Freed<wasm_trap_delete>>;
 using EngineError = std::unique_ptr<wasmtime_error_t, Freed<wasmtime_error_delete>>;
 
 enum class EngineUse : std::uint8_t {
-  run,       ///< with the pooling allocator
-  compile,   ///< without, on all cores
+  run,  ///< with the pooling allocator
+  compile,  ///< without, on all cores
   validate,  ///< on one core, so that of several errors the first is found
 };
 
@@ -49,7 +49,7 @@ struct EngineOptions {
 enum CompileExit : int {
   compiled = 0,  ///< the artefact is on descriptor 1
   refused = 10,  ///< the reason is on descriptor 1: the same on every machine
-  failed = 11,   ///< the reason is on descriptor 1: this machine's
+  failed = 11,  ///< the reason is on descriptor 1: this machine's
 };
 inline constexpr std::uint64_t max_artefact_bytes = std::uint64_t{1} << 30;
 

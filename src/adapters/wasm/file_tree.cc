@@ -12,7 +12,8 @@ constexpr std::size_t tar_block = 512;
 /// The components of a path, checked; the empty path and "/" have none.
 Result<std::vector<std::string_view>> components_of(std::string_view path) {
   if (path.size() > FileTree::max_path_bytes) {
-    return fail(ErrorCode::invalid, fmt::format("A path of {} bytes is longer than {}.", path.size(), FileTree::max_path_bytes));
+    return fail(ErrorCode::invalid,
+                fmt::format("A path of {} bytes is longer than {}.", path.size(), FileTree::max_path_bytes));
   }
   if (path.starts_with('/')) path.remove_prefix(1);
   if (path.ends_with('/')) path.remove_suffix(1);
@@ -23,15 +24,17 @@ Result<std::vector<std::string_view>> components_of(std::string_view path) {
     const std::string_view part = path.substr(0, end);
     if (part.empty() || part == "." || part == ".." || part.size() > FileTree::max_name_bytes ||
         part.find('\0') != std::string_view::npos) {
-      return fail(ErrorCode::invalid,
-                  fmt::format("The path component \"{}\" is not allowed: a name has 1 to {} bytes and is neither . nor ..",
-                              part.substr(0, 64), FileTree::max_name_bytes));
+      return fail(
+          ErrorCode::invalid,
+          fmt::format("The path component \"{}\" is not allowed: a name has 1 to {} bytes and is neither . nor ..",
+                      part.substr(0, 64), FileTree::max_name_bytes));
     }
     parts.push_back(part);
     path.remove_prefix(std::min(end + 1, path.size()));
   }
   if (parts.size() > FileTree::max_depth) {
-    return fail(ErrorCode::invalid, fmt::format("A path of {} components is deeper than {}.", parts.size(), FileTree::max_depth));
+    return fail(ErrorCode::invalid,
+                fmt::format("A path of {} components is deeper than {}.", parts.size(), FileTree::max_depth));
   }
   return parts;
 }
@@ -77,7 +80,8 @@ Result<PaxOverrides> read_pax(std::string_view text) {
     for (; i < text.size() && i < 8 && text[i] >= '0' && text[i] <= '9'; ++i) {
       length = length * 10 + static_cast<std::size_t>(text[i] - '0');
     }
-    if (i == 0 || i >= text.size() || text[i] != ' ' || length <= i + 1 || length > text.size() || text[length - 1] != '\n') {
+    if (i == 0 || i >= text.size() || text[i] != ' ' || length <= i + 1 || length > text.size() ||
+        text[length - 1] != '\n') {
       return fail(ErrorCode::invalid, "The archive has a malformed pax header.");
     }
     const std::string_view record = text.substr(i + 1, length - i - 2);
@@ -89,14 +93,16 @@ Result<PaxOverrides> read_pax(std::string_view text) {
     if (key == "path") result.path = std::string(value);
     if (key == "size") {
       std::uint64_t size = 0;
-      if (value.empty() || value.size() > 15) return fail(ErrorCode::invalid, "The archive has a pax size that is no size.");
+      if (value.empty() || value.size() > 15)
+        return fail(ErrorCode::invalid, "The archive has a pax size that is no size.");
       for (const char c : value) {
         if (c < '0' || c > '9') return fail(ErrorCode::invalid, "The archive has a pax size that is no size.");
         size = size * 10 + static_cast<std::uint64_t>(c - '0');
       }
       result.size = size;
     }
-    if (key.starts_with("GNU.sparse")) return fail(ErrorCode::unsupported, "The archive has a sparse file; pack it without sparse files.");
+    if (key.starts_with("GNU.sparse"))
+      return fail(ErrorCode::unsupported, "The archive has a sparse file; pack it without sparse files.");
   }
   return result;
 }
@@ -115,7 +121,8 @@ struct FileTree::Impl {
       if (const auto it = at->children.find(part); it != at->children.end()) {
         // The nodes are ours and not const; the map holds them as const for those who read.
         at = const_cast<Node*>(it->second);
-        if (!at->is_folder) return fail(ErrorCode::conflict, fmt::format("\"{}\" is a file and a folder at once.", part));
+        if (!at->is_folder)
+          return fail(ErrorCode::conflict, fmt::format("\"{}\" is a file and a folder at once.", part));
       } else {
         MESH_LET(Node * made, add(*at, part));
         at = made;
@@ -148,9 +155,11 @@ Status FileTree::add_file(std::string_view path, std::shared_ptr<const Bytes> co
 
 Status FileTree::add_file(std::string_view path, std::shared_ptr<const Bytes> owner, ByteView content) {
   MESH_LET(const auto parts, components_of(path));
-  if (parts.empty() || path.ends_with('/')) return fail(ErrorCode::invalid, fmt::format("\"{}\" is not a file's path.", path));
+  if (parts.empty() || path.ends_with('/'))
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" is not a file's path.", path));
   MESH_LET(Node * parent, impl_->folder(std::span(parts).first(parts.size() - 1)));
-  if (parent->children.contains(parts.back())) return fail(ErrorCode::conflict, fmt::format("\"{}\" is there twice.", path));
+  if (parent->children.contains(parts.back()))
+    return fail(ErrorCode::conflict, fmt::format("\"{}\" is there twice.", path));
   MESH_LET(Node * node, impl_->add(*parent, parts.back()));
   node->is_folder = false;
   node->owner = std::move(owner);
@@ -171,18 +180,21 @@ Status FileTree::add_tar(std::shared_ptr<const Bytes> archive, std::string_view 
   std::size_t at = 0;
   PaxOverrides next;  // Of the entry that follows.
   while (at < bytes.size()) {
-    if (bytes.size() - at < tar_block) return fail(ErrorCode::invalid, fmt::format("The archive is cut off at byte {}.", at));
+    if (bytes.size() - at < tar_block)
+      return fail(ErrorCode::invalid, fmt::format("The archive is cut off at byte {}.", at));
     const ByteView header = bytes.subspan(at, tar_block);
     at += tar_block;
     if (std::ranges::all_of(header, [](std::uint8_t byte) { return byte == 0; })) return {};  // The end mark.
-    if (!checksum_holds(header)) return fail(ErrorCode::invalid, fmt::format("The archive's header at byte {} is damaged.", at - tar_block));
+    if (!checksum_holds(header))
+      return fail(ErrorCode::invalid, fmt::format("The archive's header at byte {} is damaged.", at - tar_block));
     const std::string_view text = as_text(header);
     const char type = text[156];
     auto size = octal(text.substr(124, 12));
     if (next.size && type != 'x' && type != 'g' && type != 'L') size = next.size;
     const std::size_t left = bytes.size() - at;
     if (!size || *size > left) {
-      return fail(ErrorCode::invalid, fmt::format("The archive's entry at byte {} says a size past the archive's end.", at - tar_block));
+      return fail(ErrorCode::invalid,
+                  fmt::format("The archive's entry at byte {} says a size past the archive's end.", at - tar_block));
     }
     const ByteView body = bytes.subspan(at, static_cast<std::size_t>(*size));
     const std::size_t padded = (body.size() + tar_block - 1) / tar_block * tar_block;
@@ -202,7 +214,8 @@ Status FileTree::add_tar(std::shared_ptr<const Bytes> archive, std::string_view 
     if (next.path) {
       name = *next.path;
     } else {
-      const std::string_view prefix = text.substr(257, 5) == "ustar" && text[262] == '\0' ? until_nul(text.substr(345, 155)) : "";
+      const std::string_view prefix =
+          text.substr(257, 5) == "ustar" && text[262] == '\0' ? until_nul(text.substr(345, 155)) : "";
       name = prefix.empty() ? std::string(until_nul(text.substr(0, 100)))
                             : fmt::format("{}/{}", prefix, until_nul(text.substr(0, 100)));
     }
@@ -210,7 +223,8 @@ Status FileTree::add_tar(std::shared_ptr<const Bytes> archive, std::string_view 
     std::string_view inside = name;
     if (inside.starts_with("./")) inside.remove_prefix(2);
     if (inside.starts_with('/')) inside.remove_prefix(1);
-    const std::string path = fmt::format("{}/{}", mount.ends_with('/') ? mount.substr(0, mount.size() - 1) : mount, inside);
+    const std::string path =
+        fmt::format("{}/{}", mount.ends_with('/') ? mount.substr(0, mount.size() - 1) : mount, inside);
     Status added;
     switch (type) {
       case '0':
@@ -223,9 +237,11 @@ Status FileTree::add_tar(std::shared_ptr<const Bytes> archive, std::string_view 
         break;
       case '1':
       case '2':
-        return fail(ErrorCode::unsupported, fmt::format("The archive's entry \"{}\" is a link; pack it with links followed.", name));
+        return fail(ErrorCode::unsupported,
+                    fmt::format("The archive's entry \"{}\" is a link; pack it with links followed.", name));
       default:
-        return fail(ErrorCode::unsupported, fmt::format("The archive's entry \"{}\" is neither a file nor a folder.", name));
+        return fail(ErrorCode::unsupported,
+                    fmt::format("The archive's entry \"{}\" is neither a file nor a folder.", name));
     }
     if (!added) return wrap(fmt::format("The archive's entry \"{}\"", name), std::move(added.error()));
   }

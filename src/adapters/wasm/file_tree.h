@@ -17,10 +17,10 @@ class FileTree {
  public:
   struct Node {
     bool is_folder = true;
-    std::uint64_t inode = 0;                              ///< 1 for the root, then by order of insertion
+    std::uint64_t inode = 0;  ///< 1 for the root, then by order of insertion
     std::map<std::string, const Node*, std::less<>> children;  ///< of a folder, in byte order of names
-    std::shared_ptr<const Bytes> owner;                   ///< keeps `content` alive
-    ByteView content;                                     ///< of a file
+    std::shared_ptr<const Bytes> owner;  ///< keeps `content` alive
+    ByteView content;  ///< of a file
   };
 
   static constexpr std::size_t max_entries = 200'000;

@@ -54,9 +54,10 @@ TEST(FileTree, BadPathsAreRefused) {
   FileTree tree;
   std::string deep = "f";
   for (int i = 0; i < 64; ++i) deep.insert(0, "d/");
-  for (const std::string& path : {std::string(""), std::string("/"), std::string(".."), std::string("a/../b"), std::string("./a"),
-                                  std::string("a//b"), std::string("a/"), std::string("//a"), std::string("a//"), std::string("a/./b"),
-                                  std::string("a\0b", 3), std::string(256, 'n'), deep, std::string(5'000, 'p')}) {
+  for (const std::string& path :
+       {std::string(""), std::string("/"), std::string(".."), std::string("a/../b"), std::string("./a"),
+        std::string("a//b"), std::string("a/"), std::string("//a"), std::string("a//"), std::string("a/./b"),
+        std::string("a\0b", 3), std::string(256, 'n'), deep, std::string(5'000, 'p')}) {
     const Status status = tree.add_file(path, text(""));
     ASSERT_FALSE(status) << path;
     EXPECT_EQ(status.error().code, ErrorCode::invalid) << path;
@@ -71,10 +72,11 @@ TEST(Tar, FilesFoldersAndLongNames) {
   const std::string record = fmt::format("path={}\n", pax_name);
   const std::string pax = fmt::format("{} {}", record.size() + 4, record);
   FileTree tree;
-  const Status status = tree.add_tar(text(entry("./", "", '5') + entry("lib/", "", '5') + entry("./lib/a.py", "import b") +
-                                          entry("/abs", "x") + entry("././@LongLink", long_name, 'L') + entry("cut", "long") +
-                                          entry("PaxHeader", pax, 'x') + entry("cut", "pax") + end_mark),
-                                     "/usr");
+  const Status status =
+      tree.add_tar(text(entry("./", "", '5') + entry("lib/", "", '5') + entry("./lib/a.py", "import b") +
+                        entry("/abs", "x") + entry("././@LongLink", long_name, 'L') + entry("cut", "long") +
+                        entry("PaxHeader", pax, 'x') + entry("cut", "pax") + end_mark),
+                   "/usr");
   ASSERT_TRUE(status) << status.error().message;
   ASSERT_NE(tree.find("usr/lib/a.py"), nullptr);
   EXPECT_EQ(as_text(tree.find("usr/lib/a.py")->content), "import b");

@@ -98,7 +98,8 @@ Status check_tables(ByteView content) {
   Reader reader{content};
   const std::uint32_t count = reader.number();
   if (count > max_tables) {
-    return fail(ErrorCode::unsupported, fmt::format("The module declares {} tables; at most {} are taken.", count, max_tables));
+    return fail(ErrorCode::unsupported,
+                fmt::format("The module declares {} tables; at most {} are taken.", count, max_tables));
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     (void)reader.byte();  // The element type.
@@ -107,7 +108,8 @@ Status check_tables(ByteView content) {
     if ((flags & 1U) != 0) (void)reader.number();
     if (reader.ok && minimum > max_table_elements) {
       return fail(ErrorCode::unsupported,
-                  fmt::format("The module declares a table of {} elements; at most {} are taken.", minimum, max_table_elements));
+                  fmt::format("The module declares a table of {} elements; at most {} are taken.", minimum,
+                              max_table_elements));
     }
   }
   if (!reader.ok) return fail(ErrorCode::invalid, "The module's table section is malformed.");
@@ -125,7 +127,8 @@ Result<Bytes> prepare_module(ByteView module) {
     if (section.id == table_section) MESH_TRY(check_tables(section.content));
     if (section.id == export_section) {
       has_exports = true;
-      if (!for_each_export(section.content, [&](auto name, auto, auto) { reserved = reserved || name == start_export; })) {
+      if (!for_each_export(section.content,
+                           [&](auto name, auto, auto) { reserved = reserved || name == start_export; })) {
         return fail(ErrorCode::invalid, "The module's export section is malformed.");
       }
     }
@@ -175,7 +178,8 @@ bool exports_function(ByteView module, std::string_view name) {
   bool found = false;
   for (const Section& section : *sections) {
     if (section.id != export_section) continue;
-    if (!for_each_export(section.content, [&](auto other, auto kind, auto) { found = found || (kind == 0 && other == name); })) {
+    if (!for_each_export(section.content,
+                         [&](auto other, auto kind, auto) { found = found || (kind == 0 && other == name); })) {
       return false;
     }
   }

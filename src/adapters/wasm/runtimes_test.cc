@@ -31,7 +31,8 @@ std::shared_ptr<const Bytes> runtime_file(std::string_view begin, std::string_vi
     std::ifstream in(entry.path(), std::ios::binary);
     return std::make_shared<const Bytes>(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
   }
-  ADD_FAILURE() << "No " << begin << "*" << end << " in " << runtimes_folder() << "; run scripts/runtimes.sh or set MESH_RUNTIMES_DIR.";
+  ADD_FAILURE() << "No " << begin << "*" << end << " in " << runtimes_folder()
+                << "; run scripts/runtimes.sh or set MESH_RUNTIMES_DIR.";
   return nullptr;
 }
 
@@ -45,8 +46,12 @@ struct Language {
 const Language python{"python-", "python-", {"python"}, "main.py"};
 const Language javascript{"quickjs-", "", {"javascript"}, "main.js"};
 const Language ruby{"ruby-", "ruby-", {"ruby", "-r", "/ruby-3.2.0/.rubyopts.rb"}, "main.rb"};
-const Language php{"php-cgi-", "php-8", {"php", "-q", "-d", "html_errors=0", "-d", "display_errors=stderr", "-d", "log_errors=0", "-d",
-                                        "auto_prepend_file=/php/prelude.php"}, "main.php", true};
+const Language php{"php-cgi-",
+                   "php-8",
+                   {"php", "-q", "-d", "html_errors=0", "-d", "display_errors=stderr", "-d", "log_errors=0", "-d",
+                    "auto_prepend_file=/php/prelude.php"},
+                   "main.php",
+                   true};
 
 /// One cache for all runs of these tests: an interpreter takes seconds to compile, and each test is a process.
 Sandbox& sandbox() {
@@ -56,8 +61,8 @@ Sandbox& sandbox() {
 
 using Files = std::vector<std::pair<std::string, std::string>>;
 
-RunResult run_script(const Language& language, const std::string& script, std::string_view input = "", const Files& siblings = {},
-                     const std::vector<std::string>& args = {}) {
+RunResult run_script(const Language& language, const std::string& script, std::string_view input = "",
+                     const Files& siblings = {}, const std::vector<std::string>& args = {}) {
   const auto wasm = runtime_file(language.wasm, ".wasm");
   if (!wasm) return {};
   Job job;
@@ -97,7 +102,8 @@ print(sys.argv, sorted(os.environ), os.listdir('/program'))
 )";
   const auto first = run_script(python, script, "", {}, {"one", "two"});
   EXPECT_TRUE(first.outcome.succeeded()) << first.outcome.text() << as_text(first.log);
-  EXPECT_NE(as_text(first.output).find("['/program/main.py', 'one', 'two']"), std::string_view::npos) << as_text(first.output);
+  EXPECT_NE(as_text(first.output).find("['/program/main.py', 'one', 'two']"), std::string_view::npos)
+      << as_text(first.output);
   const auto second = run_script(python, script, "", {}, {"one", "two"});
   EXPECT_EQ(first.output, second.output);
   EXPECT_EQ(first.log, second.log);
@@ -106,7 +112,9 @@ print(sys.argv, sorted(os.environ), os.listdir('/program'))
 }
 
 TEST(Python, ReadsInputSiblingsAndFiles) {
-  const auto result = run_script(python, "import sys, helper\nprint(helper.double(sys.stdin.read()), open('data.txt').read(), open('/program/data.txt').read())",
+  const auto result = run_script(python,
+                                 "import sys, helper\nprint(helper.double(sys.stdin.read()), open('data.txt').read(), "
+                                 "open('/program/data.txt').read())",
                                  "in", {{"helper.py", "def double(x): return x + x\n"}, {"data.txt", "file"}});
   EXPECT_TRUE(result.outcome.succeeded()) << as_text(result.log);
   EXPECT_EQ(as_text(result.output), "inin file file\n");
@@ -123,7 +131,9 @@ TEST(Python, ErrorsAndExitCodes) {
 }
 
 TEST(JavaScript, InputOutputAndExitCodes) {
-  auto result = run_script(javascript, "import * as std from 'qjs:std'; console.log('hello ' + std.in.readAsString()); console.error('log');", "input");
+  auto result = run_script(
+      javascript,
+      "import * as std from 'qjs:std'; console.log('hello ' + std.in.readAsString()); console.error('log');", "input");
   EXPECT_TRUE(result.outcome.succeeded()) << as_text(result.log);
   EXPECT_EQ(as_text(result.output), "hello input\n");
   EXPECT_EQ(as_text(result.log), "log\n");
@@ -152,7 +162,8 @@ TEST(Ruby, InputOutputAndExitCodes) {
 }
 
 TEST(Php, InputOutputAndExitCodes) {
-  auto result = run_script(php, "<?php echo 'hello ', stream_get_contents(STDIN), \"\\n\"; fwrite(STDERR, \"log\\n\");", "input");
+  auto result =
+      run_script(php, "<?php echo 'hello ', stream_get_contents(STDIN), \"\\n\"; fwrite(STDERR, \"log\\n\");", "input");
   EXPECT_TRUE(result.outcome.succeeded()) << result.outcome.text() << as_text(result.log) << as_text(result.output);
   EXPECT_EQ(as_text(result.output), "hello input\n");
   EXPECT_EQ(as_text(result.log), "log\n");

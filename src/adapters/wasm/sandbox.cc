@@ -47,17 +47,28 @@ std::unexpected<Error> stopped_error() { return fail(ErrorCode::denied, "The run
 /// The names of the WebAssembly specification's test suite, where it has one. Part of signed outcomes: never change them.
 std::string trap_name(wasmtime_trap_code_t code) {
   switch (code) {
-    case WASMTIME_TRAP_CODE_MEMORY_OUT_OF_BOUNDS: return "out of bounds memory access";
-    case WASMTIME_TRAP_CODE_HEAP_MISALIGNED: return "unaligned atomic";
-    case WASMTIME_TRAP_CODE_TABLE_OUT_OF_BOUNDS: return "out of bounds table access";
-    case WASMTIME_TRAP_CODE_INDIRECT_CALL_TO_NULL: return "uninitialized element";
-    case WASMTIME_TRAP_CODE_BAD_SIGNATURE: return "indirect call type mismatch";
-    case WASMTIME_TRAP_CODE_INTEGER_OVERFLOW: return "integer overflow";
-    case WASMTIME_TRAP_CODE_INTEGER_DIVISION_BY_ZERO: return "integer divide by zero";
-    case WASMTIME_TRAP_CODE_BAD_CONVERSION_TO_INTEGER: return "invalid conversion to integer";
-    case WASMTIME_TRAP_CODE_UNREACHABLE_CODE_REACHED: return "unreachable";
-    case WASMTIME_TRAP_CODE_NULL_REFERENCE: return "null reference";
-    default: return fmt::format("trap {}", code);
+    case WASMTIME_TRAP_CODE_MEMORY_OUT_OF_BOUNDS:
+      return "out of bounds memory access";
+    case WASMTIME_TRAP_CODE_HEAP_MISALIGNED:
+      return "unaligned atomic";
+    case WASMTIME_TRAP_CODE_TABLE_OUT_OF_BOUNDS:
+      return "out of bounds table access";
+    case WASMTIME_TRAP_CODE_INDIRECT_CALL_TO_NULL:
+      return "uninitialized element";
+    case WASMTIME_TRAP_CODE_BAD_SIGNATURE:
+      return "indirect call type mismatch";
+    case WASMTIME_TRAP_CODE_INTEGER_OVERFLOW:
+      return "integer overflow";
+    case WASMTIME_TRAP_CODE_INTEGER_DIVISION_BY_ZERO:
+      return "integer divide by zero";
+    case WASMTIME_TRAP_CODE_BAD_CONVERSION_TO_INTEGER:
+      return "invalid conversion to integer";
+    case WASMTIME_TRAP_CODE_UNREACHABLE_CODE_REACHED:
+      return "unreachable";
+    case WASMTIME_TRAP_CODE_NULL_REFERENCE:
+      return "null reference";
+    default:
+      return fmt::format("trap {}", code);
   }
 }
 
@@ -67,8 +78,9 @@ std::vector<std::string> backtrace_of(const wasm_trap_t* trap) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < frames.size && names.size() < max_backtrace; ++i) {
     const wasm_name_t* name = wasmtime_frame_func_name(frames.data[i]);
-    names.push_back(name != nullptr && name->size > 0 ? one_line({name->data, name->size}, max_frame_bytes)
-                                                      : fmt::format("function {}", wasm_frame_func_index(frames.data[i])));
+    names.push_back(name != nullptr && name->size > 0
+                        ? one_line({name->data, name->size}, max_frame_bytes)
+                        : fmt::format("function {}", wasm_frame_func_index(frames.data[i])));
   }
   wasm_frame_vec_delete(&frames);
   return names;
@@ -84,7 +96,7 @@ struct Loaded {
   bool has_initialize = false;
   bool has_wasi_entry = false;  ///< exports _start, () -> ()
   bool has_call_entry = false;  ///< exports mesh_alloc, mesh_run and memory, with their types
-  bool exports_run = false;     ///< exports something named mesh_run
+  bool exports_run = false;  ///< exports something named mesh_run
   std::uint64_t code_bytes = 0;
 };
 using LoadedPtr = std::shared_ptr<const Loaded>;
@@ -145,7 +157,7 @@ class WasmtimeSandbox final : public Sandbox {
   void load_waiting();
   void finish(Task& task, Result<RunResult> result);
 
-  LoadedPtr remembered(const Cid& module);                    // With mutex_ held.
+  LoadedPtr remembered(const Cid& module);  // With mutex_ held.
   void remember(const Cid& module, const LoadedPtr& loaded);  // With mutex_ held.
   Result<LoadedPtr> load(const Job& job);
   Result<LoadedPtr> link(ByteView code);
@@ -159,8 +171,8 @@ class WasmtimeSandbox final : public Sandbox {
   std::vector<pthread_t> threads_;
 
   std::mutex mutex_;
-  std::condition_variable ready_;         // For workers.
-  std::condition_variable load_ready_;    // For the loader.
+  std::condition_variable ready_;  // For workers.
+  std::condition_variable load_ready_;  // For the loader.
   bool closing_ = false;
   std::size_t pending_ = 0;  // Submitted and not yet running.
   std::deque<Task> queue_;
@@ -180,7 +192,8 @@ Status WasmtimeSandbox::spawn(void* (*entry)(void*)) {
   pthread_t thread{};
   const int error = pthread_create(&thread, &attributes, entry, this);
   pthread_attr_destroy(&attributes);
-  if (error != 0) return fail(ErrorCode::exhausted, "The sandbox could not start its threads; raise the limit of processes.");
+  if (error != 0)
+    return fail(ErrorCode::exhausted, "The sandbox could not start its threads; raise the limit of processes.");
   threads_.push_back(thread);
   return {};
 }
@@ -269,16 +282,19 @@ void WasmtimeSandbox::load_waiting() {
     const Error error = loaded ? stopped_error().error() : loaded.error();
     pending_ -= node.mapped().size();
     lock.unlock();
-    for (Task& task : node.mapped()) finish(task, std::unexpected(task.control->stopped ? stopped_error().error() : error));
+    for (Task& task : node.mapped())
+      finish(task, std::unexpected(task.control->stopped ? stopped_error().error() : error));
     lock.lock();
   }
 }
 
 Status WasmtimeSandbox::check(const Job& job) const {
   if (job.limits.memory_bytes > max_memory_bytes) {
-    return fail(ErrorCode::unsupported, fmt::format("A run may have at most 4096 MiB of memory, not {}.", job.limits.memory_bytes >> 20U));
+    return fail(ErrorCode::unsupported,
+                fmt::format("A run may have at most 4096 MiB of memory, not {}.", job.limits.memory_bytes >> 20U));
   }
-  if (job.limits.fuel > max_fuel) return fail(ErrorCode::unsupported, fmt::format("A run may have at most {} units of fuel.", max_fuel));
+  if (job.limits.fuel > max_fuel)
+    return fail(ErrorCode::unsupported, fmt::format("A run may have at most {} units of fuel.", max_fuel));
   if (!job.load_module) return fail(ErrorCode::invalid, "The job does not say where its module is.");
   return {};
 }
@@ -288,10 +304,12 @@ Status WasmtimeSandbox::submit(Job job, OnLog on_log, OnDone on_done) {
   const std::lock_guard lock(mutex_);
   if (closing_) return fail(ErrorCode::unavailable, "The sandbox is closing.");
   if (pending_ >= config_.queue_bound) {
-    return fail(ErrorCode::exhausted, fmt::format("The sandbox already has {} jobs waiting; try again later.", pending_));
+    return fail(ErrorCode::exhausted,
+                fmt::format("The sandbox already has {} jobs waiting; try again later.", pending_));
   }
   auto control = std::make_shared<Control>();
-  if (!controls_.emplace(job.id, control).second) return fail(ErrorCode::conflict, fmt::format("Job {} is running already.", job.id));
+  if (!controls_.emplace(job.id, control).second)
+    return fail(ErrorCode::conflict, fmt::format("Job {} is running already.", job.id));
   ++pending_;
   Task task{std::move(job), std::move(on_log), std::move(on_done), std::move(control), nullptr};
   task.loaded = remembered(task.job.module);
@@ -353,7 +371,8 @@ Result<RunResult> WasmtimeSandbox::run_on_this_thread(Job job, const OnLog& on_l
   LoadedPtr loaded;
   {
     const std::lock_guard lock(mutex_);
-    if (!controls_.emplace(job.id, control).second) return fail(ErrorCode::conflict, fmt::format("Job {} is running already.", job.id));
+    if (!controls_.emplace(job.id, control).second)
+      return fail(ErrorCode::conflict, fmt::format("Job {} is running already.", job.id));
     loaded = remembered(job.module);
   }
   auto result = [&]() -> Result<RunResult> {
@@ -395,7 +414,8 @@ void WasmtimeSandbox::remember(const Cid& module, const LoadedPtr& loaded) {
   ages_.push_front(module);
   remembered_.emplace(module, Remembered{loaded, ages_.begin()});
   remembered_bytes_ += loaded->code_bytes;
-  while (remembered_.size() > 1 && (remembered_.size() > config_.loaded_modules || remembered_bytes_ > config_.loaded_bytes)) {
+  while (remembered_.size() > 1 &&
+         (remembered_.size() > config_.loaded_modules || remembered_bytes_ > config_.loaded_bytes)) {
     const auto oldest = remembered_.find(ages_.back());
     remembered_bytes_ -= oldest->second.loaded->code_bytes;
     remembered_.erase(oldest);  // Runs that use it keep it alive.
@@ -475,13 +495,16 @@ Result<LoadedPtr> WasmtimeSandbox::link(ByteView code) {
     const wasm_functype_t* function = wasm_externtype_as_functype_const(type);
     const bool is_wasi = space == "wasi_snapshot_preview1";
     const auto known = std::ranges::find(wasi_functions(), name, &WasiFunction::name);
-    if (is_wasi && known != wasi_functions().end() && has_type(type, known->parameters, known->returns_errno ? "i" : "")) continue;
+    if (is_wasi && known != wasi_functions().end() &&
+        has_type(type, known->parameters, known->returns_errno ? "i" : ""))
+      continue;
     const bool refusable = (is_wasi || space == "wasi_unstable") && name.starts_with("sock_") && function != nullptr &&
                            (has_type(type, "", "") || wasm_functype_results(function)->size == 0 ||
                             (wasm_functype_results(function)->size == 1 &&
                              wasm_valtype_kind(wasm_functype_results(function)->data[0]) == WASM_I32));
     if (!refusable) {
-      loaded->refusal = one_line(fmt::format("The module imports {}.{}, which is not WASI preview 1 or not of its type.", space, name), 512);
+      loaded->refusal = one_line(
+          fmt::format("The module imports {}.{}, which is not WASI preview 1 or not of its type.", space, name), 512);
       break;
     }
     if (!linker) {
@@ -496,7 +519,8 @@ Result<LoadedPtr> WasmtimeSandbox::link(ByteView code) {
   wasm_importtype_vec_delete(&imports);
   if (!loaded->refusal.empty()) return loaded;
   wasmtime_instance_pre_t* pre = nullptr;
-  if (const EngineError error(wasmtime_linker_instantiate_pre(linker ? linker.get() : linker_.get(), module, &pre)); error) {
+  if (const EngineError error(wasmtime_linker_instantiate_pre(linker ? linker.get() : linker_.get(), module, &pre));
+      error) {
     return fail(ErrorCode::unsupported, fmt::format("The module cannot be linked here: {}", text_of(error)));
   }
   loaded->pre = InstancePre(pre);
@@ -506,7 +530,8 @@ Result<LoadedPtr> WasmtimeSandbox::link(ByteView code) {
 // ---- running
 
 /// Called at loop heads and function entries once the epoch has moved: lets all but a stopped run go on.
-wasmtime_error_t* on_epoch(wasmtime_context_t* /*context*/, void* data, std::uint64_t* delta, wasmtime_update_deadline_kind_t* kind) {
+wasmtime_error_t* on_epoch(wasmtime_context_t* /*context*/, void* data, std::uint64_t* delta,
+                           wasmtime_update_deadline_kind_t* kind) {
   if (static_cast<const Control*>(data)->stopped) return wasmtime_error_new("stopped");
   *delta = 1;
   *kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
@@ -516,7 +541,8 @@ wasmtime_error_t* on_epoch(wasmtime_context_t* /*context*/, void* data, std::uin
 /// One run, from store to outcome.
 class Execution {
  public:
-  Execution(wasm_engine_t* engine, const Job& job, const Loaded& loaded, const Control& control, const Sandbox::OnLog& on_log)
+  Execution(wasm_engine_t* engine, const Job& job, const Loaded& loaded, const Control& control,
+            const Sandbox::OnLog& on_log)
       : job_(job), loaded_(loaded), control_(control) {
     run_.job = &job;
     run_.on_log = &on_log;
@@ -536,7 +562,8 @@ class Execution {
     if (run_.is_call && !loaded_.has_call_entry) {
       return refused("The module does not export memory, mesh_alloc(i32) -> i32 and mesh_run(i32, i32) -> i64.");
     }
-    if (!run_.is_call && !loaded_.has_wasi_entry) return refused("The module does not export _start() and so is no WASI command.");
+    if (!run_.is_call && !loaded_.has_wasi_entry)
+      return refused("The module does not export _start() and so is no WASI command.");
     if (control_.stopped) return stopped_error();
     if (auto ended = instantiate()) return std::move(*ended);
     if (loaded_.has_start) {
@@ -559,7 +586,8 @@ class Execution {
   }
 
   void set_fuel(std::uint64_t units) {
-    if (const EngineError error(wasmtime_context_set_fuel(run_.context, units)); error) MESH_CHECK(!error, "wasm-fuel-off");
+    if (const EngineError error(wasmtime_context_set_fuel(run_.context, units)); error)
+      MESH_CHECK(!error, "wasm-fuel-off");
   }
 
   Ended instantiate() {
@@ -572,7 +600,8 @@ class Execution {
     if (trap) return ended(outcome_of(trap.get()));
     if (error) {
       if (run_.limits.refused) return ended(of_kind(OutcomeKind::out_of_memory));
-      return Result<RunResult>(fail(ErrorCode::exhausted, fmt::format("The module cannot be instantiated here now: {}", text_of(error))));
+      return Result<RunResult>(
+          fail(ErrorCode::exhausted, fmt::format("The module cannot be instantiated here now: {}", text_of(error))));
     }
     if (loaded_.has_memory) {
       wasmtime_extern_t item;
@@ -590,7 +619,8 @@ class Execution {
     const bool found = wasmtime_instance_export_get(run_.context, &instance_, name.data(), name.size(), &item);
     MESH_CHECK(found && item.kind == WASMTIME_EXTERN_FUNC, "wasm-export-vanished");
     wasm_trap_t* raw_trap = nullptr;
-    const EngineError error(wasmtime_func_call_unchecked(run_.context, &item.of.func, values.data(), values.size(), &raw_trap));
+    const EngineError error(
+        wasmtime_func_call_unchecked(run_.context, &item.of.func, values.data(), values.size(), &raw_trap));
     const Trap trap(raw_trap);
     if (!error && !trap) return std::nullopt;
     if (control_.stopped && run_.end == HostEnd::none) {
@@ -599,10 +629,14 @@ class Execution {
       if (!trap || !wasmtime_trap_code(trap.get(), &code)) return Result<RunResult>(stopped_error());
     }
     switch (run_.end) {
-      case HostEnd::exited: return ended(exited(run_.exit_code));
-      case HostEnd::output_too_large: return ended(of_kind(OutcomeKind::output_too_large));
-      case HostEnd::out_of_fuel: return ended(of_kind(OutcomeKind::out_of_fuel));
-      case HostEnd::none: break;
+      case HostEnd::exited:
+        return ended(exited(run_.exit_code));
+      case HostEnd::output_too_large:
+        return ended(of_kind(OutcomeKind::output_too_large));
+      case HostEnd::out_of_fuel:
+        return ended(of_kind(OutcomeKind::out_of_fuel));
+      case HostEnd::none:
+        break;
     }
     if (trap) return ended(outcome_of(trap.get()));
     return Result<RunResult>(fail(ErrorCode::internal, fmt::format("The engine failed: {}", text_of(error))));
@@ -626,7 +660,8 @@ class Execution {
       if (auto over = enter("mesh_alloc", std::span(values).first(1))) return std::move(*over);
       const auto at = static_cast<std::uint32_t>(values[0].i32);
       const auto memory = guest_memory();
-      if (at > memory.size() || input.size() > memory.size() - at) return ended(trapped("mesh_alloc result out of bounds"));
+      if (at > memory.size() || input.size() > memory.size() - at)
+        return ended(trapped("mesh_alloc result out of bounds"));
       std::memcpy(memory.data() + at, input.data(), input.size());
       run_.io_bytes += input.size();
       values[0].i32 = static_cast<std::int32_t>(at);
@@ -677,12 +712,14 @@ class Execution {
   }
 
   static Result<RunResult> no_memory_here() {
-    return fail(ErrorCode::exhausted, "The system had not the memory that the run was promised; run fewer jobs or add memory.");
+    return fail(ErrorCode::exhausted,
+                "The system had not the memory that the run was promised; run fewer jobs or add memory.");
   }
 
   Result<RunResult> ended(Outcome outcome) {
     if (run_.limits.host_failed) return no_memory_here();
-    const bool failed = outcome.kind == OutcomeKind::trapped || (outcome.kind == OutcomeKind::exited && outcome.exit_code != 0);
+    const bool failed =
+        outcome.kind == OutcomeKind::trapped || (outcome.kind == OutcomeKind::exited && outcome.exit_code != 0);
     if (failed && run_.limits.refused) outcome = of_kind(OutcomeKind::out_of_memory);
     RunResult result;
     result.summary.fuel = outcome.kind == OutcomeKind::out_of_fuel ? job_.limits.fuel : run_.fuel_used();
@@ -703,7 +740,8 @@ class Execution {
   wasmtime_instance_t instance_{};
 };
 
-Result<RunResult> WasmtimeSandbox::execute(const Job& job, const Loaded& loaded, const Control& control, const OnLog& on_log) {
+Result<RunResult> WasmtimeSandbox::execute(const Job& job, const Loaded& loaded, const Control& control,
+                                           const OnLog& on_log) {
   const auto begin = Clock::now();
   auto result = Execution(engine_.get(), job, loaded, control, on_log).run();
   if (result) {
@@ -736,10 +774,12 @@ Result<std::uint64_t> WasmtimeSandbox::measure_fuel_per_second() {
   const Store store(wasmtime_store_new(engine_.get(), nullptr, nullptr));
   wasmtime_context_t* context = wasmtime_store_context(store.get());
   wasmtime_context_set_epoch_deadline(context, max_fuel);
-  if (const EngineError error(wasmtime_context_set_fuel(context, max_fuel)); error) return fail(ErrorCode::internal, text_of(error));
+  if (const EngineError error(wasmtime_context_set_fuel(context, max_fuel)); error)
+    return fail(ErrorCode::internal, text_of(error));
   wasmtime_instance_t instance;
   wasm_trap_t* trap = nullptr;
-  if (const EngineError error(wasmtime_instance_new(context, module.get(), nullptr, 0, &instance, &trap)); error || trap != nullptr) {
+  if (const EngineError error(wasmtime_instance_new(context, module.get(), nullptr, 0, &instance, &trap));
+      error || trap != nullptr) {
     return fail(ErrorCode::exhausted, "There is no instance left to measure with.");
   }
   wasmtime_extern_t work;
@@ -749,14 +789,16 @@ Result<std::uint64_t> WasmtimeSandbox::measure_fuel_per_second() {
   for (;;) {
     wasmtime_val_raw_t value{};
     value.i32 = 100'000;
-    if (const EngineError error(wasmtime_func_call_unchecked(context, &work.of.func, &value, 1, &trap)); error || trap != nullptr) {
+    if (const EngineError error(wasmtime_func_call_unchecked(context, &work.of.func, &value, 1, &trap));
+        error || trap != nullptr) {
       if (trap != nullptr) wasm_trap_delete(trap);
       return fail(ErrorCode::internal, "The kernel that measures did not run.");
     }
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (seconds < 0.05) continue;
     std::uint64_t left = 0;
-    if (const EngineError error(wasmtime_context_get_fuel(context, &left)); error) return fail(ErrorCode::internal, text_of(error));
+    if (const EngineError error(wasmtime_context_get_fuel(context, &left)); error)
+      return fail(ErrorCode::internal, text_of(error));
     return static_cast<std::uint64_t>(static_cast<double>(max_fuel - left) / seconds);
   }
 }
@@ -765,7 +807,9 @@ Result<std::uint64_t> WasmtimeSandbox::measure_fuel_per_second() {
 
 Limits Limits::of(const task::CapabilityScope& scope) {
   constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
-  const auto bytes = [](std::uint64_t mb) { return mb > (std::uint64_t{1} << 43) ? std::uint64_t{1} << 63 : mb * mebibyte; };
+  const auto bytes = [](std::uint64_t mb) {
+    return mb > (std::uint64_t{1} << 43) ? std::uint64_t{1} << 63 : mb * mebibyte;
+  };
   Limits limits;
   limits.fuel = scope.fuel;
   limits.memory_bytes = bytes(scope.memory_mb);
@@ -781,11 +825,15 @@ Result<std::unique_ptr<Sandbox>> Sandbox::create(Config config) {
   MESH_LET(auto cache, CodeCache::open(config));
   const std::uint32_t instances = config.threads + config.spare_instances;
   // wasmtime aborts where it cannot reserve its pool, so it is tried first.
-  const std::size_t needed = (instances + std::size_t{1}) * (std::size_t{4} << 30) + instances * (std::size_t{64} << 20) + (std::size_t{1} << 30);
+  const std::size_t needed = (instances + std::size_t{1}) * (std::size_t{4} << 30) +
+                             instances * (std::size_t{64} << 20) + (std::size_t{1} << 30);
   void* probe = mmap(nullptr, needed, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (probe == MAP_FAILED) {
-    return fail(ErrorCode::exhausted, fmt::format("{} GiB of address space for {} instances are not to be had; raise `ulimit -v` or use fewer threads.",
-                                                  needed >> 30U, instances));
+    return fail(
+        ErrorCode::exhausted,
+        fmt::format(
+            "{} GiB of address space for {} instances are not to be had; raise `ulimit -v` or use fewer threads.",
+            needed >> 30U, instances));
   }
   munmap(probe, needed);
   Engine engine = make_engine({.use = EngineUse::run, .copy_on_write = config.copy_on_write, .instances = instances});

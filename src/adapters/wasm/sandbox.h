@@ -45,9 +45,9 @@ inline constexpr std::size_t max_module_bytes = std::size_t{64} << 20;
 struct Limits {
   std::uint64_t fuel = 200'000'000'000;
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;  ///< of linear memory; at most 4 GiB
-  std::uint64_t output_bytes = std::uint64_t{64} << 20;   ///< past it the run ends as output_too_large
-  std::uint64_t log_bytes = std::uint64_t{4} << 20;       ///< past it the log is cut and the run goes on
-  std::uint32_t open_files = 256;                         ///< past it path_open gives EMFILE
+  std::uint64_t output_bytes = std::uint64_t{64} << 20;  ///< past it the run ends as output_too_large
+  std::uint64_t log_bytes = std::uint64_t{4} << 20;  ///< past it the log is cut and the run goes on
+  std::uint32_t open_files = 256;  ///< past it path_open gives EMFILE
 
   /// What a task's scope allows; the log has a sixteenth of io_mb, at least 1 MiB. Saturates, never overflows.
   [[nodiscard]] static Limits of(const task::CapabilityScope& scope);
@@ -55,42 +55,42 @@ struct Limits {
 
 struct Job {
   std::uint64_t id = 0;  ///< the caller's, for stop(); unique among jobs that are not done
-  Cid module;            ///< names the module and its compiled code in the caches
+  Cid module;  ///< names the module and its compiled code in the caches
   /// The module's bytes: called (on a thread of the sandbox) only if no cache has the module. They are checked against
   /// `module` if that is a raw CID; a caller that names a module otherwise vouches for it.
   std::function<Result<std::shared_ptr<const Bytes>>()> load_module;
-  std::optional<task::Abi> abi;        ///< absent: call if the module exports mesh_run, else wasi
+  std::optional<task::Abi> abi;  ///< absent: call if the module exports mesh_run, else wasi
   std::vector<std::string> args, env;  ///< argv from argv[0] on; NAME=value
   /// Mounted at `/` and at `/program`; either may be null. `/` also shows the entries of the program where the root has
   /// none of that name, so that a relative path (the guest's working folder is `/`) finds the program's files.
   std::shared_ptr<const FileTree> root, program;
   std::shared_ptr<const Bytes> input;  ///< stdin, or what mesh_run gets; null = empty
-  Digest entropy_key;                  ///< task::entropy_key(function, input)
+  Digest entropy_key;  ///< task::entropy_key(function, input)
   Limits limits;
 };
 
 struct RunResult {
   task::Outcome outcome;
   Bytes output;  ///< empty if output_too_large or refused; else also what a failed run had written
-  Bytes log;     ///< stderr (and, with the call ABI, stdout), cut at log_bytes
+  Bytes log;  ///< stderr (and, with the call ABI, stdout), cut at log_bytes
   bool log_cut = false;
   task::ExecutionSummary summary;
 };
 
 struct Config {
-  std::string cache_folder;           ///< compiled code; made 0700 if absent
-  unsigned threads = 0;               ///< 0 = one per core
-  std::size_t queue_bound = 4'096;    ///< jobs submitted and not yet running
-  std::uint32_t compile_seconds = 120;                   ///< wall time of one compilation
+  std::string cache_folder;  ///< compiled code; made 0700 if absent
+  unsigned threads = 0;  ///< 0 = one per core
+  std::size_t queue_bound = 4'096;  ///< jobs submitted and not yet running
+  std::uint32_t compile_seconds = 120;  ///< wall time of one compilation
   std::uint64_t compile_memory_bytes = std::uint64_t{6} << 30;  ///< address space of the compiling process
-  std::uint64_t cache_bytes = std::uint64_t{4} << 30;    ///< on disk; the least recently used goes first
-  std::size_t loaded_modules = 64;                       ///< ready in memory
-  std::uint64_t loaded_bytes = std::uint64_t{1} << 30;   ///< compiled code in memory; the module in use always fits
-  unsigned spare_instances = 8;       ///< instances beyond one per thread (run_on_this_thread)
+  std::uint64_t cache_bytes = std::uint64_t{4} << 30;  ///< on disk; the least recently used goes first
+  std::size_t loaded_modules = 64;  ///< ready in memory
+  std::uint64_t loaded_bytes = std::uint64_t{1} << 30;  ///< compiled code in memory; the module in use always fits
+  unsigned spare_instances = 8;  ///< instances beyond one per thread (run_on_this_thread)
   /// The command that compiles: this program must answer it by calling compile_main. A killed or failing one costs a job,
   /// never the node.
   std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};
-  bool copy_on_write = true;          ///< false only to test that nothing depends on it
+  bool copy_on_write = true;  ///< false only to test that nothing depends on it
 };
 
 class Sandbox {

@@ -43,7 +43,8 @@ constexpr std::string_view echo_call = R"((module (memory (export "memory") 2) (
 
 /// Writes `size` bytes from memory to a descriptor, `times` times, then ends.
 std::string flood(int fd, int size, int times) {
-  return fmt::format(R"((module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  return fmt::format(
+      R"((module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 2)
     (func (export "_start") (local $n i32)
       (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const {}))
@@ -51,7 +52,7 @@ std::string flood(int fd, int size, int times) {
       (loop $again
         (drop (call $write (i32.const {}) (i32.const 0) (i32.const 1) (i32.const 8)))
         (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))))",
-                     size, times, fd);
+      size, times, fd);
 }
 
 TEST(Sandbox, CallAbiGivesBackWhatTheFunctionReturns) {
@@ -71,10 +72,12 @@ TEST(Sandbox, CallAbiWithoutInputDoesNotAllocate) {
 }
 
 TEST(Sandbox, CallResultsOutsideMemoryAreTraps) {
-  for (const std::string_view packed : {"0xffffffff00000001", "0x00010000_00010001", "0x00000000ffffffff", "0xffffffffffffffff"}) {
+  for (const std::string_view packed :
+       {"0xffffffff00000001", "0x00010000_00010001", "0x00000000ffffffff", "0xffffffffffffffff"}) {
     const auto result = run_wat(fmt::format(R"((module (memory (export "memory") 1)
       (func (export "mesh_alloc") (param i32) (result i32) (i32.const 0))
-      (func (export "mesh_run") (param i32 i32) (result i64) (i64.const {}))))", packed));
+      (func (export "mesh_run") (param i32 i32) (result i64) (i64.const {}))))",
+                                            packed));
     EXPECT_EQ(result.outcome.kind, OutcomeKind::trapped) << packed;
     EXPECT_EQ(result.outcome.trap, "mesh_run result out of bounds");
     EXPECT_TRUE(result.output.empty());
@@ -88,8 +91,10 @@ TEST(Sandbox, CallResultsOutsideMemoryAreTraps) {
 
 TEST(Sandbox, ExitCodesPassAsTheyAre) {
   for (const std::uint32_t code : {0U, 1U, 3U, 255U, 256U, 0xffffffffU}) {
-    const auto result = run_wat(fmt::format(R"((module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-      (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const {})) unreachable)))", code));
+    const auto result =
+        run_wat(fmt::format(R"((module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const {})) unreachable)))",
+                            code));
     EXPECT_EQ(result.outcome.kind, OutcomeKind::exited);
     EXPECT_EQ(result.outcome.exit_code, code);
   }
@@ -102,8 +107,9 @@ TEST(Sandbox, TrapsAreNamedWithTheirFunctions) {
   EXPECT_EQ(result.outcome.trap, "integer divide by zero");
   EXPECT_EQ(result.outcome.backtrace, (std::vector<std::string>{"inner", "outer", "function 2"}));
   EXPECT_EQ(run_wat("(module (func (export \"_start\") unreachable))").outcome.trap, "unreachable");
-  EXPECT_EQ(run_wat("(module (memory 1) (func (export \"_start\") (i32.store (i32.const -1) (i32.const 0))))").outcome.trap,
-            "out of bounds memory access");
+  EXPECT_EQ(
+      run_wat("(module (memory 1) (func (export \"_start\") (i32.store (i32.const -1) (i32.const 0))))").outcome.trap,
+      "out of bounds memory access");
   EXPECT_EQ(run_wat("(module (table 1 funcref) (func (export \"_start\") (call_indirect (i32.const 0))))").outcome.trap,
             "uninitialized element");
   EXPECT_EQ(run_wat("(module (memory 1) (data (i32.const 70000) \"x\") (func (export \"_start\")))").outcome.trap,
@@ -122,25 +128,29 @@ TEST(Sandbox, AnEndlessLoopRunsOutOfFuel) {
 
 TEST(Sandbox, TheStartFunctionRunsFirstAndIsCharged) {
   const auto wat = [](int rounds) {
-    return fmt::format(R"((module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
+    return fmt::format(
+        R"((module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
       (global $g (mut i32) (i32.const 0))
       (func $s (local $n i32) (local.set $n (i32.const {}))
         (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (global.set $g (i32.const 7)))
-      (start $s) (func (export "_start") (call $exit (global.get $g)))))", rounds);
+      (start $s) (func (export "_start") (call $exit (global.get $g)))))",
+        rounds);
   };
   const auto few = run_wat(wat(10));
   const auto many = run_wat(wat(1010));
   EXPECT_EQ(few.outcome.exit_code, 7U);
   EXPECT_GE(many.summary.fuel, few.summary.fuel + 4'000);
   // A start function with no other export, and one that traps.
-  EXPECT_EQ(run_wat("(module (func $s unreachable) (start $s) (func (export \"_start\")))").outcome.trap, "unreachable");
+  EXPECT_EQ(run_wat("(module (func $s unreachable) (start $s) (func (export \"_start\")))").outcome.trap,
+            "unreachable");
   const auto refused = run_wat("(module (func $s) (start $s))");
   EXPECT_EQ(refused.outcome.kind, OutcomeKind::refused);
 }
 
 TEST(Sandbox, DeepRecursionExhaustsTheStack) {
-  const auto result = run_wat("(module (func $f (param i32) (result i32) (i32.add (i32.const 1) (call $f (local.get 0))))"
-                              "(func (export \"_start\") (drop (call $f (i32.const 0)))))");
+  const auto result = run_wat(
+      "(module (func $f (param i32) (result i32) (i32.add (i32.const 1) (call $f (local.get 0))))"
+      "(func (export \"_start\") (drop (call $f (i32.const 0)))))");
   EXPECT_EQ(result.outcome.kind, OutcomeKind::stack_exhausted);
   EXPECT_TRUE(result.outcome.backtrace.empty());
 }
@@ -148,30 +158,43 @@ TEST(Sandbox, DeepRecursionExhaustsTheStack) {
 TEST(Sandbox, MemoryStopsAtItsLimit) {
   const auto limit = [](Job& job) { job.limits.memory_bytes = 4 << 16; };
   // Survives the refusal: nothing shows.
-  auto result = run_wat("(module (memory (export \"memory\") 1) (func (export \"_start\") (loop (br_if 0 (i32.ne (i32.const -1) (memory.grow (i32.const 1)))))))", limit);
+  auto result = run_wat(
+      "(module (memory (export \"memory\") 1) (func (export \"_start\") (loop (br_if 0 (i32.ne (i32.const -1) "
+      "(memory.grow (i32.const 1)))))))",
+      limit);
   EXPECT_TRUE(result.outcome.succeeded());
   EXPECT_EQ(result.summary.peak_memory_bytes, 4U << 16U);
   // Does not survive it.
-  result = run_wat("(module (memory 1) (func (export \"_start\") (if (i32.eq (i32.const -1) (memory.grow (i32.const 60000))) (then unreachable))))", limit);
+  result = run_wat(
+      "(module (memory 1) (func (export \"_start\") (if (i32.eq (i32.const -1) (memory.grow (i32.const 60000))) (then "
+      "unreachable))))",
+      limit);
   EXPECT_EQ(result.outcome.kind, OutcomeKind::out_of_memory);
   // Declares too much.
   result = run_wat("(module (memory 5) (func (export \"_start\")))", limit);
   EXPECT_EQ(result.outcome.kind, OutcomeKind::out_of_memory);
   EXPECT_EQ(result.summary.fuel, 0U);
   // Its own declared maximum is its own affair.
-  result = run_wat("(module (memory 1 2) (func (export \"_start\") (drop (memory.grow (i32.const 5))) unreachable))", limit);
+  result =
+      run_wat("(module (memory 1 2) (func (export \"_start\") (drop (memory.grow (i32.const 5))) unreachable))", limit);
   EXPECT_EQ(result.outcome.kind, OutcomeKind::trapped);
 }
 
 TEST(Sandbox, TablesAreBounded) {
-  auto result = run_wat("(module (table 1 funcref) (func (export \"_start\") (if (i32.eq (i32.const -1) (table.grow 0 (ref.null func) (i32.const 2000000))) (then unreachable))))");
+  auto result = run_wat(
+      "(module (table 1 funcref) (func (export \"_start\") (if (i32.eq (i32.const -1) (table.grow 0 (ref.null func) "
+      "(i32.const 2000000))) (then unreachable))))");
   EXPECT_EQ(result.outcome.kind, OutcomeKind::out_of_memory);
-  result = run_wat("(module (table 1 funcref) (func (export \"_start\") (loop (br_if 0 (i32.ne (i32.const -1) (table.grow 0 (ref.null func) (i32.const 100000)))))))");
+  result = run_wat(
+      "(module (table 1 funcref) (func (export \"_start\") (loop (br_if 0 (i32.ne (i32.const -1) (table.grow 0 "
+      "(ref.null func) (i32.const 100000)))))))");
   EXPECT_TRUE(result.outcome.succeeded());
   result = run_wat("(module (table 1000001 funcref) (func (export \"_start\")))");
   EXPECT_EQ(result.outcome.kind, OutcomeKind::refused);
   EXPECT_EQ(result.outcome.detail, "The module declares a table of 1000001 elements; at most 1000000 are taken.");
-  result = run_wat("(module (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref) (func (export \"_start\")))");
+  result = run_wat(
+      "(module (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref) (func (export "
+      "\"_start\")))");
   EXPECT_EQ(result.outcome.kind, OutcomeKind::refused);
 }
 
@@ -221,7 +244,8 @@ TEST(Sandbox, UnknownImportsAreRefusedByName) {
   auto result = run_wat("(module (import \"env\" \"launch\" (func)) (func (export \"_start\")))");
   EXPECT_EQ(result.outcome.kind, OutcomeKind::refused);
   EXPECT_NE(result.outcome.detail.find("env.launch"), std::string::npos) << result.outcome.detail;
-  result = run_wat("(module (import \"wasi_snapshot_preview1\" \"fd_read\" (func (param i64))) (func (export \"_start\")))");
+  result =
+      run_wat("(module (import \"wasi_snapshot_preview1\" \"fd_read\" (func (param i64))) (func (export \"_start\")))");
   EXPECT_EQ(result.outcome.kind, OutcomeKind::refused);
   result = run_wat("(module (import \"wasi_snapshot_preview1\" \"memory\" (memory 1)) (func (export \"_start\")))");
   EXPECT_EQ(result.outcome.kind, OutcomeKind::refused);
@@ -239,18 +263,24 @@ TEST(Sandbox, SocketCallsOfAnyTypeLinkAndAnswerNotSupported) {
 TEST(Sandbox, ModulesThatNoEntryFitsAreRefused) {
   EXPECT_EQ(run_wat("(module)").outcome.kind, OutcomeKind::refused);
   EXPECT_EQ(run_wat("(module (func (export \"_start\") (param i32)))").outcome.kind, OutcomeKind::refused);
-  EXPECT_EQ(run_wat("(module (memory (export \"memory\") 1) (func (export \"mesh_run\") (param i32 i32) (result i64) (i64.const 0)))").outcome.kind,
+  EXPECT_EQ(run_wat("(module (memory (export \"memory\") 1) (func (export \"mesh_run\") (param i32 i32) (result i64) "
+                    "(i64.const 0)))")
+                .outcome.kind,
             OutcomeKind::refused);
   EXPECT_EQ(run_wat(echo_call, [](Job& job) { job.abi = task::Abi::wasi; }).outcome.kind, OutcomeKind::refused);
-  EXPECT_EQ(run_wat("(module (func (export \"meshwork:start\") (loop (br 0))) (func (export \"_start\")))").outcome.kind, OutcomeKind::refused);
+  EXPECT_EQ(
+      run_wat("(module (func (export \"meshwork:start\") (loop (br 0))) (func (export \"_start\")))").outcome.kind,
+      OutcomeKind::refused);
 }
 
 TEST(Sandbox, ProposalsThatAreOffAreRefused) {
   for (const std::string_view wat :
        {"(module (memory 1 1 shared) (func (export \"_start\")))", "(module (memory i64 1) (func (export \"_start\")))",
-        "(module (memory 1) (memory 1) (func (export \"_start\")))", "(module (type (struct)) (func (export \"_start\")))",
-        "(module (tag) (func (export \"_start\")))", "(module (table 1 externref) (func (export \"_start\")))",
-        "(module (func (param v128 v128 v128) (result v128) (f32x4.relaxed_madd (local.get 0) (local.get 1) (local.get 2))) (func (export \"_start\")))"}) {
+        "(module (memory 1) (memory 1) (func (export \"_start\")))",
+        "(module (type (struct)) (func (export \"_start\")))", "(module (tag) (func (export \"_start\")))",
+        "(module (table 1 externref) (func (export \"_start\")))",
+        "(module (func (param v128 v128 v128) (result v128) (f32x4.relaxed_madd (local.get 0) (local.get 1) (local.get "
+        "2))) (func (export \"_start\")))"}) {
     EXPECT_EQ(run_wat(wat).outcome.kind, OutcomeKind::refused) << wat;
   }
 }
@@ -265,7 +295,8 @@ void put_leb(Bytes& out, std::uint64_t value) {
 
 /// A module whose only function, exported as _start, has this body (locals and code).
 Bytes module_with_body(const Bytes& body) {
-  Bytes out{0, 'a', 's', 'm', 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 7, 10, 1, 6, '_', 's', 't', 'a', 'r', 't', 0, 0, 10};
+  Bytes out{0, 'a', 's', 'm', 1, 0, 0,   0,   1,   4,   1,   0x60, 0, 0, 3, 2,
+            1, 0,   7,   10,  1, 6, '_', 's', 't', 'a', 'r', 't',  0, 0, 10};
   Bytes code{1};
   put_leb(code, body.size());
   append(code, body);
@@ -329,7 +360,8 @@ TEST(Sandbox, CompilingIsBoundedInTimeAndMemoryAndThatIsNoOutcome) {
 TEST(Sandbox, StopEndsARunAndNoOther) {
   TestSandbox sandbox([](Config& config) { config.threads = 2; });
   // Says on stderr that it runs, then loops for ever.
-  constexpr std::string_view wat = R"((module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  constexpr std::string_view wat =
+      R"((module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1) (func (export "_start")
       (i32.store (i32.const 4) (i32.const 1))
       (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))) (loop (br 0)))))";
@@ -341,13 +373,15 @@ TEST(Sandbox, StopEndsARunAndNoOther) {
     Job job = job_of(wat);
     job.id = static_cast<std::uint64_t>(id);
     job.limits.fuel = std::uint64_t{1} << 60;
-    ASSERT_TRUE(sandbox->submit(std::move(job), [&](ByteView) { running.count_down(); }, [&, id](Result<RunResult> result) {
-      {
-        const std::lock_guard lock(mutex);
-        results.emplace(id, std::move(result));
-      }
-      done.count_down();
-    }));
+    ASSERT_TRUE(sandbox->submit(
+        std::move(job), [&](ByteView) { running.count_down(); },
+        [&, id](Result<RunResult> result) {
+          {
+            const std::lock_guard lock(mutex);
+            results.emplace(id, std::move(result));
+          }
+          done.count_down();
+        }));
   }
   running.wait();
   Job twin = job_of(wat);
@@ -440,7 +474,8 @@ TEST(Sandbox, FiftyRunsInThreeSandboxesAreEqualToTheLastUnit) {
     Sandbox& sandbox = i % 3 == 0 ? shared_sandbox() : i % 3 == 1 ? *other : *copying;
     auto result = sandbox.run(job_of(curious));
     ASSERT_TRUE(result) << result.error().message;
-    if (!first) first = std::move(*result);
+    if (!first)
+      first = std::move(*result);
     else {
       ASSERT_EQ(result->outcome, first->outcome);
       ASSERT_EQ(result->output, first->output);
@@ -476,7 +511,7 @@ TEST(CodeCache, DamagedAndForeignFilesAreCompiledAnew) {
     if (entry.path().extension() == ".cwasm") file = entry.path();
   }
   ASSERT_FALSE(file.empty());
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(stat((first.folder() + "/key").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
   std::string sound;
@@ -520,7 +555,8 @@ TEST(CodeCache, TheOldestFilesGoPastTheBound) {
   namespace fs = std::filesystem;
   TestSandbox sandbox([](Config& config) { config.cache_bytes = 100'000; });
   for (int i = 0; i < 12; ++i) {
-    ASSERT_TRUE(sandbox->run(job_of(fmt::format("(module (func (export \"_start\")) (func (result i32) (i32.const {})))", i))));
+    ASSERT_TRUE(
+        sandbox->run(job_of(fmt::format("(module (func (export \"_start\")) (func (result i32) (i32.const {})))", i))));
   }
   std::uint64_t total = 0;
   int files = 0;
@@ -579,7 +615,8 @@ TEST(Wat, ExportsAreFound) {
   EXPECT_FALSE(exports_function(module, "memory"));
   EXPECT_FALSE(exports_function(module, "_start"));
   for (std::size_t length = 0; length < module.size(); ++length) {
-    (void)exports_function(ByteView(module).first(length), "mesh_run");  // Must only not crash: a prefix may be whole sections.
+    (void)exports_function(ByteView(module).first(length),
+                           "mesh_run");  // Must only not crash: a prefix may be whole sections.
   }
   EXPECT_FALSE(exports_function(as_bytes("(module)"), "mesh_run"));
 }

@@ -47,12 +47,15 @@ inline Sandbox& shared_sandbox() {
   return *sandbox;
 }
 
-inline std::shared_ptr<const Bytes> shared(std::string_view text) { return std::make_shared<const Bytes>(to_bytes(text)); }
+inline std::shared_ptr<const Bytes> shared(std::string_view text) {
+  return std::make_shared<const Bytes>(to_bytes(text));
+}
 
 inline Job job_of(Bytes module) {
   Job job;
   job.module = Cid::of(Multicodec::raw, module);
-  job.load_module = [bytes = std::make_shared<const Bytes>(std::move(module))]() -> Result<std::shared_ptr<const Bytes>> { return bytes; };
+  job.load_module = [bytes = std::make_shared<const Bytes>(
+                         std::move(module))]() -> Result<std::shared_ptr<const Bytes>> { return bytes; };
   job.entropy_key = sha256(as_bytes("a key"));
   job.limits.fuel = 1'000'000'000;
   return job;

@@ -12,15 +12,27 @@ using Raw = wasmtime_val_raw_t;
 using Kind = Descriptor::Kind;
 
 enum Errno : std::uint32_t {
-  success = 0, too_big = 1, bad_descriptor = 8, exists = 20, fault = 21, invalid = 28, is_folder = 31, too_many_open = 33,
-  name_too_long = 37, no_entry = 44, not_folder = 54, not_supported = 58, read_only = 69, not_seekable = 70,
+  success = 0,
+  too_big = 1,
+  bad_descriptor = 8,
+  exists = 20,
+  fault = 21,
+  invalid = 28,
+  is_folder = 31,
+  too_many_open = 33,
+  name_too_long = 37,
+  no_entry = 44,
+  not_folder = 54,
+  not_supported = 58,
+  read_only = 69,
+  not_seekable = 70,
   not_capable = 76,
 };
 
 constexpr std::uint64_t call_cost = 100;         // Every host call.
 constexpr std::uint64_t vector_cost = 10;        // Every element of a list that the guest passes.
 constexpr std::uint64_t random_byte_cost = 4;    // Hashing.
-constexpr std::uint64_t entry_cost = 20;         // Every entry of a folder that is listed, every component of a path.
+constexpr std::uint64_t entry_cost = 20;  // Every entry of a folder that is listed, every component of a path.
 constexpr std::uint32_t max_vectors = 1'024;
 constexpr std::uint32_t max_subscriptions = 4'096;
 constexpr std::uint64_t copied_bytes_per_unit = 4;
@@ -29,9 +41,9 @@ enum FileType : std::uint8_t { type_unknown = 0, type_folder = 3, type_file = 4 
 
 constexpr std::uint64_t right_write = std::uint64_t{1} << 6U;
 constexpr std::uint64_t all_rights = (std::uint64_t{1} << 30U) - 1;
-constexpr std::uint64_t write_rights = (1U << 0U) | (1U << 6U) | (1U << 8U) | (1U << 9U) | (1U << 10U) | (1U << 11U) | (1U << 12U) |
-                                       (1U << 16U) | (1U << 17U) | (1U << 19U) | (1U << 20U) | (1U << 22U) | (1U << 23U) |
-                                       (1U << 24U) | (1U << 25U) | (1U << 26U);
+constexpr std::uint64_t write_rights = (1U << 0U) | (1U << 6U) | (1U << 8U) | (1U << 9U) | (1U << 10U) | (1U << 11U) |
+                                       (1U << 12U) | (1U << 16U) | (1U << 17U) | (1U << 19U) | (1U << 20U) |
+                                       (1U << 22U) | (1U << 23U) | (1U << 24U) | (1U << 25U) | (1U << 26U);
 constexpr std::uint64_t read_rights = all_rights & ~write_rights & ~(std::uint64_t{3} << 28U);
 
 std::uint32_t u32(const Raw& raw) { return static_cast<std::uint32_t>(raw.i32); }
@@ -89,7 +101,9 @@ Descriptor* descriptor(Run& run, std::uint32_t fd) {
   return &all[fd];
 }
 
-ByteView content_of(const Run& run, const Descriptor& d) { return d.kind == Kind::input ? run.input() : d.place.node->content; }
+ByteView content_of(const Run& run, const Descriptor& d) {
+  return d.kind == Kind::input ? run.input() : d.place.node->content;
+}
 
 bool is_top(const Place& place) { return place.node == nullptr; }
 bool is_folder_at(const Place& place) { return is_top(place) || place.node->is_folder; }
@@ -198,7 +212,8 @@ std::uint32_t sizes_get(Run& run, const std::vector<std::string>& list, const Ra
   if (!memory.holds(count_at, 4) || !memory.holds(bytes_at, 4)) return fault;
   std::uint64_t bytes = 0;
   for (const auto& text : list) bytes += text.size() + 1;
-  if (list.size() > std::numeric_limits<std::uint32_t>::max() || bytes > std::numeric_limits<std::uint32_t>::max()) return too_big;
+  if (list.size() > std::numeric_limits<std::uint32_t>::max() || bytes > std::numeric_limits<std::uint32_t>::max())
+    return too_big;
   memory.store(count_at, static_cast<std::uint32_t>(list.size()));
   memory.store(bytes_at, static_cast<std::uint32_t>(bytes));
   return success;
@@ -237,11 +252,15 @@ std::uint64_t add_saturating(std::uint64_t a, std::uint64_t b) {
 std::optional<std::uint64_t> clock_now(const Run& run, std::uint32_t id) {
   const std::uint64_t used = run.fuel_used();
   switch (id) {
-    case 0: return add_saturating(epoch_ns, add_saturating(used, run.slept_ns));
-    case 1: return add_saturating(used, run.slept_ns);
+    case 0:
+      return add_saturating(epoch_ns, add_saturating(used, run.slept_ns));
+    case 1:
+      return add_saturating(used, run.slept_ns);
     case 2:
-    case 3: return used;
-    default: return std::nullopt;
+    case 3:
+      return used;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -270,7 +289,8 @@ std::uint32_t random_get(Run& run, const Raw* a) {
   if (!run.charge(length * random_byte_cost)) return invalid;
   for (std::uint64_t done = 0; done < length;) {
     if (run.random_left == 0) {
-      run.random_bytes = tagged_hash("meshwork/guest-random/1", {run.job->entropy_key.view(), big_endian(run.random_block++)});
+      run.random_bytes =
+          tagged_hash("meshwork/guest-random/1", {run.job->entropy_key.view(), big_endian(run.random_block++)});
       run.random_left = Digest::size;
     }
     const std::size_t take = std::min<std::size_t>(run.random_left, length - done);
@@ -283,7 +303,9 @@ std::uint32_t random_get(Run& run, const Raw* a) {
 
 // ---- descriptors
 
-std::uint32_t fd_valid(Run& run, const Raw* a) { return descriptor(run, u32(a[0])) != nullptr ? success : bad_descriptor; }
+std::uint32_t fd_valid(Run& run, const Raw* a) {
+  return descriptor(run, u32(a[0])) != nullptr ? success : bad_descriptor;
+}
 
 /// What would change a file.
 std::uint32_t fd_change(Run& run, const Raw* a) {
@@ -316,10 +338,15 @@ std::uint32_t fd_fdstat_get(Run& run, const Raw* a) {
       inheriting = all_rights;
       break;
     case Kind::file:
-    case Kind::input: type = type_file; break;
+    case Kind::input:
+      type = type_file;
+      break;
     case Kind::output:
-    case Kind::log: rights = right_write | (1U << 21U) | (1U << 27U); break;
-    case Kind::closed: break;
+    case Kind::log:
+      rights = right_write | (1U << 21U) | (1U << 27U);
+      break;
+    case Kind::closed:
+      break;
   }
   memory.store<std::uint64_t>(at, 0);
   memory.store<std::uint8_t>(at, type);
@@ -414,7 +441,8 @@ std::uint32_t read_at(Run& run, const Raw* a, std::optional<std::uint64_t> given
   if (d->kind != Kind::file && d->kind != Kind::input) return bad_descriptor;
   const ByteView content = content_of(run, *d);
   const std::uint64_t position = given.value_or(d->position);
-  const std::uint64_t expected = position >= content.size() ? 0 : std::min<std::uint64_t>(vectors.bytes, content.size() - position);
+  const std::uint64_t expected =
+      position >= content.size() ? 0 : std::min<std::uint64_t>(vectors.bytes, content.size() - position);
   if (!run.charge(expected / copied_bytes_per_unit)) return invalid;
   const std::uint64_t done = read_into(memory, u32(a[1]), u32(a[2]), content, position);
   if (!given) d->position = position + done;
@@ -443,7 +471,8 @@ std::uint32_t write_at(Run& run, const Raw* a, bool positioned, std::uint32_t co
     const auto length = memory.load<std::uint32_t>(u32(a[1]) + 8 * i + 4);
     const ByteView bytes = memory.span(pointer, length);
     if (d->kind == Kind::output) {
-      if (bytes.size() > run.job->limits.output_bytes - std::min<std::uint64_t>(run.job->limits.output_bytes, run.output.size())) {
+      if (bytes.size() >
+          run.job->limits.output_bytes - std::min<std::uint64_t>(run.job->limits.output_bytes, run.output.size())) {
         run.end = HostEnd::output_too_large;
         return invalid;
       }
@@ -557,10 +586,16 @@ std::uint32_t fd_seek(Run& run, const Raw* a) {
   if (d->kind != Kind::file && d->kind != Kind::input) return not_seekable;
   std::int64_t base = 0;
   switch (u32(a[2])) {
-    case 0: break;
-    case 1: base = static_cast<std::int64_t>(d->position); break;
-    case 2: base = static_cast<std::int64_t>(content_of(run, *d).size()); break;
-    default: return invalid;
+    case 0:
+      break;
+    case 1:
+      base = static_cast<std::int64_t>(d->position);
+      break;
+    case 2:
+      base = static_cast<std::int64_t>(content_of(run, *d).size());
+      break;
+    default:
+      return invalid;
   }
   std::int64_t target = 0;
   if (__builtin_add_overflow(base, a[1].i64, &target) || target < 0) return invalid;
@@ -608,7 +643,9 @@ std::uint32_t path_filestat_get(Run& run, const Raw* a) {
   return success;
 }
 
-std::uint32_t path_filestat_set_times(Run& run, const Raw* a) { return path_change(run, u32(a[0]), u32(a[2]), u32(a[3])); }
+std::uint32_t path_filestat_set_times(Run& run, const Raw* a) {
+  return path_change(run, u32(a[0]), u32(a[2]), u32(a[3]));
+}
 
 std::uint32_t path_link(Run& run, const Raw* a) {
   const std::uint32_t from = path_change(run, u32(a[0]), u32(a[2]), u32(a[3]));
@@ -834,7 +871,8 @@ std::uint64_t Run::fuel_left() const {
 bool Run::charge(std::uint64_t units) {
   const std::uint64_t left = fuel_left();
   const bool enough = units <= left;
-  if (wasmtime_error_t* error = wasmtime_context_set_fuel(context, enough ? left - units : 0)) wasmtime_error_delete(error);
+  if (wasmtime_error_t* error = wasmtime_context_set_fuel(context, enough ? left - units : 0))
+    wasmtime_error_delete(error);
   if (!enough) end = HostEnd::out_of_fuel;
   return enough;
 }
@@ -867,8 +905,8 @@ wasmtime_error_t* define_wasi(wasmtime_linker_t* linker) {
     wasm_functype_t* type = wasm_functype_new(&parameters, &results);
     // The table is constant; the C interface has no const for what it only hands back.
     void* env = const_cast<WasiFunction*>(&function);
-    wasmtime_error_t* error = wasmtime_linker_define_func_unchecked(linker, space.data(), space.size(), function.name.data(),
-                                                                    function.name.size(), type, on_call, env, nullptr);
+    wasmtime_error_t* error = wasmtime_linker_define_func_unchecked(
+        linker, space.data(), space.size(), function.name.data(), function.name.size(), type, on_call, env, nullptr);
     wasm_functype_delete(type);
     if (error != nullptr) return error;
   }

@@ -73,7 +73,7 @@ inline constexpr std::uint64_t epoch_ns = 946'684'800'000'000'000;
 struct WasiFunction {
   std::string_view name;
   std::string_view parameters;  ///< one letter each: i = i32, I = i64
-  bool returns_errno;           ///< all but proc_exit
+  bool returns_errno;  ///< all but proc_exit
   std::uint32_t (*call)(Run& run, const wasmtime_val_raw_t* arguments);
 };
 
@@ -85,7 +85,7 @@ struct WasiFunction {
 
 /// Defines `name` under `module`, with the type that a module imports it by, as a function that answers ENOTSUP: for
 /// socket calls, which some toolchains import with other parameters than preview 1 has.
-[[nodiscard]] wasmtime_error_t* define_refusal(wasmtime_linker_t* linker, std::string_view module, std::string_view name,
-                                               const wasm_functype_t* type);
+[[nodiscard]] wasmtime_error_t* define_refusal(wasmtime_linker_t* linker, std::string_view module,
+                                               std::string_view name, const wasm_functype_t* type);
 
 }  // namespace mesh::wasm

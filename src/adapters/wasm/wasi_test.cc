@@ -20,19 +20,45 @@ struct Shape {
   std::uint32_t unit = 1;  ///< bytes of one element that l counts
 };
 constexpr std::array<Shape, 34> shapes{{
-    {"args_get", "oo"}, {"args_sizes_get", "oo"}, {"environ_get", "oo"}, {"environ_sizes_get", "oo"},
-    {"clock_res_get", ".o"}, {"clock_time_get", "..o"}, {"fd_fdstat_get", ".o"}, {"fd_filestat_get", ".o"},
-    {"fd_pread", ".pl.o", 8}, {"fd_prestat_get", ".o"}, {"fd_prestat_dir_name", ".pl"}, {"fd_pwrite", ".pl.o", 8},
-    {"fd_read", ".plo", 8}, {"fd_readdir", ".pl.o"}, {"fd_seek", "...o"}, {"fd_tell", ".o"}, {"fd_write", ".plo", 8},
-    {"path_create_directory", ".pl"}, {"path_filestat_get", "..plo"}, {"path_filestat_set_times", "..pl..."},
-    {"path_link", "..pl.pl"}, {"path_open", "..pl....o"}, {"path_readlink", ".plplo"}, {"path_remove_directory", ".pl"},
-    {"path_rename", ".pl.pl"}, {"path_symlink", "pl.pl"}, {"path_unlink_file", ".pl"}, {"poll_oneoff", "oo.o"},
-    {"random_get", "pl"}, {"sock_accept", "..o"}, {"sock_recv", ".pl.oo", 8}, {"sock_send", ".pl.o", 8},
-    {"sched_yield", ""}, {"fd_close", "."},
+    {"args_get", "oo"},
+    {"args_sizes_get", "oo"},
+    {"environ_get", "oo"},
+    {"environ_sizes_get", "oo"},
+    {"clock_res_get", ".o"},
+    {"clock_time_get", "..o"},
+    {"fd_fdstat_get", ".o"},
+    {"fd_filestat_get", ".o"},
+    {"fd_pread", ".pl.o", 8},
+    {"fd_prestat_get", ".o"},
+    {"fd_prestat_dir_name", ".pl"},
+    {"fd_pwrite", ".pl.o", 8},
+    {"fd_read", ".plo", 8},
+    {"fd_readdir", ".pl.o"},
+    {"fd_seek", "...o"},
+    {"fd_tell", ".o"},
+    {"fd_write", ".plo", 8},
+    {"path_create_directory", ".pl"},
+    {"path_filestat_get", "..plo"},
+    {"path_filestat_set_times", "..pl..."},
+    {"path_link", "..pl.pl"},
+    {"path_open", "..pl....o"},
+    {"path_readlink", ".plplo"},
+    {"path_remove_directory", ".pl"},
+    {"path_rename", ".pl.pl"},
+    {"path_symlink", "pl.pl"},
+    {"path_unlink_file", ".pl"},
+    {"poll_oneoff", "oo.o"},
+    {"random_get", "pl"},
+    {"sock_accept", "..o"},
+    {"sock_recv", ".pl.oo", 8},
+    {"sock_send", ".pl.o", 8},
+    {"sched_yield", ""},
+    {"fd_close", "."},
 }};
 
 /// A module that makes one call with these arguments and exits with its answer. Memory is one page.
-std::string one_call(const WasiFunction& function, const std::vector<std::uint64_t>& arguments, std::string_view data = "") {
+std::string one_call(const WasiFunction& function, const std::vector<std::uint64_t>& arguments,
+                     std::string_view data = "") {
   std::string types;
   std::string values;
   for (std::size_t i = 0; i < function.parameters.size(); ++i) {
@@ -76,8 +102,9 @@ TEST(Wasi, BadPointersGiveFaultInEveryFunction) {
     // Sound arguments: descriptor 3, and room at 1024 onwards; lengths of 1.
     std::vector<std::uint64_t> sound;
     for (std::size_t i = 0; i < shape.roles.size(); ++i) {
-      sound.push_back(shape.roles[i] == '.' ? (i == 0 && shape.name.starts_with("clock") ? 0 : 3)
-                      : shape.roles[i] == 'l' ? 1 : 1024 + 256 * i);
+      sound.push_back(shape.roles[i] == '.'   ? (i == 0 && shape.name.starts_with("clock") ? 0 : 3)
+                      : shape.roles[i] == 'l' ? 1
+                                              : 1024 + 256 * i);
     }
     if (shape.name == "poll_oneoff") sound[2] = 1;
     for (std::size_t i = 0; i < shape.roles.size(); ++i) {
@@ -130,7 +157,8 @@ TEST(Wasi, BadPointersInsideListsGiveFault) {
 TEST(Wasi, WithoutAMemoryEveryPointerIsBad) {
   EXPECT_EQ(answer_of(R"((module (import "wasi_snapshot_preview1" "random_get" (func $r (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-    (func (export "_start") (call $exit (call $r (i32.const 0) (i32.const 1))))))"), 21U);
+    (func (export "_start") (call $exit (call $r (i32.const 0) (i32.const 1))))))"),
+            21U);
 }
 
 std::uint32_t open_path(std::string_view path, std::uint32_t flags = 0, std::uint64_t rights = 2) {
@@ -150,11 +178,12 @@ std::uint32_t open_path(std::string_view path, std::uint32_t flags = 0, std::uin
 }
 
 TEST(Wasi, PathsStayInTheTree) {
-  for (const std::string_view good : {"lib/a.txt", "lib", "lib/", "./lib/./a.txt", "lib/../lib/a.txt", "program/main.py", "main.py", "both",
-                                      "program/../lib//a.txt", "."}) {
+  for (const std::string_view good : {"lib/a.txt", "lib", "lib/", "./lib/./a.txt", "lib/../lib/a.txt",
+                                      "program/main.py", "main.py", "both", "program/../lib//a.txt", "."}) {
     EXPECT_EQ(open_path(good), 0U) << good;
   }
-  for (const std::string_view above : {"..", "../etc/passwd", "lib/../../etc/passwd", "/etc/passwd", "/", "./..", "program/../.."}) {
+  for (const std::string_view above :
+       {"..", "../etc/passwd", "lib/../../etc/passwd", "/etc/passwd", "/", "./..", "program/../.."}) {
     EXPECT_EQ(open_path(above), 76U) << above;
   }
   EXPECT_EQ(open_path("etc/passwd"), 44U);
@@ -167,11 +196,11 @@ TEST(Wasi, PathsStayInTheTree) {
 }
 
 TEST(Wasi, NothingCanBeWritten) {
-  EXPECT_EQ(open_path("new", 1), 69U);             // Create.
-  EXPECT_EQ(open_path("both", 8), 69U);            // Truncate.
+  EXPECT_EQ(open_path("new", 1), 69U);  // Create.
+  EXPECT_EQ(open_path("both", 8), 69U);  // Truncate.
   EXPECT_EQ(open_path("both", 0, 1U << 6U), 69U);  // With the right to write.
-  EXPECT_EQ(open_path("both", 1 | 4), 20U);        // Exclusively.
-  EXPECT_EQ(open_path("both", 2), 54U);            // As a folder.
+  EXPECT_EQ(open_path("both", 1 | 4), 20U);  // Exclusively.
+  EXPECT_EQ(open_path("both", 2), 54U);  // As a folder.
   EXPECT_EQ(open_path("both", 16), 28U);
 }
 
@@ -189,10 +218,11 @@ TEST(Wasi, OpenFilesAreBounded) {
       (if (i32.ne (call $try) (i32.const 33)) (then unreachable))
       (if (i32.ne (call $close (i32.const 5)) (i32.const 0)) (then unreachable))
       (if (i32.ne (call $try) (i32.const 0)) (then unreachable))
-      (call $exit (local.get $n)))))", [&](Job& job) {
-    job.root = root;
-    job.limits.open_files = 12;
-  });
+      (call $exit (local.get $n)))))",
+                                         [&](Job& job) {
+                                           job.root = root;
+                                           job.limits.open_files = 12;
+                                         });
   EXPECT_EQ(answer, 12U);
 }
 

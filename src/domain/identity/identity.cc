@@ -14,7 +14,8 @@ Result<NodeId> key_after(ByteView prefix, ByteView bytes) {
     return fail(ErrorCode::invalid, "not an Ed25519 node id");
   }
   const NodeId node = *NodeId::from(bytes.subspan(prefix.size()));
-  if (!can_be_identity(node)) return fail(ErrorCode::invalid, "this key is no valid identity (off the curve or of small order)");
+  if (!can_be_identity(node))
+    return fail(ErrorCode::invalid, "this key is no valid identity (off the curve or of small order)");
   return node;
 }
 
@@ -54,7 +55,8 @@ Result<Cid> derive_federation(std::string_view name, const Cid& policy) {
   if (!valid) {
     return fail(ErrorCode::invalid, "a federation's name has 1 to 64 characters of a-z, 0-9 and '-'");
   }
-  return dagcbor::cid_of(record::encode(Charter{.name = std::string(name), .parents = {}, .founders = {}, .policy = policy}));
+  return dagcbor::cid_of(
+      record::encode(Charter{.name = std::string(name), .parents = {}, .founders = {}, .policy = policy}));
 }
 
 }  // namespace mesh::identity

@@ -43,9 +43,10 @@ FreeQuota::Account& FreeQuota::account(Instant now, const identity::NodeId& publ
 }
 
 std::uint64_t FreeQuota::allowance(const Account& account) const {
-  const std::uint64_t bonus = account.earned / 100 > std::numeric_limits<std::uint64_t>::max() / (std::uint64_t{policy_.served_percentage} + 1)
-                                  ? std::numeric_limits<std::uint64_t>::max()
-                                  : account.earned / 100 * policy_.served_percentage;
+  const std::uint64_t bonus =
+      account.earned / 100 > std::numeric_limits<std::uint64_t>::max() / (std::uint64_t{policy_.served_percentage} + 1)
+          ? std::numeric_limits<std::uint64_t>::max()
+          : account.earned / 100 * policy_.served_percentage;
   return add_capped(policy_.fuel_per_hour, bonus);
 }
 
@@ -55,8 +56,9 @@ Status FreeQuota::check(Instant now, const identity::NodeId& publisher, std::uin
   const std::uint64_t left = total > current.used ? total - current.used : 0;
   if (fuel <= left) return {};
   const std::int64_t minutes = 60 - now.time_since_epoch().count() / 60'000'000 % 60;
-  return fail(ErrorCode::exhausted, "free quota used up: " + std::to_string(left) + " fuel left of " + std::to_string(total) +
-                                        " this hour, " + std::to_string(fuel) + " wanted; more in " + std::to_string(minutes) + " min");
+  return fail(ErrorCode::exhausted, "free quota used up: " + std::to_string(left) + " fuel left of " +
+                                        std::to_string(total) + " this hour, " + std::to_string(fuel) +
+                                        " wanted; more in " + std::to_string(minutes) + " min");
 }
 
 void FreeQuota::use(Instant now, const identity::NodeId& publisher, std::uint64_t fuel) {

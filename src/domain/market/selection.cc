@@ -8,7 +8,8 @@ namespace mesh::market {
 
 std::vector<Ranked> rank(const std::vector<Candidate>& candidates, std::uint64_t fee) {
   std::uint64_t best_eta = std::numeric_limits<std::uint64_t>::max();
-  for (const Candidate& candidate : candidates) best_eta = std::min(best_eta, std::max<std::uint64_t>(1, candidate.offer.record.eta_ms));
+  for (const Candidate& candidate : candidates)
+    best_eta = std::min(best_eta, std::max<std::uint64_t>(1, candidate.offer.record.eta_ms));
 
   std::vector<Ranked> ranking;
   ranking.reserve(candidates.size());
@@ -17,11 +18,18 @@ std::vector<Ranked> rank(const std::vector<Candidate>& candidates, std::uint64_t
     Ranked line{.node = candidate.offer.signer, .offer = candidate.offer.cid};
     line.reputation_points = std::min(candidate.reputation, 1000U) * 2 / 5;
     // Costs are at most the fee (check_offer), so nothing here can wrap; dividing first keeps large fees in range.
-    line.cost_points = fee == 0 ? 300 : static_cast<std::uint32_t>(300 - std::min<std::uint64_t>(300, offer.cost / std::max<std::uint64_t>(1, fee / 300)));
-    line.capacity_points = std::min<std::uint32_t>(100, 25 * static_cast<std::uint32_t>(std::bit_width(offer.capacity) - 1));
-    line.speed_points = static_cast<std::uint32_t>(best_eta > (std::uint64_t{1} << 50) ? 0 : 100 * best_eta / std::max<std::uint64_t>(1, offer.eta_ms));
+    line.cost_points =
+        fee == 0 ? 300
+                 : static_cast<std::uint32_t>(
+                       300 - std::min<std::uint64_t>(300, offer.cost / std::max<std::uint64_t>(1, fee / 300)));
+    line.capacity_points =
+        std::min<std::uint32_t>(100, 25 * static_cast<std::uint32_t>(std::bit_width(offer.capacity) - 1));
+    line.speed_points = static_cast<std::uint32_t>(
+        best_eta > (std::uint64_t{1} << 50) ? 0 : 100 * best_eta / std::max<std::uint64_t>(1, offer.eta_ms));
     const std::int64_t round_trip_ms = candidate.round_trip.count() / 1000;
-    line.nearness_points = candidate.round_trip.count() <= 0 ? 0 : static_cast<std::uint32_t>(50 - std::min<std::int64_t>(50, round_trip_ms / 4));
+    line.nearness_points = candidate.round_trip.count() <= 0
+                               ? 0
+                               : static_cast<std::uint32_t>(50 - std::min<std::int64_t>(50, round_trip_ms / 4));
     line.holding_points = offer.holds_inputs ? 50 : 0;
     line.penalised = candidate.penalised;
     line.score = std::uint64_t{line.reputation_points} + line.cost_points + line.capacity_points + line.speed_points +

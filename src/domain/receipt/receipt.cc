@@ -10,14 +10,17 @@ std::span<const std::string_view> enum_names(Agreement) {
 }
 
 Digest leaf_of(const Cid& intent, std::uint32_t shard, const NodeId& node, const Finding& finding, const Digest& salt) {
-  return tagged_hash("meshwork/1/commitment", {intent.binary(), big_endian(shard), node.view(), record::encode(finding), salt.view()});
+  return tagged_hash("meshwork/1/commitment",
+                     {intent.binary(), big_endian(shard), node.view(), record::encode(finding), salt.view()});
 }
 
-Status check_opening(const Signed<Commitment>& commitment, const Opening& opening, const Finding& finding, std::uint32_t shards) {
+Status check_opening(const Signed<Commitment>& commitment, const Opening& opening, const Finding& finding,
+                     std::uint32_t shards) {
   if (opening.commitment != commitment.cid) return fail(ErrorCode::invalid, "the receipt opens another commitment");
   MESH_LET(const std::vector<std::uint32_t> covered, task::expand(commitment.record.shards, shards));
   const auto it = std::ranges::lower_bound(covered, opening.shard);
-  if (it == covered.end() || *it != opening.shard) return fail(ErrorCode::invalid, "the commitment does not cover this shard");
+  if (it == covered.end() || *it != opening.shard)
+    return fail(ErrorCode::invalid, "the commitment does not cover this shard");
   const Digest leaf = leaf_of(commitment.record.intent, opening.shard, commitment.signer, finding, opening.salt);
   const auto index = static_cast<std::size_t>(it - covered.begin());
   if (!merkle::verify(commitment.record.root, leaf, index, covered.size(), opening.proof)) {

@@ -30,7 +30,8 @@ struct Finding {
 
 /// The leaf of a commitment: H(domain, intent, shard, node, finding, salt). The node is in it, so that a copied
 /// commitment opens for nobody but its author; the salt, so that few possible results cannot be tried out.
-[[nodiscard]] Digest leaf_of(const Cid& intent, std::uint32_t shard, const NodeId& node, const Finding& finding, const Digest& salt);
+[[nodiscard]] Digest leaf_of(const Cid& intent, std::uint32_t shard, const NodeId& node, const Finding& finding,
+                             const Digest& salt);
 
 /// "I ran these shards; what came out is under this root." Workers and verifiers commit in the same form.
 struct Commitment {
@@ -112,7 +113,8 @@ struct VerificationReceipt {
 
 /// Whether the opening and the finding give the leaf that `commitment` has for that shard. The error says what does
 /// not fit.
-[[nodiscard]] Status check_opening(const Signed<Commitment>& commitment, const Opening& opening, const Finding& finding, std::uint32_t shards);
+[[nodiscard]] Status check_opening(const Signed<Commitment>& commitment, const Opening& opening, const Finding& finding,
+                                   std::uint32_t shards);
 
 /// The salt of a node's leaf: derived, so that a restarted node opens what it committed to before.
 [[nodiscard]] Digest salt_of(const identity::Signer& signer, const Cid& intent, std::uint32_t shard);

@@ -9,19 +9,21 @@ std::span<const std::string_view> enum_names(Abi) {
 
 namespace {
 
-Status check_texts(const std::vector<std::string>& texts, std::string_view what, std::size_t max_count, std::size_t max_bytes) {
+Status check_texts(const std::vector<std::string>& texts, std::string_view what, std::size_t max_count,
+                   std::size_t max_bytes) {
   if (texts.size() > max_count) {
-    return fail(ErrorCode::invalid, "a function has at most " + std::to_string(max_count) + " " + std::string(what) + ", not " +
-                                        std::to_string(texts.size()));
+    return fail(ErrorCode::invalid, "a function has at most " + std::to_string(max_count) + " " + std::string(what) +
+                                        ", not " + std::to_string(texts.size()));
   }
   std::size_t total = 0;
   for (const std::string& text : texts) {
-    if (text.find('\0') != std::string::npos) return fail(ErrorCode::invalid, "a NUL byte is in one of the " + std::string(what));
+    if (text.find('\0') != std::string::npos)
+      return fail(ErrorCode::invalid, "a NUL byte is in one of the " + std::string(what));
     total += text.size();
   }
   if (total > max_bytes) {
-    return fail(ErrorCode::invalid, "the " + std::string(what) + " together have at most " + std::to_string(max_bytes) + " bytes, not " +
-                                        std::to_string(total));
+    return fail(ErrorCode::invalid, "the " + std::string(what) + " together have at most " + std::to_string(max_bytes) +
+                                        " bytes, not " + std::to_string(total));
   }
   return {};
 }

@@ -22,7 +22,8 @@ Result<std::vector<std::uint32_t>> expand(const std::vector<ShardRange>& ranges,
   for (const ShardRange& range : ranges) {
     const std::uint64_t end = std::uint64_t{range.first} + range.count;
     if (range.count == 0 || range.first < next || end > shards) {
-      return fail(ErrorCode::invalid, "shard ranges must be ascending, not empty, apart, and below " + std::to_string(shards));
+      return fail(ErrorCode::invalid,
+                  "shard ranges must be ascending, not empty, apart, and below " + std::to_string(shards));
     }
     for (std::uint64_t shard = range.first; shard < end; ++shard) result.push_back(static_cast<std::uint32_t>(shard));
     next = end;
@@ -32,8 +33,8 @@ Result<std::vector<std::uint32_t>> expand(const std::vector<ShardRange>& ranges,
 
 Status validate(const TaskIntent& intent, const policy::MeshPolicy& policy) {
   const auto out_of_range = [](std::string_view what, std::uint64_t low, std::uint64_t high, std::uint64_t is) {
-    return fail(ErrorCode::invalid, std::string(what) + " is between " + std::to_string(low) + " and " + std::to_string(high) + ", not " +
-                                        std::to_string(is));
+    return fail(ErrorCode::invalid, std::string(what) + " is between " + std::to_string(low) + " and " +
+                                        std::to_string(high) + ", not " + std::to_string(is));
   };
   if (intent.shards < 1 || intent.shards > policy.scheduling.max_shards_per_task) {
     return out_of_range("the number of shards", 1, policy.scheduling.max_shards_per_task, intent.shards);
@@ -44,7 +45,8 @@ Status validate(const TaskIntent& intent, const policy::MeshPolicy& policy) {
   if (intent.bid_window_ms < 1 || intent.bid_window_ms > policy.scheduling.max_bid_window_ms) {
     return out_of_range("bid_window_ms", 1, policy.scheduling.max_bid_window_ms, intent.bid_window_ms);
   }
-  if (intent.scope.memory_mb < 1 || intent.scope.memory_mb > 4096) return out_of_range("memory_mb", 1, 4096, intent.scope.memory_mb);
+  if (intent.scope.memory_mb < 1 || intent.scope.memory_mb > 4096)
+    return out_of_range("memory_mb", 1, 4096, intent.scope.memory_mb);
   if (intent.scope.fuel < 1 || intent.scope.fuel > (std::uint64_t{1} << 60)) {
     return out_of_range("fuel", 1, std::uint64_t{1} << 60, intent.scope.fuel);
   }
@@ -59,7 +61,8 @@ Status validate(const TaskIntent& intent, const policy::MeshPolicy& policy) {
   if (intent.limits.total_ms < 1) return fail(ErrorCode::invalid, "total_ms is at least 1");
   if (intent.label.size() > 128) return out_of_range("the label's length", 0, 128, intent.label.size());
   if (intent.owner.size() > 128) return out_of_range("the owner's length", 0, 128, intent.owner.size());
-  if (intent.engine.empty() || intent.engine.size() > 256) return out_of_range("the engine's length", 1, 256, intent.engine.size());
+  if (intent.engine.empty() || intent.engine.size() > 256)
+    return out_of_range("the engine's length", 1, 256, intent.engine.size());
   return {};
 }
 

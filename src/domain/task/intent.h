@@ -61,9 +61,9 @@ struct TaskIntent {
   PhaseLimits limits;
   Cid policy;
   std::string engine;           ///< the executor's version and flags, which decide the fuel
-  Digest nonce_tip;             ///< end of the publisher's hash chain (verification/nonce_chain.h); makes the intent unique
-  std::string owner;            ///< did of the publisher's owner, empty = the publisher itself
-  std::string label;            ///< for people; at most 128 bytes
+  Digest nonce_tip;  ///< end of the publisher's hash chain (verification/nonce_chain.h); makes the intent unique
+  std::string owner;  ///< did of the publisher's owner, empty = the publisher itself
+  std::string label;  ///< for people; at most 128 bytes
   std::int64_t created_ms = 0;  ///< publisher's wall clock, for people
 
   template <class Self, class V>

@@ -30,7 +30,7 @@ struct Outcome {
   std::uint32_t exit_code = 0;         ///< of `exited`
   std::string trap;                    ///< of `trapped`: the trap's stable name, such as "integer divide by zero"
   std::vector<std::string> backtrace;  ///< innermost frame first, function names where the module has them; at most 64
-  std::string detail;                  ///< of `refused`: one sentence
+  std::string detail;  ///< of `refused`: one sentence
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -50,10 +50,10 @@ struct Outcome {
 
 /// What a run used. Fuel is deterministic and compared; the rest is the worker's own measurement.
 struct ExecutionSummary {
-  std::uint64_t fuel = 0;                 ///< units charged from after instantiation
-  std::uint64_t wall_ms = 0;              ///< on the executor's clock
-  std::uint64_t peak_memory_bytes = 0;    ///< linear memories together
-  std::uint64_t io_bytes = 0;             ///< input read plus output and log written
+  std::uint64_t fuel = 0;  ///< units charged from after instantiation
+  std::uint64_t wall_ms = 0;  ///< on the executor's clock
+  std::uint64_t peak_memory_bytes = 0;  ///< linear memories together
+  std::uint64_t io_bytes = 0;  ///< input read plus output and log written
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {

@@ -12,7 +12,8 @@ namespace mesh::verification {
 [[nodiscard]] Digest chain_link(const Digest& secret, std::uint32_t length, std::uint32_t round);
 
 /// Whether `link` of `round` leads to `known`, the link of the earlier `known_round`. Costs the difference in hashes.
-[[nodiscard]] bool chain_leads_to(const Digest& link, std::uint32_t round, const Digest& known, std::uint32_t known_round);
+[[nodiscard]] bool chain_leads_to(const Digest& link, std::uint32_t round, const Digest& known,
+                                  std::uint32_t known_round);
 
 /// What counts for a member that withheld its link: fixed by its tip and the round, so that withholding chooses nothing
 /// but to lose the seat.

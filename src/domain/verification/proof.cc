@@ -36,7 +36,8 @@ Status collect(const Envelope& envelope, const Cid& federation, Records& records
   MESH_LET(const std::string type, type_of(envelope.body));
   const auto keep_one = [&]<class T>(std::optional<Signed<T>>& slot) -> Status {
     MESH_LET(Signed<T> record, open<T>(envelope, federation));
-    if (slot && slot->cid != record.cid) return fail(ErrorCode::invalid, "the bundle has two records of type \"" + type + "\"");
+    if (slot && slot->cid != record.cid)
+      return fail(ErrorCode::invalid, "the bundle has two records of type \"" + type + "\"");
     slot = std::move(record);
     return {};
   };
@@ -64,7 +65,8 @@ Status collect(const Envelope& envelope, const Cid& federation, Records& records
   if (type == ExecutionReceipt::type) return keep(records.receipts);
   if (type == VerificationReceipt::type) return keep(records.verifications);
   if (type == Verdict::type) return append(records.verdicts);
-  return fail(ErrorCode::invalid, "the bundle has a record of type \"" + type.substr(0, 64) + "\", which has no place there");
+  return fail(ErrorCode::invalid,
+              "the bundle has a record of type \"" + type.substr(0, 64) + "\", which has no place there");
 }
 
 class Checker {
@@ -86,7 +88,8 @@ class Checker {
     std::set<std::uint32_t> rounds;
     for (const auto& [cid, open] : records_.opens) {
       if (!rounds.insert(open.record.round).second) {
-        return fail(ErrorCode::invalid, "round " + std::to_string(open.record.round) + " was opened twice: the publisher could have chosen between draws");
+        return fail(ErrorCode::invalid, "round " + std::to_string(open.record.round) +
+                                            " was opened twice: the publisher could have chosen between draws");
       }
     }
     return {};
@@ -95,8 +98,11 @@ class Checker {
   Result<ShardProof> check(const Signed<Verdict>& verdict) {
     const Verdict& v = verdict.record;
     const task::TaskIntent& intent = records_.intent->record;
-    const auto bad = [&](std::string_view what) { return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what)); };
-    if (verdict.signer != records_.intent->signer || v.intent != records_.intent->cid) return bad("the verdict is not the publisher's on this task");
+    const auto bad = [&](std::string_view what) {
+      return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what));
+    };
+    if (verdict.signer != records_.intent->signer || v.intent != records_.intent->cid)
+      return bad("the verdict is not the publisher's on this task");
     if (v.shard >= intent.shards) return bad("the task has no such shard");
     const auto receipt = records_.receipts.find(v.receipt);
     if (receipt == records_.receipts.end()) return bad("the worker's receipt is missing");
@@ -105,29 +111,40 @@ class Checker {
     if (r.finding.fuel != r.summary.fuel) return bad("the receipt's summary and finding differ in fuel");
     const auto commitment = records_.commitments.find(r.opening.commitment);
     if (commitment == records_.commitments.end()) return bad("the worker's commitment is missing");
-    if (commitment->second.signer != receipt->second.signer || commitment->second.record.intent != v.intent || commitment->second.record.basis != r.award) {
+    if (commitment->second.signer != receipt->second.signer || commitment->second.record.intent != v.intent ||
+        commitment->second.record.basis != r.award) {
       return bad("the receipt and the commitment do not belong together");
     }
-    if (Status opened = receipt::check_opening(commitment->second, r.opening, r.finding, intent.shards); !opened) return bad(opened.error().message);
+    if (Status opened = receipt::check_opening(commitment->second, r.opening, r.finding, intent.shards); !opened)
+      return bad(opened.error().message);
 
-    ShardProof proof{.shard = v.shard, .decision = v.decision, .worker = receipt->second.signer, .finding = r.finding, .summary = r.summary,
-                     .seats = {}, .contribution = v.contribution};
+    ShardProof proof{.shard = v.shard,
+                     .decision = v.decision,
+                     .worker = receipt->second.signer,
+                     .finding = r.finding,
+                     .summary = r.summary,
+                     .seats = {},
+                     .contribution = v.contribution};
     proof.self_executed = proof.worker == records_.intent->signer;
     if (proof.self_executed) {
-      if (!field_->offers.empty() || r.award != field_->roster.cid) return bad("the publisher ran it itself although others had offered");
+      if (!field_->offers.empty() || r.award != field_->roster.cid)
+        return bad("the publisher ran it itself although others had offered");
     } else {
       const auto award = records_.awards.find(r.award);
       if (award == records_.awards.end()) return bad("the award is missing");
       const Signed<market::ComputeOffer>* offer = field_->offer(award->second.record.offer);
-      if (award->second.signer != records_.intent->signer || award->second.record.roster != field_->roster.cid || offer == nullptr || offer->signer != proof.worker) {
+      if (award->second.signer != records_.intent->signer || award->second.record.roster != field_->roster.cid ||
+          offer == nullptr || offer->signer != proof.worker) {
         return bad("the award is not the publisher's to this worker");
       }
       MESH_LET(const std::vector<std::uint32_t> awarded, task::expand(award->second.record.shards, intent.shards));
       if (!std::ranges::binary_search(awarded, v.shard)) return bad("the award does not cover it");
     }
     if (!v.draw) {
-      if (v.decision != Decision::unverified || !v.verifications.empty()) return bad("a decision without a draw can only be \"unverified\"");
-      if (intent.verifiers > 0 && field_->offers.size() > intent.verifiers) return bad("it is unverified although there were verifiers enough");
+      if (v.decision != Decision::unverified || !v.verifications.empty())
+        return bad("a decision without a draw can only be \"unverified\"");
+      if (intent.verifiers > 0 && field_->offers.size() > intent.verifiers)
+        return bad("it is unverified although there were verifiers enough");
       if (v.contribution != 0) return bad("the contribution score is not what the verifications give");
       return proof;
     }
@@ -135,14 +152,19 @@ class Checker {
   }
 
  private:
-  Result<ShardProof> check_seats(const Signed<Verdict>& verdict, const Signed<ExecutionReceipt>& receipt, const Cid& commitment, ShardProof proof) {
+  Result<ShardProof> check_seats(const Signed<Verdict>& verdict, const Signed<ExecutionReceipt>& receipt,
+                                 const Cid& commitment, ShardProof proof) {
     const Verdict& v = verdict.record;
-    const auto bad = [&](std::string_view what) { return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what)); };
+    const auto bad = [&](std::string_view what) {
+      return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what));
+    };
     MESH_LET(const DrawnRound* round, round_of(*v.draw));
     if (std::ranges::find(round->open.record.commitments, commitment) == round->open.record.commitments.end()) {
       return bad("the worker's commitment was not fixed before the draw");
     }
-    Seats seats{.order = round->order(commitment, v.shard, proof.worker), .wanted = records_.intent->record.verifiers, .lost = {}};
+    Seats seats{.order = round->order(commitment, v.shard, proof.worker),
+                .wanted = records_.intent->record.verifiers,
+                .lost = {}};
     for (const Signed<Substitution>& substitution : records_.substitutions) {
       if (substitution.record.draw != *v.draw || !covers(substitution.record.shards, v.shard)) continue;
       if (substitution.signer != records_.intent->signer) return bad("a substitution is not the publisher's");
@@ -153,26 +175,33 @@ class Checker {
       if (extension.signer != records_.intent->signer) return bad("an extension is not the publisher's");
       seats.wanted = std::max(seats.wanted, extension.record.seats);
     }
-    if (seats.wanted < policy_.verification_quorum.minimum_verifiers || seats.wanted > policy_.verification_quorum.maximum_verifiers) {
+    if (seats.wanted < policy_.verification_quorum.minimum_verifiers ||
+        seats.wanted > policy_.verification_quorum.maximum_verifiers) {
       return bad("the number of verifiers is outside the policy's bounds");
     }
     const std::vector<NodeId> current = seats.current();
-    if (current.size() != seats.wanted || v.verifications.size() != current.size()) return bad("not every seat has a verification");
+    if (current.size() != seats.wanted || v.verifications.size() != current.size())
+      return bad("not every seat has a verification");
     std::vector<receipt::Finding> findings;
     for (std::size_t i = 0; i < current.size(); ++i) {
       const auto verification = records_.verifications.find(v.verifications[i]);
       if (verification == records_.verifications.end()) return bad("a verification is missing");
       const VerificationReceipt& r = verification->second.record;
       if (verification->second.signer != current[i]) return bad("a verification is by a node that was not drawn");
-      if (r.intent != v.intent || r.receipt != receipt.cid || r.opening.shard != v.shard) return bad("a verification is of another receipt");
+      if (r.intent != v.intent || r.receipt != receipt.cid || r.opening.shard != v.shard)
+        return bad("a verification is of another receipt");
       const auto own = records_.commitments.find(r.opening.commitment);
       if (own == records_.commitments.end()) return bad("a verifier's commitment is missing");
-      if (own->second.signer != current[i] || own->second.record.basis != *v.draw || own->second.record.intent != v.intent) {
+      if (own->second.signer != current[i] || own->second.record.basis != *v.draw ||
+          own->second.record.intent != v.intent) {
         return bad("a verifier's commitment was not made for this draw");
       }
-      if (Status opened = receipt::check_opening(own->second, r.opening, r.finding, records_.intent->record.shards); !opened) return bad(opened.error().message);
+      if (Status opened = receipt::check_opening(own->second, r.opening, r.finding, records_.intent->record.shards);
+          !opened)
+        return bad(opened.error().message);
       const bool agreed = r.finding == receipt.record.finding;
-      if (agreed != (r.verdict == receipt::Agreement::agree)) return bad("a verification's verdict is not what its finding says");
+      if (agreed != (r.verdict == receipt::Agreement::agree))
+        return bad("a verification's verdict is not what its finding says");
       findings.push_back(r.finding);
       proof.seats.push_back({current[i], agreed});
     }
@@ -186,7 +215,9 @@ class Checker {
   }
 
   static bool covers(const std::vector<task::ShardRange>& ranges, std::uint32_t shard) {
-    return std::ranges::any_of(ranges, [&](const task::ShardRange& range) { return shard >= range.first && shard - range.first < range.count; });
+    return std::ranges::any_of(ranges, [&](const task::ShardRange& range) {
+      return shard >= range.first && shard - range.first < range.count;
+    });
   }
 
   Result<const DrawnRound*> round_of(const Cid& draw_cid) {
@@ -217,8 +248,8 @@ std::uint32_t ProofReport::count(Decision decision) const {
   return static_cast<std::uint32_t>(std::ranges::count(shards, decision, &ShardProof::decision));
 }
 
-Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, const Cid& intent, const std::vector<Envelope>& story,
-                   const std::vector<car::Block>& contents) {
+Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, const Cid& intent,
+                   const std::vector<Envelope>& story, const std::vector<car::Block>& contents) {
   ProofBundle bundle{.federation = federation, .intent = intent, .envelopes = {}, .contents = {}};
   std::vector<car::Block> blocks;
   const Bytes policy_bytes = record::encode(policy);
@@ -262,7 +293,8 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
     MESH_TRY(collect(envelope, bundle.federation, records));
     used.insert(cid);
   }
-  if (!records.intent || records.intent->cid != bundle.intent) return fail(ErrorCode::invalid, "the bundle's intent is missing or another");
+  if (!records.intent || records.intent->cid != bundle.intent)
+    return fail(ErrorCode::invalid, "the bundle's intent is missing or another");
   MESH_LET(const Bytes* policy_bytes, block(records.intent->record.policy));
   MESH_LET(const policy::MeshPolicy policy, record::decode<policy::MeshPolicy>(*policy_bytes));
   MESH_TRY(policy::validate(policy));
@@ -270,14 +302,16 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
 
   Checker checker(records, policy);
   MESH_TRY(checker.prepare());
-  ProofReport report{.federation = bundle.federation, .intent = *records.intent, .shards = {}, .missing = 0, .contents = {}};
+  ProofReport report{
+      .federation = bundle.federation, .intent = *records.intent, .shards = {}, .missing = 0, .contents = {}};
   std::map<std::uint32_t, ShardProof> shards;
   for (const Signed<Verdict>& verdict : records.verdicts) {
     MESH_LET(ShardProof proof, checker.check(verdict));
     const auto earlier = shards.find(proof.shard);
     if (earlier != shards.end()) {
       const Decision before = earlier->second.decision;
-      if (before != Decision::rejected && before != Decision::disputed) return fail(ErrorCode::invalid, on_shard(proof.shard) + ": it was decided twice");
+      if (before != Decision::rejected && before != Decision::disputed)
+        return fail(ErrorCode::invalid, on_shard(proof.shard) + ": it was decided twice");
       proof.rejected_attempts = earlier->second.rejected_attempts + 1;
     }
     shards.insert_or_assign(proof.shard, std::move(proof));
@@ -295,7 +329,8 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
     used.insert(cid);
     report.contents.emplace_back(cid, *content);
   }
-  if (used.size() != blocks.size()) return fail(ErrorCode::invalid, "the bundle carries blocks that nothing in it names");
+  if (used.size() != blocks.size())
+    return fail(ErrorCode::invalid, "the bundle carries blocks that nothing in it names");
   return report;
 }
 

@@ -16,7 +16,8 @@ struct ProofBundle {
   static constexpr std::uint64_t version = 1;
   Cid federation;
   Cid intent;                  ///< the record's CID (of the body)
-  std::vector<Cid> envelopes;  ///< CIDs of the envelope blocks, intent first, then in the order in which they came to be
+  std::vector<Cid>
+      envelopes;  ///< CIDs of the envelope blocks, intent first, then in the order in which they came to be
   std::vector<Cid> contents;   ///< results and logs that are in the bundle
   template <class Self, class V>
   static void fields(Self& self, V& v) {

@@ -7,16 +7,19 @@
 namespace mesh::verification {
 
 std::span<const std::string_view> enum_names(Decision) {
-  static constexpr std::array<std::string_view, 5> names{"accepted", "rejected", "disputed", "undetermined", "unverified"};
+  static constexpr std::array<std::string_view, 5> names{"accepted", "rejected", "disputed", "undetermined",
+                                                         "unverified"};
   return names;
 }
 
 bool incomparable(const receipt::Finding& a, const receipt::Finding& b) {
   if (a == b) return false;
-  return (a.outcome.kind == task::OutcomeKind::stack_exhausted) != (b.outcome.kind == task::OutcomeKind::stack_exhausted);
+  return (a.outcome.kind == task::OutcomeKind::stack_exhausted) !=
+         (b.outcome.kind == task::OutcomeKind::stack_exhausted);
 }
 
-Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats, const policy::VerificationQuorum& quorum) {
+Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats,
+                const policy::VerificationQuorum& quorum) {
   const auto needed = policy::needed_agreement(quorum, static_cast<std::uint32_t>(seats.size()));
   Judgement judgement{.decision = Decision::disputed, .agreed = 0, .needed = needed};
   std::uint32_t unclear = 0;
@@ -67,7 +70,8 @@ std::uint64_t choose(std::uint32_t n, std::uint32_t k) {
 
 }  // namespace
 
-Fraction escape_probability(std::uint32_t eligible, std::uint32_t colluders, std::uint32_t seats, std::uint32_t needed) {
+Fraction escape_probability(std::uint32_t eligible, std::uint32_t colluders, std::uint32_t seats,
+                            std::uint32_t needed) {
   MESH_CHECK(eligible <= 60 && colluders <= eligible && seats <= eligible, "escape-probability-arguments");
   Fraction fraction{.numerator = 0, .denominator = choose(eligible, seats)};
   for (std::uint32_t k = needed; k <= std::min(colluders, seats); ++k) {

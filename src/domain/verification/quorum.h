@@ -16,7 +16,8 @@ struct Judgement {
 
 /// accepted: enough seats agree with the worker. rejected: enough seats agree with one another on something else.
 /// undetermined: neither, and it would be one of them but for findings where the stack ran out. disputed: neither.
-[[nodiscard]] Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats, const policy::VerificationQuorum& quorum);
+[[nodiscard]] Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats,
+                              const policy::VerificationQuorum& quorum);
 
 /// Two findings that differ, one of which is that the stack ran out: where it does depends on the compiler.
 [[nodiscard]] bool incomparable(const receipt::Finding& a, const receipt::Finding& b);
@@ -32,6 +33,7 @@ struct Fraction {
   std::uint64_t numerator = 0;
   std::uint64_t denominator = 1;
 };
-[[nodiscard]] Fraction escape_probability(std::uint32_t eligible, std::uint32_t colluders, std::uint32_t seats, std::uint32_t needed);
+[[nodiscard]] Fraction escape_probability(std::uint32_t eligible, std::uint32_t colluders, std::uint32_t seats,
+                                          std::uint32_t needed);
 
 }  // namespace mesh::verification

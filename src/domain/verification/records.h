@@ -107,10 +107,10 @@ struct RevealRequest {
   static constexpr std::string_view type = "reveal-request";
   static constexpr std::uint64_t version = 1;
   Cid intent;
-  Cid commitment;               ///< the worker's
+  Cid commitment;  ///< the worker's
   std::optional<Cid> draw;
   std::vector<task::ShardRange> shards;
-  std::vector<Cid> commitments; ///< the verifiers'
+  std::vector<Cid> commitments;  ///< the verifiers'
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
@@ -122,11 +122,11 @@ struct RevealRequest {
 };
 
 enum class Decision : std::uint8_t {
-  accepted,      ///< the quorum found the same bytes, outcome and fuel
-  rejected,      ///< a quorum found something else, and agrees on what
-  disputed,      ///< no majority, even with the most verifiers that the policy allows
+  accepted,  ///< the quorum found the same bytes, outcome and fuel
+  rejected,  ///< a quorum found something else, and agrees on what
+  disputed,  ///< no majority, even with the most verifiers that the policy allows
   undetermined,  ///< the stack ran out for some: depends on the compiler, nobody is to blame
-  unverified,    ///< nobody re-executed it
+  unverified,  ///< nobody re-executed it
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(Decision);
 
@@ -137,10 +137,10 @@ struct Verdict {
   Cid intent;
   std::uint32_t shard = 0;
   Decision decision = Decision::unverified;
-  Cid receipt;                     ///< the worker's ExecutionReceipt
-  std::optional<Cid> draw;         ///< none when unverified
+  Cid receipt;  ///< the worker's ExecutionReceipt
+  std::optional<Cid> draw;  ///< none when unverified
   std::vector<Cid> verifications;  ///< one per seat
-  std::uint32_t timeliness = 0;    ///< per mille: the offered eta over the time taken, at most 1000
+  std::uint32_t timeliness = 0;  ///< per mille: the offered eta over the time taken, at most 1000
   std::uint32_t contribution = 0;  ///< per mille: the share of the seats that agreed, times timeliness
   template <class Self, class V>
   static void fields(Self& self, V& v) {

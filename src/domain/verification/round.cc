@@ -18,16 +18,19 @@ const Signed<market::ComputeOffer>* Field::offer(const Cid& cid) const {
   return it == offers.end() ? nullptr : &*it;
 }
 
-Result<Field> make_field(Signed<task::TaskIntent> intent, Signed<market::Roster> roster, std::vector<Signed<market::ComputeOffer>> offers) {
+Result<Field> make_field(Signed<task::TaskIntent> intent, Signed<market::Roster> roster,
+                         std::vector<Signed<market::ComputeOffer>> offers) {
   if (roster.signer != intent.signer) return fail(ErrorCode::unauthorised, "the roster is not the publisher's");
   if (roster.record.intent != intent.cid) return fail(ErrorCode::invalid, "the roster is of another task");
   if (roster.record.offers.size() > market::max_roster) {
     return fail(ErrorCode::invalid, "a roster has at most " + std::to_string(market::max_roster) + " offers");
   }
-  if (offers.size() != roster.record.offers.size()) return fail(ErrorCode::invalid, "the roster and the offers differ in number");
+  if (offers.size() != roster.record.offers.size())
+    return fail(ErrorCode::invalid, "the roster and the offers differ in number");
   std::set<NodeId> seen;
   for (std::size_t i = 0; i < offers.size(); ++i) {
-    if (offers[i].cid != roster.record.offers[i]) return fail(ErrorCode::invalid, "the offers are not those of the roster");
+    if (offers[i].cid != roster.record.offers[i])
+      return fail(ErrorCode::invalid, "the offers are not those of the roster");
     MESH_TRY(market::check_offer(offers[i], intent));
     if (!seen.insert(offers[i].signer).second) return fail(ErrorCode::invalid, "the roster has two offers of one node");
   }
@@ -45,7 +48,8 @@ SeatOrder DrawnRound::order(const Cid& commitment, std::uint32_t shard, const No
 Status check_reveal(const Field& field, const Signed<RoundOpen>& open, const Signed<NonceReveal>& reveal) {
   const Signed<market::ComputeOffer>* offer = field.offer_of(reveal.signer);
   if (offer == nullptr) return fail(ErrorCode::unauthorised, "the nonce is not a roster member's");
-  if (reveal.record.intent != field.intent.cid || reveal.record.open != open.cid || reveal.record.round != open.record.round) {
+  if (reveal.record.intent != field.intent.cid || reveal.record.open != open.cid ||
+      reveal.record.round != open.record.round) {
     return fail(ErrorCode::invalid, "the nonce is of another round");
   }
   if (!chain_leads_to(reveal.record.link, reveal.record.round, offer->record.nonce_tip, 0)) {
@@ -54,16 +58,17 @@ Status check_reveal(const Field& field, const Signed<RoundOpen>& open, const Sig
   return {};
 }
 
-Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open, const std::vector<Signed<NonceReveal>>& reveals,
-                              const Signed<Draw>& draw) {
+Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
+                              const std::vector<Signed<NonceReveal>>& reveals, const Signed<Draw>& draw) {
   if (open.signer != field.intent.signer || draw.signer != field.intent.signer) {
     return fail(ErrorCode::unauthorised, "the round is not the publisher's");
   }
-  if (open.record.intent != field.intent.cid || open.record.roster != field.roster.cid || draw.record.intent != field.intent.cid) {
+  if (open.record.intent != field.intent.cid || open.record.roster != field.roster.cid ||
+      draw.record.intent != field.intent.cid) {
     return fail(ErrorCode::invalid, "the round is of another task");
   }
-  if (open.record.round < 1 || open.record.round > task::max_rounds(field.intent.record.shards) || draw.record.round != open.record.round ||
-      draw.record.open != open.cid) {
+  if (open.record.round < 1 || open.record.round > task::max_rounds(field.intent.record.shards) ||
+      draw.record.round != open.record.round || draw.record.open != open.cid) {
     return fail(ErrorCode::invalid, "the draw does not belong to the round");
   }
   if (open.record.commitments.empty() || open.record.commitments.size() > max_round_commitments) {
@@ -72,17 +77,26 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
   if (!chain_leads_to(draw.record.link, draw.record.round, field.intent.record.nonce_tip, 0)) {
     return fail(ErrorCode::invalid, "the publisher's link is not of the chain that its intent committed to");
   }
-  if (reveals.size() != draw.record.reveals.size()) return fail(ErrorCode::invalid, "the draw and its reveals differ in number");
+  if (reveals.size() != draw.record.reveals.size())
+    return fail(ErrorCode::invalid, "the draw and its reveals differ in number");
 
   const reputation::ReputationSnapshot reputation;
-  DrawnRound round{.open = open, .draw = draw, .seed = {}, .members = {}, .publisher = {.node = field.intent.signer, .owner = field.intent.record.owner}};
+  DrawnRound round{.open = open,
+                   .draw = draw,
+                   .seed = {},
+                   .members = {},
+                   .publisher = {.node = field.intent.signer, .owner = field.intent.record.owner}};
   std::vector<Digest> links;
   std::size_t next = 0;
   for (const Signed<market::ComputeOffer>& offer : field.offers) {
-    Member member{.node = offer.signer, .owner = offer.record.owner, .weight = reputation.score_of(offer.signer), .withheld = true};
+    Member member{.node = offer.signer,
+                  .owner = offer.record.owner,
+                  .weight = reputation.score_of(offer.signer),
+                  .withheld = true};
     if (next < reveals.size() && reveals[next].signer == offer.signer) {
       const Signed<NonceReveal>& reveal = reveals[next];
-      if (reveal.cid != draw.record.reveals[next]) return fail(ErrorCode::invalid, "a reveal is not the one that the draw names");
+      if (reveal.cid != draw.record.reveals[next])
+        return fail(ErrorCode::invalid, "a reveal is not the one that the draw names");
       MESH_TRY(check_reveal(field, open, reveal));
       member.withheld = false;
       links.push_back(reveal.record.link);

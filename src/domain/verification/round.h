@@ -38,8 +38,8 @@ struct DrawnRound {
 };
 
 /// Checks open, reveals and draw against the field (signers, rounds, hash chains, order) and computes the seed.
-[[nodiscard]] Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open, const std::vector<Signed<NonceReveal>>& reveals,
-                                            const Signed<Draw>& draw);
+[[nodiscard]] Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
+                                            const std::vector<Signed<NonceReveal>>& reveals, const Signed<Draw>& draw);
 
 /// Checks one reveal against the field: a member's, for this open, and its link leads to the tip of the member's offer.
 [[nodiscard]] Status check_reveal(const Field& field, const Signed<RoundOpen>& open, const Signed<NonceReveal>& reveal);

@@ -8,7 +8,9 @@ namespace mesh::verification {
 
 namespace {
 
-std::string owner_of(const Member& member) { return member.owner.empty() ? identity::did_of(member.node) : member.owner; }
+std::string owner_of(const Member& member) {
+  return member.owner.empty() ? identity::did_of(member.node) : member.owner;
+}
 
 /// The first eight bytes of a digest as a number.
 std::uint64_t number_of(const Digest& digest) {

@@ -17,22 +17,22 @@ using identity::NodeId;
 /// A member of the roster, as the draw sees it.
 struct Member {
   NodeId node;
-  std::string owner;         ///< did of the owner; empty = itself
+  std::string owner;  ///< did of the owner; empty = itself
   std::uint32_t weight = 1;  ///< reputation; 0 is drawn only when nobody else is left
-  bool withheld = false;     ///< has no seat in this round
+  bool withheld = false;  ///< has no seat in this round
 };
 
 /// The round's seed: the RoundOpen, the publisher's link, and each member's link (or withheld_link) in roster order.
 [[nodiscard]] Digest round_seed(const Cid& open, const Digest& publisher_link, const std::vector<Digest>& member_links);
 
 struct SeatOrder {
-  std::vector<NodeId> nodes;     ///< seats go to the first; the others are substitutes, in this order
-  std::size_t same_owner_from;   ///< from here on: nodes of the worker's or the publisher's owner, the last resort
+  std::vector<NodeId> nodes;  ///< seats go to the first; the others are substitutes, in this order
+  std::size_t same_owner_from;  ///< from here on: nodes of the worker's or the publisher's owner, the last resort
 };
 
 /// The order for one shard of one commitment: a weighted draw without replacement from the members, less the worker, the
 /// publisher and those that withheld. Integer arithmetic alone, so that everybody computes the same.
-[[nodiscard]] SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t shard, const std::vector<Member>& members,
-                                   const Member& worker, const Member& publisher);
+[[nodiscard]] SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t shard,
+                                   const std::vector<Member>& members, const Member& worker, const Member& publisher);
 
 }  // namespace mesh::verification
