@@ -34,7 +34,7 @@ case $verb in
   fuzz)
     need fuzz/CMakeLists.txt
     configure fuzz
-    build fuzz
+    build fuzz fuzz_all
     targets=("$@")
     if ((${#targets[@]} == 0)); then
       for program in build/fuzz/bin/fuzz_*; do targets+=("${program##*/fuzz_}"); done
@@ -46,8 +46,14 @@ case $verb in
       mkdir -p "$corpus"
       seeds=()
       if [[ -d fuzz/corpus/$target ]]; then seeds=("fuzz/corpus/$target"); fi
-      "build/fuzz/bin/fuzz_$target" -max_total_time="${SECONDS_EACH:-60}" -max_len=65536 -rss_limit_mb=2048 \
-        -artifact_prefix="build/fuzz/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}"
+      log=build/fuzz/$target.log
+      [[ -x build/fuzz/bin/fuzz_$target ]] || die "there is no fuzz target $target; fuzz/CMakeLists.txt lists them."
+      "build/fuzz/bin/fuzz_$target" -max_total_time="${SECONDS_EACH:-60}" -max_len=65536 -rss_limit_mb=2048 -timeout=10 \
+        -artifact_prefix="build/fuzz/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}" >"$log" 2>&1 </dev/null || {
+        tail -n 40 "$log" >&2
+        die "the fuzz target $target found something; its input lies beside $log."
+      }
+      grep -E 'number_of_executed_units|peak_rss_mb' "$log"
     done
     ;;
   *) die "there is no verb $verb; there are bench, fuzz, sim and soak." ;;

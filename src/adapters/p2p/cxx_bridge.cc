@@ -1,5 +1,4 @@
 // The bridge to rust-libp2p: conversions only.
-#ifndef MESH_BRIDGE_STANDIN
 
 #include <algorithm>
 #include <array>
@@ -218,4 +217,3 @@ Result<std::unique_ptr<Bridge>> make_bridge(const Config& config, Fd wake) {
 
 }  // namespace mesh::p2p
 
-#endif
