@@ -11,7 +11,7 @@ shift
 "$root/scripts/setup.sh" all
 cd "$root"
 
-need() { [[ -e $1 ]] || die "this tree has no $1, so there is nothing to run for \`make $verb\`."; }
+need() { [[ -e $1 ]] || die "\`make $verb\` is not built: this tree has no $1."; }
 
 case $verb in
   bench)
