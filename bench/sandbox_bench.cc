@@ -1,15 +1,50 @@
 // A fresh metered instance and one call: through the sandbox, and through wasmtime's C++ interface alone with the same
 // settings that matter for speed (fuel, epochs, pooling allocator). The two in one run, so that they can be compared.
+// Then what a task's shard costs where it runs: a tiny WASI command and a tiny Python script.
 #include <benchmark/benchmark.h>
 #include <wasmtime.hh>
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "adapters/wasm/sandbox.h"
 #include "base/check.h"
+#include "samples.h"
 
 namespace {
+
+/// A sandbox whose compiled code lies in a new folder, gone with it.
+class TemporarySandbox {
+ public:
+  TemporarySandbox() {
+    MESH_CHECK(mkdtemp(folder_.data()) != nullptr, "bench-folder");
+    mesh::wasm::Config config;
+    config.cache_folder = folder_;
+    auto sandbox = mesh::wasm::Sandbox::create(config);
+    MESH_CHECK(sandbox.has_value(), "bench-sandbox");
+    sandbox_ = std::move(*sandbox);
+  }
+  ~TemporarySandbox() {
+    sandbox_.reset();
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  TemporarySandbox(const TemporarySandbox&) = delete;
+  TemporarySandbox& operator=(const TemporarySandbox&) = delete;
+  mesh::wasm::Sandbox* operator->() const { return sandbox_.get(); }
+
+ private:
+  std::string folder_ = (std::filesystem::temp_directory_path() / "mesh-bench-XXXXXX").string();
+  std::unique_ptr<mesh::wasm::Sandbox> sandbox_;
+};
+
+mesh::wasm::Job job_of(std::shared_ptr<const mesh::Bytes> wasm) {
+  mesh::wasm::Job job;
+  job.module = mesh::Cid::of(mesh::Multicodec::raw, *wasm);
+  job.load_module = [wasm]() -> mesh::Result<std::shared_ptr<const mesh::Bytes>> { return wasm; };
+  return job;
+}
 
 constexpr std::string_view wat = R"((module (memory (export "memory") 1)
   (func (export "mesh_alloc") (param i32) (result i32) (i32.const 1024))
@@ -17,23 +52,13 @@ constexpr std::string_view wat = R"((module (memory (export "memory") 1)
     (i64.or (i64.shl (i64.extend_i32_u (local.get 0)) (i64.const 32)) (i64.extend_i32_u (local.get 1))))))";
 
 void through_the_sandbox(benchmark::State& state) {
-  std::string folder = (std::filesystem::temp_directory_path() / "sandbox-bench-XXXXXX").string();
-  MESH_CHECK(mkdtemp(folder.data()) != nullptr, "bench-folder");
-  mesh::wasm::Config config;
-  config.cache_folder = folder;
-  auto sandbox = mesh::wasm::Sandbox::create(config);
-  MESH_CHECK(sandbox.has_value(), "bench-sandbox");
-  const auto wasm = std::make_shared<const mesh::Bytes>(*mesh::wasm::wat_to_wasm(wat));
-  mesh::wasm::Job job;
-  job.module = mesh::Cid::of(mesh::Multicodec::raw, *wasm);
-  job.load_module = [wasm]() -> mesh::Result<std::shared_ptr<const mesh::Bytes>> { return wasm; };
+  const TemporarySandbox sandbox;
+  mesh::wasm::Job job = job_of(std::make_shared<const mesh::Bytes>(*mesh::wasm::wat_to_wasm(wat)));
   job.input = std::make_shared<const mesh::Bytes>(16, std::uint8_t{7});
   for (auto _ : state) {
-    const auto result = (*sandbox)->run_on_this_thread(job);
+    const auto result = sandbox->run_on_this_thread(job);
     MESH_CHECK(result && result->output.size() == 16, "bench-result");
   }
-  sandbox->reset();
-  std::filesystem::remove_all(folder);
 }
 BENCHMARK(through_the_sandbox);
 
@@ -68,10 +93,65 @@ void bare_wasmtime(benchmark::State& state) {
 }
 BENCHMARK(bare_wasmtime);
 
-}  // namespace
+constexpr std::string_view hello_wat = R"((module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 100) "hello\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 6))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20))))))";
 
-int main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "internal-compile") return mesh::wasm::compile_main(argc, argv);
-  benchmark::Initialize(&argc, argv);
-  benchmark::RunSpecifiedBenchmarks();
+/// On a thread of the sandbox, as a node runs it.
+void run_hello(benchmark::State& state, const mesh::wasm::Job& job) {
+  static const TemporarySandbox
+      sandbox;  // each case is called several times, and an interpreter takes seconds to compile
+  const auto first = sandbox->run(job);  // compiles
+  MESH_CHECK(first && mesh::as_text(first->output) == "hello\n", "bench-result");
+  mesh::bench::Samples samples;
+  for (auto _ : state) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto result = sandbox->run(job);
+    samples.add(std::chrono::steady_clock::now() - begin);
+    MESH_CHECK(result && result->output == first->output, "bench-result");
+  }
+  samples.report(state);
 }
+
+void tiny_wasm_run(benchmark::State& state) {
+  run_hello(state, job_of(std::make_shared<const mesh::Bytes>(*mesh::wasm::wat_to_wasm(hello_wat))));
+}
+BENCHMARK(tiny_wasm_run)->UseRealTime();
+
+/// The one file of the catalogue whose name begins and ends so; MESH_RUNTIMES_DIR names the folder. Null if missing.
+std::shared_ptr<const mesh::Bytes> runtime_file(std::string_view begin, std::string_view end) {
+  const char* folder = std::getenv("MESH_RUNTIMES_DIR");
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder == nullptr ? "" : folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(begin) || !name.ends_with(end)) continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    return std::make_shared<const mesh::Bytes>(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+  }
+  return nullptr;
+}
+
+void tiny_python_run(benchmark::State& state) {
+  const auto wasm = runtime_file("python-", ".wasm");
+  const auto library = runtime_file("python-", ".tar");
+  if (!wasm || !library) {
+    state.SkipWithError("no Python: run scripts/runtimes.sh and set MESH_RUNTIMES_DIR to the folder that it prints");
+    return;
+  }
+  const auto root = std::make_shared<mesh::wasm::FileTree>();
+  const auto program = std::make_shared<mesh::wasm::FileTree>();
+  const auto script = std::make_shared<const mesh::Bytes>(mesh::to_bytes("print('hello')"));
+  MESH_CHECK(root->add_tar(library).has_value() && program->add_file("main.py", script).has_value(), "bench-tree");
+  mesh::wasm::Job job = job_of(wasm);
+  job.args = {"python", "/program/main.py"};
+  job.root = root;
+  job.program = program;
+  run_hello(state, job);
+}
+BENCHMARK(tiny_python_run)->UseRealTime();
+
+}  // namespace

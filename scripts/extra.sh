@@ -17,8 +17,10 @@ case $verb in
   bench)
     need bench/CMakeLists.txt
     configure release -DMESH_BENCH=ON
-    build release mesh_bench
-    exec build/release/bin/mesh_bench "$@"
+    build release mesh mesh_bench
+    MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
+    export MESH_RUNTIMES_DIR
+    exec python3 bench/run.py --bin build/release/bin --json build/bench.json "$@"
     ;;
   sim)
     need sim/CMakeLists.txt
