@@ -39,7 +39,7 @@ class TemporarySandbox {
   std::unique_ptr<mesh::wasm::Sandbox> sandbox_;
 };
 
-mesh::wasm::Job job_of(std::shared_ptr<const mesh::Bytes> wasm) {
+mesh::wasm::Job job_of(const std::shared_ptr<const mesh::Bytes>& wasm) {
   mesh::wasm::Job job;
   job.module = mesh::Cid::of(mesh::Multicodec::raw, *wasm);
   job.load_module = [wasm]() -> mesh::Result<std::shared_ptr<const mesh::Bytes>> { return wasm; };
