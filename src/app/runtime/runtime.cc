@@ -268,7 +268,10 @@ class Runtime::Impl final : public StreamOpener {
   void take(node::Event event, const PromisePointer& promise = nullptr) {
     if (stopping) return;
     ++counters.events;
-    apply(node->step(now(), std::move(event)), promise);
+    if (settings.inspect_event) settings.inspect_event(event);
+    node::Effects effects = node->step(now(), std::move(event));
+    if (settings.inspect_effects) settings.inspect_effects(effects);
+    apply(std::move(effects), promise);
     plan_tick();
   }
 

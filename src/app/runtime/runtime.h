@@ -55,6 +55,10 @@ struct Settings {
   /// Makes the sandbox; empty: wasm::Sandbox::create. For test programs that link an engine of their own; no setting,
   /// flag or variable reaches it.
   std::function<Result<std::unique_ptr<wasm::Sandbox>>(wasm::Config)> make_sandbox;
+  /// Sees every event before the node takes it, and may change what the node decided before it is carried out; on the
+  /// runtime's thread. For test programs that act as dishonest nodes; no setting, flag or variable reaches them.
+  std::function<void(const node::Event&)> inspect_event;
+  std::function<void(node::Effects&)> inspect_effects;
 };
 
 /// Whether the node can do its work, for /readyz.

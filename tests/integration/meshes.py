@@ -1,0 +1,223 @@
+"""Meshes of real processes on loopback for the integration tests. MESH names the program, MESH_LIAR the node that lies.
+
+Every process is a child of this one, and only these are ever ended."""
+
+import base64
+import ctypes
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+from collections import deque
+from pathlib import Path
+
+MESH = os.environ["MESH"]
+LIAR = os.environ["MESH_LIAR"]
+HERE = Path(__file__).resolve().parent
+COLLATZ = HERE.parent.parent / "examples/collatz/collatz.wasm"
+# Compiled code is the only thing that the nodes share: else each of them would compile the same module again.
+CACHE = Path(os.environ.get("MESH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meshwork")
+
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """In the child: a node never outlives this program, however that ends."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def environment():
+    kept = ("MESH_CACHE", "MESH_RUNTIMES_DIR")
+    return {name: value for name, value in os.environ.items() if not name.startswith("MESH") or name in kept}
+
+
+def until(condition, what, limit_s=60):
+    """Asks again and again until the condition holds; an AssertionError says what did not come to be in time."""
+    pause = threading.Event()
+    for _ in range(limit_s * 20):
+        value = condition()
+        if value:
+            return value
+        pause.wait(0.05)
+    raise AssertionError(f"not within {limit_s} s: {what}")
+
+
+def collatz_truth(shards, width):
+    """What collatz.wasm answers for the inputs "k+1 k+width": the first start of the longest sequence in each window."""
+    known = {1: 1}
+    lengths = [0]
+    for start in range(1, shards + width + 1):
+        value, path = start, []
+        while value not in known:
+            path.append(value)
+            value = value // 2 if value % 2 == 0 else 3 * value + 1
+        length = known[value]
+        for value in reversed(path):
+            length += 1
+            if value <= 1 << 20:
+                known[value] = length
+        lengths.append(known[start])
+    truth, best = [], deque()  # Starts of which no later one in the window is longer, longest first.
+    for start in range(1, shards + width):
+        while best and lengths[best[-1]] < lengths[start]:
+            best.pop()
+        best.append(start)
+        if start >= width:
+            while best[0] <= start - width:
+                best.popleft()
+            truth.append(f"{best[0]} {lengths[best[0]]}\n".encode())
+    return truth
+
+
+def raw_cid(content):
+    """The CIDv1 (raw, sha2-256, base32) of a file of one block."""
+    return "b" + base64.b32encode(b"\x01\x55\x12\x20" + hashlib.sha256(content).digest()).decode().lower().rstrip("=")
+
+
+def collatz_inputs(shards, width):
+    return [f"{k + 1} {k + width}" for k in range(shards)]
+
+
+class Process:
+    """A node. `facts` is the line that it prints once it listens."""
+
+    def __init__(self, command, home):
+        self.home = Path(home)
+        self.log = open(f"{home}.log", "ab")  # noqa: SIM115, closed by end()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, env=environment(), preexec_fn=die_with_parent)  # noqa: PLW1509, no threads here
+        line = self.process.stdout.readline()
+        if not line:
+            self.end()
+            raise RuntimeError(f"{command[0]} did not start: " + Path(f"{home}.log").read_text()[-2000:])
+        self.facts = json.loads(line)
+        self.address = self.facts["addresses"][0]
+        self.peer = self.address.split("/p2p/")[1]
+
+    @property
+    def short(self):
+        return self.peer[-8:]
+
+    def end(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+
+class Node(Process):
+    """`mesh up`, with what its API says."""
+
+    def __init__(self, home, joins=(), flags=()):
+        command = [MESH, "up", "--home", str(home), "--cache", str(CACHE), "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0",
+                   "--api", "127.0.0.1:0", "--json", *flags]
+        for address in joins:
+            command += ["--join", address]
+        super().__init__(command, home)
+        base, self.token = self.facts["api"].split("/#token=")
+        self.authority = base.removeprefix("http://")
+
+    def ask(self, method, path, body=None):
+        connection = http.client.HTTPConnection(self.authority, timeout=60)
+        headers = {"Authorization": "Bearer " + self.token}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            data = response.read()
+        finally:
+            connection.close()
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {path}: {response.status} {data[:500]!r}")
+        return json.loads(data) if response.getheader("Content-Type", "").startswith("application/json") else data
+
+    def knows(self, count):
+        peers = self.ask("GET", "/api/v1/peers")
+        return sum(1 for peer in peers if peer["connected"] and peer["resources"]) >= count
+
+    def submit(self, function, inputs, **more):
+        body = {"function": function, "inputs": [{"text": text} for text in inputs], "map": True, **more}
+        return self.ask("POST", "/api/v1/tasks", body)["id"]
+
+    def job(self, job):
+        return self.ask("GET", f"/api/v1/tasks/{job}")
+
+    def wait(self, job, limit_s):
+        """The job's view once it has ended; in the error is what it waits for."""
+        try:
+            return until(lambda: (view := self.job(job))["ended"] and view, f"the end of job {job}", limit_s)
+        except AssertionError as error:
+            view = self.job(job)
+            open_shards = [row for row in self.shards(job, view["shards"]) if row["state"] not in ("accepted", "unverified")]
+            raise AssertionError(f"{error}; {view}; {len(open_shards)} open, such as {open_shards[:3]}") from None
+
+    def shards(self, job, count):
+        rows = []
+        while len(rows) < count:
+            rows += self.ask("GET", f"/api/v1/tasks/{job}/shards?first={len(rows)}&count={min(1000, count - len(rows))}")
+        return rows
+
+    def result(self, job, shard):
+        return self.ask("GET", f"/api/v1/tasks/{job}/result?shard={shard}")
+
+    def add(self, content):
+        return self.mesh("assets", "add", content).decode().strip()
+
+    def mesh(self, *words):
+        """A command of the command line, for this node: its output."""
+        done = subprocess.run([MESH, "--home", str(self.home), *map(str, words)], capture_output=True, env=environment(), check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"mesh {words}: exit code {done.returncode}: {done.stderr.decode()}")
+        return done.stdout
+
+
+class Liar(Process):
+    def __init__(self, home, mode, joins=(), slots=1):
+        command = [LIAR, mode, "--home", str(home), "--cache", str(CACHE), "--slots", str(slots)]
+        for address in joins:
+            command += ["--join", address]
+        super().__init__(command, home)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="mesh-integration-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.nodes = []
+
+    def say(self, text):
+        print(f"\n    {self.id().split('.')[-1]}: {text}", flush=True)
+
+    def started(self, node):
+        self.addCleanup(node.end)
+        self.nodes.append(node)
+        return node
+
+    def honest(self, count, *flags):
+        """So many nodes more, each joined to all that are there."""
+        return [
+            self.started(Node(self.folder / f"node{len(self.nodes)}", [node.address for node in self.nodes], ("--slots", "1", *flags)))
+            for _ in range(count)
+        ]
+
+    def liars(self, *modes, slots=1):
+        return [
+            self.started(Liar(self.folder / f"node{len(self.nodes)}", mode, [node.address for node in self.nodes], slots)) for mode in modes
+        ]
+
+    def all_meet(self, *observers):
+        for node in observers or [node for node in self.nodes if isinstance(node, Node)]:
+            until(lambda node=node: node.knows(len(self.nodes) - 1), f"{node.home.name} sees all {len(self.nodes) - 1} others")
