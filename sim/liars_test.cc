@@ -63,9 +63,16 @@ TEST(Liars, AWorkerAloneIsRejectedAndNamed) {
 }
 
 TEST(Liars, AWorkerWithOneColludingVerifierIsRejectedAndBothAreNamed) {
+  // Host 5 backs host 3 and is honest otherwise: two that back each other against an honest worker would be two
+  // colluding verifiers, which is at the quorum (see below).
   World world({.seed = 22, .nodes = 8});
   world.behave(3, {.lie = false_result, .tamper = {}});
-  world.behave(5, {.lie = false_result, .tamper = {}});
+  world.behave(5, {.lie =
+                       [&](const node::effect::Execute& run, node::event::ExecutionDone::Output& output) {
+                         const std::vector<node::ShardView> shard = world.at(0).shards(run.intent, run.shard, 1);
+                         if (!shard.empty() && shard.front().worker == world.id(3)) false_result(run, output);
+                       },
+                   .tamper = {}});
   const Outcome outcome = run_job(world, 60);
   EXPECT_EQ(outcome.view.phase, JobPhase::done) << outcome.view.failure;
   EXPECT_EQ(outcome.accepted_wrong, 0U);
@@ -152,7 +159,7 @@ TEST(Liars, TwoColludingVerifiersPassAsOftenAsTheFormulaSays) {
   EXPECT_EQ(formula.denominator, 20U);
   std::uint32_t passed = 0;
   std::uint32_t draws = 0;
-  for (std::uint64_t seed = 100; seed < 400; ++seed) {
+  for (std::uint64_t seed = 100; seed < 300; ++seed) {
     World world({.seed = seed, .nodes = 8});
     for (const std::uint32_t host : {1U, 2U, 3U}) world.behave(host, {.lie = false_result, .tamper = {}});
     world.start();

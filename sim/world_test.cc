@@ -72,13 +72,13 @@ TEST(World, AHundredNodesWithLossAndACrash) {
     World world({.seed = seed, .nodes = 100, .latency_max_us = 20'000, .loss_per_mille = 10});
     world.start();
     world.run_for(seconds(2));
-    const Cid job = world.submit(0, world.spec(120));
+    const Cid job = world.submit(0, world.spec(40));
     world.at_time(milliseconds(2300), [&] { world.crash(17); });
     world.at_time(seconds(9), [&] { world.restart(17); });
     EXPECT_TRUE(world.run_until([&] { return ended(world, job); }, seconds(600)));
     EXPECT_EQ(world.at(0).job(job)->phase, JobPhase::done) << world.at(0).job(job)->failure;
     EXPECT_GT(world.lost(), 0U);
-    expect_all_true(world, job, 120);
+    expect_all_true(world, job, 40);
     return world.trace_hash();
   };
   const Digest first = run(42);

@@ -18,7 +18,9 @@ using identity::NodeId;
 
 /// Gossip topics, `/meshwork/1/<federation>/<name>`.
 enum class Topic : std::uint8_t { intents, events, capabilities };
-/// Streams of direct messages, `/meshwork/<name>/1`.
+/// Streams of direct messages, `/meshwork/<name>/1`: `offer` carries bids and refusals both ways, `award` all that a
+/// publisher tells its members once the bidding is over (one stream, so that what builds on another record comes after
+/// it), `receipt` what the members answer.
 enum class Channel : std::uint8_t { offer, award, receipt };
 
 /// One record of the durable journal (effect::Persist), as the store gives it back after a restart.

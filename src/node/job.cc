@@ -654,7 +654,9 @@ void Job::open_round(Instant now, Outbox& out) {
   if (rounds_used_ >= limit) {
     return end(now, JobPhase::failed, "rounds-used-up: all " + std::to_string(limit) + " verification rounds of this task are used", out);
   }
-  verification::RoundOpen open{.intent = id(), .roster = field_->roster.cid, .round = rounds_used_ + 1, .commitments = {}};
+  verification::RoundOpen open{.intent = id(), .roster = field_->roster.cid, .round = rounds_used_ + 1, .commitments = {}, .barred = {}};
+  // Whom a verdict found against has no seat any more, as long as there are others enough.
+  if (field_->offers.size() > guilty_.size() + seats_wanted()) open.barred.assign(guilty_.begin(), guilty_.end());
   while (!undrawn_.empty() && open.commitments.size() < verification::max_round_commitments) {
     open.commitments.push_back(undrawn_.front());
     undrawn_.pop_front();
@@ -712,23 +714,18 @@ void Job::draw_round(Instant now, Outbox& out) {
   if (!current_round_) return;
   Round& round = rounds_.at(*current_round_);
   const bool time_over = now - round.since >= milliseconds(intent_.record.limits.nonce_ms);
-  std::size_t revealed = 0;
-  std::size_t to_come = 0;
-  for (const Signed<market::ComputeOffer>& offer : field_->offers) {
-    if (round.reveals.contains(offer.signer)) {
-      ++revealed;
-    } else if (around_.peers.connected(offer.signer)) {
-      ++to_come;
-    }
-  }
-  if (to_come > 0 && !time_over) return;
+  const bool some_to_come = std::ranges::any_of(field_->offers, [&](const Signed<market::ComputeOffer>& offer) {
+    return !round.reveals.contains(offer.signer) && around_.peers.connected(offer.signer);
+  });
+  if (some_to_come && !time_over) return;
   // Every shard needs its seats beside its worker.
-  std::set<NodeId> nodes_of_round;
   for (const Cid& cid : round.open.record.commitments) {
     const auto it = batches_.find(cid);
     if (it == batches_.end()) continue;
-    const bool worker_revealed = round.reveals.contains(it->second.commitment.signer);
-    if (revealed - (worker_revealed ? 1U : 0U) < seats_wanted()) return;  // Asked for again by watch_time.
+    const auto can_sit = [&](const auto& entry) {
+      return entry.first != it->second.commitment.signer && std::ranges::find(round.open.record.barred, entry.first) == round.open.record.barred.end();
+    };
+    if (static_cast<std::uint32_t>(std::ranges::count_if(round.reveals, can_sit)) < seats_wanted()) return;  // Asked for again by watch_time.
   }
   verification::Draw draw{.intent = id(),
                           .open = round.open.cid,
@@ -850,8 +847,8 @@ void Job::ask_for_reveals(Instant now, Batch& batch, Outbox& out) {
   batch.since = now;
   verification::RevealRequest request{.intent = id(), .commitment = batch.commitment.cid, .draw = {}, .shards = task::ranges_of(ready), .commitments = {commitments.begin(), commitments.end()}};
   if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
-  for (const Cid& cid : commitments) out.send(batch.commitment.signer, Channel::receipt, verifier_commitments_.at(cid).envelope);
-  out.send(batch.commitment.signer, Channel::receipt, sign(std::move(request)).envelope);
+  for (const Cid& cid : commitments) out.send(batch.commitment.signer, Channel::award, verifier_commitments_.at(cid).envelope);
+  out.send(batch.commitment.signer, Channel::award, sign(std::move(request)).envelope);
 }
 
 void Job::on_receipt(Instant now, Signed<ExecutionReceipt> receipt, Outbox& out) {
@@ -903,7 +900,7 @@ void Job::forward_receipts(Instant now, Batch& batch, const std::vector<std::uin
     for (auto& [node, seat] : check->second.by_node) {
       if (seat.state != Seat::State::committed) continue;
       seat.since = now;
-      out.send(node, Channel::receipt, receipt->second.envelope);
+      out.send(node, Channel::award, receipt->second.envelope);
     }
   }
 }
@@ -988,7 +985,7 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
         if (seat.state != Seat::State::asked) continue;
         seat.since = now;
         send_draw(rounds_.at(*batch.round), node, out);
-        out.send(node, Channel::receipt, extension.envelope);
+        out.send(node, Channel::award, extension.envelope);
       }
       check->reveal_asked = false;
       return;
@@ -1062,7 +1059,7 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
           out);
     }
   }
-  if (worker != around_.signer.id()) out.send(worker, Channel::receipt, verdict.envelope);
+  if (worker != around_.signer.id()) out.send(worker, Channel::award, verdict.envelope);
 }
 
 Status Job::apply_extension(const Signed<verification::Extension>& extension) {
@@ -1095,6 +1092,7 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
       const bool agreed = seat.receipt->record.finding == receipt.record.finding;
       const bool unclear = verification::incomparable(seat.receipt->record.finding, receipt.record.finding);
       shard.seats.push_back({node, agreed ? "agreed" : unclear ? "undetermined" : "disagreed"});
+      if (verification::found_against(verdict.record.decision, receipt.record.finding, seat.receipt->record.finding)) guilty_.insert(node);
     }
     for (std::size_t i = 0; i < check->second.seats.lost.size(); ++i) shard.seats.push_back({check->second.seats.lost[i], check->second.lost_because[i]});
   }
@@ -1103,6 +1101,7 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
     shard.state = ShardState::waiting;
     waiting_.insert(number);
     if (verdict.record.decision == Decision::rejected) {
+      guilty_.insert(shard.worker);
       std::string& excluded = workers_.at(shard.worker).excluded;
       if (excluded.empty()) excluded = "was rejected on shard " + std::to_string(number);
     }
@@ -1159,7 +1158,7 @@ void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>&
     }
     for (const NodeId& other : newcomers) {
       send_draw(rounds_.at(*batch.round), other, out);
-      out.send(other, Channel::receipt, substitution.envelope);
+      out.send(other, Channel::award, substitution.envelope);
     }
   }
   if (without_spare) redraw(batch);
@@ -1230,6 +1229,20 @@ void Job::watch_time(Instant now, Outbox& out) {
     Batch& batch = it->second;
     const NodeId worker = batch.commitment.signer;
 
+    // What a restart interrupted between two steps: every seat has committed, or every seat has revealed.
+    ask_for_reveals(now, batch, out);
+    std::vector<std::uint32_t> complete;
+    for (const auto& [shard, check] : batch.checks) {
+      const bool all = std::ranges::all_of(check.by_node, [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
+      if (all && !check.by_node.empty() && check.seats.complete() && batch.receipts.contains(shard)) complete.push_back(shard);
+    }
+    for (const std::uint32_t shard : complete) judge_shard(now, batch, shard, out);
+    if (ended()) return;
+    if (!complete.empty()) {
+      forget_if_done(cid);
+      continue;
+    }
+
     // A worker that does not reveal. While its verifiers still run there is nothing that it should have revealed.
     std::vector<std::uint32_t> unrevealed;
     for (const std::uint32_t shard : batch.open) {
@@ -1273,14 +1286,18 @@ void Job::watch_time(Instant now, Outbox& out) {
       }
     }
     for (const auto& [node, failure] : failing) lose_seat(now, batch, failure.second, node, failure.first, out);
-    for (const NodeId& node : silent) {
-      // Asked again now and then, in case the message was lost; running long is no offence within the limit.
-      const Duration since_last = now - batch.asked;
-      if (since_last < resend_after) continue;
-      send_outstanding(now, node, out);
+    // Asked again now and then, in case a message was lost; running long is no offence within the limit.
+    if (!silent.empty() && now - batch.asked >= resend_after) {
+      batch.asked = now;
+      for (const NodeId& node : silent) send_outstanding(now, node, out);
     }
-    if (!silent.empty()) batch.asked = now;
   }
+}
+
+void Job::on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox& out) {
+  out.notify({.kind = "job.note", .job = id(), .peer = refusal.signer,
+              .text = "refused by " + short_name(refusal.signer) + ": " + refusal.record.reason.substr(0, 256)});
+  if (!ended() && refusal.record.reason.starts_with("unknown-")) send_outstanding(now, refusal.signer, out);
 }
 
 void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
@@ -1328,6 +1345,11 @@ void Job::advance(Instant now, Outbox& out) {
 // ---------------------------------------------------------------------------------------------------- the end
 
 void Job::finish_if_complete(Instant now, Outbox& out) {
+  const bool nobody_left = field_ && !runs_here() && !waiting_.empty() && batches_.empty() &&
+                           std::ranges::all_of(workers_, [](const auto& entry) { return !entry.second.excluded.empty() && entry.second.leased.empty(); });
+  if (nobody_left) {
+    return end(now, JobPhase::failed, "no-workers-left: every node that offered was rejected, and " + std::to_string(waiting_.size()) + " shards are not done", out);
+  }
   if (finished_ < shards_.size() || reduce_spec_ || reduce_job_) return;
   if (fetching_ || now < fetch_again_) return;
   fetching_ = true;
@@ -1446,15 +1468,15 @@ void Job::send_roster(const NodeId& to, Outbox& out) {
 void Job::send_round(const Round& round, const NodeId& to, Outbox& out) const {
   for (const Cid& cid : round.open.record.commitments) {
     const auto it = batches_.find(cid);
-    if (it != batches_.end()) out.send(to, Channel::receipt, it->second.commitment.envelope);
+    if (it != batches_.end()) out.send(to, Channel::award, it->second.commitment.envelope);
   }
-  out.send(to, Channel::receipt, round.open.envelope);
+  out.send(to, Channel::award, round.open.envelope);
 }
 
 void Job::send_draw(const Round& round, const NodeId& to, Outbox& out) const {
   send_round(round, to, out);
-  for (const auto& [node, reveal] : round.reveals) out.send(to, Channel::receipt, reveal.envelope);
-  out.send(to, Channel::receipt, round.drawn->draw.envelope);
+  for (const auto& [node, reveal] : round.reveals) out.send(to, Channel::award, reveal.envelope);
+  out.send(to, Channel::award, round.drawn->draw.envelope);
 }
 
 void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
@@ -1492,9 +1514,9 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
         if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
         // The award and the commitment too: a worker that lost both can then run and open them again.
         out.send(to, Channel::award, awards_.at(batch.commitment.record.basis).envelope);
-        out.send(to, Channel::receipt, batch.commitment.envelope);
-        for (const Cid& verifier : commitments) out.send(to, Channel::receipt, verifier_commitments_.at(verifier).envelope);
-        out.send(to, Channel::receipt, sign(std::move(request)).envelope);
+        out.send(to, Channel::award, batch.commitment.envelope);
+        for (const Cid& verifier : commitments) out.send(to, Channel::award, verifier_commitments_.at(verifier).envelope);
+        out.send(to, Channel::award, sign(std::move(request)).envelope);
       }
     }
     for (auto& [shard, check] : batch.checks) {
@@ -1502,13 +1524,13 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
       if (seat == check.by_node.end() || seat->second.state == Seat::State::revealed) continue;
       if (batch.round && rounds.insert(*batch.round).second) send_draw(rounds_.at(*batch.round), to, out);
       if (seat->second.state == Seat::State::committed) {
-        out.send(to, Channel::receipt, verifier_commitments_.at(seat->second.commitment).envelope);
-        if (const auto receipt = batch.receipts.find(shard); receipt != batch.receipts.end()) out.send(to, Channel::receipt, receipt->second.envelope);
+        out.send(to, Channel::award, verifier_commitments_.at(seat->second.commitment).envelope);
+        if (const auto receipt = batch.receipts.find(shard); receipt != batch.receipts.end()) out.send(to, Channel::award, receipt->second.envelope);
       } else if (!check.seats.lost.empty() || check.seats.wanted != seats_wanted()) {
         // It has its seat by substitution or extension: those records are in the story.
         for (const Envelope& envelope : story_) {
           const Result<std::string> type = type_of(envelope.body);
-          if (type && (*type == verification::Substitution::type || *type == verification::Extension::type)) out.send(to, Channel::receipt, envelope);
+          if (type && (*type == verification::Substitution::type || *type == verification::Extension::type)) out.send(to, Channel::award, envelope);
         }
       }
     }

@@ -65,6 +65,8 @@ class Job {
   void on_reveal(Instant now, Signed<verification::NonceReveal> reveal, Outbox& out);
   void on_receipt(Instant now, Signed<receipt::ExecutionReceipt> receipt, Outbox& out);
   void on_verification(Instant now, Signed<receipt::VerificationReceipt> receipt, Outbox& out);
+  /// A member lacks something that it should have: it gets all that is outstanding for it.
+  void on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox& out);
   void on_log(const NodeId& from, const LogPiece& piece, Outbox& out);
   void on_peer_up(Instant now, const NodeId& peer, Outbox& out);
   void on_tick(Instant now, Outbox& out);
@@ -231,6 +233,7 @@ class Job {
   std::map<Cid, Cid> draws_;           ///< Draw -> RoundOpen
   std::optional<Cid> current_round_;   ///< the one whose nonces are being gathered
   std::map<Cid, Signed<receipt::Commitment>> verifier_commitments_;
+  std::set<NodeId> guilty_;            ///< a verdict of this task found against them
   std::set<Cid> seen_commitments_;     ///< all that were taken, also of decided shards
   std::set<Cid> past_draws_;           ///< all draws, also of decided shards
   std::uint32_t rounds_used_ = 0;

@@ -320,9 +320,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
     } else if (type == receipt::VerificationReceipt::type) {
       take(std::type_identity<receipt::VerificationReceipt>(), [&](auto&& receipt) { job->on_verification(now, std::move(receipt), out_); });
     } else if (type == market::Refusal::type) {
-      take(std::type_identity<market::Refusal>(), [&](auto&& refusal) {
-        out_.notify({.kind = "job.note", .job = address->intent, .peer = from, .text = "refused by " + short_name(from) + ": " + refusal.record.reason.substr(0, 256)});
-      });
+      take(std::type_identity<market::Refusal>(), [&](auto&& refusal) { job->on_refused(now, refusal, out_); });
     } else {
       refuse(from, address->intent, envelope.cid(), {ErrorCode::invalid, "unexpected: a \"" + type.substr(0, 64) + "\" is not for the publisher"});
     }

@@ -35,7 +35,7 @@ void Outbox::send_block(const NodeId& to, Channel channel, Bytes block) {
 }
 
 void Outbox::send_log(const NodeId& to, LogPiece piece) {
-  Pending& entry = pending(to, Channel::award, piece.bytes.size() + 64);
+  Pending& entry = pending(to, Channel::receipt, piece.bytes.size() + 64);
   entry.parcel.logs.push_back(std::move(piece));
 }
 

@@ -95,6 +95,18 @@ class Checker {
     return {};
   }
 
+  /// Nobody was kept out of a draw but by a verdict against him. Asked once all verdicts are checked.
+  [[nodiscard]] Status check_barred() const {
+    for (const auto& [cid, open] : records_.opens) {
+      for (const NodeId& node : open.record.barred) {
+        if (!guilty_.contains(node)) {
+          return fail(ErrorCode::invalid, "round " + std::to_string(open.record.round) + " bars " + identity::peer_id_of(node) + " without a verdict against it");
+        }
+      }
+    }
+    return {};
+  }
+
   Result<ShardProof> check(const Signed<Verdict>& verdict) {
     const Verdict& v = verdict.record;
     const task::TaskIntent& intent = records_.intent->record;
@@ -210,6 +222,10 @@ class Checker {
     if (v.timeliness > 1000 || v.contribution != contribution_score(judgement.agreed, seats.wanted, v.timeliness)) {
       return bad("the contribution score is not what the verifications give");
     }
+    if (v.decision == Decision::rejected) guilty_.insert(proof.worker);
+    for (std::size_t i = 0; i < current.size(); ++i) {
+      if (found_against(v.decision, receipt.record.finding, findings[i])) guilty_.insert(current[i]);
+    }
     proof.same_owner = seats.same_owner();
     return proof;
   }
@@ -240,6 +256,7 @@ class Checker {
   const policy::MeshPolicy& policy_;
   std::optional<Field> field_;
   std::map<Cid, DrawnRound> rounds_;
+  std::set<NodeId> guilty_;
 };
 
 }  // namespace
@@ -316,6 +333,7 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
     }
     shards.insert_or_assign(proof.shard, std::move(proof));
   }
+  MESH_TRY(checker.check_barred());
   for (auto& [number, proof] : shards) report.shards.push_back(std::move(proof));
   report.missing = records.intent->record.shards - static_cast<std::uint32_t>(report.shards.size());
   std::set<Cid> named;

@@ -18,6 +18,11 @@ bool incomparable(const receipt::Finding& a, const receipt::Finding& b) {
          (b.outcome.kind == task::OutcomeKind::stack_exhausted);
 }
 
+bool found_against(Decision decision, const receipt::Finding& worker, const receipt::Finding& seat) {
+  if (decision == Decision::rejected) return seat == worker;
+  return decision == Decision::accepted && seat != worker && !incomparable(seat, worker);
+}
+
 Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats,
                 const policy::VerificationQuorum& quorum) {
   const auto needed = policy::needed_agreement(quorum, static_cast<std::uint32_t>(seats.size()));

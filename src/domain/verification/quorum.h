@@ -19,6 +19,10 @@ struct Judgement {
 [[nodiscard]] Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats,
                               const policy::VerificationQuorum& quorum);
 
+/// Whether a verdict of `decision` found against a seat with this finding: it backed a rejected worker, or contradicted an
+/// accepted one.
+[[nodiscard]] bool found_against(Decision decision, const receipt::Finding& worker, const receipt::Finding& seat);
+
 /// Two findings that differ, one of which is that the stack ran out: where it does depends on the compiler.
 [[nodiscard]] bool incomparable(const receipt::Finding& a, const receipt::Finding& b);
 

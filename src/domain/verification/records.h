@@ -18,12 +18,16 @@ struct RoundOpen {
   Cid roster;
   std::uint32_t round = 0;       ///< from 1
   std::vector<Cid> commitments;  ///< of workers; at most 256
+  /// Members that get no seat, because a verdict of this task found against them. Stated before any nonce is known;
+  /// whoever checks the bundle demands the verdict.
+  std::vector<NodeId> barred;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
     v("roster", self.roster);
     v("round", self.round);
     v("commitments", self.commitments);
+    v("barred", self.barred);
   }
 };
 inline constexpr std::size_t max_round_commitments = 256;
