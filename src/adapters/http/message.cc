@@ -99,14 +99,14 @@ ErrorCode code_of(unsigned status) {
   return ErrorCode::internal;
 }
 
-Response json_response(std::string text, unsigned status) {
+Response json_response(std::string_view text, unsigned status) {
   Response response;
   response.status = status;
   response.body = to_bytes(text);
   return response;
 }
 
-Response text_response(std::string text, unsigned status, std::string content_type) {
+Response text_response(std::string_view text, unsigned status, std::string content_type) {
   Response response;
   response.status = status;
   response.content_type = std::move(content_type);

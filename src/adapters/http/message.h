@@ -47,8 +47,8 @@ struct Response {
 [[nodiscard]] unsigned status_of(ErrorCode code);
 /// The code that a status stands for, for clients (2xx is internal: there is no error to name).
 [[nodiscard]] ErrorCode code_of(unsigned status);
-[[nodiscard]] Response json_response(std::string text, unsigned status = 200);
-[[nodiscard]] Response text_response(std::string text, unsigned status = 200,
+[[nodiscard]] Response json_response(std::string_view text, unsigned status = 200);
+[[nodiscard]] Response text_response(std::string_view text, unsigned status = 200,
                                      std::string content_type = "text/plain; charset=utf-8");
 
 /// Strict percent-decoding (RFC 3986): nullopt for a bad escape, a control character or what is not UTF-8.
