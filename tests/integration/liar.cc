@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
@@ -19,6 +21,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <string_view>
 
 #include "app/runtime/runtime.h"
@@ -64,14 +67,17 @@ class LyingSandbox final : public wasm::Sandbox {
 
   Status submit(wasm::Job job, OnLog on_log, OnDone on_done) override {
     const auto input = job.input;
-    return honest_->submit(std::move(job), std::move(on_log),
-                           [mode = mode_, awards = awards_, input, on_done = std::move(on_done)](Result<wasm::RunResult> result) {
-                             if (result) lie(mode, *awards, input ? ByteView(*input) : ByteView{}, *result);
-                             on_done(std::move(result));
-                           });
+    return honest_->submit(
+        std::move(job), std::move(on_log),
+        [mode = mode_, awards = awards_, input, on_done = std::move(on_done)](Result<wasm::RunResult> result) {
+          if (result) lie(mode, *awards, input ? ByteView(*input) : ByteView{}, *result);
+          on_done(std::move(result));
+        });
   }
   void stop(std::uint64_t id) override { honest_->stop(id); }
-  Result<wasm::RunResult> run(wasm::Job job, OnLog on_log) override { return honest_->run(std::move(job), std::move(on_log)); }
+  Result<wasm::RunResult> run(wasm::Job job, OnLog on_log) override {
+    return honest_->run(std::move(job), std::move(on_log));
+  }
   Result<wasm::RunResult> run_on_this_thread(wasm::Job job, const OnLog& on_log) override {
     return honest_->run_on_this_thread(std::move(job), on_log);
   }
@@ -185,7 +191,8 @@ class Tongue {
 };
 
 int usage() {
-  fmt::print(stderr, "error: mesh_liar result|fuel|verifier|copy --home DIR [--cache DIR] [--slots N] [--join MULTIADDR]...\n");
+  fmt::print(stderr,
+             "error: mesh_liar result|fuel|verifier|copy --home DIR [--cache DIR] [--slots N] [--join MULTIADDR]...\n");
   return 2;
 }
 
@@ -236,9 +243,8 @@ int lie(Mode mode, std::span<char*> arguments) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   auto runtime = app::Runtime::start(std::move(settings));
   if (!runtime) return failed(runtime.error());
-  const auto [peer, addresses] = (*runtime)->call([&runtime] {
-    return std::pair{identity::peer_id_of((*runtime)->node().id()), (*runtime)->listen_addresses()};
-  });
+  const auto [peer, addresses] = (*runtime)->call(
+      [&runtime] { return std::pair{identity::peer_id_of((*runtime)->node().id()), (*runtime)->listen_addresses()}; });
   fmt::print("{}\n", nlohmann::json{{"peer", peer}, {"addresses", addresses}}.dump());
   std::fflush(stdout);
   int signal = 0;
