@@ -55,7 +55,7 @@ Error error_from(error_code failed, std::string_view what, const ClientConfig& c
 
 /// Runs until the one operation under way has ended, and says how.
 template <class Start>
-error_code wait(net::io_context& io, Start&& start) {
+error_code wait(net::io_context& io, const Start& start) {
   std::optional<error_code> result;
   start([&result](error_code failed, auto&&...) { result = failed; });
   io.restart();
@@ -254,7 +254,8 @@ void EventStream::close() {
 
 Client::Client(ClientConfig config) : config_(std::move(config)) {}
 
-Result<Response> Client::request(std::string_view method, std::string_view path, ByteView body, Headers headers) const {
+Result<Response> Client::request(std::string_view method, std::string_view path, ByteView body,
+                                 const Headers& headers) const {
   return exchange(config_, method, path, body, headers, nullptr);
 }
 
@@ -263,7 +264,8 @@ Result<Response> Client::post_json(std::string_view path, std::string_view json)
 }
 
 Result<Response> Client::download(std::string_view method, std::string_view path,
-                                  const std::function<Status(ByteView)>& sink, ByteView body, Headers headers) const {
+                                  const std::function<Status(ByteView)>& sink, ByteView body,
+                                  const Headers& headers) const {
   return exchange(config_, method, path, body, headers, &sink);
 }
 

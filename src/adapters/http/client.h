@@ -54,7 +54,7 @@ class Client {
   /// Any answer with a status is a Response, 4xx and 5xx too; see error_of(). `path` is the request target, encoded,
   /// with its query. Errors: unavailable, timeout, exhausted (answer too large), invalid (malformed answer).
   [[nodiscard]] Result<Response> request(std::string_view method, std::string_view path, ByteView body = {},
-                                         Headers headers = {}) const;
+                                         const Headers& headers = {}) const;
   [[nodiscard]] Result<Response> get(std::string_view path) const { return request("GET", path); }
   [[nodiscard]] Result<Response> post_json(std::string_view path, std::string_view json) const;
 
@@ -62,7 +62,7 @@ class Client {
   /// has none. An error of `sink` ends it and is returned.
   [[nodiscard]] Result<Response> download(std::string_view method, std::string_view path,
                                           const std::function<Status(ByteView)>& sink, ByteView body = {},
-                                          Headers headers = {}) const;
+                                          const Headers& headers = {}) const;
 
   /// Opens a WebSocket. A refusal is the error that its problem names.
   [[nodiscard]] Result<EventStream> open_events(std::string_view path) const;

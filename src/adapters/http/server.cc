@@ -243,9 +243,9 @@ struct WebSocketState final : Session {
     if (!open_) return;
     open_ = false;
     closing_ = true;
+    const std::string_view fits = reason.substr(0, 123);
     close_reason_ =
-        websocket::close_reason(static_cast<websocket::close_code>(code),
-                                beast::string_view(reason.data(), std::min<std::size_t>(reason.size(), 123)));
+        websocket::close_reason(static_cast<websocket::close_code>(code), beast::string_view(fits.data(), fits.size()));
     // A client that asked for the end, or gets a plain one, gets what is queued first; one that is too slow does not.
     if (code != 1000) {
       while (queue_.size() > (writing_ ? 1U : 0U)) {
@@ -314,7 +314,7 @@ namespace {
 
 class Connection final : public Session {
  public:
-  Connection(std::shared_ptr<Shared> shared, tcp::socket socket)
+  Connection(const std::shared_ptr<Shared>& shared, tcp::socket socket)
       : Session(shared), slot_(std::make_unique<Slot>(shared)), socket_(std::move(socket)), timer_(shared_->io) {
     error_code failed;
     const auto remote = socket_.remote_endpoint(failed);
