@@ -21,6 +21,7 @@ constexpr Duration watch_every = milliseconds(200);
 constexpr Duration unanswered_penalty = seconds(60);
 constexpr Duration liar_penalty = seconds(3600);
 constexpr Duration alone_after = seconds(3);
+constexpr Duration remind_worker_after = seconds(10);
 constexpr Duration remind_at_most_every = milliseconds(500);
 constexpr std::size_t max_notes = 256;
 constexpr std::size_t max_story_lines = 32;
@@ -1200,7 +1201,12 @@ void Job::watch_time(Instant now, Outbox& out) {
   for (auto& [node, worker] : workers_) {
     if (worker.leased.empty()) continue;
     const bool gone = away(now, node);
-    if (!gone && now - worker.progress < work_limit) continue;
+    if (!gone && now - worker.progress < work_limit) {
+      // Its award or its answer may have been lost; a long run is no offence.
+      const Instant last = std::max(worker.progress, worker.reminded.value_or(worker.progress));
+      if (now - last >= remind_worker_after && around_.peers.connected(node)) send_outstanding(now, node, out);
+      continue;
+    }
     worker.avoid_until = now + unanswered_penalty;
     if (gone) worker.avoid_until = now;  // Away is no offence: back, it may work again.
     const std::string why = "worker " + short_name(node) + (gone ? " is gone" : " gave no result within " + seconds_text(limits.fetch_ms + std::uint64_t{limits.run_ms}) + " (worker-timeout)");
@@ -1302,7 +1308,10 @@ void Job::on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox
 
 void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
   if (ended()) return;
-  if (const auto worker = workers_.find(peer); worker != workers_.end()) worker->second.reminded.reset();
+  if (const auto worker = workers_.find(peer); worker != workers_.end()) {
+    worker->second.reminded.reset();
+    worker->second.progress = now;  // It may have to begin anew.
+  }
   if (phase_ == JobPhase::bidding) {
     out.send(peer, Channel::offer, intent_.envelope);
     return;
@@ -1494,7 +1503,6 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
   std::set<Cid> awards;
   for (const std::uint32_t shard : worker->second.leased) awards.insert(shards_[shard].award);
   for (const Cid& award : awards) out.send(to, Channel::award, awards_.at(award).envelope);
-  if (!worker->second.leased.empty()) worker->second.progress = now;
   if (current_round_ && !rounds_.at(*current_round_).reveals.contains(to)) send_round(rounds_.at(*current_round_), to, out);
 
   std::set<Cid> rounds;
