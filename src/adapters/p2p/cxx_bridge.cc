@@ -216,4 +216,3 @@ Result<std::unique_ptr<Bridge>> make_bridge(const Config& config, Fd wake) {
 }
 
 }  // namespace mesh::p2p
-

@@ -201,7 +201,7 @@ Network::Network(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Network::~Network() { stop(); }
 
-Result<std::unique_ptr<Network>> Network::start(Config config, boost::asio::io_context& io,
+Result<std::unique_ptr<Network>> Network::start(const Config& config, boost::asio::io_context& io,
                                                 std::function<void(Event)> on_event) {
   MESH_TRY(check(config));
   Fd wake(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));

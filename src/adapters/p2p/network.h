@@ -262,7 +262,7 @@ class Network {
  public:
   /// Listens before it returns. invalid: an address, protocol or federation that is malformed; unavailable: an
   /// address that cannot be listened at (the text names it). `on_event` is called on the thread that runs `io`.
-  [[nodiscard]] static Result<std::unique_ptr<Network>> start(Config config, boost::asio::io_context& io,
+  [[nodiscard]] static Result<std::unique_ptr<Network>> start(const Config& config, boost::asio::io_context& io,
                                                               std::function<void(Event)> on_event);
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;

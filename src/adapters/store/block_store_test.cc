@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -222,7 +222,8 @@ TEST(BlockStore, ImportsCars) {
   EXPECT_EQ(blocks->count(), 2U);
   const fs::path file = folder.path() / "a.car";
   const auto write = [&](ByteView bytes) {
-    std::ofstream(file, std::ios::binary).write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
+    const std::string_view text = as_text(bytes);
+    std::ofstream(file, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
   };
   write(whole);
   EXPECT_EQ(blocks->import_car_file(file), roots);

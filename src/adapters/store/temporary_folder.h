@@ -1,8 +1,7 @@
 // A folder for one test, gone with it.
 #pragma once
 
-#include <stdlib.h>
-
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 

@@ -1,13 +1,13 @@
 #include "adapters/wasm/engine.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
+#include <csignal>
 #include <thread>
 
 #include <fmt/format.h>
