@@ -18,7 +18,8 @@ struct Bidding {
   Signed<task::TaskIntent> intent;
 
   Bidding() {
-    for (const std::uint32_t host : {1U, 2U}) world.configure(host, [](node::Config& config) { config.resources.memory_mb = 64; });
+    for (const std::uint32_t host : {1U, 2U})
+      world.configure(host, [](node::Config& config) { config.resources.memory_mb = 64; });
     world.start();
     world.run_for(milliseconds(300));
     world.crash(2);
@@ -33,11 +34,18 @@ struct Bidding {
   }
 
   [[nodiscard]] market::ComputeOffer offer() const {
-    return {.intent = job, .cost = 0, .capacity = 1, .eta_ms = 1000, .valid_ms = 1000,
-            .nonce_tip = node::Engagement::nonce_tip(world.signer(1), intent), .holds_inputs = false, .owner = {}};
+    return {.intent = job,
+            .cost = 0,
+            .capacity = 1,
+            .eta_ms = 1000,
+            .valid_ms = 1000,
+            .nonce_tip = node::Engagement::nonce_tip(world.signer(1), intent),
+            .holds_inputs = false,
+            .owner = {}};
   }
   void send(const Envelope& envelope) {
-    world.inject(0, world.id(1), Channel::offer, record::encode(node::Parcel{.envelopes = {envelope}, .blocks = {}, .logs = {}}));
+    world.inject(0, world.id(1), Channel::offer,
+                 record::encode(node::Parcel{.envelopes = {envelope}, .blocks = {}, .logs = {}}));
   }
   [[nodiscard]] std::string last_refusal() {
     const node::JobView view = *world.at(0).job(job);
@@ -92,7 +100,8 @@ TEST(Hostile, ANegativeCostDoesNotDecode) {
   const Bytes input = signing_input(market::ComputeOffer::type, b.world.at(0).federation(), body);
   // Validly signed, but not a ComputeOffer.
   b.send(Envelope{body, b.world.id(1), {}});
-  EXPECT_NE(b.last_refusal().find("field \"cost\": expected an unsigned integer of 64 bits"), std::string::npos) << b.last_refusal();
+  EXPECT_NE(b.last_refusal().find("field \"cost\": expected an unsigned integer of 64 bits"), std::string::npos)
+      << b.last_refusal();
 }
 
 TEST(Hostile, ASignatureOfAnotherTypeOrFederationIsNone) {
@@ -119,8 +128,14 @@ TEST(Hostile, ALateOfferIsRefusedAlsoAfterARestart) {
   const auto intent = open<task::TaskIntent>(world.at(0).story(job).front(), world.at(0).federation());
   ASSERT_TRUE(intent.has_value());
   const identity::Signer stranger(*Seed::from(Bytes(32, 7)), world.at(0).federation());
-  const Envelope offer = stranger.seal(market::ComputeOffer{.intent = job, .cost = 0, .capacity = 1, .eta_ms = 1, .valid_ms = 1,
-                                                            .nonce_tip = node::Engagement::nonce_tip(stranger, *intent), .holds_inputs = false, .owner = {}});
+  const Envelope offer = stranger.seal(market::ComputeOffer{.intent = job,
+                                                            .cost = 0,
+                                                            .capacity = 1,
+                                                            .eta_ms = 1,
+                                                            .valid_ms = 1,
+                                                            .nonce_tip = node::Engagement::nonce_tip(stranger, *intent),
+                                                            .holds_inputs = false,
+                                                            .owner = {}});
   const Bytes parcel = record::encode(node::Parcel{.envelopes = {offer}, .blocks = {}, .logs = {}});
   const auto refused = [&] { return world.at(0).job(job)->refused; };
   world.inject(0, stranger.id(), Channel::offer, parcel);
@@ -147,9 +162,11 @@ TEST(Hostile, EveryMessageOfAJobReplayedChangesNothing) {
 
 TEST(Hostile, TruncatedAndMangledParcelsAreRefusedAndLoseNothing) {
   Bidding b;
-  const Bytes good = record::encode(node::Parcel{.envelopes = {b.world.signer(1).seal(b.offer())}, .blocks = {}, .logs = {}});
+  const Bytes good =
+      record::encode(node::Parcel{.envelopes = {b.world.signer(1).seal(b.offer())}, .blocks = {}, .logs = {}});
   for (std::size_t size = 0; size < good.size(); ++size) {
-    b.world.inject(0, b.world.id(1), Channel::offer, Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size)));
+    b.world.inject(0, b.world.id(1), Channel::offer,
+                   Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size)));
   }
   for (std::size_t at = 0; at < good.size(); ++at) {
     Bytes bad = good;
@@ -173,9 +190,11 @@ TEST(Hostile, ACommitmentNobodyAwardedIsRefused) {
 TEST(Hostile, RecordsForATaskThatThisNodeIsNotInAreRefused) {
   Bidding b;
   const Cid nothing = Cid::of(Multicodec::dag_cbor, {});
-  b.send(b.world.signer(1).seal(market::Award{.intent = nothing, .roster = nothing, .offer = nothing, .lease = 0, .shards = {{0, 1}}}));
+  b.send(b.world.signer(1).seal(
+      market::Award{.intent = nothing, .roster = nothing, .offer = nothing, .lease = 0, .shards = {{0, 1}}}));
   bool told = false;
-  for (const auto& [host, notice] : b.world.notices()) told = told || notice.text == "unknown-task: this node has no part in that task";
+  for (const auto& [host, notice] : b.world.notices())
+    told = told || notice.text == "unknown-task: this node has no part in that task";
   EXPECT_TRUE(told);
 }
 

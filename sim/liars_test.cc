@@ -77,7 +77,8 @@ TEST(Liars, AWorkerWithOneColludingVerifierIsRejectedAndBothAreNamed) {
   EXPECT_EQ(outcome.view.phase, JobPhase::done) << outcome.view.failure;
   EXPECT_EQ(outcome.accepted_wrong, 0U);
   EXPECT_EQ(outcome.accepted_right, 60U);
-  for (const NodeId& node : outcome.blamed) EXPECT_TRUE(node == world.id(3) || node == world.id(5)) << world.index_of(node);
+  for (const NodeId& node : outcome.blamed)
+    EXPECT_TRUE(node == world.id(3) || node == world.id(5)) << world.index_of(node);
   EXPECT_TRUE(outcome.blamed.contains(world.id(3)));
   EXPECT_TRUE(outcome.blamed.contains(world.id(5)));
 }
@@ -128,7 +129,8 @@ TEST(Liars, ACopiedCommitmentCannotBeOpened) {
   world.behave(4, {.lie = {}, .tamper = [&](std::uint32_t self, std::vector<node::Effect>& effects) {
                      const auto tamper = [&](auto&& again, std::vector<node::Effect>& list) -> void {
                        for (node::Effect& effect : list) {
-                         if (auto* persist = std::get_if<node::effect::Persist>(&effect.value)) again(again, persist->then);
+                         if (auto* persist = std::get_if<node::effect::Persist>(&effect.value))
+                           again(again, persist->then);
                          auto* send = std::get_if<node::effect::Send>(&effect.value);
                          if (send == nullptr || send->channel != node::Channel::receipt) continue;
                          auto parcel = record::decode<node::Parcel>(send->bytes);

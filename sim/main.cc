@@ -42,7 +42,8 @@ int main(int argc, char** argv) {
     world.at_time(milliseconds(3000), [&] { world.crash(victim); });
     world.at_time(milliseconds(9000), [&] { world.restart(victim); });
   }
-  const bool ended = world.run_until([&] { return world.at(0).job(job)->phase >= node::JobPhase::done; }, seconds(3600));
+  const bool ended =
+      world.run_until([&] { return world.at(0).job(job)->phase >= node::JobPhase::done; }, seconds(3600));
   const node::JobView view = *world.at(0).job(job);
   std::uint32_t wrong = 0;
   for (const node::ShardView& shard : world.at(0).shards(job, 0, shards)) {
@@ -50,10 +51,14 @@ int main(int argc, char** argv) {
   }
   const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   const double virtual_seconds = static_cast<double>(world.now().time_since_epoch().count()) / 1e6;
-  fmt::print("seed {}  nodes {}  shards {}  loss {} per mille  crash {}\n", options.seed, options.nodes, shards, options.loss_per_mille,
-             crash ? fmt::format("of node {}", victim) : "none");
-  fmt::print("phase {}  finished {}/{}  wrong {}  {}\n", node::enum_names(view.phase)[static_cast<std::size_t>(view.phase)], view.finished, view.shards, wrong, view.failure);
-  fmt::print("virtual {:.3f} s  events {}  messages {}  lost {}  trace {}\n", virtual_seconds, world.events(), world.messages(), world.lost(), world.trace_hash().hex().substr(0, 16));
-  fmt::print("wall {:.2f} s  simulated node-hours per second {:.2f}\n", wall, virtual_seconds * options.nodes / 3600 / wall);
+  fmt::print("seed {}  nodes {}  shards {}  loss {} per mille  crash {}\n", options.seed, options.nodes, shards,
+             options.loss_per_mille, crash ? fmt::format("of node {}", victim) : "none");
+  fmt::print("phase {}  finished {}/{}  wrong {}  {}\n",
+             node::enum_names(view.phase)[static_cast<std::size_t>(view.phase)], view.finished, view.shards, wrong,
+             view.failure);
+  fmt::print("virtual {:.3f} s  events {}  messages {}  lost {}  trace {}\n", virtual_seconds, world.events(),
+             world.messages(), world.lost(), world.trace_hash().hex().substr(0, 16));
+  fmt::print("wall {:.2f} s  simulated node-hours per second {:.2f}\n", wall,
+             virtual_seconds * options.nodes / 3600 / wall);
   return ended && view.phase == node::JobPhase::done && wrong == 0 ? 0 : 1;
 }

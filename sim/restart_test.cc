@@ -18,7 +18,8 @@ void expect_right(World& world, const Cid& job, std::uint32_t shards) {
     EXPECT_EQ(*shard.finding, world.truth(world.spec(1).function, shard.shard));
     EXPECT_EQ(shard.decision, verification::Decision::accepted);
   }
-  const auto report = verification::verify_bundle(verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
+  const auto report = verification::verify_bundle(
+      verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
   ASSERT_TRUE(report.has_value()) << report.error().message;
   EXPECT_EQ(report->missing, 0U);
   EXPECT_EQ(report->count(verification::Decision::accepted), shards);  // Twice decided would not verify.
@@ -38,7 +39,8 @@ TEST_P(Restart, AnyNodeAtAnyMoment) {
     const auto victim = static_cast<std::uint32_t>(world.random().below(7));
     if (world.running(victim)) {
       world.crash(victim);
-      world.at_time(milliseconds(static_cast<std::int64_t>(world.random().between(1, 900))), [&world, victim] { world.restart(victim); });
+      world.at_time(milliseconds(static_cast<std::int64_t>(world.random().between(1, 900))),
+                    [&world, victim] { world.restart(victim); });
     }
   };
   Duration at{0};
@@ -46,7 +48,9 @@ TEST_P(Restart, AnyNodeAtAnyMoment) {
     at += milliseconds(static_cast<std::int64_t>(world.random().between(5, 400)));
     world.at_time(at, strike);
   }
-  ASSERT_TRUE(world.run_until([&] { return world.running(0) && world.at(0).job(job) && world.at(0).job(job)->phase >= JobPhase::done; }, seconds(3000)))
+  ASSERT_TRUE(world.run_until(
+      [&] { return world.running(0) && world.at(0).job(job) && world.at(0).job(job)->phase >= JobPhase::done; },
+      seconds(3000)))
       << world.at(0).job(job)->finished << " of " << shards;
   expect_right(world, job, shards);
 }

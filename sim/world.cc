@@ -28,7 +28,8 @@ World::World(Options options) : options_(options), random_(options.seed) {
     host.config.resources.memory_mb = 1024;
     host.config.resources.fuel_per_second = 1'000'000'000;
     host.id = public_key_of(host.config.seed);
-    const Result<Cid> federation = identity::derive_federation(host.config.federation, policy::cid_of(host.config.policy));
+    const Result<Cid> federation =
+        identity::derive_federation(host.config.federation, policy::cid_of(host.config.policy));
     MESH_CHECK(federation.has_value(), "sim-federation");
     host.signer = std::make_unique<identity::Signer>(host.config.seed, *federation);
     by_id_.emplace(host.id, i);
@@ -39,12 +40,17 @@ World::World(Options options) : options_(options), random_(options.seed) {
 World::~World() = default;
 
 void World::trace(std::string_view what, std::uint32_t host, ByteView bytes) {
-  trace_ = tagged_hash(what, {trace_.view(), big_endian(static_cast<std::uint64_t>(now_.time_since_epoch().count())), big_endian(host), bytes});
+  trace_ = tagged_hash(what, {trace_.view(), big_endian(static_cast<std::uint64_t>(now_.time_since_epoch().count())),
+                              big_endian(host), bytes});
 }
 
-Duration World::latency() { return Duration(static_cast<std::int64_t>(random_.between(options_.latency_min_us, options_.latency_max_us))); }
+Duration World::latency() {
+  return Duration(static_cast<std::int64_t>(random_.between(options_.latency_min_us, options_.latency_max_us)));
+}
 
-void World::schedule(Duration after, std::function<void()> action) { queue_.push({now_ + after, order_++, std::move(action)}); }
+void World::schedule(Duration after, std::function<void()> action) {
+  queue_.push({now_ + after, order_++, std::move(action)});
+}
 void World::at_time(Duration from_now, std::function<void()> action) { schedule(from_now, std::move(action)); }
 
 void World::start() {
@@ -91,7 +97,8 @@ void World::crash(std::uint32_t index) {
     if (other == index || !running(other)) continue;
     const std::uint64_t life = hosts_[other].life;
     schedule(latency(), [this, index, other, life] {
-      if (hosts_[other].life == life && running(other) && !running(index)) deliver(other, node::event::PeerDown{id(index)});
+      if (hosts_[other].life == life && running(other) && !running(index))
+        deliver(other, node::event::PeerDown{id(index)});
     });
   }
 }
@@ -128,7 +135,10 @@ void World::rearm(std::uint32_t index) {
 
 receipt::Finding World::truth(const Cid& function, std::uint32_t shard) const {
   const Digest result = tagged_hash("meshwork/sim/result", {function.binary(), big_endian(shard)});
-  return {.result = Cid::of(Multicodec::raw, result.view()), .log = Cid::of(Multicodec::raw, {}), .outcome = {}, .fuel = 1000 + shard};
+  return {.result = Cid::of(Multicodec::raw, result.view()),
+          .log = Cid::of(Multicodec::raw, {}),
+          .outcome = {},
+          .fuel = 1000 + shard};
 }
 
 void World::carry_out(std::uint32_t index, node::Effects effects) {
@@ -153,7 +163,8 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
               ++message_count_;
               const std::uint64_t other_life = hosts_[other].life;
               schedule(latency(), [this, other, other_life, index, message, topic = value.topic, bytes = value.bytes] {
-                if (hosts_[other].life == other_life) deliver(other, node::event::Gossip{topic, message, id(index), bytes});
+                if (hosts_[other].life == other_life)
+                  deliver(other, node::event::Gossip{topic, message, id(index), bytes});
               });
             }
           } else if constexpr (std::same_as<T, node::effect::Send>) {
@@ -164,23 +175,32 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
               });
               return;
             }
-            const std::uint32_t copies = random_.chance(options_.loss_per_mille) ? 0 : random_.chance(options_.duplicate_per_mille) ? 2 : 1;
+            const std::uint32_t copies = random_.chance(options_.loss_per_mille)        ? 0
+                                         : random_.chance(options_.duplicate_per_mille) ? 2
+                                                                                        : 1;
             if (copies == 0) ++lost_count_;
             for (std::uint32_t copy = 0; copy < copies; ++copy) {
               ++message_count_;
               const std::uint64_t other_life = hosts_[to->second].life;
-              schedule(latency(), [this, to = to->second, other_life, index, channel = value.channel, bytes = value.bytes] {
-                if (hosts_[to].life == other_life) deliver(to, node::event::Message{id(index), channel, bytes});
-              });
+              schedule(latency(),
+                       [this, to = to->second, other_life, index, channel = value.channel, bytes = value.bytes] {
+                         if (hosts_[to].life == other_life)
+                           deliver(to, node::event::Message{id(index), channel, bytes});
+                       });
             }
           } else if constexpr (std::same_as<T, node::effect::Execute>) {
             const Duration took(static_cast<std::int64_t>(random_.between(options_.run_us_min, options_.run_us_max)));
-            node::event::ExecutionDone::Output output{.finding = truth(value.function, value.shard),
-                                                      .summary = {.fuel = 1000 + value.shard, .wall_ms = static_cast<std::uint64_t>(took.count() / 1000), .peak_memory_bytes = 65536, .io_bytes = 64},
-                                                      .result_block = {},
-                                                      .log_block = {}};
+            node::event::ExecutionDone::Output output{
+                .finding = truth(value.function, value.shard),
+                .summary = {.fuel = 1000 + value.shard,
+                            .wall_ms = static_cast<std::uint64_t>(took.count() / 1000),
+                            .peak_memory_bytes = 65536,
+                            .io_bytes = 64},
+                .result_block = {},
+                .log_block = {}};
             if (host.behaviour.lie) host.behaviour.lie(value, output);
-            later(took, [this, index, id = value.id, output] { deliver(index, node::event::ExecutionDone{id, output}); });
+            later(took,
+                  [this, index, id = value.id, output] { deliver(index, node::event::ExecutionDone{id, output}); });
           } else if constexpr (std::same_as<T, node::effect::FetchResults>) {
             later(latency() * 2, [this, index, id = value.id] { deliver(index, node::event::ResultsFetched{id, {}}); });
           } else if constexpr (std::same_as<T, node::effect::BuildReduceInput>) {
@@ -192,10 +212,12 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
           } else if constexpr (std::same_as<T, node::effect::Persist>) {
             // Written now, durable after the sync; a crash before loses it, and what waited for it never happens.
             later(Duration(static_cast<std::int64_t>(options_.sync_us)),
-                  [this, index, append = std::move(value.append), drop = std::move(value.drop), then = std::move(value.then)]() mutable {
+                  [this, index, append = std::move(value.append), drop = std::move(value.drop),
+                   then = std::move(value.then)]() mutable {
                     Host& self = hosts_[index];
                     for (node::JournalRecord& record : append) self.journal.push_back(std::move(record));
-                    for (const Cid& scope : drop) std::erase_if(self.journal, [&](const auto& record) { return record.scope == scope; });
+                    for (const Cid& scope : drop)
+                      std::erase_if(self.journal, [&](const auto& record) { return record.scope == scope; });
                     carry_out(index, std::move(then));
                   });
           } else if constexpr (std::same_as<T, node::effect::Notify>) {
@@ -209,12 +231,22 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
 
 node::JobSpec World::spec(std::uint32_t shards) const {
   const Bytes function = to_bytes("simulated function");
-  return {.function = Cid::of(Multicodec::raw, function), .inputs = Cid::of(Multicodec::dag_cbor, function), .shards = shards, .reduce = {}, .scope = {},
-          .fee = 0, .verifiers = {}, .bid_window_ms = 0, .limits = {}, .label = "simulated", .created_ms = 0};
+  return {.function = Cid::of(Multicodec::raw, function),
+          .inputs = Cid::of(Multicodec::dag_cbor, function),
+          .shards = shards,
+          .reduce = {},
+          .scope = {},
+          .fee = 0,
+          .verifiers = {},
+          .bid_window_ms = 0,
+          .limits = {},
+          .label = "simulated",
+          .created_ms = 0};
 }
 
 Cid World::submit(std::uint32_t host, node::JobSpec spec) {
-  node::event::Submit submit{std::move(spec), tagged_hash("meshwork/sim/entropy", {big_endian(options_.seed), big_endian(submitted_++)})};
+  node::event::Submit submit{
+      std::move(spec), tagged_hash("meshwork/sim/entropy", {big_endian(options_.seed), big_endian(submitted_++)})};
   const Result<Cid> job = at(host).check_submit(submit);
   MESH_CHECK(job.has_value(), "sim-spec-is-valid");
   deliver(host, std::move(submit));

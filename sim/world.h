@@ -24,11 +24,11 @@ struct Options {
   std::uint32_t nodes = 5;
   std::uint64_t latency_min_us = 200;
   std::uint64_t latency_max_us = 2000;
-  std::uint32_t loss_per_mille = 0;       ///< of direct messages and gossip copies, each
+  std::uint32_t loss_per_mille = 0;  ///< of direct messages and gossip copies, each
   std::uint32_t duplicate_per_mille = 0;
-  std::uint64_t sync_us = 1000;           ///< until a write is durable
+  std::uint64_t sync_us = 1000;  ///< until a write is durable
   std::uint32_t slots = 2;
-  std::uint64_t run_us_min = 3000;        ///< of one execution
+  std::uint64_t run_us_min = 3000;  ///< of one execution
   std::uint64_t run_us_max = 8000;
 };
 
@@ -92,8 +92,8 @@ class World {
     NodeId id;
     std::unique_ptr<identity::Signer> signer;
     std::unique_ptr<node::Node> node;
-    std::uint64_t life = 0;                     ///< grows with every start: what was under way before is void
-    std::vector<node::JournalRecord> journal;   ///< what is durable
+    std::uint64_t life = 0;  ///< grows with every start: what was under way before is void
+    std::vector<node::JournalRecord> journal;  ///< what is durable
     std::vector<node::JournalRecord> unsynced;
     Behaviour behaviour;
     std::optional<Instant> tick_at;

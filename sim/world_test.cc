@@ -95,8 +95,10 @@ TEST(World, TwoNodesGiveAnUnverifiedResultThatSaysSo) {
   const node::JobView view = *world.at(0).job(job);
   EXPECT_EQ(view.phase, JobPhase::done) << view.failure;
   EXPECT_TRUE(view.unverified);
-  for (const node::ShardView& shard : world.at(0).shards(job, 0, 3)) EXPECT_EQ(shard.decision, verification::Decision::unverified);
-  const auto report = verification::verify_bundle(verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
+  for (const node::ShardView& shard : world.at(0).shards(job, 0, 3))
+    EXPECT_EQ(shard.decision, verification::Decision::unverified);
+  const auto report = verification::verify_bundle(
+      verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
   ASSERT_TRUE(report.has_value()) << report.error().message;
   EXPECT_EQ(report->count(verification::Decision::unverified), 3U);
 }
@@ -108,7 +110,8 @@ TEST(World, ANodeAloneRunsItsTaskItself) {
   ASSERT_TRUE(world.run_until([&] { return ended(world, job); }, seconds(60)));
   EXPECT_EQ(world.at(0).job(job)->phase, JobPhase::done) << world.at(0).job(job)->failure;
   EXPECT_TRUE(world.at(0).job(job)->unverified);
-  const auto report = verification::verify_bundle(verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
+  const auto report = verification::verify_bundle(
+      verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
   ASSERT_TRUE(report.has_value()) << report.error().message;
   EXPECT_TRUE(report->shards.front().self_executed);
 }
@@ -122,7 +125,8 @@ TEST(World, VerifiersAskedForThatAreNotThereFailTheJobAndSayWhy) {
   const Cid job = world.submit(0, spec);
   ASSERT_TRUE(world.run_until([&] { return ended(world, job); }, seconds(60)));
   EXPECT_EQ(world.at(0).job(job)->phase, JobPhase::failed);
-  EXPECT_EQ(world.at(0).job(job)->failure, "too-few-verifiers: 3 verifiers were asked for, which takes 4 nodes beside this one, and 2 offered");
+  EXPECT_EQ(world.at(0).job(job)->failure,
+            "too-few-verifiers: 3 verifiers were asked for, which takes 4 nodes beside this one, and 2 offered");
 }
 
 TEST(World, WhoLacksTheScopeNeitherOffersNorWins) {
@@ -143,13 +147,15 @@ TEST(World, WhoLacksTheScopeNeitherOffersNorWins) {
 
 TEST(World, NobodyOffersAndTheReasonsAreTold) {
   World world({.seed = 13, .nodes = 3});
-  for (const std::uint32_t host : {1U, 2U}) world.configure(host, [](node::Config& config) { config.resources.memory_mb = 64; });
+  for (const std::uint32_t host : {1U, 2U})
+    world.configure(host, [](node::Config& config) { config.resources.memory_mb = 64; });
   world.start();
   world.run_for(seconds(1));
   const Cid job = world.submit(0, world.spec(1));
   ASSERT_TRUE(world.run_until([&] { return ended(world, job); }, seconds(60)));
   EXPECT_EQ(world.at(0).job(job)->phase, JobPhase::failed);
-  EXPECT_TRUE(world.at(0).job(job)->failure.starts_with("nobody-offered: nobody offered, because ")) << world.at(0).job(job)->failure;
+  EXPECT_TRUE(world.at(0).job(job)->failure.starts_with("nobody-offered: nobody offered, because "))
+      << world.at(0).job(job)->failure;
   EXPECT_NE(world.at(0).job(job)->failure.find("512 MiB wanted, 64 here"), std::string::npos);
 }
 
@@ -176,7 +182,8 @@ TEST(World, AFeeIsRefusedWhileThereIsNoLedger) {
   const Result<Cid> job = world.at(0).check_submit({spec, {}});
   ASSERT_FALSE(job.has_value());
   EXPECT_EQ(job.error().code, ErrorCode::unsupported);
-  EXPECT_EQ(job.error().message, "a fee of 100 cannot be paid: this version has no ledger yet, so tasks are free (leave --fee out)");
+  EXPECT_EQ(job.error().message,
+            "a fee of 100 cannot be paid: this version has no ledger yet, so tasks are free (leave --fee out)");
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ struct Undeclare {
 /// Write to the journal; when that is durable, carry out `then`, in order. Nothing of `then` may be seen outside before.
 struct Persist {
   std::vector<JournalRecord> append;
-  std::vector<Cid> drop;     ///< scopes whose records are no longer needed
+  std::vector<Cid> drop;  ///< scopes whose records are no longer needed
   std::vector<Effect> then;
 };
 
@@ -101,9 +101,9 @@ struct Notify {
 }  // namespace effect
 
 struct Effect {
-  std::variant<effect::Publish, effect::JudgeGossip, effect::Send, effect::KeepBlocks, effect::Execute, effect::CancelExecution,
-               effect::FetchResults, effect::BuildReduceInput, effect::Declare, effect::Undeclare, effect::Persist,
-               effect::Notify>
+  std::variant<effect::Publish, effect::JudgeGossip, effect::Send, effect::KeepBlocks, effect::Execute,
+               effect::CancelExecution, effect::FetchResults, effect::BuildReduceInput, effect::Declare,
+               effect::Undeclare, effect::Persist, effect::Notify>
       value;
 };
 using Effects = std::vector<Effect>;

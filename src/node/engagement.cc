@@ -22,20 +22,27 @@ constexpr std::size_t max_kept_records = 16384;
 }  // namespace
 
 Digest Engagement::nonce_tip(const identity::Signer& signer, const Signed<task::TaskIntent>& intent) {
-  return verification::chain_link(signer.secret("meshwork/1/verifier-chain", {intent.cid.binary()}), task::max_rounds(intent.record.shards), 0);
+  return verification::chain_link(signer.secret("meshwork/1/verifier-chain", {intent.cid.binary()}),
+                                  task::max_rounds(intent.record.shards), 0);
 }
 
-Engagement::Engagement(const Surroundings& around, Instant now, Signed<task::TaskIntent> intent, Signed<market::ComputeOffer> offer)
-    : around_(around), intent_(std::move(intent)), offer_(std::move(offer)),
-      chain_(around.signer.secret("meshwork/1/verifier-chain", {intent_.cid.binary()})), heard_(now) {}
+Engagement::Engagement(const Surroundings& around, Instant now, Signed<task::TaskIntent> intent,
+                       Signed<market::ComputeOffer> offer)
+    : around_(around),
+      intent_(std::move(intent)),
+      offer_(std::move(offer)),
+      chain_(around.signer.secret("meshwork/1/verifier-chain", {intent_.cid.binary()})),
+      heard_(now) {}
 
 bool Engagement::over(Instant now) const {
-  const Duration patience = std::max<Duration>(forgotten_after, milliseconds(std::uint64_t{intent_.record.limits.fetch_ms} + intent_.record.limits.run_ms));
+  const Duration patience = std::max<Duration>(
+      forgotten_after, milliseconds(std::uint64_t{intent_.record.limits.fetch_ms} + intent_.record.limits.run_ms));
   return closed_ || now - heard_ > patience;
 }
 
 bool Engagement::awarded(std::uint32_t shard) const {
-  return std::ranges::any_of(bases_, [&](const auto& entry) { return entry.second.is_award && entry.second.uncommitted.contains(shard); });
+  return std::ranges::any_of(
+      bases_, [&](const auto& entry) { return entry.second.is_award && entry.second.uncommitted.contains(shard); });
 }
 
 std::uint64_t Engagement::take_fuel() { return std::exchange(fuel_, 0); }
@@ -122,9 +129,11 @@ Status Engagement::on_envelope(Instant now, const std::string& type, const Envel
   }
   if (type == verification::Draw::type) return on_draw(now, envelope, out);
   if (type == verification::Substitution::type) {
-    MESH_LET(const Signed<verification::Substitution> substitution, open<verification::Substitution>(envelope, federation));
+    MESH_LET(const Signed<verification::Substitution> substitution,
+             open<verification::Substitution>(envelope, federation));
     MESH_TRY(from_publisher(substitution.signer));
-    return on_seats_changed(now, substitution.record.draw, substitution.record.shards, &substitution.record.failed, 0, out);
+    return on_seats_changed(now, substitution.record.draw, substitution.record.shards, &substitution.record.failed, 0,
+                            out);
   }
   if (type == verification::Extension::type) {
     MESH_LET(const Signed<verification::Extension> extension, open<verification::Extension>(envelope, federation));
@@ -155,7 +164,8 @@ Status Engagement::on_roster(const Envelope& envelope, Outbox& out) {
   std::vector<Signed<market::ComputeOffer>> offers;
   for (const Cid& cid : roster.record.offers) {
     const auto offer = offers_.find(cid);
-    if (offer == offers_.end()) return fail(ErrorCode::invalid, "missing-offer: the roster came without an offer that it names");
+    if (offer == offers_.end())
+      return fail(ErrorCode::invalid, "missing-offer: the roster came without an offer that it names");
     offers.push_back(offer->second);
   }
   MESH_LET(verification::Field field, verification::make_field(intent_, std::move(roster), std::move(offers)));
@@ -165,7 +175,8 @@ Status Engagement::on_roster(const Envelope& envelope, Outbox& out) {
     return {};
   }
   offer_ = *mine;  // It may be an earlier one that a crash made this node forget; its nonces are the same.
-  for (const Signed<market::ComputeOffer>& offer : field.offers) journal("roster-offer", record::encode(offer.envelope), out);
+  for (const Signed<market::ComputeOffer>& offer : field.offers)
+    journal("roster-offer", record::encode(offer.envelope), out);
   journal("roster", record::encode(envelope), out);
   field_ = std::move(field);
   offers_.clear();
@@ -175,7 +186,8 @@ Status Engagement::on_roster(const Envelope& envelope, Outbox& out) {
 Status Engagement::on_award(Instant now, const Envelope& envelope, Outbox& out) {
   MESH_LET(const Signed<market::Award> award, open<market::Award>(envelope, around_.signer.federation()));
   MESH_TRY(from_publisher(award.signer));
-  if (!field_ || award.record.roster != field_->roster.cid) return fail(ErrorCode::invalid, "unknown-roster: the award is under another roster");
+  if (!field_ || award.record.roster != field_->roster.cid)
+    return fail(ErrorCode::invalid, "unknown-roster: the award is under another roster");
   if (award.record.offer != offer_.cid) return fail(ErrorCode::invalid, "not-mine: the award is for another offer");
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(award.record.shards, intent_.record.shards));
   if (awards_.contains(award.cid)) {
@@ -201,7 +213,8 @@ Status Engagement::on_commitment(Instant, const Envelope& envelope, Outbox&) {
   MESH_TRY(task::expand(commitment.record.shards, intent_.record.shards));
   if (commitments_.size() >= max_kept_records) commitments_.clear();
   if (commitment.signer == around_.signer.id()) {
-    own_commitments_.insert_or_assign(commitment.cid, std::move(commitment));  // Forgotten here, but signed by this node.
+    own_commitments_.insert_or_assign(commitment.cid,
+                                      std::move(commitment));  // Forgotten here, but signed by this node.
   } else {
     commitments_.insert_or_assign(commitment.cid, std::move(commitment));
   }
@@ -209,14 +222,18 @@ Status Engagement::on_commitment(Instant, const Envelope& envelope, Outbox&) {
 }
 
 Status Engagement::on_open(const Envelope& envelope, Outbox& out) {
-  MESH_LET(const Signed<verification::RoundOpen> round, open<verification::RoundOpen>(envelope, around_.signer.federation()));
+  MESH_LET(const Signed<verification::RoundOpen> round,
+           open<verification::RoundOpen>(envelope, around_.signer.federation()));
   MESH_TRY(from_publisher(round.signer));
   const std::uint32_t limit = task::max_rounds(intent_.record.shards);
-  if (!field_ || round.record.roster != field_->roster.cid) return fail(ErrorCode::invalid, "unknown-roster: the round is under another roster");
-  if (round.record.round < 1 || round.record.round > limit) return fail(ErrorCode::invalid, "bad-round: rounds count from 1 to " + std::to_string(limit));
+  if (!field_ || round.record.roster != field_->roster.cid)
+    return fail(ErrorCode::invalid, "unknown-roster: the round is under another roster");
+  if (round.record.round < 1 || round.record.round > limit)
+    return fail(ErrorCode::invalid, "bad-round: rounds count from 1 to " + std::to_string(limit));
   const auto earlier = opened_.find(round.record.round);
   if (earlier != opened_.end() && earlier->second != round.cid) {
-    return fail(ErrorCode::conflict, "second-opening: this node revealed its nonce of the round for another set of commitments");
+    return fail(ErrorCode::conflict,
+                "second-opening: this node revealed its nonce of the round for another set of commitments");
   }
   if (earlier == opened_.end()) {
     opened_.emplace(round.record.round, round.cid);
@@ -226,7 +243,9 @@ Status Engagement::on_open(const Envelope& envelope, Outbox& out) {
   }
   out.send(publisher(), Channel::receipt,
            around_.signer
-               .sign(verification::NonceReveal{.intent = id(), .open = round.cid, .round = round.record.round,
+               .sign(verification::NonceReveal{.intent = id(),
+                                               .open = round.cid,
+                                               .round = round.record.round,
                                                .link = verification::chain_link(chain_, limit, round.record.round)})
                .envelope);
   return {};
@@ -244,7 +263,8 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
     std::vector<Signed<verification::NonceReveal>> reveals;
     for (const Cid& cid : draw.record.reveals) {
       const auto reveal = reveals_.find(cid);
-      if (reveal == reveals_.end()) return fail(ErrorCode::invalid, "missing-nonce: the draw came without a nonce that it names");
+      if (reveal == reveals_.end())
+        return fail(ErrorCode::invalid, "missing-nonce: the draw came without a nonce that it names");
       reveals.push_back(reveal->second);
     }
     MESH_LET(verification::DrawnRound drawn, verification::make_round(*field_, round->second, reveals, draw));
@@ -252,12 +272,14 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
     for (const Cid& cid : round->second.record.commitments) {
       const auto commitment = commitments_.find(cid);
       if (commitment == commitments_.end()) continue;  // Its own, or decided meanwhile: no seat for this node there.
-      MESH_LET(const std::vector<std::uint32_t> shards, task::expand(commitment->second.record.shards, intent_.record.shards));
+      MESH_LET(const std::vector<std::uint32_t> shards,
+               task::expand(commitment->second.record.shards, intent_.record.shards));
       for (const std::uint32_t shard : shards) {
-        task.shards.insert_or_assign(shard, SeatedShard{.commitment = cid,
-                                                        .seats = {.order = task.round.order(cid, shard, commitment->second.signer),
-                                                                  .wanted = intent_.record.verifiers,
-                                                                  .lost = {}}});
+        task.shards.insert_or_assign(
+            shard, SeatedShard{.commitment = cid,
+                               .seats = {.order = task.round.order(cid, shard, commitment->second.signer),
+                                         .wanted = intent_.record.verifiers,
+                                         .lost = {}}});
       }
     }
     for (const Cid& cid : draw.record.reveals) reveals_.erase(cid);
@@ -277,10 +299,11 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
   return {};
 }
 
-Status Engagement::on_seats_changed(Instant now, const Cid& draw, const std::vector<task::ShardRange>& ranges, const NodeId* lost,
-                                    std::uint32_t seats, Outbox& out) {
+Status Engagement::on_seats_changed(Instant now, const Cid& draw, const std::vector<task::ShardRange>& ranges,
+                                    const NodeId* lost, std::uint32_t seats, Outbox& out) {
   const auto task = draws_.find(draw);
-  if (task == draws_.end()) return fail(ErrorCode::not_found, "unknown-draw: the draw that this changes is not known here");
+  if (task == draws_.end())
+    return fail(ErrorCode::not_found, "unknown-draw: the draw that this changes is not known here");
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(ranges, intent_.record.shards));
   for (const std::uint32_t shard : shards) {
     const auto seated = task->second.shards.find(shard);
@@ -306,7 +329,9 @@ void Engagement::take_seats(Instant now, const Cid& draw, Outbox& out) {
     if (committed.contains(shard) || !seated.seats.holds(around_.signer.id())) continue;
     basis.uncommitted.insert(shard);
     const auto worker = commitments_.find(seated.commitment);
-    if (!found_.contains(shard)) need(now, shard, Executions::Purpose::verify, worker == commitments_.end() ? nullptr : &worker->second.signer, out);
+    if (!found_.contains(shard))
+      need(now, shard, Executions::Purpose::verify, worker == commitments_.end() ? nullptr : &worker->second.signer,
+           out);
   }
   commit_ready(now, draw, basis, out);
 }
@@ -314,9 +339,12 @@ void Engagement::take_seats(Instant now, const Cid& draw, Outbox& out) {
 Status Engagement::on_receipt(Instant now, const Envelope& envelope, Outbox& out) {
   MESH_LET(Signed<ExecutionReceipt> receipt, open<ExecutionReceipt>(envelope, around_.signer.federation()));
   const auto commitment = commitments_.find(receipt.record.opening.commitment);
-  if (commitment == commitments_.end()) return fail(ErrorCode::invalid, "unknown-commitment: the receipt opens nothing that is known here");
-  if (commitment->second.signer != receipt.signer) return fail(ErrorCode::unauthorised, "not-the-worker: the receipt is not by whom committed to it");
-  MESH_TRY(receipt::check_opening(commitment->second, receipt.record.opening, receipt.record.finding, intent_.record.shards));
+  if (commitment == commitments_.end())
+    return fail(ErrorCode::invalid, "unknown-commitment: the receipt opens nothing that is known here");
+  if (commitment->second.signer != receipt.signer)
+    return fail(ErrorCode::unauthorised, "not-the-worker: the receipt is not by whom committed to it");
+  MESH_TRY(receipt::check_opening(commitment->second, receipt.record.opening, receipt.record.finding,
+                                  intent_.record.shards));
   const std::uint32_t shard = receipt.record.opening.shard;
   to_answer_.insert_or_assign(shard, std::move(receipt));
   answer_receipt(now, shard, out);
@@ -352,7 +380,8 @@ void Engagement::answer_receipt(Instant now, std::uint32_t shard, Outbox& out) {
            around_.signer
                .sign(VerificationReceipt{.intent = id(),
                                          .receipt = receipt.cid,
-                                         .verdict = finding == receipt.record.finding ? receipt::Agreement::agree : receipt::Agreement::disagree,
+                                         .verdict = finding == receipt.record.finding ? receipt::Agreement::agree
+                                                                                      : receipt::Agreement::disagree,
                                          .opening = *opening,
                                          .finding = finding})
                .envelope);
@@ -361,12 +390,14 @@ void Engagement::answer_receipt(Instant now, std::uint32_t shard, Outbox& out) {
 
 // ---------------------------------------------------------------------------------------------------- running
 
-void Engagement::need(Instant now, std::uint32_t shard, Executions::Purpose purpose, const NodeId* also_holds, Outbox& out) {
+void Engagement::need(Instant now, std::uint32_t shard, Executions::Purpose purpose, const NodeId* also_holds,
+                      Outbox& out) {
   std::vector<NodeId> holders{publisher()};
   if (also_holds != nullptr) holders.push_back(*also_holds);
   if (field_) {
     for (const Signed<market::ComputeOffer>& offer : field_->offers) {
-      if (offer.signer != around_.signer.id() && std::ranges::find(holders, offer.signer) == holders.end()) holders.push_back(offer.signer);
+      if (offer.signer != around_.signer.id() && std::ranges::find(holders, offer.signer) == holders.end())
+        holders.push_back(offer.signer);
     }
   }
   const bool taken = around_.executions.request({.intent = id(),
@@ -387,7 +418,10 @@ void Engagement::on_executed(Instant now, std::uint32_t shard, const event::Exec
     // While the publisher is away nothing can be fetched from it; that is no reason to give up.
     if (around_.peers.connected(publisher()) && ++retry.count > max_retries) {
       retries_.erase(shard);
-      out.send(publisher(), Channel::offer, around_.signer.sign(market::Decline{.intent = id(), .reason = done.result.error().message.substr(0, 256)}).envelope);
+      out.send(
+          publisher(), Channel::offer,
+          around_.signer.sign(market::Decline{.intent = id(), .reason = done.result.error().message.substr(0, 256)})
+              .envelope);
     }
     return;
   }
@@ -397,7 +431,8 @@ void Engagement::on_executed(Instant now, std::uint32_t shard, const event::Exec
   journal("found", record::encode(found), out);
   fuel_ += output.finding.fuel;
   found_.insert_or_assign(shard, std::move(found));
-  if (!output.result_block.empty() || !output.log_block.empty()) blocks_.insert_or_assign(shard, Blocks{output.result_block, output.log_block});
+  if (!output.result_block.empty() || !output.log_block.empty())
+    blocks_.insert_or_assign(shard, Blocks{output.result_block, output.log_block});
   std::vector<Cid> roots{output.finding.result, output.finding.log};
   if (!declared_) {
     // Who holds the inputs serves them too: verifiers need not depend on the publisher.
@@ -430,17 +465,19 @@ void Engagement::commit_ready(Instant now, const Cid& basis_cid, Basis& basis, O
   std::vector<Digest> leaves;
   leaves.reserve(ready.size());
   for (const std::uint32_t shard : ready) {
-    leaves.push_back(receipt::leaf_of(id(), shard, around_.signer.id(), found_.at(shard).finding, receipt::salt_of(around_.signer, id(), shard)));
+    leaves.push_back(receipt::leaf_of(id(), shard, around_.signer.id(), found_.at(shard).finding,
+                                      receipt::salt_of(around_.signer, id(), shard)));
     basis.uncommitted.erase(shard);
   }
-  const Signed<Commitment> commitment =
-      around_.signer.sign(Commitment{.intent = id(), .basis = basis_cid, .shards = task::ranges_of(ready), .root = merkle::root_of(leaves)});
+  const Signed<Commitment> commitment = around_.signer.sign(Commitment{
+      .intent = id(), .basis = basis_cid, .shards = task::ranges_of(ready), .root = merkle::root_of(leaves)});
   journal("committed", record::encode(commitment.envelope), out);
   own_commitments_.emplace(commitment.cid, commitment);
   out.send(publisher(), Channel::receipt, commitment.envelope);
 }
 
-std::optional<receipt::Opening> Engagement::opening_of(const Signed<Commitment>& commitment, std::uint32_t shard) const {
+std::optional<receipt::Opening> Engagement::opening_of(const Signed<Commitment>& commitment,
+                                                       std::uint32_t shard) const {
   const Result<std::vector<std::uint32_t>> shards = task::expand(commitment.record.shards, intent_.record.shards);
   if (!shards) return std::nullopt;
   std::vector<Digest> leaves;
@@ -448,21 +485,29 @@ std::optional<receipt::Opening> Engagement::opening_of(const Signed<Commitment>&
   for (const std::uint32_t other : *shards) {
     const auto found = found_.find(other);
     if (found == found_.end()) return std::nullopt;
-    leaves.push_back(receipt::leaf_of(id(), other, around_.signer.id(), found->second.finding, receipt::salt_of(around_.signer, id(), other)));
+    leaves.push_back(receipt::leaf_of(id(), other, around_.signer.id(), found->second.finding,
+                                      receipt::salt_of(around_.signer, id(), other)));
   }
   const auto index = static_cast<std::size_t>(std::ranges::lower_bound(*shards, shard) - shards->begin());
-  return receipt::Opening{.commitment = commitment.cid, .shard = shard, .salt = receipt::salt_of(around_.signer, id(), shard), .proof = merkle::proof_of(leaves, index)};
+  return receipt::Opening{.commitment = commitment.cid,
+                          .shard = shard,
+                          .salt = receipt::salt_of(around_.signer, id(), shard),
+                          .proof = merkle::proof_of(leaves, index)};
 }
 
 Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outbox& out) {
-  MESH_LET(const Signed<verification::RevealRequest> request, open<verification::RevealRequest>(envelope, around_.signer.federation()));
+  MESH_LET(const Signed<verification::RevealRequest> request,
+           open<verification::RevealRequest>(envelope, around_.signer.federation()));
   MESH_TRY(from_publisher(request.signer));
   const auto own = own_commitments_.find(request.record.commitment);
-  if (own == own_commitments_.end()) return fail(ErrorCode::not_found, "unknown-commitment: this node has no such commitment");
+  if (own == own_commitments_.end())
+    return fail(ErrorCode::not_found, "unknown-commitment: this node has no such commitment");
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(request.record.shards, intent_.record.shards));
   MESH_LET(const std::vector<std::uint32_t> covered, task::expand(own->second.record.shards, intent_.record.shards));
-  if (!std::ranges::includes(covered, shards)) return fail(ErrorCode::invalid, "not-covered: the commitment does not cover all of these shards");
-  const bool unverified = intent_.record.verifiers == 0 || (field_ && field_->offers.size() < std::size_t{intent_.record.verifiers} + 1);
+  if (!std::ranges::includes(covered, shards))
+    return fail(ErrorCode::invalid, "not-covered: the commitment does not cover all of these shards");
+  const bool unverified =
+      intent_.record.verifiers == 0 || (field_ && field_->offers.size() < std::size_t{intent_.record.verifiers} + 1);
   if (!unverified) {
     // Nothing is revealed before every seat has committed: else it could be copied.
     if (!request.record.draw) return fail(ErrorCode::denied, "early: this task is verified, and no draw is named");
@@ -472,11 +517,13 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
       if (commitment == commitments_.end() || commitment->second.record.basis != *request.record.draw) {
         return fail(ErrorCode::denied, "early: a verifier's commitment is named but did not come along");
       }
-      MESH_LET(const std::vector<std::uint32_t> theirs, task::expand(commitment->second.record.shards, intent_.record.shards));
+      MESH_LET(const std::vector<std::uint32_t> theirs,
+               task::expand(commitment->second.record.shards, intent_.record.shards));
       for (const std::uint32_t shard : theirs) committed[shard].insert(commitment->second.signer);
     }
     for (const std::uint32_t shard : shards) {
-      if (committed[shard].size() < intent_.record.verifiers) return fail(ErrorCode::denied, "early: not all verifiers have committed yet");
+      if (committed[shard].size() < intent_.record.verifiers)
+        return fail(ErrorCode::denied, "early: not all verifiers have committed yet");
     }
   }
   to_reveal_[request.record.commitment].insert(shards.begin(), shards.end());
@@ -506,7 +553,11 @@ void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
     }
     out.send(publisher(), Channel::receipt,
              around_.signer
-                 .sign(ExecutionReceipt{.intent = id(), .award = own->second.record.basis, .opening = *opening, .finding = found.finding, .summary = found.summary})
+                 .sign(ExecutionReceipt{.intent = id(),
+                                        .award = own->second.record.basis,
+                                        .opening = *opening,
+                                        .finding = found.finding,
+                                        .summary = found.summary})
                  .envelope);
   }
   to_reveal_.erase(waiting);

@@ -21,7 +21,8 @@ class Engagement {
  public:
   static constexpr std::size_t draws_kept = 64;
 
-  Engagement(const Surroundings& around, Instant now, Signed<task::TaskIntent> intent, Signed<market::ComputeOffer> offer);
+  Engagement(const Surroundings& around, Instant now, Signed<task::TaskIntent> intent,
+             Signed<market::ComputeOffer> offer);
 
   /// The nonce chain's end for an intent: what this node's offer on it commits to.
   [[nodiscard]] static Digest nonce_tip(const identity::Signer& signer, const Signed<task::TaskIntent>& intent);
@@ -86,8 +87,8 @@ class Engagement {
   [[nodiscard]] Status on_commitment(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_open(const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_draw(Instant now, const Envelope& envelope, Outbox& out);
-  [[nodiscard]] Status on_seats_changed(Instant now, const Cid& draw, const std::vector<task::ShardRange>& ranges, const NodeId* lost,
-                                        std::uint32_t seats, Outbox& out);
+  [[nodiscard]] Status on_seats_changed(Instant now, const Cid& draw, const std::vector<task::ShardRange>& ranges,
+                                        const NodeId* lost, std::uint32_t seats, Outbox& out);
   [[nodiscard]] Status on_reveal_request(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_receipt(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status from_publisher(const NodeId& signer) const;
@@ -97,8 +98,11 @@ class Engagement {
   void commit_ready(Instant now, const Cid& basis_cid, Basis& basis, Outbox& out);
   void reveal(Instant now, const Cid& commitment, Outbox& out);
   void answer_receipt(Instant now, std::uint32_t shard, Outbox& out);
-  [[nodiscard]] std::optional<receipt::Opening> opening_of(const Signed<receipt::Commitment>& commitment, std::uint32_t shard) const;
-  void journal(std::string_view kind, Bytes bytes, Outbox& out) const { out.journal(id(), std::string(kind), std::move(bytes)); }
+  [[nodiscard]] std::optional<receipt::Opening> opening_of(const Signed<receipt::Commitment>& commitment,
+                                                           std::uint32_t shard) const;
+  void journal(std::string_view kind, Bytes bytes, Outbox& out) const {
+    out.journal(id(), std::string(kind), std::move(bytes));
+  }
 
   Surroundings around_;
   Signed<task::TaskIntent> intent_;
@@ -112,19 +116,20 @@ class Engagement {
   std::map<Cid, Signed<market::ComputeOffer>> offers_;  ///< until the roster is complete
   std::optional<verification::Field> field_;
   std::map<Cid, Signed<market::Award>> awards_;
-  std::map<Cid, Basis> bases_;                          ///< by award or draw
+  std::map<Cid, Basis> bases_;  ///< by award or draw
   std::map<std::uint32_t, Found> found_;
-  std::map<std::uint32_t, Blocks> blocks_;              ///< small ones, to go along with the receipt
+  std::map<std::uint32_t, Blocks> blocks_;  ///< small ones, to go along with the receipt
   std::map<std::uint32_t, Retry> retries_;
-  std::map<std::uint32_t, Cid> opened_;                 ///< round -> the one RoundOpen that the nonce was revealed for
+  std::map<std::uint32_t, Cid> opened_;  ///< round -> the one RoundOpen that the nonce was revealed for
   std::map<Cid, Signed<verification::RoundOpen>> opens_;
   std::map<Cid, Signed<verification::NonceReveal>> reveals_;
   std::map<Cid, Signed<receipt::Commitment>> commitments_;  ///< others'
   std::map<Cid, Signed<receipt::Commitment>> own_commitments_;
   std::map<Cid, DrawnTask> draws_;
   std::deque<Cid> draw_order_;
-  std::map<Cid, std::set<std::uint32_t>> to_reveal_;    ///< own commitment -> shards whose reveal waits for a run
-  std::map<std::uint32_t, Signed<receipt::ExecutionReceipt>> to_answer_;  ///< receipts that wait for this node's own run
+  std::map<Cid, std::set<std::uint32_t>> to_reveal_;  ///< own commitment -> shards whose reveal waits for a run
+  std::map<std::uint32_t, Signed<receipt::ExecutionReceipt>>
+      to_answer_;  ///< receipts that wait for this node's own run
 };
 
 }  // namespace mesh::node

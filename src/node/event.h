@@ -40,10 +40,10 @@ struct JobSpec {
   task::CapabilityScope scope;
   std::uint64_t fee = 0;
   std::optional<std::uint32_t> verifiers;  ///< empty: the policy's minimum if there are peers enough, else unverified
-  std::uint32_t bid_window_ms = 0;   ///< 0 = the policy's
+  std::uint32_t bid_window_ms = 0;  ///< 0 = the policy's
   task::PhaseLimits limits;
   std::string label;
-  std::int64_t created_ms = 0;       ///< wall clock, for people
+  std::int64_t created_ms = 0;  ///< wall clock, for people
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -114,7 +114,7 @@ struct ExecutionDone {
     receipt::Finding finding;
     task::ExecutionSummary summary;
     Bytes result_block;  ///< the block that finding.result names, when small enough to send along; else empty
-    Bytes log_block;     ///< likewise for finding.log
+    Bytes log_block;  ///< likewise for finding.log
   };
   std::uint64_t id = 0;
   Result<Output> result;
@@ -152,9 +152,9 @@ struct HostMeasured {
 
 }  // namespace event
 
-using Event = std::variant<event::Tick, event::PeerUp, event::PeerDown, event::PeerRoundTrip, event::Gossip, event::Message,
-                           event::SendFailed, event::ExecutionStarted, event::ExecutionLog, event::ExecutionDone,
-                           event::ResultsFetched, event::ReduceInputBuilt, event::Submit, event::StopJob, event::OfferByHand,
-                           event::HostMeasured>;
+using Event = std::variant<event::Tick, event::PeerUp, event::PeerDown, event::PeerRoundTrip, event::Gossip,
+                           event::Message, event::SendFailed, event::ExecutionStarted, event::ExecutionLog,
+                           event::ExecutionDone, event::ResultsFetched, event::ReduceInputBuilt, event::Submit,
+                           event::StopJob, event::OfferByHand, event::HostMeasured>;
 
 }  // namespace mesh::node

@@ -16,7 +16,7 @@ using receipt::VerificationReceipt;
 using verification::Decision;
 
 constexpr Duration resend_after = seconds(2);
-constexpr Duration away_grace = seconds(3);       // A node that restarts is back within this; then its work moves on.
+constexpr Duration away_grace = seconds(3);  // A node that restarts is back within this; then its work moves on.
 constexpr Duration watch_every = milliseconds(200);
 constexpr Duration unanswered_penalty = seconds(60);
 constexpr Duration liar_penalty = seconds(3600);
@@ -26,10 +26,12 @@ constexpr Duration remind_at_most_every = milliseconds(500);
 constexpr std::size_t max_notes = 256;
 constexpr std::size_t max_story_lines = 32;
 constexpr std::uint64_t max_live_log_bytes = 1 << 20;  // Per shard; the whole log is in the receipt.
-constexpr std::uint32_t max_in_verification = 1024;    // Committed shards without a verdict: then no more are awarded.
+constexpr std::uint32_t max_in_verification = 1024;  // Committed shards without a verdict: then no more are awarded.
 constexpr std::uint32_t max_lease = 256;
 
-std::string seconds_text(std::uint64_t ms) { return std::to_string(ms / 1000) + "." + std::to_string(ms % 1000 / 100) + " s"; }
+std::string seconds_text(std::uint64_t ms) {
+  return std::to_string(ms / 1000) + "." + std::to_string(ms % 1000 / 100) + " s";
+}
 
 }  // namespace
 
@@ -37,31 +39,34 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
                                          std::optional<Cid> reduces) {
   if (spec.fee != 0) {
     return fail(ErrorCode::unsupported,
-                "a fee of " + std::to_string(spec.fee) + " cannot be paid: this version has no ledger yet, so tasks are free (leave --fee out)");
+                "a fee of " + std::to_string(spec.fee) +
+                    " cannot be paid: this version has no ledger yet, so tasks are free (leave --fee out)");
   }
   const policy::MeshPolicy& policy = around.config.policy;
   auto job = std::unique_ptr<Job>(new Job(around));
   job->entropy_ = entropy;
   job->chain_ = around.signer.secret("meshwork/1/publisher-chain", {entropy.view()});
-  task::TaskIntent intent{.function = spec.function,
-                          .inputs = spec.inputs,
-                          .shards = spec.shards,
-                          .reduce = spec.reduce,
-                          .reduces = reduces,
-                          .scope = spec.scope,
-                          .fee = spec.fee,
-                          .verifiers = spec.verifiers.value_or(policy.verification_quorum.minimum_verifiers),
-                          .bid_window_ms = spec.bid_window_ms == 0 ? policy.scheduling.bid_window_ms : spec.bid_window_ms,
-                          .limits = spec.limits,
-                          .policy = around.policy,
-                          .engine = around.config.engine,
-                          .nonce_tip = {},
-                          .owner = around.config.owner,
-                          .label = spec.label,
-                          .created_ms = spec.created_ms};
+  task::TaskIntent intent{
+      .function = spec.function,
+      .inputs = spec.inputs,
+      .shards = spec.shards,
+      .reduce = spec.reduce,
+      .reduces = reduces,
+      .scope = spec.scope,
+      .fee = spec.fee,
+      .verifiers = spec.verifiers.value_or(policy.verification_quorum.minimum_verifiers),
+      .bid_window_ms = spec.bid_window_ms == 0 ? policy.scheduling.bid_window_ms : spec.bid_window_ms,
+      .limits = spec.limits,
+      .policy = around.policy,
+      .engine = around.config.engine,
+      .nonce_tip = {},
+      .owner = around.config.owner,
+      .label = spec.label,
+      .created_ms = spec.created_ms};
   MESH_TRY(task::validate(intent, policy));
   if (spec.verifiers && *spec.verifiers != 0 && *spec.verifiers < policy.verification_quorum.minimum_verifiers) {
-    return fail(ErrorCode::denied, "the policy asks for at least " + std::to_string(policy.verification_quorum.minimum_verifiers) +
+    return fail(ErrorCode::denied, "the policy asks for at least " +
+                                       std::to_string(policy.verification_quorum.minimum_verifiers) +
                                        " verifiers, not " + std::to_string(*spec.verifiers) + " (0 = unverified)");
   }
   intent.nonce_tip = verification::chain_link(job->chain_, task::max_rounds(spec.shards), 0);
@@ -96,11 +101,15 @@ void Job::note(std::string text, Outbox& out) {
 
 void Job::set_phase(JobPhase phase, std::string text, Outbox& out) {
   phase_ = phase;
-  out.notify({.kind = "job.phase", .job = id(), .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]), .text = std::move(text)});
+  out.notify({.kind = "job.phase",
+              .job = id(),
+              .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]),
+              .text = std::move(text)});
 }
 
 void Job::refuse(const NodeId& who, const Cid& about, const Error& error, Outbox& out) {
-  const bool told = std::ranges::any_of(refusals_, [&](const RefusalView& refusal) { return refusal.node == who && refusal.reason == error.message; });
+  const bool told = std::ranges::any_of(
+      refusals_, [&](const RefusalView& refusal) { return refusal.node == who && refusal.reason == error.message; });
   if (!told && refusals_.size() < max_notes) refusals_.push_back({who, error.message});
   out.notify({.kind = "job.refused", .job = id(), .peer = who, .text = error.message});
   out.send(who, Channel::offer,
@@ -119,7 +128,8 @@ bool Job::away(Instant now, const NodeId& node) const {
 // ---------------------------------------------------------------------------------------------------- life cycle
 
 void Job::start(Instant now, Outbox& out) {
-  out.journal(id(), "spec", record::encode(Origin{.spec = spec_, .entropy = entropy_, .reduces = intent_.record.reduces}));
+  out.journal(id(), "spec",
+              record::encode(Origin{.spec = spec_, .entropy = entropy_, .reduces = intent_.record.reduces}));
   out.require_durable();
   std::vector<Cid> roots{intent_.record.function, intent_.record.inputs};
   if (intent_.record.reduce) roots.push_back(*intent_.record.reduce);
@@ -166,7 +176,8 @@ Status Job::restore(std::string_view kind, ByteView bytes) {
     MESH_LET(const dagcbor::Value value, dagcbor::decode(bytes));
     const dagcbor::Value* phase = value.find("phase");
     const dagcbor::Value* failure = value.find("failure");
-    if (phase == nullptr || failure == nullptr) return fail(ErrorCode::storage, "the record of the job's end is damaged");
+    if (phase == nullptr || failure == nullptr)
+      return fail(ErrorCode::storage, "the record of the job's end is damaged");
     MESH_TRY(record::from_value(*phase, phase_));
     MESH_TRY(record::from_value(*failure, failure_));
     if (const dagcbor::Value* result = value.find("result")) {
@@ -223,16 +234,21 @@ void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out)
   if (phase_ != JobPhase::bidding) {
     return refuse(offer.signer, offer.cid, {ErrorCode::timeout, "late: the bidding on this task is closed"}, out);
   }
-  if (const Status status = market::check_offer(offer, intent_); !status) return refuse(offer.signer, offer.cid, status.error(), out);
+  if (const Status status = market::check_offer(offer, intent_); !status)
+    return refuse(offer.signer, offer.cid, status.error(), out);
   if (known != offers_.end()) {
-    return refuse(offer.signer, offer.cid, {ErrorCode::conflict, "replayed: this node has another offer on this task already"}, out);
+    return refuse(offer.signer, offer.cid,
+                  {ErrorCode::conflict, "replayed: this node has another offer on this task already"}, out);
   }
   if (offers_.size() >= 4 * market::max_roster) {
     return refuse(offer.signer, offer.cid, {ErrorCode::exhausted, "too-many: this task has offers enough"}, out);
   }
   const PeerTable::Peer* peer = around_.peers.find(offer.signer);
   declines_.erase(offer.signer);
-  out.notify({.kind = "job.offer", .job = id(), .peer = offer.signer, .text = "offers " + std::to_string(offer.record.capacity) + " shards at once"});
+  out.notify({.kind = "job.offer",
+              .job = id(),
+              .peer = offer.signer,
+              .text = "offers " + std::to_string(offer.record.capacity) + " shards at once"});
   const NodeId signer = offer.signer;
   offers_.emplace(signer, market::Candidate{.offer = std::move(offer),
                                             .round_trip = peer == nullptr ? Duration{0} : peer->round_trip,
@@ -244,7 +260,9 @@ void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out)
 
 void Job::on_decline(Instant now, const Signed<market::Decline>& decline, Outbox& out) {
   if (field_ && !ended()) return on_gave_up(now, decline, out);
-  if (phase_ != JobPhase::bidding || decline.record.reason.size() > 256 || declines_.size() >= max_notes || offers_.contains(decline.signer)) return;
+  if (phase_ != JobPhase::bidding || decline.record.reason.size() > 256 || declines_.size() >= max_notes ||
+      offers_.contains(decline.signer))
+    return;
   if (declines_.insert_or_assign(decline.signer, decline.record.reason).second) {
     out.notify({.kind = "job.declined", .job = id(), .peer = decline.signer, .text = decline.record.reason});
   }
@@ -265,7 +283,8 @@ void Job::advance_bidding(Instant now, Outbox& out) {
   const bool window_over = now >= window_end_;
   if (!window_over && !(everybody_answered && (answered_possible > 0))) {
     // Alone for a while: waiting cannot help. Just started: the peers may be about to come.
-    const bool alone = std::ranges::none_of(around_.peers.all(), [](const auto& entry) { return entry.second.connected; });
+    const bool alone =
+        std::ranges::none_of(around_.peers.all(), [](const auto& entry) { return entry.second.connected; });
     if (!alone || now - around_.peers.born() < alone_after) return;
   }
   const bool enough = offers_.size() > intent_.record.verifiers;
@@ -274,7 +293,8 @@ void Job::advance_bidding(Instant now, Outbox& out) {
     ++reminders_;
     window_end_ = now + milliseconds(intent_.record.bid_window_ms);
     for (const auto& [node, peer] : around_.peers.all()) {
-      if (peer.connected && !offers_.contains(node) && !declines_.contains(node)) out.send(node, Channel::offer, intent_.envelope);
+      if (peer.connected && !offers_.contains(node) && !declines_.contains(node))
+        out.send(node, Channel::offer, intent_.envelope);
     }
     note("asked the peers that had not answered once more, directly", out);
     return;
@@ -284,12 +304,14 @@ void Job::advance_bidding(Instant now, Outbox& out) {
 
 void Job::close_bidding(Instant now, Outbox& out) {
   const std::uint32_t wanted = intent_.record.verifiers;
-  const bool anyone_connected = std::ranges::any_of(around_.peers.all(), [](const auto& entry) { return entry.second.connected; });
+  const bool anyone_connected =
+      std::ranges::any_of(around_.peers.all(), [](const auto& entry) { return entry.second.connected; });
   const bool insists = spec_.verifiers.has_value() && *spec_.verifiers > 0;
   if (offers_.empty()) {
     std::string why;
     for (const auto& [node, reason] : declines_) why += (why.empty() ? "" : "; ") + short_name(node) + ": " + reason;
-    for (const RefusalView& refusal : refusals_) why += (why.empty() ? "" : "; ") + short_name(refusal.node) + ": " + refusal.reason;
+    for (const RefusalView& refusal : refusals_)
+      why += (why.empty() ? "" : "; ") + short_name(refusal.node) + ": " + refusal.reason;
     for (const auto& [node, peer] : around_.peers.all()) {
       if (!peer.connected || declines_.contains(node)) continue;
       if (peer.info && !peer.info->accepts_work) {
@@ -300,11 +322,16 @@ void Job::close_bidding(Instant now, Outbox& out) {
     }
     if (why.empty()) why = "no peer is connected";
     if (why.size() > 2000) why = why.substr(0, 2000) + "...";
-    if (insists) return end(now, JobPhase::failed, "too-few-verifiers: " + std::to_string(wanted) + " verifiers were asked for and nobody offered, because " + why, out);
+    if (insists)
+      return end(now, JobPhase::failed,
+                 "too-few-verifiers: " + std::to_string(wanted) +
+                     " verifiers were asked for and nobody offered, because " + why,
+                 out);
     if (anyone_connected) return end(now, JobPhase::failed, "nobody-offered: nobody offered, because " + why, out);
     if (spec_.scope.memory_mb > around_.config.resources.memory_mb) {
       return end(now, JobPhase::failed,
-                 "nobody-offered: no peer is connected, and this node has " + std::to_string(around_.config.resources.memory_mb) + " MiB for a task, not " +
+                 "nobody-offered: no peer is connected, and this node has " +
+                     std::to_string(around_.config.resources.memory_mb) + " MiB for a task, not " +
                      std::to_string(spec_.scope.memory_mb),
                  out);
     }
@@ -319,14 +346,15 @@ void Job::close_bidding(Instant now, Outbox& out) {
   if (wanted > 0 && ranking_.size() < std::size_t{wanted} + 1) {
     if (insists) {
       return end(now, JobPhase::failed,
-                 "too-few-verifiers: " + std::to_string(wanted) + " verifiers were asked for, which takes " + std::to_string(wanted + 1) +
-                     " nodes beside this one, and " + std::to_string(ranking_.size()) + " offered",
+                 "too-few-verifiers: " + std::to_string(wanted) + " verifiers were asked for, which takes " +
+                     std::to_string(wanted + 1) + " nodes beside this one, and " + std::to_string(ranking_.size()) +
+                     " offered",
                  out);
     }
     unverified_ = true;
     note(ranking_.empty() ? "no peer is connected: this node runs the task itself, unverified"
-                          : "only " + std::to_string(ranking_.size()) + " nodes offered; " + std::to_string(wanted) + " verifiers take " +
-                                std::to_string(wanted + 1) + ": the results will be unverified",
+                          : "only " + std::to_string(ranking_.size()) + " nodes offered; " + std::to_string(wanted) +
+                                " verifiers take " + std::to_string(wanted + 1) + ": the results will be unverified",
          out);
   }
   market::Roster roster{.intent = id(), .offers = {}};
@@ -340,7 +368,8 @@ void Job::close_bidding(Instant now, Outbox& out) {
   keep("roster", signed_roster, out);
   const Status applied = apply_roster(std::move(signed_roster), std::move(offers));
   MESH_CHECK(applied.has_value(), "own-roster-applies");
-  set_phase(JobPhase::running, runs_here() ? "running here" : std::to_string(field_->offers.size()) + " nodes are in", out);
+  set_phase(JobPhase::running, runs_here() ? "running here" : std::to_string(field_->offers.size()) + " nodes are in",
+            out);
   if (runs_here()) return run_here(now, out);
   for (const Signed<market::ComputeOffer>& offer : field_->offers) send_roster(offer.signer, out);
 }
@@ -349,9 +378,11 @@ Status Job::apply_roster(Signed<market::Roster> roster, std::vector<Signed<marke
   MESH_LET(verification::Field field, verification::make_field(intent_, std::move(roster), std::move(offers)));
   std::uint32_t rank = 0;
   for (const Signed<market::ComputeOffer>& offer : field.offers) {
-    workers_[offer.signer] = Worker{.capacity = offer.record.capacity, .rank = rank++, .leased = {}, .lease_size = 2 * offer.record.capacity};
+    workers_[offer.signer] = Worker{
+        .capacity = offer.record.capacity, .rank = rank++, .leased = {}, .lease_size = 2 * offer.record.capacity};
   }
-  if (intent_.record.verifiers > 0 && field.offers.size() < std::size_t{intent_.record.verifiers} + 1) unverified_ = true;
+  if (intent_.record.verifiers > 0 && field.offers.size() < std::size_t{intent_.record.verifiers} + 1)
+    unverified_ = true;
   field_ = std::move(field);
   phase_ = JobPhase::running;
   return {};
@@ -417,7 +448,8 @@ void Job::award_waiting(Instant now, Outbox& out) {
   const std::uint64_t to_share = waiting_.size();
   for (const Free& entry : free) {
     if (waiting_.empty()) break;
-    const auto share = static_cast<std::uint32_t>(std::min<std::uint64_t>(to_share, (to_share * entry.worker->capacity + capacity - 1) / capacity));
+    const auto share = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(to_share, (to_share * entry.worker->capacity + capacity - 1) / capacity));
     const std::uint32_t count = std::min({entry.room, share, static_cast<std::uint32_t>(waiting_.size())});
     if (count == 0) continue;
     std::vector<std::uint32_t> shards(waiting_.begin(), std::next(waiting_.begin(), count));
@@ -431,14 +463,19 @@ void Job::award_waiting(Instant now, Outbox& out) {
     MESH_CHECK(applied.has_value(), "own-award-applies");
     entry.worker->progress = now;
     for (const std::uint32_t shard : shards) shards_[shard].since = now;
-    out.notify({.kind = "job.award", .job = id(), .peer = entry.node, .shard = shards.front(), .phase = "running",
+    out.notify({.kind = "job.award",
+                .job = id(),
+                .peer = entry.node,
+                .shard = shards.front(),
+                .phase = "running",
                 .text = std::to_string(count) + (count == 1 ? " shard" : " shards")});
     out.send(entry.node, Channel::award, award.envelope);
   }
 }
 
 Status Job::apply_award(const Signed<market::Award>& award) {
-  if (!field_ || award.signer != intent_.signer || award.record.roster != field_->roster.cid) return fail(ErrorCode::invalid, "an award of another roster");
+  if (!field_ || award.signer != intent_.signer || award.record.roster != field_->roster.cid)
+    return fail(ErrorCode::invalid, "an award of another roster");
   const Signed<market::ComputeOffer>* offer = field_->offer(award.record.offer);
   if (offer == nullptr) return fail(ErrorCode::invalid, "an award for an offer that is not in the roster");
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(award.record.shards, intent_.record.shards));
@@ -489,19 +526,23 @@ void Job::on_executed(Instant now, std::uint32_t number, const event::ExecutionD
     Shard& shard = shards_[number];
     tell(number, "could not run here: " + done.result.error().message);
     if (++shard.attempts >= max_attempts) {
-      return end(now, JobPhase::failed, "run-failed: shard " + std::to_string(number) + " could not be run: " + done.result.error().message, out);
+      return end(now, JobPhase::failed,
+                 "run-failed: shard " + std::to_string(number) + " could not be run: " + done.result.error().message,
+                 out);
     }
     return run_here(now, out);
   }
   const event::ExecutionDone::Output& output = *done.result;
   const Digest salt = receipt::salt_of(around_.signer, id(), number);
   const Digest leaf = receipt::leaf_of(id(), number, around_.signer.id(), output.finding, salt);
-  Signed<Commitment> commitment = sign(Commitment{.intent = id(), .basis = field_->roster.cid, .shards = {{number, 1}}, .root = merkle::root_of({&leaf, 1})});
-  Signed<ExecutionReceipt> receipt = sign(ExecutionReceipt{.intent = id(),
-                                                           .award = field_->roster.cid,
-                                                           .opening = {.commitment = commitment.cid, .shard = number, .salt = salt, .proof = {}},
-                                                           .finding = output.finding,
-                                                           .summary = output.summary});
+  Signed<Commitment> commitment = sign(Commitment{
+      .intent = id(), .basis = field_->roster.cid, .shards = {{number, 1}}, .root = merkle::root_of({&leaf, 1})});
+  Signed<ExecutionReceipt> receipt =
+      sign(ExecutionReceipt{.intent = id(),
+                            .award = field_->roster.cid,
+                            .opening = {.commitment = commitment.cid, .shard = number, .salt = salt, .proof = {}},
+                            .finding = output.finding,
+                            .summary = output.summary});
   const Cid batch = commitment.cid;
   keep("commitment", commitment, out);
   Status applied = apply_commitment(std::move(commitment));
@@ -525,9 +566,17 @@ void Job::return_shards(Instant now, const std::vector<std::uint32_t>& shards, c
     shard.since = now;
     waiting_.insert(number);
     tell(number, why);
-    out.notify({.kind = "job.shard", .job = id(), .peer = shard.worker, .shard = number, .phase = "running", .text = why + "; awarded again"});
+    out.notify({.kind = "job.shard",
+                .job = id(),
+                .peer = shard.worker,
+                .shard = number,
+                .phase = "running",
+                .text = why + "; awarded again"});
     if (shard.attempts >= max_attempts) {
-      return end(now, JobPhase::failed, "too-many-attempts: shard " + std::to_string(number) + " failed with " + std::to_string(max_attempts) + " workers; the last: " + why, out);
+      return end(now, JobPhase::failed,
+                 "too-many-attempts: shard " + std::to_string(number) + " failed with " + std::to_string(max_attempts) +
+                     " workers; the last: " + why,
+                 out);
     }
   }
 }
@@ -537,7 +586,9 @@ void Job::return_shards(Instant now, const std::vector<std::uint32_t>& shards, c
 void Job::on_commitment(Instant now, Signed<Commitment> commitment, Outbox& out) {
   if (ended()) return send_outstanding(now, commitment.signer, out);
   // Sent twice, or for a draw that was replaced: nothing wrong with it, and nothing to do.
-  if (seen_commitments_.contains(commitment.cid) || (past_draws_.contains(commitment.record.basis) && !draws_.contains(commitment.record.basis))) return;
+  if (seen_commitments_.contains(commitment.cid) ||
+      (past_draws_.contains(commitment.record.basis) && !draws_.contains(commitment.record.basis)))
+    return;
   const NodeId from = commitment.signer;
   const Cid about = commitment.cid;
   const bool of_worker = awards_.contains(commitment.record.basis);
@@ -556,7 +607,11 @@ void Job::on_commitment(Instant now, Signed<Commitment> commitment, Outbox& out)
     worker.progress = now;
     Batch& batch = batches_.at(about);
     batch.since = now;
-    out.notify({.kind = "job.committed", .job = id(), .peer = from, .shard = covered->front(), .phase = "verifying",
+    out.notify({.kind = "job.committed",
+                .job = id(),
+                .peer = from,
+                .shard = covered->front(),
+                .phase = "verifying",
                 .text = std::to_string(covered->size()) + (covered->size() == 1 ? " shard" : " shards") + " run"});
     if (seats_wanted() == 0) ask_for_reveals(now, batch, out);
   } else {
@@ -588,15 +643,19 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
   const bool own = commitment.signer == intent_.signer && runs_here() && commitment.record.basis == field_->roster.cid;
   if (!own) {
     const auto award = awards_.find(commitment.record.basis);
-    if (award == awards_.end()) return fail(ErrorCode::invalid, "unknown-award: the commitment answers no award of this task");
+    if (award == awards_.end())
+      return fail(ErrorCode::invalid, "unknown-award: the commitment answers no award of this task");
     const Signed<market::ComputeOffer>* offer = field_->offer(award->second.record.offer);
-    if (offer == nullptr || offer->signer != commitment.signer) return fail(ErrorCode::unauthorised, "not-awarded: the award is another node's");
+    if (offer == nullptr || offer->signer != commitment.signer)
+      return fail(ErrorCode::unauthorised, "not-awarded: the award is another node's");
   }
   for (const std::uint32_t number : covered) {
     const Shard& shard = shards_[number];
     if (own ? shard.state != ShardState::waiting
-            : shard.state != ShardState::leased || shard.worker != commitment.signer || shard.award != commitment.record.basis) {
-      return fail(ErrorCode::conflict, "stale-award: shard " + std::to_string(number) + " is not leased to this node under this award (any more)");
+            : shard.state != ShardState::leased || shard.worker != commitment.signer ||
+                  shard.award != commitment.record.basis) {
+      return fail(ErrorCode::conflict, "stale-award: shard " + std::to_string(number) +
+                                           " is not leased to this node under this award (any more)");
     }
   }
   Batch batch{.commitment = commitment, .open = {}, .round = {}, .checks = {}, .receipts = {}};
@@ -653,9 +712,11 @@ void Job::open_round(Instant now, Outbox& out) {
   if (unverified_ || current_round_ || undrawn_.empty() || now < next_round_) return;
   const std::uint32_t limit = task::max_rounds(intent_.record.shards);
   if (rounds_used_ >= limit) {
-    return end(now, JobPhase::failed, "rounds-used-up: all " + std::to_string(limit) + " verification rounds of this task are used", out);
+    return end(now, JobPhase::failed,
+               "rounds-used-up: all " + std::to_string(limit) + " verification rounds of this task are used", out);
   }
-  verification::RoundOpen open{.intent = id(), .roster = field_->roster.cid, .round = rounds_used_ + 1, .commitments = {}, .barred = {}};
+  verification::RoundOpen open{
+      .intent = id(), .roster = field_->roster.cid, .round = rounds_used_ + 1, .commitments = {}, .barred = {}};
   // Whom a verdict found against has no seat any more, as long as there are others enough.
   if (field_->offers.size() > guilty_.size() + seats_wanted()) open.barred.assign(guilty_.begin(), guilty_.end());
   while (!undrawn_.empty() && open.commitments.size() < verification::max_round_commitments) {
@@ -671,13 +732,17 @@ void Job::open_round(Instant now, Outbox& out) {
   Round& round = rounds_.at(cid);
   round.since = now;
   // Rounds are counted (the nonce chains end): the more are used, the more commitments wait for one another.
-  const Duration spacing = rounds_used_ * 4 < limit ? Duration{0} : rounds_used_ * 2 < limit ? milliseconds(20) : rounds_used_ * 4 < limit * 3 ? milliseconds(200) : seconds(2);
+  const Duration spacing = rounds_used_ * 4 < limit       ? Duration{0}
+                           : rounds_used_ * 2 < limit     ? milliseconds(20)
+                           : rounds_used_ * 4 < limit * 3 ? milliseconds(200)
+                                                          : seconds(2);
   next_round_ = now + spacing;
   for (const Signed<market::ComputeOffer>& offer : field_->offers) send_round(round, offer.signer, out);
 }
 
 Status Job::apply_open(Signed<verification::RoundOpen> open) {
-  if (open.signer != intent_.signer || open.record.round != rounds_used_ + 1) return fail(ErrorCode::invalid, "a round out of order");
+  if (open.signer != intent_.signer || open.record.round != rounds_used_ + 1)
+    return fail(ErrorCode::invalid, "a round out of order");
   for (const Cid& commitment : open.record.commitments) {
     const auto it = batches_.find(commitment);
     if (it == batches_.end()) return fail(ErrorCode::invalid, "a round over an unknown commitment");
@@ -724,20 +789,24 @@ void Job::draw_round(Instant now, Outbox& out) {
     const auto it = batches_.find(cid);
     if (it == batches_.end()) continue;
     const auto can_sit = [&](const auto& entry) {
-      return entry.first != it->second.commitment.signer && std::ranges::find(round.open.record.barred, entry.first) == round.open.record.barred.end();
+      return entry.first != it->second.commitment.signer &&
+             std::ranges::find(round.open.record.barred, entry.first) == round.open.record.barred.end();
     };
-    if (static_cast<std::uint32_t>(std::ranges::count_if(round.reveals, can_sit)) < seats_wanted()) return;  // Asked for again by watch_time.
+    if (static_cast<std::uint32_t>(std::ranges::count_if(round.reveals, can_sit)) < seats_wanted())
+      return;  // Asked for again by watch_time.
   }
-  verification::Draw draw{.intent = id(),
-                          .open = round.open.cid,
-                          .round = round.open.record.round,
-                          .link = verification::chain_link(chain_, task::max_rounds(intent_.record.shards), round.open.record.round),
-                          .reveals = {}};
+  verification::Draw draw{
+      .intent = id(),
+      .open = round.open.cid,
+      .round = round.open.record.round,
+      .link = verification::chain_link(chain_, task::max_rounds(intent_.record.shards), round.open.record.round),
+      .reveals = {}};
   for (const Signed<market::ComputeOffer>& offer : field_->offers) {
     const auto reveal = round.reveals.find(offer.signer);
     if (reveal == round.reveals.end()) {
       // Away is no offence; there and silent is.
-      if (around_.peers.connected(offer.signer)) blame(now, offer.signer, "did not reveal its nonce when a draw was due", unanswered_penalty, out);
+      if (around_.peers.connected(offer.signer))
+        blame(now, offer.signer, "did not reveal its nonce when a draw was due", unanswered_penalty, out);
       continue;
     }
     draw.reveals.push_back(reveal->second.cid);
@@ -761,7 +830,11 @@ void Job::draw_round(Instant now, Outbox& out) {
     }
   }
   for (const NodeId& node : drawn) {
-    out.notify({.kind = "job.drawn", .job = id(), .peer = node, .phase = "verifying", .text = "drawn to verify (round " + std::to_string(round.open.record.round) + ")"});
+    out.notify({.kind = "job.drawn",
+                .job = id(),
+                .peer = node,
+                .phase = "verifying",
+                .text = "drawn to verify (round " + std::to_string(round.open.record.round) + ")"});
     send_draw(round, node, out);
   }
 }
@@ -782,7 +855,9 @@ Status Job::apply_draw(const Signed<verification::Draw>& draw) {
     Batch& batch = it->second;
     batch.checks.clear();
     for (const std::uint32_t shard : batch.open) {
-      Check check{.seats = {.order = drawn.order(cid, shard, batch.commitment.signer), .wanted = seats_wanted(), .lost = {}}, .by_node = {}};
+      Check check{
+          .seats = {.order = drawn.order(cid, shard, batch.commitment.signer), .wanted = seats_wanted(), .lost = {}},
+          .by_node = {}};
       for (const NodeId& node : check.seats.current()) check.by_node.emplace(node, Seat{});
       batch.checks.emplace(shard, std::move(check));
     }
@@ -796,7 +871,8 @@ Status Job::apply_draw(const Signed<verification::Draw>& draw) {
 
 Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
   const auto open = draws_.find(commitment.record.basis);
-  if (open == draws_.end()) return fail(ErrorCode::invalid, "unknown-basis: the commitment answers no award and no open draw of this task");
+  if (open == draws_.end())
+    return fail(ErrorCode::invalid, "unknown-basis: the commitment answers no award and no open draw of this task");
   MESH_LET(const std::vector<std::uint32_t> covered, task::expand(commitment.record.shards, intent_.record.shards));
   if (covered.empty()) return fail(ErrorCode::invalid, "empty: the commitment covers nothing");
   std::vector<Seat*> seats;
@@ -810,11 +886,13 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
       return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on shard " + std::to_string(number));
     }
     if (seat->second.state != Seat::State::asked) {
-      return fail(ErrorCode::conflict, "replayed: this node has committed to shard " + std::to_string(number) + " already");
+      return fail(ErrorCode::conflict,
+                  "replayed: this node has committed to shard " + std::to_string(number) + " already");
     }
     seats.push_back(&seat->second);
   }
-  if (seats.empty()) return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
+  if (seats.empty())
+    return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
   for (Seat* seat : seats) {
     seat->state = Seat::State::committed;
     seat->commitment = commitment.cid;
@@ -837,7 +915,8 @@ void Job::ask_for_reveals(Instant now, Batch& batch, Outbox& out) {
     }
     const auto it = batch.checks.find(shard);
     if (it == batch.checks.end() || it->second.reveal_asked || !it->second.seats.complete()) continue;
-    const bool all = std::ranges::all_of(it->second.by_node, [](const auto& entry) { return entry.second.state != Seat::State::asked; });
+    const bool all = std::ranges::all_of(it->second.by_node,
+                                         [](const auto& entry) { return entry.second.state != Seat::State::asked; });
     if (!all) continue;
     it->second.reveal_asked = true;
     ready.push_back(shard);
@@ -846,9 +925,14 @@ void Job::ask_for_reveals(Instant now, Batch& batch, Outbox& out) {
   if (ready.empty()) return;
   batch.asked = now;
   batch.since = now;
-  verification::RevealRequest request{.intent = id(), .commitment = batch.commitment.cid, .draw = {}, .shards = task::ranges_of(ready), .commitments = {commitments.begin(), commitments.end()}};
+  verification::RevealRequest request{.intent = id(),
+                                      .commitment = batch.commitment.cid,
+                                      .draw = {},
+                                      .shards = task::ranges_of(ready),
+                                      .commitments = {commitments.begin(), commitments.end()}};
   if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
-  for (const Cid& cid : commitments) out.send(batch.commitment.signer, Channel::award, verifier_commitments_.at(cid).envelope);
+  for (const Cid& cid : commitments)
+    out.send(batch.commitment.signer, Channel::award, verifier_commitments_.at(cid).envelope);
   out.send(batch.commitment.signer, Channel::award, sign(std::move(request)).envelope);
 }
 
@@ -856,16 +940,20 @@ void Job::on_receipt(Instant now, Signed<ExecutionReceipt> receipt, Outbox& out)
   if (ended()) return;
   const auto it = batches_.find(receipt.record.opening.commitment);
   const std::uint32_t shard = receipt.record.opening.shard;
-  if (it == batches_.end() || !it->second.open.contains(shard) || it->second.receipts.contains(shard)) return;  // Sent twice, or stale.
+  if (it == batches_.end() || !it->second.open.contains(shard) || it->second.receipts.contains(shard))
+    return;  // Sent twice, or stale.
   const NodeId worker = it->second.commitment.signer;
-  if (receipt.signer != worker) return refuse(receipt.signer, receipt.cid, {ErrorCode::unauthorised, "not-the-worker: another node committed to this shard"}, out);
+  if (receipt.signer != worker)
+    return refuse(receipt.signer, receipt.cid,
+                  {ErrorCode::unauthorised, "not-the-worker: another node committed to this shard"}, out);
   const Status applied = apply_receipt(receipt);
   if (!applied) {
     // It committed to something that it cannot open: as good as a lie.
     refuse(worker, receipt.cid, applied.error(), out);
     workers_.at(worker).excluded = "revealed something else than it had committed to";
     blame(now, worker, workers_.at(worker).excluded, liar_penalty, out);
-    return_shards(now, {shard}, "worker " + short_name(worker) + " revealed something else than it had committed to", out);
+    return_shards(now, {shard}, "worker " + short_name(worker) + " revealed something else than it had committed to",
+                  out);
     return advance(now, out);
   }
   keep("receipt", receipt, out);
@@ -884,10 +972,14 @@ void Job::on_receipt(Instant now, Signed<ExecutionReceipt> receipt, Outbox& out)
 Status Job::apply_receipt(Signed<ExecutionReceipt> receipt) {
   const auto it = batches_.find(receipt.record.opening.commitment);
   if (it == batches_.end()) return fail(ErrorCode::invalid, "a receipt for an unknown commitment");
-  if (receipt.record.award != it->second.commitment.record.basis) return fail(ErrorCode::invalid, "the receipt names another award than its commitment");
-  if (!it->second.open.contains(receipt.record.opening.shard)) return fail(ErrorCode::conflict, "a receipt for a shard that is decided");
-  MESH_TRY(receipt::check_opening(it->second.commitment, receipt.record.opening, receipt.record.finding, intent_.record.shards));
-  if (receipt.record.finding.fuel != receipt.record.summary.fuel) return fail(ErrorCode::invalid, "the receipt's summary and finding differ in fuel");
+  if (receipt.record.award != it->second.commitment.record.basis)
+    return fail(ErrorCode::invalid, "the receipt names another award than its commitment");
+  if (!it->second.open.contains(receipt.record.opening.shard))
+    return fail(ErrorCode::conflict, "a receipt for a shard that is decided");
+  MESH_TRY(receipt::check_opening(it->second.commitment, receipt.record.opening, receipt.record.finding,
+                                  intent_.record.shards));
+  if (receipt.record.finding.fuel != receipt.record.summary.fuel)
+    return fail(ErrorCode::invalid, "the receipt's summary and finding differ in fuel");
   const std::uint32_t shard = receipt.record.opening.shard;
   it->second.receipts.emplace(shard, std::move(receipt));
   return {};
@@ -916,7 +1008,8 @@ void Job::on_verification(Instant now, Signed<VerificationReceipt> receipt, Outb
   const auto check = it->second.checks.find(shard);
   if (check == it->second.checks.end()) return;
   const auto seat = check->second.by_node.find(receipt.signer);
-  if (seat == check->second.by_node.end() || seat->second.state != Seat::State::committed) return;  // No seat, or sent twice.
+  if (seat == check->second.by_node.end() || seat->second.state != Seat::State::committed)
+    return;  // No seat, or sent twice.
   const NodeId verifier = receipt.signer;
   const Cid about = receipt.cid;
   if (const Status applied = apply_verification(receipt); !applied) {
@@ -925,7 +1018,8 @@ void Job::on_verification(Instant now, Signed<VerificationReceipt> receipt, Outb
     return advance(now, out);
   }
   keep("verification", receipt, out);
-  const bool all = std::ranges::all_of(check->second.by_node, [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
+  const bool all = std::ranges::all_of(check->second.by_node,
+                                       [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
   if (all && check->second.seats.complete()) judge_shard(now, it->second, shard, out);
   forget_if_done(batch_cid);
   advance(now, out);
@@ -938,16 +1032,21 @@ Status Job::apply_verification(Signed<VerificationReceipt> receipt) {
   if (batch == batches_.end()) return fail(ErrorCode::conflict, "a verification of a shard that is decided");
   const auto check = batch->second.checks.find(shard);
   const auto worker = batch->second.receipts.find(shard);
-  if (check == batch->second.checks.end() || worker == batch->second.receipts.end()) return fail(ErrorCode::conflict, "a verification before its time");
+  if (check == batch->second.checks.end() || worker == batch->second.receipts.end())
+    return fail(ErrorCode::conflict, "a verification before its time");
   const auto seat = check->second.by_node.find(receipt.signer);
-  if (seat == check->second.by_node.end()) return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on this shard");
+  if (seat == check->second.by_node.end())
+    return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on this shard");
   if (seat->second.state != Seat::State::committed || receipt.record.opening.commitment != seat->second.commitment) {
     return fail(ErrorCode::invalid, "uncommitted: this node did not commit to this shard before");
   }
-  if (receipt.record.receipt != worker->second.cid) return fail(ErrorCode::invalid, "the verification is of another receipt");
-  MESH_TRY(receipt::check_opening(verifier_commitments_.at(seat->second.commitment), receipt.record.opening, receipt.record.finding, intent_.record.shards));
+  if (receipt.record.receipt != worker->second.cid)
+    return fail(ErrorCode::invalid, "the verification is of another receipt");
+  MESH_TRY(receipt::check_opening(verifier_commitments_.at(seat->second.commitment), receipt.record.opening,
+                                  receipt.record.finding, intent_.record.shards));
   const bool same = receipt.record.finding == worker->second.record.finding;
-  if (same != (receipt.record.verdict == receipt::Agreement::agree)) return fail(ErrorCode::invalid, "the verdict is not what the findings say");
+  if (same != (receipt.record.verdict == receipt::Agreement::agree))
+    return fail(ErrorCode::invalid, "the verdict is not what the findings say");
   seat->second.state = Seat::State::revealed;
   seat->second.receipt = std::move(receipt);
   return {};
@@ -970,7 +1069,8 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
     }
     draw = rounds_.at(*batch.round).drawn->draw.cid;
   }
-  const verification::Judgement judgement = verification::judge(receipt.record.finding, findings, around_.config.policy.verification_quorum);
+  const verification::Judgement judgement =
+      verification::judge(receipt.record.finding, findings, around_.config.policy.verification_quorum);
 
   if (judgement.decision == Decision::disputed) {
     verification::Seats wider = check->seats;
@@ -994,9 +1094,9 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
   }
 
   Shard& state = shards_[shard];
-  const std::uint32_t timely =
-      verification::timeliness(field_->offer_of(receipt.signer) == nullptr ? 0 : field_->offer_of(receipt.signer)->record.eta_ms,
-                               static_cast<std::uint64_t>((now - state.since).count() / 1000));
+  const std::uint32_t timely = verification::timeliness(
+      field_->offer_of(receipt.signer) == nullptr ? 0 : field_->offer_of(receipt.signer)->record.eta_ms,
+      static_cast<std::uint64_t>((now - state.since).count() / 1000));
   const Signed<verification::Verdict> verdict =
       sign(verification::Verdict{.intent = id(),
                                  .shard = shard,
@@ -1005,7 +1105,8 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
                                  .draw = draw,
                                  .verifications = std::move(verifications),
                                  .timeliness = timely,
-                                 .contribution = verification::contribution_score(judgement.agreed, static_cast<std::uint32_t>(findings.size()), timely)});
+                                 .contribution = verification::contribution_score(
+                                     judgement.agreed, static_cast<std::uint32_t>(findings.size()), timely)});
   keep("verdict", verdict, out);
   out.require_durable();
   const NodeId worker = receipt.signer;
@@ -1020,32 +1121,41 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
       for (std::size_t i = 0; i < seats.size(); ++i) {
         if (findings[i] == finding || verification::incomparable(findings[i], finding)) continue;
         const bool fuel_only = findings[i].result == finding.result && findings[i].outcome == finding.outcome;
-        const std::string why = std::string("was against the quorum on shard ") + std::to_string(shard) + (fuel_only ? " (other fuel)" : "");
+        const std::string why = std::string("was against the quorum on shard ") + std::to_string(shard) +
+                                (fuel_only ? " (other fuel)" : "");
         if (judgement.decision == Decision::accepted) {
           tell(shard, "verifier " + short_name(seats[i]) + " " + why);
           blame(now, seats[i], why, liar_penalty, out);
         }
       }
-      out.notify({.kind = "job.shard", .job = id(), .peer = worker, .shard = shard, .phase = "verifying",
+      out.notify({.kind = "job.shard",
+                  .job = id(),
+                  .peer = worker,
+                  .shard = shard,
+                  .phase = "verifying",
                   .text = std::string(enum_names(judgement.decision)[static_cast<std::size_t>(judgement.decision)]) +
-                          (seats.empty() ? "" : " by " + std::to_string(judgement.agreed) + " of " + std::to_string(seats.size()))});
+                          (seats.empty()
+                               ? ""
+                               : " by " + std::to_string(judgement.agreed) + " of " + std::to_string(seats.size()))});
       break;
     case Decision::rejected: {
-      const std::string why = "was rejected by " + std::to_string(seats.size() - judgement.agreed) + " of " + std::to_string(seats.size()) +
-                              " verifiers on shard " + std::to_string(shard);
+      const std::string why = "was rejected by " + std::to_string(seats.size() - judgement.agreed) + " of " +
+                              std::to_string(seats.size()) + " verifiers on shard " + std::to_string(shard);
       tell(shard, "worker " + short_name(worker) + " " + why);
       workers_.at(worker).excluded = why;
       blame(now, worker, why, liar_penalty, out);
       for (std::size_t i = 0; i < seats.size(); ++i) {
         if (findings[i] != finding) continue;
-        const std::string backed = "backed the rejected worker " + short_name(worker) + " on shard " + std::to_string(shard);
+        const std::string backed =
+            "backed the rejected worker " + short_name(worker) + " on shard " + std::to_string(shard);
         tell(shard, "verifier " + short_name(seats[i]) + " " + backed);
         blame(now, seats[i], backed, liar_penalty, out);
       }
       break;
     }
     case Decision::disputed:
-      tell(shard, "disputed: no majority among " + std::to_string(seats.size()) + " verifiers of worker " + short_name(worker));
+      tell(shard, "disputed: no majority among " + std::to_string(seats.size()) + " verifiers of worker " +
+                      short_name(worker));
       break;
   }
 
@@ -1055,8 +1165,8 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
     // apply_verdict has put the shard back; too many attempts end the job.
     if (state.attempts >= max_attempts) {
       end(now, JobPhase::failed,
-          std::string(judgement.decision == Decision::rejected ? "rejected" : "disputed") + ": shard " + std::to_string(shard) + " failed with " +
-              std::to_string(max_attempts) + " workers",
+          std::string(judgement.decision == Decision::rejected ? "rejected" : "disputed") + ": shard " +
+              std::to_string(shard) + " failed with " + std::to_string(max_attempts) + " workers",
           out);
     }
   }
@@ -1081,9 +1191,11 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
   const std::uint32_t number = verdict.record.shard;
   if (number >= shards_.size()) return fail(ErrorCode::invalid, "a verdict on a shard that is not there");
   Shard& shard = shards_[number];
-  if (shard.state != ShardState::committed) return fail(ErrorCode::invalid, "a verdict on a shard that is not committed");
+  if (shard.state != ShardState::committed)
+    return fail(ErrorCode::invalid, "a verdict on a shard that is not committed");
   const auto batch = batches_.find(shard.commitment);
-  if (batch == batches_.end() || !batch->second.receipts.contains(number)) return fail(ErrorCode::invalid, "a verdict without a receipt");
+  if (batch == batches_.end() || !batch->second.receipts.contains(number))
+    return fail(ErrorCode::invalid, "a verdict without a receipt");
   const Signed<ExecutionReceipt>& receipt = batch->second.receipts.at(number);
   shard.seats.clear();
   if (const auto check = batch->second.checks.find(number); check != batch->second.checks.end()) {
@@ -1093,9 +1205,11 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
       const bool agreed = seat.receipt->record.finding == receipt.record.finding;
       const bool unclear = verification::incomparable(seat.receipt->record.finding, receipt.record.finding);
       shard.seats.push_back({node, agreed ? "agreed" : unclear ? "undetermined" : "disagreed"});
-      if (verification::found_against(verdict.record.decision, receipt.record.finding, seat.receipt->record.finding)) guilty_.insert(node);
+      if (verification::found_against(verdict.record.decision, receipt.record.finding, seat.receipt->record.finding))
+        guilty_.insert(node);
     }
-    for (std::size_t i = 0; i < check->second.seats.lost.size(); ++i) shard.seats.push_back({check->second.seats.lost[i], check->second.lost_because[i]});
+    for (std::size_t i = 0; i < check->second.seats.lost.size(); ++i)
+      shard.seats.push_back({check->second.seats.lost[i], check->second.lost_because[i]});
   }
   if (verdict.record.decision == Decision::rejected || verdict.record.decision == Decision::disputed) {
     drop_from_batch(number);
@@ -1115,7 +1229,8 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
   shard.summary = receipt.record.summary;
   ++finished_;
   fuel_ += receipt.record.finding.fuel;
-  if (!receipt.record.finding.outcome.succeeded() || verdict.record.decision == Decision::undetermined) ++failed_outcomes_;
+  if (!receipt.record.finding.outcome.succeeded() || verdict.record.decision == Decision::undetermined)
+    ++failed_outcomes_;
   // The batch itself is let go by the caller (forget_if_done), which may still be using it; a restored one by the next
   // verdict or when the job ends.
   batch->second.open.erase(number);
@@ -1125,7 +1240,8 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
 
 // ---------------------------------------------------------------------------------------------------- time
 
-void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node, const std::string& reason, Outbox& out) {
+void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node,
+                    const std::string& reason, Outbox& out) {
   // Only where somebody can take the seat; where nobody can, the shard waits for a new draw.
   std::vector<std::uint32_t> substituted;
   bool without_spare = false;
@@ -1142,10 +1258,15 @@ void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>&
     tell(shard, "verifier " + short_name(node) + " " + reason);
   }
   const bool lied = reason.starts_with("revealed");
-  if (lied || around_.peers.connected(node)) blame(now, node, reason + (lied ? "" : " as a verifier"), lied ? liar_penalty : unanswered_penalty, out);
+  if (lied || around_.peers.connected(node))
+    blame(now, node, reason + (lied ? "" : " as a verifier"), lied ? liar_penalty : unanswered_penalty, out);
   if (!substituted.empty()) {
     const Signed<verification::Substitution> substitution =
-        sign(verification::Substitution{.intent = id(), .draw = rounds_.at(*batch.round).drawn->draw.cid, .failed = node, .shards = task::ranges_of(substituted), .reason = reason});
+        sign(verification::Substitution{.intent = id(),
+                                        .draw = rounds_.at(*batch.round).drawn->draw.cid,
+                                        .failed = node,
+                                        .shards = task::ranges_of(substituted),
+                                        .reason = reason});
     keep("substitution", substitution, out);
     const Status applied = apply_substitution(substitution);
     MESH_CHECK(applied.has_value(), "own-substitution-applies");
@@ -1193,7 +1314,10 @@ void Job::watch_time(Instant now, Outbox& out) {
   next_watch_ = now + watch_every;
   const task::PhaseLimits& limits = intent_.record.limits;
   if (now - started_ >= milliseconds(limits.total_ms)) {
-    return end(now, JobPhase::failed, "total-timeout: " + std::to_string(finished_) + " of " + std::to_string(shards_.size()) + " shards were done within " + seconds_text(limits.total_ms), out);
+    return end(now, JobPhase::failed,
+               "total-timeout: " + std::to_string(finished_) + " of " + std::to_string(shards_.size()) +
+                   " shards were done within " + seconds_text(limits.total_ms),
+               out);
   }
   if (!field_ || runs_here()) return;
   const Duration work_limit = milliseconds(std::uint64_t{limits.fetch_ms} + limits.run_ms);
@@ -1209,7 +1333,11 @@ void Job::watch_time(Instant now, Outbox& out) {
     }
     worker.avoid_until = now + unanswered_penalty;
     if (gone) worker.avoid_until = now;  // Away is no offence: back, it may work again.
-    const std::string why = "worker " + short_name(node) + (gone ? " is gone" : " gave no result within " + seconds_text(limits.fetch_ms + std::uint64_t{limits.run_ms}) + " (worker-timeout)");
+    const std::string why =
+        "worker " + short_name(node) +
+        (gone ? " is gone"
+              : " gave no result within " + seconds_text(limits.fetch_ms + std::uint64_t{limits.run_ms}) +
+                    " (worker-timeout)");
     return_shards(now, {worker.leased.begin(), worker.leased.end()}, why, out);
     if (ended()) return;
   }
@@ -1239,8 +1367,10 @@ void Job::watch_time(Instant now, Outbox& out) {
     ask_for_reveals(now, batch, out);
     std::vector<std::uint32_t> complete;
     for (const auto& [shard, check] : batch.checks) {
-      const bool all = std::ranges::all_of(check.by_node, [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
-      if (all && !check.by_node.empty() && check.seats.complete() && batch.receipts.contains(shard)) complete.push_back(shard);
+      const bool all = std::ranges::all_of(
+          check.by_node, [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
+      if (all && !check.by_node.empty() && check.seats.complete() && batch.receipts.contains(shard))
+        complete.push_back(shard);
     }
     for (const std::uint32_t shard : complete) judge_shard(now, batch, shard, out);
     if (ended()) return;
@@ -1254,7 +1384,8 @@ void Job::watch_time(Instant now, Outbox& out) {
     for (const std::uint32_t shard : batch.open) {
       if (batch.receipts.contains(shard)) continue;
       const auto check = batch.checks.find(shard);
-      if (seats_wanted() == 0 || (check != batch.checks.end() && check->second.reveal_asked)) unrevealed.push_back(shard);
+      if (seats_wanted() == 0 || (check != batch.checks.end() && check->second.reveal_asked))
+        unrevealed.push_back(shard);
     }
     if (!unrevealed.empty()) {
       const bool gone = away(now, worker);
@@ -1263,7 +1394,10 @@ void Job::watch_time(Instant now, Outbox& out) {
           workers_.at(worker).avoid_until = now + unanswered_penalty;
           blame(now, worker, "did not reveal what it had committed to", unanswered_penalty, out);
         }
-        return_shards(now, unrevealed, "worker " + short_name(worker) + (gone ? " is gone before it revealed" : " did not reveal in time (reveal-timeout)"), out);
+        return_shards(now, unrevealed,
+                      "worker " + short_name(worker) +
+                          (gone ? " is gone before it revealed" : " did not reveal in time (reveal-timeout)"),
+                      out);
         if (ended()) return;
         continue;
       }
@@ -1284,7 +1418,9 @@ void Job::watch_time(Instant now, Outbox& out) {
         const bool gone = away(now, node);
         const Duration limit = seat.state == Seat::State::asked ? work_limit : Duration(milliseconds(limits.reveal_ms));
         if (gone || now - seat.since >= limit) {
-          failing[node].first = gone ? "went away" : seat.state == Seat::State::asked ? "did not answer when drawn (verify-timeout)" : "did not reveal in time (reveal-timeout)";
+          failing[node].first = gone                               ? "went away"
+                                : seat.state == Seat::State::asked ? "did not answer when drawn (verify-timeout)"
+                                                                   : "did not reveal in time (reveal-timeout)";
           failing[node].second.push_back(shard);
         } else if (now - seat.since >= resend_after && around_.peers.connected(node)) {
           silent.insert(node);
@@ -1301,7 +1437,9 @@ void Job::watch_time(Instant now, Outbox& out) {
 }
 
 void Job::on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox& out) {
-  out.notify({.kind = "job.note", .job = id(), .peer = refusal.signer,
+  out.notify({.kind = "job.note",
+              .job = id(),
+              .peer = refusal.signer,
               .text = "refused by " + short_name(refusal.signer) + ": " + refusal.record.reason.substr(0, 256)});
   if (!ended() && refusal.record.reason.starts_with("unknown-")) send_outstanding(now, refusal.signer, out);
 }
@@ -1326,7 +1464,8 @@ void Job::on_tick(Instant now, Outbox& out) {
 
 std::optional<Instant> Job::deadline() const {
   if (ended()) return std::nullopt;
-  if (phase_ == JobPhase::bidding) return std::min(window_end_, next_watch_ < started_ ? window_end_ : std::max(next_watch_, started_ + watch_every));
+  if (phase_ == JobPhase::bidding)
+    return std::min(window_end_, next_watch_ < started_ ? window_end_ : std::max(next_watch_, started_ + watch_every));
   Instant due = next_watch_;
   if (!undrawn_.empty() && !current_round_) due = std::min(due, next_round_);
   return due;
@@ -1355,9 +1494,14 @@ void Job::advance(Instant now, Outbox& out) {
 
 void Job::finish_if_complete(Instant now, Outbox& out) {
   const bool nobody_left = field_ && !runs_here() && !waiting_.empty() && batches_.empty() &&
-                           std::ranges::all_of(workers_, [](const auto& entry) { return !entry.second.excluded.empty() && entry.second.leased.empty(); });
+                           std::ranges::all_of(workers_, [](const auto& entry) {
+                             return !entry.second.excluded.empty() && entry.second.leased.empty();
+                           });
   if (nobody_left) {
-    return end(now, JobPhase::failed, "no-workers-left: every node that offered was rejected, and " + std::to_string(waiting_.size()) + " shards are not done", out);
+    return end(now, JobPhase::failed,
+               "no-workers-left: every node that offered was rejected, and " + std::to_string(waiting_.size()) +
+                   " shards are not done",
+               out);
   }
   if (finished_ < shards_.size() || reduce_spec_ || reduce_job_) return;
   if (fetching_ || now < fetch_again_) return;
@@ -1382,7 +1526,8 @@ void Job::on_results_fetched(Instant now, const Status& status, Outbox& out) {
   if (ended() || !fetching_) return;
   fetching_ = false;
   if (!status) {
-    if (++fetch_attempts_ >= max_attempts) return end(now, JobPhase::failed, "fetch-failed: the results could not be had: " + status.error().message, out);
+    if (++fetch_attempts_ >= max_attempts)
+      return end(now, JobPhase::failed, "fetch-failed: the results could not be had: " + status.error().message, out);
     fetch_again_ = now + seconds(1);
     note("the results could not be fetched yet: " + status.error().message, out);
     return;
@@ -1393,7 +1538,9 @@ void Job::on_results_fetched(Instant now, const Status& status, Outbox& out) {
     const bool undetermined = shards_[first].decision == Decision::undetermined;
     return end(now, JobPhase::failed,
                (undetermined ? std::string("undetermined: ") : std::string("guest-failed: ")) +
-                   (shards_.size() == 1 ? "" : std::to_string(failed_outcomes_) + " of " + std::to_string(shards_.size()) + " shards; shard " + std::to_string(first) + ": ") +
+                   (shards_.size() == 1 ? ""
+                                        : std::to_string(failed_outcomes_) + " of " + std::to_string(shards_.size()) +
+                                              " shards; shard " + std::to_string(first) + ": ") +
                    shards_[first].finding->outcome.text(),
                out);
   }
@@ -1452,13 +1599,18 @@ void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
   if (reduced_result_) map.emplace("result", record::to_value(*reduced_result_));
   out.journal(id(), "end", dagcbor::encode(dagcbor::Value(std::move(map))));
   out.require_durable();
-  const Signed<market::Close> close = sign(market::Close{.intent = id(), .reason = phase == JobPhase::done ? "done" : failure_.substr(0, failure_.find(':'))});
+  const Signed<market::Close> close = sign(market::Close{
+      .intent = id(), .reason = phase == JobPhase::done ? "done" : failure_.substr(0, failure_.find(':'))});
   if (field_) {
-    for (const Signed<market::ComputeOffer>& offer : field_->offers) out.send(offer.signer, Channel::award, close.envelope);
+    for (const Signed<market::ComputeOffer>& offer : field_->offers)
+      out.send(offer.signer, Channel::award, close.envelope);
   }
   out.publish(Topic::events, close.envelope);
   set_phase(phase, phase == JobPhase::done ? (unverified_ ? "done, unverified" : "done, verified") : failure_, out);
-  out.notify({.kind = "job.done", .job = id(), .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]), .text = failure_});
+  out.notify({.kind = "job.done",
+              .job = id(),
+              .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]),
+              .text = failure_});
   batches_.clear();
   rounds_.clear();
   draws_.clear();
@@ -1503,7 +1655,8 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
   std::set<Cid> awards;
   for (const std::uint32_t shard : worker->second.leased) awards.insert(shards_[shard].award);
   for (const Cid& award : awards) out.send(to, Channel::award, awards_.at(award).envelope);
-  if (current_round_ && !rounds_.at(*current_round_).reveals.contains(to)) send_round(rounds_.at(*current_round_), to, out);
+  if (current_round_ && !rounds_.at(*current_round_).reveals.contains(to))
+    send_round(rounds_.at(*current_round_), to, out);
 
   std::set<Cid> rounds;
   for (auto& [cid, batch] : batches_) {
@@ -1512,18 +1665,25 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
       std::set<Cid> commitments;
       for (const std::uint32_t shard : batch.open) {
         const auto check = batch.checks.find(shard);
-        if (batch.receipts.contains(shard) || (seats_wanted() > 0 && (check == batch.checks.end() || !check->second.reveal_asked))) continue;
+        if (batch.receipts.contains(shard) ||
+            (seats_wanted() > 0 && (check == batch.checks.end() || !check->second.reveal_asked)))
+          continue;
         unrevealed.push_back(shard);
         if (check == batch.checks.end()) continue;
         for (const auto& [node, seat] : check->second.by_node) commitments.insert(seat.commitment);
       }
       if (!unrevealed.empty()) {
-        verification::RevealRequest request{.intent = id(), .commitment = cid, .draw = {}, .shards = task::ranges_of(unrevealed), .commitments = {commitments.begin(), commitments.end()}};
+        verification::RevealRequest request{.intent = id(),
+                                            .commitment = cid,
+                                            .draw = {},
+                                            .shards = task::ranges_of(unrevealed),
+                                            .commitments = {commitments.begin(), commitments.end()}};
         if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
         // The award and the commitment too: a worker that lost both can then run and open them again.
         out.send(to, Channel::award, awards_.at(batch.commitment.record.basis).envelope);
         out.send(to, Channel::award, batch.commitment.envelope);
-        for (const Cid& verifier : commitments) out.send(to, Channel::award, verifier_commitments_.at(verifier).envelope);
+        for (const Cid& verifier : commitments)
+          out.send(to, Channel::award, verifier_commitments_.at(verifier).envelope);
         out.send(to, Channel::award, sign(std::move(request)).envelope);
       }
     }
@@ -1533,12 +1693,14 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
       if (batch.round && rounds.insert(*batch.round).second) send_draw(rounds_.at(*batch.round), to, out);
       if (seat->second.state == Seat::State::committed) {
         out.send(to, Channel::award, verifier_commitments_.at(seat->second.commitment).envelope);
-        if (const auto receipt = batch.receipts.find(shard); receipt != batch.receipts.end()) out.send(to, Channel::award, receipt->second.envelope);
+        if (const auto receipt = batch.receipts.find(shard); receipt != batch.receipts.end())
+          out.send(to, Channel::award, receipt->second.envelope);
       } else if (!check.seats.lost.empty() || check.seats.wanted != seats_wanted()) {
         // It has its seat by substitution or extension: those records are in the story.
         for (const Envelope& envelope : story_) {
           const Result<std::string> type = type_of(envelope.body);
-          if (type && (*type == verification::Substitution::type || *type == verification::Extension::type)) out.send(to, Channel::award, envelope);
+          if (type && (*type == verification::Substitution::type || *type == verification::Extension::type))
+            out.send(to, Channel::award, envelope);
         }
       }
     }
@@ -1546,20 +1708,42 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
 }
 
 void Job::on_log(const NodeId& from, const LogPiece& piece, Outbox& out) {
-  if (ended() || piece.shard >= shards_.size() || shards_[piece.shard].worker != from || piece.bytes.size() > (64 << 10)) return;
+  if (ended() || piece.shard >= shards_.size() || shards_[piece.shard].worker != from ||
+      piece.bytes.size() > (64 << 10))
+    return;
   std::uint64_t& seen = log_bytes_[piece.shard];
   if (seen + piece.bytes.size() > max_live_log_bytes) return;
   seen += piece.bytes.size();
-  out.notify({.kind = "job.log", .job = id(), .peer = from, .shard = piece.shard, .phase = "running", .text = {}, .bytes = piece.bytes});
+  out.notify({.kind = "job.log",
+              .job = id(),
+              .peer = from,
+              .shard = piece.shard,
+              .phase = "running",
+              .text = {},
+              .bytes = piece.bytes});
 }
 
 // ---------------------------------------------------------------------------------------------------- views
 
 JobView Job::view() const {
-  JobView view{.id = id(), .spec = spec_, .phase = phase_, .failure = failure_, .unverified = unverified_,
-               .shards = static_cast<std::uint32_t>(shards_.size()), .finished = finished_, .running = 0, .verifying = 0,
-               .failed_outcomes = failed_outcomes_, .ranking = ranking_, .refused = refusals_, .notes = notes_, .reduce_job = reduce_job_,
-               .result = {}, .fuel = fuel_, .started = started_, .ended = ended_at_};
+  JobView view{.id = id(),
+               .spec = spec_,
+               .phase = phase_,
+               .failure = failure_,
+               .unverified = unverified_,
+               .shards = static_cast<std::uint32_t>(shards_.size()),
+               .finished = finished_,
+               .running = 0,
+               .verifying = 0,
+               .failed_outcomes = failed_outcomes_,
+               .ranking = ranking_,
+               .refused = refusals_,
+               .notes = notes_,
+               .reduce_job = reduce_job_,
+               .result = {},
+               .fuel = fuel_,
+               .started = started_,
+               .ended = ended_at_};
   for (const auto& [node, reason] : declines_) view.refused.push_back({node, reason});
   for (const auto& [node, worker] : workers_) {
     if (!worker.excluded.empty()) view.notes.push_back(short_name(node) + " " + worker.excluded);
@@ -1581,11 +1765,22 @@ std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) con
   std::vector<ShardView> views;
   for (std::uint64_t number = first; number < shards_.size() && number - first < count; ++number) {
     const Shard& shard = shards_[number];
-    ShardView view{.shard = static_cast<std::uint32_t>(number), .state = {}, .worker = {}, .finding = shard.finding, .summary = shard.summary,
-                   .decision = shard.decision, .contribution = shard.contribution, .seats = shard.seats, .story = shard.story};
+    ShardView view{.shard = static_cast<std::uint32_t>(number),
+                   .state = {},
+                   .worker = {},
+                   .finding = shard.finding,
+                   .summary = shard.summary,
+                   .decision = shard.decision,
+                   .contribution = shard.contribution,
+                   .seats = shard.seats,
+                   .story = shard.story};
     switch (shard.state) {
-      case ShardState::waiting: view.state = runs_here() ? "running" : "waiting"; break;
-      case ShardState::leased: view.state = "running"; break;
+      case ShardState::waiting:
+        view.state = runs_here() ? "running" : "waiting";
+        break;
+      case ShardState::leased:
+        view.state = "running";
+        break;
       case ShardState::committed: {
         const auto batch = batches_.find(shard.commitment);
         const bool drawn = batch != batches_.end() && batch->second.checks.contains(view.shard);
@@ -1593,12 +1788,18 @@ std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) con
         if (drawn) {
           view.seats.clear();
           for (const auto& [node, seat] : batch->second.checks.at(view.shard).by_node) {
-            view.seats.push_back({node, seat.state == Seat::State::asked ? "asked" : seat.state == Seat::State::committed ? "committed" : "revealed"});
+            view.seats.push_back({node, seat.state == Seat::State::asked       ? "asked"
+                                        : seat.state == Seat::State::committed ? "committed"
+                                                                               : "revealed"});
           }
         }
         break;
       }
-      case ShardState::finished: view.state = shard.decision == Decision::unverified ? "unverified" : shard.decision == Decision::undetermined ? "undetermined" : "accepted"; break;
+      case ShardState::finished:
+        view.state = shard.decision == Decision::unverified     ? "unverified"
+                     : shard.decision == Decision::undetermined ? "undetermined"
+                                                                : "accepted";
+        break;
     }
     if (shard.state != ShardState::waiting) view.worker = shard.worker;
     views.push_back(std::move(view));

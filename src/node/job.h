@@ -49,8 +49,8 @@ class Job {
   };
 
   /// Builds and signs the intent. The same spec and entropy give the same job.
-  [[nodiscard]] static Result<std::unique_ptr<Job>> create(const Surroundings& around, Instant now, JobSpec spec, const Digest& entropy,
-                                                           std::optional<Cid> reduces);
+  [[nodiscard]] static Result<std::unique_ptr<Job>> create(const Surroundings& around, Instant now, JobSpec spec,
+                                                           const Digest& entropy, std::optional<Cid> reduces);
 
   /// Journals and publishes a new job.
   void start(Instant now, Outbox& out);
@@ -78,7 +78,9 @@ class Job {
 
   [[nodiscard]] const Cid& id() const { return intent_.cid; }
   [[nodiscard]] const Signed<task::TaskIntent>& intent() const { return intent_; }
-  [[nodiscard]] bool ended() const { return phase_ == JobPhase::done || phase_ == JobPhase::failed || phase_ == JobPhase::stopped; }
+  [[nodiscard]] bool ended() const {
+    return phase_ == JobPhase::done || phase_ == JobPhase::failed || phase_ == JobPhase::stopped;
+  }
   [[nodiscard]] Instant ended_at() const { return ended_at_; }
   [[nodiscard]] std::optional<Instant> deadline() const;
   /// The job that folds the results, once it is wanted: taken by the node, which creates it.
@@ -151,7 +153,9 @@ class Job {
   template <class T>
   void keep(std::string_view kind, const Signed<T>& record, Outbox& out);
   template <class T>
-  Signed<T> sign(T value) const { return around_.signer.sign(std::move(value)); }
+  Signed<T> sign(T value) const {
+    return around_.signer.sign(std::move(value));
+  }
 
   // Apply: the record is checked; only the state changes.
   [[nodiscard]] Status apply_roster(Signed<market::Roster> roster, std::vector<Signed<market::ComputeOffer>> offers);
@@ -179,7 +183,8 @@ class Job {
   void forward_receipts(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out);
   void judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& out);
   void watch_time(Instant now, Outbox& out);
-  void lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node, const std::string& reason, Outbox& out);
+  void lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node,
+                 const std::string& reason, Outbox& out);
   void redraw(Batch& batch);
   void return_shards(Instant now, const std::vector<std::uint32_t>& shards, const std::string& why, Outbox& out);
   void drop_from_batch(std::uint32_t shard);

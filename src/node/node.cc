@@ -34,7 +34,8 @@ Result<Address> address_of(const Envelope& envelope) {
   MESH_LET(const dagcbor::Value body, dagcbor::decode(envelope.body, dagcbor::record_limits));
   Address address;
   const dagcbor::Value* type = body.find("type");
-  if (type == nullptr || type->get<std::string>() == nullptr) return fail(ErrorCode::invalid, "a record without a type");
+  if (type == nullptr || type->get<std::string>() == nullptr)
+    return fail(ErrorCode::invalid, "a record without a type");
   address.type = *type->get<std::string>();
   if (address.type == task::TaskIntent::type) {
     address.intent = envelope.cid();
@@ -49,7 +50,8 @@ Result<Address> address_of(const Envelope& envelope) {
 }  // namespace
 
 std::span<const std::string_view> enum_names(JobPhase) {
-  static constexpr std::array<std::string_view, 7> names{"bidding", "running", "reducing", "fetching", "done", "failed", "stopped"};
+  static constexpr std::array<std::string_view, 7> names{"bidding", "running", "reducing", "fetching",
+                                                         "done",    "failed",  "stopped"};
   return names;
 }
 
@@ -163,13 +165,15 @@ class Node::Impl {
 Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journal) {
   std::map<Cid, Signed<task::TaskIntent>> intents;
   const auto damaged = [](const JournalRecord& record, Error error) {
-    return wrap("the journal's \"" + record.kind + "\" record of task " + record.scope.text() + " does not read back", std::move(error));
+    return wrap("the journal's \"" + record.kind + "\" record of task " + record.scope.text() + " does not read back",
+                std::move(error));
   };
   for (const JournalRecord& record : journal) {
     if (record.kind == "spec") {
       Result<Job::Origin> origin = record::decode<Job::Origin>(record.bytes);
       if (!origin) return damaged(record, std::move(origin.error()));
-      Result<std::unique_ptr<Job>> job = Job::create(around_, now, std::move(origin->spec), origin->entropy, origin->reduces);
+      Result<std::unique_ptr<Job>> job =
+          Job::create(around_, now, std::move(origin->spec), origin->entropy, origin->reduces);
       if (!job) return damaged(record, std::move(job.error()));
       if ((*job)->id() != record.scope) {
         // The engine or the owner in the settings changed since: the signed intent would be another.
@@ -180,7 +184,8 @@ Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journa
       continue;
     }
     if (const auto job = jobs_.find(record.scope); job != jobs_.end()) {
-      if (Status status = job->second->restore(record.kind, record.bytes); !status) return damaged(record, std::move(status.error()));
+      if (Status status = job->second->restore(record.kind, record.bytes); !status)
+        return damaged(record, std::move(status.error()));
       continue;
     }
     if (record.kind == "intent" || record.kind == "own-offer") {
@@ -195,13 +200,15 @@ Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journa
         const auto intent = intents.find(record.scope);
         if (!offer) return damaged(record, std::move(offer.error()));
         if (intent == intents.end()) return damaged(record, {ErrorCode::storage, "the task's intent is missing"});
-        engagements_.insert_or_assign(record.scope, std::make_unique<Engagement>(around_, now, intent->second, std::move(*offer)));
+        engagements_.insert_or_assign(record.scope,
+                                      std::make_unique<Engagement>(around_, now, intent->second, std::move(*offer)));
       }
       continue;
     }
     const auto engagement = engagements_.find(record.scope);
     if (engagement == engagements_.end()) continue;  // Of a job that the settings orphaned (above).
-    if (Status status = engagement->second->restore(record.kind, record.bytes); !status) return damaged(record, std::move(status.error()));
+    if (Status status = engagement->second->restore(record.kind, record.bytes); !status)
+      return damaged(record, std::move(status.error()));
   }
   for (const Cid& cid : job_order_) {
     Job& job = *jobs_.at(cid);
@@ -275,7 +282,8 @@ void Node::Impl::on(Instant now, event::Message&& event) {
   if (event.bytes.size() > max_parcel_bytes) return drop("larger than " + std::to_string(max_parcel_bytes) + " bytes");
   Result<Parcel> parcel = record::decode<Parcel>(event.bytes);
   if (!parcel) return drop(parcel.error().message);
-  if (parcel->envelopes.size() > max_parcel_envelopes) return drop("more than " + std::to_string(max_parcel_envelopes) + " records");
+  if (parcel->envelopes.size() > max_parcel_envelopes)
+    return drop("more than " + std::to_string(max_parcel_envelopes) + " records");
   if (!parcel->blocks.empty()) out_.add({effect::KeepBlocks{std::move(parcel->blocks), {}}});
   for (const LogPiece& piece : parcel->logs) {
     if (Job* job = job_of(piece.intent)) job->on_log(event.from, piece, out_);
@@ -290,7 +298,8 @@ void Node::Impl::on(Instant, event::SendFailed&& event) {
 
 void Node::Impl::refuse(const NodeId& to, const Cid& intent, const Cid& about, const Error& error) {
   out_.notify({.kind = "node.refused", .job = intent, .peer = to, .text = error.message});
-  out_.send(to, Channel::offer, signer_.seal(market::Refusal{.intent = intent, .about = about, .reason = error.message.substr(0, 256)}));
+  out_.send(to, Channel::offer,
+            signer_.seal(market::Refusal{.intent = intent, .about = about, .reason = error.message.substr(0, 256)}));
 }
 
 void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& envelope) {
@@ -308,41 +317,53 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
       handle(std::move(*record));
     };
     if (type == market::ComputeOffer::type) {
-      take(std::type_identity<market::ComputeOffer>(), [&](auto&& offer) { job->on_offer(now, std::move(offer), out_); });
+      take(std::type_identity<market::ComputeOffer>(),
+           [&](auto&& offer) { job->on_offer(now, std::move(offer), out_); });
     } else if (type == market::Decline::type) {
       take(std::type_identity<market::Decline>(), [&](auto&& decline) { job->on_decline(now, decline, out_); });
     } else if (type == receipt::Commitment::type) {
-      take(std::type_identity<receipt::Commitment>(), [&](auto&& commitment) { job->on_commitment(now, std::move(commitment), out_); });
+      take(std::type_identity<receipt::Commitment>(),
+           [&](auto&& commitment) { job->on_commitment(now, std::move(commitment), out_); });
     } else if (type == verification::NonceReveal::type) {
-      take(std::type_identity<verification::NonceReveal>(), [&](auto&& reveal) { job->on_reveal(now, std::move(reveal), out_); });
+      take(std::type_identity<verification::NonceReveal>(),
+           [&](auto&& reveal) { job->on_reveal(now, std::move(reveal), out_); });
     } else if (type == receipt::ExecutionReceipt::type) {
-      take(std::type_identity<receipt::ExecutionReceipt>(), [&](auto&& receipt) { job->on_receipt(now, std::move(receipt), out_); });
+      take(std::type_identity<receipt::ExecutionReceipt>(),
+           [&](auto&& receipt) { job->on_receipt(now, std::move(receipt), out_); });
     } else if (type == receipt::VerificationReceipt::type) {
-      take(std::type_identity<receipt::VerificationReceipt>(), [&](auto&& receipt) { job->on_verification(now, std::move(receipt), out_); });
+      take(std::type_identity<receipt::VerificationReceipt>(),
+           [&](auto&& receipt) { job->on_verification(now, std::move(receipt), out_); });
     } else if (type == market::Refusal::type) {
       take(std::type_identity<market::Refusal>(), [&](auto&& refusal) { job->on_refused(now, refusal, out_); });
     } else {
-      refuse(from, address->intent, envelope.cid(), {ErrorCode::invalid, "unexpected: a \"" + type.substr(0, 64) + "\" is not for the publisher"});
+      refuse(from, address->intent, envelope.cid(),
+             {ErrorCode::invalid, "unexpected: a \"" + type.substr(0, 64) + "\" is not for the publisher"});
     }
     return;
   }
   if (type == task::TaskIntent::type) {
     Result<Signed<task::TaskIntent>> intent = open<task::TaskIntent>(envelope, federation);
     if (!intent) return refuse(from, address->intent, envelope.cid(), intent.error());
-    if (const Status valid = task::validate(intent->record, config_.policy); !valid) return refuse(from, address->intent, envelope.cid(), valid.error());
+    if (const Status valid = task::validate(intent->record, config_.policy); !valid)
+      return refuse(from, address->intent, envelope.cid(), valid.error());
     return consider(now, std::move(*intent), std::nullopt, true);
   }
   if (type == market::Refusal::type) {
     const Result<Signed<market::Refusal>> refusal = open<market::Refusal>(envelope, federation);
     if (!refusal) return;
-    out_.notify({.kind = "node.refused", .job = address->intent, .peer = from, .text = short_name(from) + " refused: " + refusal->record.reason.substr(0, 256)});
-    if (const auto heard = heard_.find(address->intent); heard != heard_.end()) heard->second.state = "refused: " + refusal->record.reason.substr(0, 256);
+    out_.notify({.kind = "node.refused",
+                 .job = address->intent,
+                 .peer = from,
+                 .text = short_name(from) + " refused: " + refusal->record.reason.substr(0, 256)});
+    if (const auto heard = heard_.find(address->intent); heard != heard_.end())
+      heard->second.state = "refused: " + refusal->record.reason.substr(0, 256);
     return;
   }
   const auto engagement = engagements_.find(address->intent);
   if (engagement == engagements_.end()) {
     if (type == market::Close::type) return;  // It is over for this node anyway.
-    return refuse(from, address->intent, envelope.cid(), {ErrorCode::not_found, "unknown-task: this node has no part in that task"});
+    return refuse(from, address->intent, envelope.cid(),
+                  {ErrorCode::not_found, "unknown-task: this node has no part in that task"});
   }
   if (Status status = engagement->second->on_envelope(now, type, envelope, out_); !status) {
     refuse(from, address->intent, envelope.cid(), status.error());
@@ -355,24 +376,33 @@ Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_i
   const task::TaskIntent& intent = signed_intent.record;
   const PeerInfo& own = config_.resources;
   if (!config_.accepts_work) return fail(ErrorCode::denied, "takes no work");
-  if (intent.fee != 0) return fail(ErrorCode::unsupported, "fee: this version has no ledger yet, so only free tasks are taken");
+  if (intent.fee != 0)
+    return fail(ErrorCode::unsupported, "fee: this version has no ledger yet, so only free tasks are taken");
   if (intent.policy != policy_) return fail(ErrorCode::denied, "policy: the task is under another policy");
-  if (intent.engine != config_.engine) return fail(ErrorCode::unsupported, "engine: the task wants \"" + intent.engine.substr(0, 100) + "\"");
+  if (intent.engine != config_.engine)
+    return fail(ErrorCode::unsupported, "engine: the task wants \"" + intent.engine.substr(0, 100) + "\"");
   if (intent.scope.memory_mb > own.memory_mb) {
-    return fail(ErrorCode::exhausted, "memory: " + std::to_string(intent.scope.memory_mb) + " MiB wanted, " + std::to_string(own.memory_mb) + " here");
+    return fail(ErrorCode::exhausted, "memory: " + std::to_string(intent.scope.memory_mb) + " MiB wanted, " +
+                                          std::to_string(own.memory_mb) + " here");
   }
-  if (intent.scope.gpu_flops > own.gpu_flops) return fail(ErrorCode::exhausted, "gpu: " + std::to_string(intent.scope.gpu_flops) + " FLOPS wanted, " + std::to_string(own.gpu_flops) + " here");
-  if (executions_.queued() + executions_.running() >= config_.policy.scheduling.max_queued_shards) return fail(ErrorCode::exhausted, "busy: the queue is full");
-  if (engagements_.size() >= config_.max_engagements) return fail(ErrorCode::exhausted, "busy: in too many tasks already");
+  if (intent.scope.gpu_flops > own.gpu_flops)
+    return fail(ErrorCode::exhausted, "gpu: " + std::to_string(intent.scope.gpu_flops) + " FLOPS wanted, " +
+                                          std::to_string(own.gpu_flops) + " here");
+  if (executions_.queued() + executions_.running() >= config_.policy.scheduling.max_queued_shards)
+    return fail(ErrorCode::exhausted, "busy: the queue is full");
+  if (engagements_.size() >= config_.max_engagements)
+    return fail(ErrorCode::exhausted, "busy: in too many tasks already");
   // Booked by what is used; asked for here is a thousandth of what could be, since scopes are generous.
   return quota_.check(now, signed_intent.signer, intent.scope.fuel / 1000);
 }
 
-void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand, bool direct) {
+void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand,
+                          bool direct) {
   if (intent.signer == signer_.id()) return;
   const Cid cid = intent.cid;
   if (const auto engagement = engagements_.find(cid); engagement != engagements_.end()) {
-    if (direct && !engagement->second->has_roster()) out_.send(intent.signer, Channel::offer, engagement->second->offer().envelope);
+    if (direct && !engagement->second->has_roster())
+      out_.send(intent.signer, Channel::offer, engagement->second->offer().envelope);
     return;
   }
   if (!heard_.contains(cid)) {
@@ -388,20 +418,22 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
     heard_.at(cid).state = "declined: " + status.error().message;
     // To peers alone: a decline is not worth a dial.
     if (peers_.connected(intent.signer)) {
-      out_.send(intent.signer, Channel::offer, signer_.seal(market::Decline{.intent = cid, .reason = status.error().message.substr(0, 256)}));
+      out_.send(intent.signer, Channel::offer,
+                signer_.seal(market::Decline{.intent = cid, .reason = status.error().message.substr(0, 256)}));
     }
     return;
   }
   const std::uint64_t per_second = std::max<std::uint64_t>(1, config_.resources.fuel_per_second);
   const std::uint64_t seconds_needed = intent.record.scope.fuel / per_second;
-  Signed<market::ComputeOffer> offer = signer_.sign(market::ComputeOffer{.intent = cid,
-                                                                         .cost = cost_by_hand.value_or(intent.record.fee),
-                                                                         .capacity = std::clamp<std::uint32_t>(config_.slots, 1, 4096),
-                                                                         .eta_ms = std::min<std::uint64_t>(seconds_needed, 86'400) * 1000 + 1000,
-                                                                         .valid_ms = intent.record.bid_window_ms * 4 + 10'000,
-                                                                         .nonce_tip = Engagement::nonce_tip(signer_, intent),
-                                                                         .holds_inputs = false,
-                                                                         .owner = config_.owner});
+  Signed<market::ComputeOffer> offer =
+      signer_.sign(market::ComputeOffer{.intent = cid,
+                                        .cost = cost_by_hand.value_or(intent.record.fee),
+                                        .capacity = std::clamp<std::uint32_t>(config_.slots, 1, 4096),
+                                        .eta_ms = std::min<std::uint64_t>(seconds_needed, 86'400) * 1000 + 1000,
+                                        .valid_ms = intent.record.bid_window_ms * 4 + 10'000,
+                                        .nonce_tip = Engagement::nonce_tip(signer_, intent),
+                                        .holds_inputs = false,
+                                        .owner = config_.owner});
   out_.journal(cid, "intent", record::encode(intent.envelope));
   out_.journal(cid, "own-offer", record::encode(offer.envelope));
   out_.send(intent.signer, Channel::offer, offer.envelope);
@@ -426,7 +458,13 @@ void Node::Impl::on(Instant, event::ExecutionLog&& event) {
   const Executions::Request* request = executions_.find(event.id);
   if (request == nullptr || event.bytes.empty()) return;
   if (jobs_.contains(request->intent)) {
-    out_.notify({.kind = "job.log", .job = request->intent, .peer = signer_.id(), .shard = request->shard, .phase = "running", .text = {}, .bytes = std::move(event.bytes)});
+    out_.notify({.kind = "job.log",
+                 .job = request->intent,
+                 .peer = signer_.id(),
+                 .shard = request->shard,
+                 .phase = "running",
+                 .text = {},
+                 .bytes = std::move(event.bytes)});
     return;
   }
   const auto engagement = engagements_.find(request->intent);
@@ -434,7 +472,9 @@ void Node::Impl::on(Instant, event::ExecutionLog&& event) {
   for (std::size_t at = 0; at < event.bytes.size(); at += max_log_piece) {
     const std::size_t size = std::min(max_log_piece, event.bytes.size() - at);
     const auto first = event.bytes.begin() + static_cast<std::ptrdiff_t>(at);
-    out_.send_log(engagement->second->publisher(), {.intent = request->intent, .shard = request->shard, .bytes = Bytes(first, first + static_cast<std::ptrdiff_t>(size))});
+    out_.send_log(engagement->second->publisher(), {.intent = request->intent,
+                                                    .shard = request->shard,
+                                                    .bytes = Bytes(first, first + static_cast<std::ptrdiff_t>(size))});
   }
 }
 
@@ -446,7 +486,8 @@ void Node::Impl::on(Instant now, event::ExecutionDone&& event) {
   const auto engagement = engagements_.find(request->intent);
   if (engagement == engagements_.end()) return;
   engagement->second->on_executed(now, request->shard, event, out_);
-  if (const std::uint64_t fuel = engagement->second->take_fuel(); fuel > 0) quota_.use(now, engagement->second->publisher(), fuel);
+  if (const std::uint64_t fuel = engagement->second->take_fuel(); fuel > 0)
+    quota_.use(now, engagement->second->publisher(), fuel);
 }
 
 void Node::Impl::on(Instant now, event::ResultsFetched&& event) {
@@ -508,7 +549,8 @@ void Node::Impl::on(Instant, event::HostMeasured&& event) {
 void Node::Impl::create_reduction(Instant now, Job& parent) {
   std::optional<JobSpec> spec = parent.take_reduce_spec();
   if (!spec) return;
-  Result<std::unique_ptr<Job>> child = Job::create(around_, now, std::move(*spec), parent.reduce_entropy(), parent.id());
+  Result<std::unique_ptr<Job>> child =
+      Job::create(around_, now, std::move(*spec), parent.reduce_entropy(), parent.id());
   MESH_CHECK(child.has_value(), "reduce-spec-is-valid");
   const Cid cid = (*child)->id();
   parent.set_reduce_job(cid);
@@ -550,7 +592,8 @@ void Node::Impl::housekeeping(Instant now) {
     if (const auto heard = heard_.find(it->first); heard != heard_.end()) heard->second.state = "over";
     it = engagements_.erase(it);
   }
-  if (changed_ && now - last_announcement_ >= announce_at_least_apart) next_announcement_ = std::min(next_announcement_, now);
+  if (changed_ && now - last_announcement_ >= announce_at_least_apart)
+    next_announcement_ = std::min(next_announcement_, now);
   if (now >= next_announcement_) announce(now);
 }
 
@@ -584,9 +627,12 @@ Result<Cid> Node::check_submit(const event::Submit& submit) const {
   std::size_t open_jobs = 0;
   for (const auto& [cid, job] : impl_->jobs_) open_jobs += job->ended() ? 0U : 1U;
   if (open_jobs >= impl_->config_.max_jobs) {
-    return fail(ErrorCode::exhausted, "this node has " + std::to_string(open_jobs) + " unfinished jobs already; wait for some to end, or stop them with \"mesh job stop\"");
+    return fail(ErrorCode::exhausted,
+                "this node has " + std::to_string(open_jobs) +
+                    " unfinished jobs already; wait for some to end, or stop them with \"mesh job stop\"");
   }
-  MESH_LET(const std::unique_ptr<Job> job, Job::create(impl_->around_, impl_->last_, submit.spec, submit.entropy, std::nullopt));
+  MESH_LET(const std::unique_ptr<Job> job,
+           Job::create(impl_->around_, impl_->last_, submit.spec, submit.entropy, std::nullopt));
   return job->id();
 }
 
@@ -618,7 +664,11 @@ std::vector<PeerView> Node::peers() const {
   std::vector<PeerView> views;
   for (const auto& [node, peer] : impl_->peers_.all()) {
     const bool penalised = impl_->peers_.penalised(impl_->last_, node);
-    views.push_back({.node = node, .connected = peer.connected, .info = peer.info, .round_trip = peer.round_trip, .penalty = penalised ? peer.penalty : std::string()});
+    views.push_back({.node = node,
+                     .connected = peer.connected,
+                     .info = peer.info,
+                     .round_trip = peer.round_trip,
+                     .penalty = penalised ? peer.penalty : std::string()});
   }
   return views;
 }
@@ -629,11 +679,17 @@ std::vector<Node::IntentView> Node::intents() const {
   std::vector<IntentView> views;
   for (const Cid& cid : impl_->heard_order_) {
     const Impl::Heard& heard = impl_->heard_.at(cid);
-    views.push_back({.cid = cid, .publisher = heard.intent.signer, .label = heard.intent.record.label, .shards = heard.intent.record.shards, .state = heard.state});
+    views.push_back({.cid = cid,
+                     .publisher = heard.intent.signer,
+                     .label = heard.intent.record.label,
+                     .shards = heard.intent.record.shards,
+                     .state = heard.state});
   }
   return views;
 }
 
-std::pair<std::size_t, std::size_t> Node::load() const { return {impl_->executions_.running(), impl_->executions_.queued()}; }
+std::pair<std::size_t, std::size_t> Node::load() const {
+  return {impl_->executions_.running(), impl_->executions_.queued()};
+}
 
 }  // namespace mesh::node

@@ -20,17 +20,17 @@
 namespace mesh::node {
 
 struct Config {
-  Seed seed;                                 ///< the node's key
-  std::string federation = "local";          ///< name that the charter is derived from
+  Seed seed;  ///< the node's key
+  std::string federation = "local";  ///< name that the charter is derived from
   policy::MeshPolicy policy;
-  std::string engine;                        ///< executor version and flags
-  std::string agent;                         ///< "meshwork/0.1.0"
-  std::string owner;                         ///< did of the owner; empty = the node itself
-  PeerInfo resources;                        ///< what this host has; load fields are filled in by the node
-  std::uint32_t slots = 1;                   ///< runs at a time
-  bool accepts_work = true;                  ///< offers and verifies for others
-  std::uint32_t max_jobs = 1024;             ///< own unfinished jobs
-  std::uint32_t max_engagements = 1024;      ///< others' tasks that this node is in
+  std::string engine;  ///< executor version and flags
+  std::string agent;  ///< "meshwork/0.1.0"
+  std::string owner;  ///< did of the owner; empty = the node itself
+  PeerInfo resources;  ///< what this host has; load fields are filled in by the node
+  std::uint32_t slots = 1;  ///< runs at a time
+  bool accepts_work = true;  ///< offers and verifies for others
+  std::uint32_t max_jobs = 1024;  ///< own unfinished jobs
+  std::uint32_t max_engagements = 1024;  ///< others' tasks that this node is in
   Duration finished_kept{24LL * 3600 * 1'000'000};  ///< how long a finished job's journal is kept
 };
 
@@ -47,7 +47,7 @@ struct ShardView {
   std::uint32_t shard = 0;
   std::string state;  ///< "waiting", "running", "committed", "verifying", "accepted", "unverified", "failed"
   std::optional<NodeId> worker;
-  std::optional<receipt::Finding> finding;            ///< once a verdict fell (or unverified)
+  std::optional<receipt::Finding> finding;  ///< once a verdict fell (or unverified)
   std::optional<task::ExecutionSummary> summary;
   std::optional<verification::Decision> decision;
   std::uint32_t contribution = 0;
@@ -64,17 +64,17 @@ struct JobView {
   Cid id;
   JobSpec spec;
   JobPhase phase = JobPhase::bidding;
-  std::string failure;                       ///< of `failed`: one sentence that begins with the failure's name
-  bool unverified = false;                   ///< some shard was not re-executed
+  std::string failure;  ///< of `failed`: one sentence that begins with the failure's name
+  bool unverified = false;  ///< some shard was not re-executed
   std::uint32_t shards = 0, finished = 0, running = 0, verifying = 0;
-  std::uint32_t failed_outcomes = 0;         ///< finished shards whose outcome is not success
-  std::vector<market::Ranked> ranking;       ///< of the roster
-  std::vector<RefusalView> refused;          ///< offers refused, and who declined and why
-  std::vector<std::string> notes;            ///< bidding rounds, verifiers lowered and why, ...
-  std::optional<Cid> reduce_job;             ///< the job that folds the results
-  std::optional<Cid> result;                 ///< of a job with one shard, or of the reduction
-  std::uint64_t fuel = 0;                    ///< of all finished shards
-  Instant started, ended;                    ///< on this node's clock; after a restart from the restart on
+  std::uint32_t failed_outcomes = 0;  ///< finished shards whose outcome is not success
+  std::vector<market::Ranked> ranking;  ///< of the roster
+  std::vector<RefusalView> refused;  ///< offers refused, and who declined and why
+  std::vector<std::string> notes;  ///< bidding rounds, verifiers lowered and why, ...
+  std::optional<Cid> reduce_job;  ///< the job that folds the results
+  std::optional<Cid> result;  ///< of a job with one shard, or of the reduction
+  std::uint64_t fuel = 0;  ///< of all finished shards
+  Instant started, ended;  ///< on this node's clock; after a restart from the restart on
 };
 
 struct PeerView {
@@ -82,13 +82,14 @@ struct PeerView {
   bool connected = false;
   std::optional<PeerInfo> info;
   Duration round_trip{0};
-  std::string penalty;   ///< why it wins no awards for a while; empty = none
+  std::string penalty;  ///< why it wins no awards for a while; empty = none
 };
 
 class Node {
  public:
   /// `journal` is everything that was persisted, in order. The error says which record is damaged.
-  [[nodiscard]] static Result<std::unique_ptr<Node>> create(Config config, Instant now, const std::vector<JournalRecord>& journal);
+  [[nodiscard]] static Result<std::unique_ptr<Node>> create(Config config, Instant now,
+                                                            const std::vector<JournalRecord>& journal);
   ~Node();
 
   /// Takes one event; what is to be done comes back. `now` never goes backwards.
@@ -102,7 +103,7 @@ class Node {
 
   [[nodiscard]] const NodeId& id() const;
   [[nodiscard]] const Cid& federation() const;
-  [[nodiscard]] std::vector<Cid> jobs() const;                                  ///< newest last
+  [[nodiscard]] std::vector<Cid> jobs() const;  ///< newest last
   [[nodiscard]] std::optional<JobView> job(const Cid& id) const;
   [[nodiscard]] std::vector<ShardView> shards(const Cid& id, std::uint32_t first, std::uint32_t count) const;
   /// The results (and logs) of a finished job in shard order, as roots in the store.

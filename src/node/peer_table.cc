@@ -37,14 +37,17 @@ void PeerTable::down(Instant now, const NodeId& node) {
 void PeerTable::round_trip(const NodeId& node, Duration smoothed) { entry(node).round_trip = smoothed; }
 
 bool PeerTable::update(Instant now, const NodeId& node, PeerInfo info) {
-  if (info.agent.size() > 128 || info.engine.size() > 256 || info.gpus.size() > 16 || info.services.size() > 32) return false;
+  if (info.agent.size() > 128 || info.engine.size() > 256 || info.gpus.size() > 16 || info.services.size() > 32)
+    return false;
   for (const auto* texts : {&info.gpus, &info.services}) {
     for (const std::string& text : *texts) {
       if (text.size() > 128) return false;
     }
   }
   Peer& peer = entry(node);
-  if (peer.info && (info.boot < peer.info->boot || (info.boot == peer.info->boot && info.sequence <= peer.info->sequence))) return false;
+  if (peer.info &&
+      (info.boot < peer.info->boot || (info.boot == peer.info->boot && info.sequence <= peer.info->sequence)))
+    return false;
   peer.info = std::move(info);
   peer.info_at = now;
   return true;

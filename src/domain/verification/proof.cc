@@ -100,7 +100,8 @@ class Checker {
     for (const auto& [cid, open] : records_.opens) {
       for (const NodeId& node : open.record.barred) {
         if (!guilty_.contains(node)) {
-          return fail(ErrorCode::invalid, "round " + std::to_string(open.record.round) + " bars " + identity::peer_id_of(node) + " without a verdict against it");
+          return fail(ErrorCode::invalid, "round " + std::to_string(open.record.round) + " bars " +
+                                              identity::peer_id_of(node) + " without a verdict against it");
         }
       }
     }

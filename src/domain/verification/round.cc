@@ -74,7 +74,8 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
   if (open.record.commitments.empty() || open.record.commitments.size() > max_round_commitments) {
     return fail(ErrorCode::invalid, "a round covers 1 to " + std::to_string(max_round_commitments) + " commitments");
   }
-  if (open.record.barred.size() > field.offers.size()) return fail(ErrorCode::invalid, "a round bars more nodes than there are members");
+  if (open.record.barred.size() > field.offers.size())
+    return fail(ErrorCode::invalid, "a round bars more nodes than there are members");
   if (!chain_leads_to(draw.record.link, draw.record.round, field.intent.record.nonce_tip, 0)) {
     return fail(ErrorCode::invalid, "the publisher's link is not of the chain that its intent committed to");
   }
