@@ -30,7 +30,7 @@ step_lint() { scripts/lint.sh "$reports/lint.count"; }
 step_unit() { ctest_step unit release -L '^unit$' -j "$(nproc)"; }
 step_integration() {
   scripts/interop_packages.sh
-  ctest_step integration release -LE '^unit$'
+  ctest_step integration release -LE '^(unit|soak)$'
 }
 step_rust() {
   local status=0
