@@ -1,6 +1,6 @@
 // Sortition: who verifies a shard, drawn after the worker has committed, from a seed that nobody chose alone.
 //
-// The bias that is left without a ledger (docs/protocols.md): the publisher, who collects the reveals, can claim that
+// The bias that is left without a ledger (docs/design/protocols.md): the publisher, who collects the reveals, can claim that
 // some members withheld theirs, and so has as many tries as there are subsets it dares to name; a worker and a publisher
 // who collude therefore can choose. Against a worker with colluding verifiers and an honest publisher there is none.
 #pragma once
