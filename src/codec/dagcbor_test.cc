@@ -348,5 +348,35 @@ TEST(Utf8, AtEveryPlaceInLongText) {
   EXPECT_TRUE(is_utf8("\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf"));
 }
 
+TEST(Utf8, AnExcerptEndsBetweenCharacters) {
+  EXPECT_EQ(utf8_excerpt("", 5), "");
+  EXPECT_EQ(utf8_excerpt("plain", 0), "");
+  EXPECT_EQ(utf8_excerpt("plain", 3), "pla");
+  EXPECT_EQ(utf8_excerpt("plain", 100), "plain");
+  const std::string euros = "a\xe2\x82\xac\xe2\x82\xac";
+  EXPECT_EQ(utf8_excerpt(euros, 7), euros);
+  EXPECT_EQ(utf8_excerpt(euros, 6), euros.substr(0, 4));
+  EXPECT_EQ(utf8_excerpt(euros, 5), euros.substr(0, 4));
+  EXPECT_EQ(utf8_excerpt(euros, 3), "a");
+}
+
+TEST(Utf8, AnExcerptIsUtf8WhateverItIsOf) {
+  EXPECT_EQ(utf8_excerpt("a\xff" "b", 10), "a\xef\xbf\xbd" "b");
+  EXPECT_EQ(utf8_excerpt("\xed\xa0\x80", 10), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") << "a surrogate";
+  EXPECT_EQ(utf8_excerpt("ab\xff", 4), "ab") << "no room for the replacement";
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 2000; ++i) {
+    std::string text(random() % 40, '\0');
+    for (char& c : text) c = static_cast<char>(random());
+    const std::size_t bound = random() % 50;
+    const std::string excerpt = utf8_excerpt(text, bound);
+    EXPECT_TRUE(is_utf8(excerpt));
+    EXPECT_LE(excerpt.size(), bound);
+    if (is_utf8(text)) {
+      EXPECT_TRUE(text.starts_with(excerpt));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mesh::dagcbor

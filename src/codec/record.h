@@ -23,6 +23,7 @@
 #include <type_traits>
 
 #include "codec/dagcbor.h"
+#include "codec/utf8.h"
 
 namespace mesh::record {
 
@@ -169,7 +170,7 @@ Status from_value(const dagcbor::Value& value, T& field) {
         return {};
       }
     }
-    return fail(ErrorCode::invalid, "unknown value \"" + text->substr(0, 64) + "\"");
+    return fail(ErrorCode::invalid, "unknown value \"" + utf8_excerpt(*text, 64) + "\"");
   } else if constexpr (std::unsigned_integral<T>) {
     const dagcbor::Integer* integer = value.get<dagcbor::Integer>();
     if (integer == nullptr || integer->negative || integer->magnitude > std::numeric_limits<T>::max()) {
@@ -213,7 +214,7 @@ Status from_value(const dagcbor::Value& value, T& field) {
       reader("v", version);
       if (reader.status && type != T::type) {
         return fail(ErrorCode::invalid,
-                    "this is a \"" + type.substr(0, 64) + "\", not a \"" + std::string(T::type) + "\"");
+                    "this is a \"" + utf8_excerpt(type, 64) + "\", not a \"" + std::string(T::type) + "\"");
       }
       if (reader.status && version != T::version) {
         return fail(ErrorCode::unsupported,

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "codec/utf8.h"
+
 namespace mesh::wasm {
 namespace {
 
@@ -27,7 +29,7 @@ Result<std::vector<std::string_view>> components_of(std::string_view path) {
       return fail(
           ErrorCode::invalid,
           fmt::format("The path component \"{}\" is not allowed: a name has 1 to {} bytes and is neither . nor ..",
-                      part.substr(0, 64), FileTree::max_name_bytes));
+                      utf8_excerpt(part, 64), FileTree::max_name_bytes));
     }
     parts.push_back(part);
     path.remove_prefix(std::min(end + 1, path.size()));
