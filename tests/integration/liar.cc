@@ -1,13 +1,14 @@
 // A node that lies, for the integration tests: the product's runtime with an engine or a tongue of its own.
 //
-//   mesh_liar MODE --home DIR [--cache DIR] [--slots N] [--join MULTIADDR]...
+//   mesh_liar MODE --home DIR [--cache DIR] [--slots N] [--partner PEER] [--join MULTIADDR]...
 //   mesh_liar formula ELIGIBLE COLLUDERS SEATS NEEDED     prints verification::escape_probability as "n d"
 //
 // Modes: `result` gives wrong bytes for every run, the same ones as every other liar; `fuel` gives the right bytes and one
-// unit of fuel too many; `verifier` gives wrong bytes for the shards that it was not awarded; `copy` does honest work as a
-// worker, but as a verifier commits to what the worker committed to and later repeats what the worker revealed.
+// unit of fuel too many; `verifier` gives wrong bytes for the shards that it was not awarded; `backs` tells the lie of
+// `result` for the shards that the partner has committed to, and else the truth; `copy` does honest work as a worker, but as
+// a verifier commits to what the worker committed to and later repeats what the worker revealed.
 //
-// `verifier` tells runs apart by their input, which must begin with the shard's number plus one (the tests' do).
+// `verifier` and `backs` tell runs apart by their input, which must begin with the shard's number plus one (the tests' do).
 // It prints one line of JSON {peer, addresses} once it listens, and ends on SIGTERM.
 #include <fmt/format.h>
 #include <pthread.h>
@@ -32,7 +33,7 @@
 namespace mesh {
 namespace {
 
-enum class Mode { result, fuel, verifier, copy };
+enum class Mode { result, fuel, verifier, backs, copy };
 
 constexpr std::string_view wrong_bytes = "666 666\n";
 
@@ -43,8 +44,9 @@ std::optional<std::uint64_t> number_at_start(ByteView input) {
   return error == std::errc{} && value > 0 ? std::optional(value) : std::nullopt;
 }
 
-/// The shards that this node was awarded, as the network's side learns them and the engine's side asks.
-class Awards {
+/// Shards that the network's side learns of and the engine's side asks for: those that this node was awarded, or (mode
+/// `backs`) those that its partner worked on.
+class Shards {
  public:
   void add(const std::vector<std::uint32_t>& shards) {
     const std::lock_guard guard(mutex_);
@@ -62,15 +64,15 @@ class Awards {
 
 class LyingSandbox final : public wasm::Sandbox {
  public:
-  LyingSandbox(std::unique_ptr<wasm::Sandbox> honest, Mode mode, std::shared_ptr<Awards> awards)
-      : honest_(std::move(honest)), mode_(mode), awards_(std::move(awards)) {}
+  LyingSandbox(std::unique_ptr<wasm::Sandbox> honest, Mode mode, std::shared_ptr<Shards> shards)
+      : honest_(std::move(honest)), mode_(mode), shards_(std::move(shards)) {}
 
   Status submit(wasm::Job job, OnLog on_log, OnDone on_done) override {
     const auto input = job.input;
     return honest_->submit(
         std::move(job), std::move(on_log),
-        [mode = mode_, awards = awards_, input, on_done = std::move(on_done)](Result<wasm::RunResult> result) {
-          if (result) lie(mode, *awards, input ? ByteView(*input) : ByteView{}, *result);
+        [mode = mode_, shards = shards_, input, on_done = std::move(on_done)](Result<wasm::RunResult> result) {
+          if (result) lie(mode, *shards, input ? ByteView(*input) : ByteView{}, *result);
           on_done(std::move(result));
         });
   }
@@ -85,25 +87,36 @@ class LyingSandbox final : public wasm::Sandbox {
   Result<std::uint64_t> measure_fuel_per_second() override { return honest_->measure_fuel_per_second(); }
 
  private:
-  static void lie(Mode mode, Awards& awards, ByteView input, wasm::RunResult& result) {
-    if (mode == Mode::fuel) result.summary.fuel += 1;
-    if (mode == Mode::verifier) {
-      const auto number = number_at_start(input);
-      if (!number || awards.contains(*number - 1)) return;
+  static void lie(Mode mode, Shards& shards, ByteView input, wasm::RunResult& result) {
+    const auto number = number_at_start(input);
+    switch (mode) {
+      case Mode::copy:
+        return;
+      case Mode::fuel:
+        result.summary.fuel += 1;
+        return;
+      case Mode::verifier:
+        if (!number || shards.contains(*number - 1)) return;
+        break;
+      case Mode::backs:
+        if (!number || !shards.contains(*number - 1)) return;
+        break;
+      case Mode::result:
+        break;
     }
-    if (mode == Mode::result || mode == Mode::verifier) result.output = to_bytes(wrong_bytes);
+    result.output = to_bytes(wrong_bytes);
   }
 
   std::unique_ptr<wasm::Sandbox> honest_;
   Mode mode_;
-  std::shared_ptr<Awards> awards_;
+  std::shared_ptr<Shards> shards_;
 };
 
 /// Listens to what arrives, and in mode `copy` rewrites what this node says as a verifier.
 class Tongue {
  public:
-  Tongue(Mode mode, identity::Signer signer, std::shared_ptr<Awards> awards)
-      : mode_(mode), signer_(std::move(signer)), awards_(std::move(awards)) {}
+  Tongue(Mode mode, std::string partner, identity::Signer signer, std::shared_ptr<Shards> shards)
+      : mode_(mode), partner_(std::move(partner)), signer_(std::move(signer)), shards_(std::move(shards)) {}
 
   void hear(const node::Event& event) {
     const auto* message = std::get_if<node::event::Message>(&event);
@@ -113,10 +126,14 @@ class Tongue {
     for (const Envelope& envelope : parcel->envelopes) {
       if (const auto award = open<market::Award>(envelope, signer_.federation())) {
         const auto shards = task::expand(award->record.shards, task_shards_at_most);
-        if (shards) awards_->add(*shards);
+        if (shards && mode_ != Mode::backs) shards_->add(*shards);
       } else if (const auto draw = open<verification::Draw>(envelope, signer_.federation())) {
         draws_.insert(draw->cid);
       } else if (auto commitment = open<receipt::Commitment>(envelope, signer_.federation())) {
+        const auto shards = task::expand(commitment->record.shards, task_shards_at_most);
+        if (mode_ == Mode::backs && shards && !draws_.contains(commitment->record.basis) &&
+            identity::peer_id_of(commitment->signer) == partner_)
+          shards_->add(*shards);
         if (commitment->signer != signer_.id()) heard_.insert_or_assign(commitment->cid, std::move(*commitment));
       } else if (auto said = open<receipt::ExecutionReceipt>(envelope, signer_.federation())) {
         revealed_.insert_or_assign(said->cid, std::move(said->record));
@@ -182,8 +199,9 @@ class Tongue {
   }
 
   Mode mode_;
+  std::string partner_;
   identity::Signer signer_;
-  std::shared_ptr<Awards> awards_;
+  std::shared_ptr<Shards> shards_;
   std::set<Cid> draws_;
   std::map<Cid, Signed<receipt::Commitment>> heard_;
   std::map<Cid, receipt::ExecutionReceipt> revealed_;
@@ -192,12 +210,14 @@ class Tongue {
 
 int usage() {
   fmt::print(stderr,
-             "error: mesh_liar result|fuel|verifier|copy --home DIR [--cache DIR] [--slots N] [--join MULTIADDR]...\n");
+             "error: mesh_liar result|fuel|verifier|backs|copy --home DIR [--cache DIR] [--slots N] [--partner PEER] "
+             "[--join MULTIADDR]...\n");
   return 2;
 }
 
 int lie(Mode mode, std::span<char*> arguments) {
   app::Settings settings;
+  std::string partner;
   settings.mdns = false;
   settings.listen = {"/ip4/127.0.0.1/tcp/0"};
   for (std::size_t i = 0; i + 1 < arguments.size(); i += 2) {
@@ -209,13 +229,15 @@ int lie(Mode mode, std::span<char*> arguments) {
       settings.compile_cache = std::filesystem::path(value) / "compiled";
     } else if (name == "--slots") {
       settings.slots = static_cast<unsigned>(std::strtoul(value.c_str(), nullptr, 10));
+    } else if (name == "--partner") {
+      partner = value;
     } else if (name == "--join") {
       settings.bootstrap.push_back(value);
     } else {
       return usage();
     }
   }
-  if (settings.home.empty() || arguments.size() % 2 != 0) return usage();
+  if (settings.home.empty() || arguments.size() % 2 != 0 || (mode == Mode::backs) == partner.empty()) return usage();
 
   const auto failed = [](const Error& error) {
     fmt::print(stderr, "error: {}\n", error.message);
@@ -227,11 +249,11 @@ int lie(Mode mode, std::span<char*> arguments) {
   if (!seed) return failed(seed.error());
   const auto federation = identity::derive_federation(settings.federation, policy::cid_of({}));
   if (!federation) return failed(federation.error());
-  const auto awards = std::make_shared<Awards>();
-  Tongue tongue(mode, identity::Signer(*seed, *federation), awards);
-  settings.make_sandbox = [mode, awards](wasm::Config config) -> Result<std::unique_ptr<wasm::Sandbox>> {
+  const auto shards = std::make_shared<Shards>();
+  Tongue tongue(mode, partner, identity::Signer(*seed, *federation), shards);
+  settings.make_sandbox = [mode, shards](wasm::Config config) -> Result<std::unique_ptr<wasm::Sandbox>> {
     MESH_LET(auto honest, wasm::Sandbox::create(std::move(config)));
-    return std::make_unique<LyingSandbox>(std::move(honest), mode, awards);
+    return std::make_unique<LyingSandbox>(std::move(honest), mode, shards);
   };
   settings.inspect_event = [&tongue](const node::Event& event) { tongue.hear(event); };
   settings.inspect_effects = [&tongue](node::Effects& effects) { tongue.speak(effects); };
@@ -276,6 +298,7 @@ int main(int argc, char** argv) {
   if (mode == "result") return mesh::lie(mesh::Mode::result, rest);
   if (mode == "fuel") return mesh::lie(mesh::Mode::fuel, rest);
   if (mode == "verifier") return mesh::lie(mesh::Mode::verifier, rest);
+  if (mode == "backs") return mesh::lie(mesh::Mode::backs, rest);
   if (mode == "copy") return mesh::lie(mesh::Mode::copy, rest);
   return mesh::usage();
 }

@@ -185,8 +185,10 @@ class Node(Process):
 
 
 class Liar(Process):
-    def __init__(self, home, mode, joins=(), slots=1):
+    def __init__(self, home, mode, joins=(), slots=1, partner=None):
         command = [LIAR, mode, "--home", str(home), "--cache", str(CACHE), "--slots", str(slots)]
+        if partner:
+            command += ["--partner", partner.peer]
         for address in joins:
             command += ["--join", address]
         super().__init__(command, home)
@@ -214,9 +216,13 @@ class Case(unittest.TestCase):
         ]
 
     def liars(self, *modes, slots=1):
-        return [
-            self.started(Liar(self.folder / f"node{len(self.nodes)}", mode, [node.address for node in self.nodes], slots)) for mode in modes
-        ]
+        """One of each mode; "backs" backs the first of them."""
+        liars = []
+        for mode in modes:
+            joins = [node.address for node in self.nodes]
+            partner = liars[0] if mode == "backs" else None
+            liars.append(self.started(Liar(self.folder / f"node{len(self.nodes)}", mode, joins, slots, partner)))
+        return liars
 
     def all_meet(self, *observers):
         for node in observers or [node for node in self.nodes if isinstance(node, Node)]:

@@ -54,9 +54,11 @@ class Liars(Case):
         self.assertNotIn(liars[0].peer, {row["worker"] for row in rows})
 
     def test_worker_with_one_colluding_verifier(self):
-        _, liars, rows, told = self.attacked("result", "result")
-        self.assertRegex(told, "was rejected by")
-        self.assertFalse({liar.peer for liar in liars} & {row["worker"] for row in rows})
+        # Two that back each other against an honest worker would be two colluding verifiers, which is at the quorum.
+        _, liars, rows, told = self.attacked("result", "backs")
+        self.assertRegex(told, rf"{liars[0].short} was rejected by")
+        self.assertRegex(told, rf"{liars[1].short} backed the rejected worker {liars[0].short}")
+        self.assertNotIn(liars[0].peer, {row["worker"] for row in rows})
 
     def test_verifier_alone(self):
         _, liars, rows, _ = self.attacked("verifier")
