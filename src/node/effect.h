@@ -45,7 +45,6 @@ struct Send {
 /// with a message. A cache; not served to others.
 struct KeepBlocks {
   std::vector<Bytes> raw;
-  std::vector<Bytes> dag_cbor;
 };
 
 /// Fetch what is missing from the holders (in this order), then run input number `shard` of the list `inputs`.

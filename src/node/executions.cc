@@ -2,11 +2,12 @@
 
 namespace mesh::node {
 
-bool Executions::request(Request request, Purpose purpose, Outbox& out) {
+bool Executions::request(effect::Execute request, Purpose purpose, Outbox& out) {
   const std::pair key{request.intent, request.shard};
   if (by_shard_.contains(key)) return true;
   if (runs_.size() >= bound_) return false;
   const std::uint64_t id = next_id_++;
+  request.id = id;
   by_shard_.emplace(key, id);
   runs_.emplace(id, Run{std::move(request)});
   (purpose == Purpose::verify ? verify_queue_ : work_queue_).push_back(id);
@@ -23,22 +24,14 @@ void Executions::start(Outbox& out) {
     if (it == runs_.end()) continue;  // Cancelled while it waited.
     it->second.started = true;
     ++running_;
-    const Request& request = it->second.request;
-    out.add({effect::Execute{.id = id,
-                             .intent = request.intent,
-                             .function = request.function,
-                             .inputs = request.inputs,
-                             .shard = request.shard,
-                             .scope = request.scope,
-                             .fetch_ms = request.fetch_ms,
-                             .holders = request.holders}});
+    out.add({it->second.request});
   }
 }
 
-std::optional<Executions::Request> Executions::finished(std::uint64_t id, Outbox& out) {
+std::optional<effect::Execute> Executions::finished(std::uint64_t id, Outbox& out) {
   const auto it = runs_.find(id);
   if (it == runs_.end() || !it->second.started) return std::nullopt;
-  Request request = std::move(it->second.request);
+  effect::Execute request = std::move(it->second.request);
   by_shard_.erase({request.intent, request.shard});
   runs_.erase(it);
   --running_;
@@ -46,7 +39,7 @@ std::optional<Executions::Request> Executions::finished(std::uint64_t id, Outbox
   return request;
 }
 
-const Executions::Request* Executions::find(std::uint64_t id) const {
+const effect::Execute* Executions::find(std::uint64_t id) const {
   const auto it = runs_.find(id);
   return it == runs_.end() ? nullptr : &it->second.request;
 }

@@ -15,27 +15,19 @@ namespace mesh::node {
 class Executions {
  public:
   enum class Purpose : std::uint8_t { verify, work };
-  struct Request {
-    Cid intent;
-    Cid function;
-    Cid inputs;
-    std::uint32_t shard = 0;
-    task::CapabilityScope scope;
-    std::uint32_t fetch_ms = 0;
-    std::vector<NodeId> holders;
-  };
   struct Run {
-    Request request;
+    effect::Execute request;
     bool started = false;  ///< handed to the executor
   };
 
   Executions(std::uint32_t slots, std::uint32_t bound) : slots_(slots), bound_(bound) {}
 
-  /// Queues a run; a second one for the same intent and shard is the same run. False when the bound is reached.
-  [[nodiscard]] bool request(Request request, Purpose purpose, Outbox& out);
+  /// Queues a run and gives it its id; a second one for the same intent and shard is the same run. False when the bound
+  /// is reached.
+  [[nodiscard]] bool request(effect::Execute request, Purpose purpose, Outbox& out);
   /// A run ended: which one it was. nullopt for one that was cancelled meanwhile.
-  [[nodiscard]] std::optional<Request> finished(std::uint64_t id, Outbox& out);
-  [[nodiscard]] const Request* find(std::uint64_t id) const;
+  [[nodiscard]] std::optional<effect::Execute> finished(std::uint64_t id, Outbox& out);
+  [[nodiscard]] const effect::Execute* find(std::uint64_t id) const;
   /// Drops all runs of an intent.
   void cancel(const Cid& intent, Outbox& out);
   [[nodiscard]] std::size_t running() const { return running_; }

@@ -243,8 +243,9 @@ struct BlockStore::Impl {
     return {};
   }
 
-  void change_root_and_commit(const Cid& root, std::string_view reason, bool add, NodeStore::Completion completion) {
-    WriteBatch batch;
+  void change_root_and_commit(const Cid& root, std::string_view reason, bool add, NodeStore::Completion completion,
+                              Urgency urgency) {
+    WriteBatch batch{.urgency = urgency};
     Status changed;
     {
       const std::lock_guard guard(mutex);
@@ -408,12 +409,13 @@ std::size_t BlockStore::count() const {
   return impl_->index.size();
 }
 
-void BlockStore::declare(const Cid& root, std::string_view reason, NodeStore::Completion completion) {
-  impl_->change_root_and_commit(root, reason, true, std::move(completion));
+void BlockStore::declare(const Cid& root, std::string_view reason, NodeStore::Completion completion, Urgency urgency) {
+  impl_->change_root_and_commit(root, reason, true, std::move(completion), urgency);
 }
 
-void BlockStore::undeclare(const Cid& root, std::string_view reason, NodeStore::Completion completion) {
-  impl_->change_root_and_commit(root, reason, false, std::move(completion));
+void BlockStore::undeclare(const Cid& root, std::string_view reason, NodeStore::Completion completion,
+                           Urgency urgency) {
+  impl_->change_root_and_commit(root, reason, false, std::move(completion), urgency);
 }
 
 bool BlockStore::is_declared(const Cid& root) const {

@@ -60,8 +60,10 @@ class BlockStore {
 
   /// Makes the DAG below `root` something that the node serves, for a reason (1 to 64 bytes: "task", "pin", ...). A
   /// root is declared while it has at least one reason. Takes effect at once; `completion` says when it is on the disk.
-  void declare(const Cid& root, std::string_view reason, NodeStore::Completion completion);
-  void undeclare(const Cid& root, std::string_view reason, NodeStore::Completion completion);
+  void declare(const Cid& root, std::string_view reason, NodeStore::Completion completion,
+               Urgency urgency = Urgency::now);
+  void undeclare(const Cid& root, std::string_view reason, NodeStore::Completion completion,
+                 Urgency urgency = Urgency::now);
   [[nodiscard]] bool is_declared(const Cid& root) const;
   /// Every declared root with its reasons, by CID.
   [[nodiscard]] std::map<Cid, std::vector<std::string>> declared() const;

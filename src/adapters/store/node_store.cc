@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <chrono>
 
 #include <array>
 #include <cerrno>
@@ -142,6 +143,8 @@ Result<Cid> stored_cid(ByteView bytes, const std::string& file) {
   return cid;
 }
 
+constexpr auto longest_wait = std::chrono::milliseconds(50);
+
 struct Queued {
   WriteBatch batch;
   NodeStore::Completion completion;
@@ -165,6 +168,8 @@ struct NodeStore::Impl {
   mutable std::mutex mutex;
   std::condition_variable changed;
   std::deque<Queued> queue;
+  std::optional<std::chrono::steady_clock::time_point>
+      due;  ///< when what is queued has to be written; none: nothing is
   std::size_t unanswered = 0;
   std::size_t unanswered_bytes = 0;
   bool closing = false;
@@ -241,9 +246,14 @@ struct NodeStore::Impl {
   void serve() {
     std::unique_lock guard(mutex);
     while (true) {
-      changed.wait(guard, [this] { return closing || !queue.empty(); });
+      changed.wait(guard, [this] { return closing || due; });
+      while (!closing && due && std::chrono::steady_clock::now() < *due) {
+        const auto until = *due;  // A copy: the wait reads it while it has let go of the mutex.
+        changed.wait_until(guard, until);
+      }
       if (queue.empty()) return;
       std::deque<Queued> group = std::exchange(queue, {});
+      due.reset();
       guard.unlock();
       const Status done = write_group(group);
       for (Queued& queued : group) {
@@ -371,6 +381,9 @@ void NodeStore::commit(WriteBatch batch, Completion completion) {
                      fmt::format("the store's queue is full ({} batches, {} bytes wait for the disk); try again later",
                                  impl_->unanswered, impl_->unanswered_bytes));
     } else {
+      const auto now = std::chrono::steady_clock::now();
+      const auto by = batch.urgency == Urgency::now ? now : now + longest_wait;
+      impl_->due = impl_->due ? std::min(*impl_->due, by) : by;
       impl_->queue.push_back({std::move(batch), std::move(completion), bytes});
       ++impl_->unanswered;
       impl_->unanswered_bytes += bytes;

@@ -2,12 +2,14 @@
 // sync) inside the home folder, which it locks for as long as it lives.
 //
 // Writes are asynchronous, on the store's own thread, with group commit: whatever is queued goes into one
-// transaction and one fsync. Reads are synchronous, on a second, read-only connection, from any thread.
+// transaction and one fsync. A batch for which nobody waits may say so: it is then written with the next that is waited for,
+// or alone when a twentieth of a second has passed. Reads are synchronous, on a second, read-only connection, from any thread.
 // Bounds: the queue (batches and bytes), the size of a batch, the bytes and rows that one read may return.
 // What can go wrong: the home is held by another process (conflict), not writable, full or damaged (storage), or was
 // written by a newer version (unsupported; then not a byte of it is changed).
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -33,12 +35,18 @@ struct StoredRecord {
   bool operator==(const StoredRecord&) const = default;
 };
 
+enum class Urgency : std::uint8_t {
+  now,
+  may_wait,  ///< written with the next batch, in its order, and 50 ms after it was queued at the latest
+};
+
 /// What is written together or not at all. Applied in this order: drop_scopes, erase, append, put.
 struct WriteBatch {
   std::vector<StoredRecord> append;  ///< A record that is there already (same scope, kind, bytes) is no error.
   std::vector<std::pair<std::string, Bytes>> put;  ///< Keys of 1 to 512 bytes; replaces.
   std::vector<std::string> erase;  ///< Keys; an absent one is no error.
   std::vector<Cid> drop_scopes;  ///< Every record of these scopes goes.
+  Urgency urgency = Urgency::now;
 
   [[nodiscard]] bool empty() const { return append.empty() && put.empty() && erase.empty() && drop_scopes.empty(); }
 };

@@ -188,6 +188,34 @@ TEST(NodeStore, BoundsItsQueueAndAnswersInOrder) {
   EXPECT_EQ(store->scan("n")->size(), 4U);
 }
 
+TEST(NodeStore, WritesWhatMayWaitByItselfAndInOrderWithTheRest) {
+  const TemporaryFolder folder;
+  auto store = open_or_fail(folder.path());
+  std::latch alone(1);
+  store->commit({.put = {{"alone", {}}}, .urgency = Urgency::may_wait}, [&](Status done) {
+    EXPECT_TRUE(done);
+    alone.count_down();
+  });
+  alone.wait();
+  EXPECT_TRUE(store->get("alone")->has_value());
+  std::vector<int> order;
+  std::latch answered(3);
+  for (const int n : {0, 1, 2}) {
+    store->commit(
+        {.put = {{"last", Bytes{static_cast<std::uint8_t>(n)}}}, .urgency = n == 2 ? Urgency::now : Urgency::may_wait},
+        [&, n](Status) {
+          order.push_back(n);
+          answered.count_down();
+        });
+  }
+  answered.wait();
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(**store->get("last"), Bytes{2});
+  store->commit({.put = {{"closing", {}}}, .urgency = Urgency::may_wait}, {});
+  store.reset();
+  EXPECT_TRUE(open_or_fail(folder.path())->get("closing")->has_value());
+}
+
 TEST(NodeStore, WritesWhatIsQueuedBeforeItCloses) {
   const TemporaryFolder folder;
   std::atomic<int> answered{0};

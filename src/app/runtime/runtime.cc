@@ -312,6 +312,8 @@ class Runtime::Impl final : public StreamOpener {
       batch.append.push_back({.scope = record.scope, .kind = std::move(record.kind), .bytes = std::move(record.bytes)});
     }
     batch.drop_scopes = std::move(effect.drop);
+    // Nothing and nobody waits for these: they need no fsync of their own.
+    if (effect.then.empty() && !promise) batch.urgency = store::Urgency::may_wait;
     ++counters.commits;
     if (promise) ++promise->pending;
     // Completions come in the order of the commits, and are posted in that order: so Persists stay in order too.
@@ -381,15 +383,13 @@ class Runtime::Impl final : public StreamOpener {
   void carry_out(node::effect::KeepBlocks&& effect) {
     // On the queue where executions begin, before the execution that this may be for.
     post_bulk([this, effect = std::move(effect)] {
-      const auto keep = [this](Multicodec codec, const Bytes& block) {
-        const Status kept = blocks->put(Cid::of(codec, block), block);
-        if (!kept)
-          post([this, error = kept.error()] {
-            tell({.kind = "node.storage", .text = "a block could not be kept: " + error.message});
-          });
-      };
-      for (const Bytes& block : effect.raw) keep(Multicodec::raw, block);
-      for (const Bytes& block : effect.dag_cbor) keep(Multicodec::dag_cbor, block);
+      for (const Bytes& block : effect.raw) {
+        const Status kept = blocks->put(Cid::of(Multicodec::raw, block), block);
+        if (kept) continue;
+        post([this, error = kept.error()] {
+          tell({.kind = "node.storage", .text = "a block could not be kept: " + error.message});
+        });
+      }
     });
   }
 
@@ -410,14 +410,16 @@ class Runtime::Impl final : public StreamOpener {
   void carry_out(node::effect::Declare&& effect) {
     std::set<Cid>& known = declared_for[effect.intent];
     for (const Cid& root : effect.roots) {
-      if (known.insert(root).second) blocks->declare(root, reason_of(effect.intent), declared());
+      if (known.insert(root).second)
+        blocks->declare(root, reason_of(effect.intent), declared(), store::Urgency::may_wait);
     }
   }
 
   void carry_out(node::effect::Undeclare&& effect) {
     const auto found = declared_for.find(effect.intent);
     if (found == declared_for.end()) return;
-    for (const Cid& root : found->second) blocks->undeclare(root, reason_of(effect.intent), declared());
+    for (const Cid& root : found->second)
+      blocks->undeclare(root, reason_of(effect.intent), declared(), store::Urgency::may_wait);
     declared_for.erase(found);
   }
 
