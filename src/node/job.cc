@@ -906,7 +906,6 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
 
 void Job::ask_for_reveals(Instant now, Batch& batch, Outbox& out) {
   std::vector<std::uint32_t> ready;
-  std::set<Cid> commitments;
   for (const std::uint32_t shard : batch.open) {
     if (batch.receipts.contains(shard)) continue;
     if (seats_wanted() == 0) {
@@ -920,15 +919,24 @@ void Job::ask_for_reveals(Instant now, Batch& batch, Outbox& out) {
     if (!all) continue;
     it->second.reveal_asked = true;
     ready.push_back(shard);
-    for (const auto& [node, seat] : it->second.by_node) commitments.insert(seat.commitment);
   }
   if (ready.empty()) return;
   batch.asked = now;
   batch.since = now;
+  send_reveal_request(batch, ready, out);
+}
+
+void Job::send_reveal_request(const Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) const {
+  std::set<Cid> commitments;
+  for (const std::uint32_t shard : shards) {
+    const auto check = batch.checks.find(shard);
+    if (check == batch.checks.end()) continue;  // Nobody verifies.
+    for (const auto& [node, seat] : check->second.by_node) commitments.insert(seat.commitment);
+  }
   verification::RevealRequest request{.intent = id(),
                                       .commitment = batch.commitment.cid,
                                       .draw = {},
-                                      .shards = task::ranges_of(ready),
+                                      .shards = task::ranges_of(shards),
                                       .commitments = {commitments.begin(), commitments.end()}};
   if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
   for (const Cid& cid : commitments)
@@ -1118,7 +1126,11 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
     case Decision::accepted:
     case Decision::undetermined:
     case Decision::unverified:
+      // Who served this node may ask more of it: only what a quorum confirmed counts.
+      if (judgement.decision == Decision::accepted) around_.quota.earn(now, worker, finding.fuel);
       for (std::size_t i = 0; i < seats.size(); ++i) {
+        if (findings[i] == finding && judgement.decision == Decision::accepted)
+          around_.quota.earn(now, seats[i], finding.fuel);
         if (findings[i] == finding || verification::incomparable(findings[i], finding)) continue;
         const bool fuel_only = findings[i].result == finding.result && findings[i].outcome == finding.outcome;
         const std::string why = std::string("was against the quorum on shard ") + std::to_string(shard) +
@@ -1662,29 +1674,18 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
   for (auto& [cid, batch] : batches_) {
     if (batch.commitment.signer == to) {
       std::vector<std::uint32_t> unrevealed;
-      std::set<Cid> commitments;
       for (const std::uint32_t shard : batch.open) {
         const auto check = batch.checks.find(shard);
         if (batch.receipts.contains(shard) ||
             (seats_wanted() > 0 && (check == batch.checks.end() || !check->second.reveal_asked)))
           continue;
         unrevealed.push_back(shard);
-        if (check == batch.checks.end()) continue;
-        for (const auto& [node, seat] : check->second.by_node) commitments.insert(seat.commitment);
       }
       if (!unrevealed.empty()) {
-        verification::RevealRequest request{.intent = id(),
-                                            .commitment = cid,
-                                            .draw = {},
-                                            .shards = task::ranges_of(unrevealed),
-                                            .commitments = {commitments.begin(), commitments.end()}};
-        if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
         // The award and the commitment too: a worker that lost both can then run and open them again.
         out.send(to, Channel::award, awards_.at(batch.commitment.record.basis).envelope);
         out.send(to, Channel::award, batch.commitment.envelope);
-        for (const Cid& verifier : commitments)
-          out.send(to, Channel::award, verifier_commitments_.at(verifier).envelope);
-        out.send(to, Channel::award, sign(std::move(request)).envelope);
+        send_reveal_request(batch, unrevealed, out);
       }
     }
     for (auto& [shard, check] : batch.checks) {

@@ -12,6 +12,7 @@
 #include <map>
 #include <set>
 
+#include "domain/market/quota.h"
 #include "domain/market/selection.h"
 #include "domain/verification/quorum.h"
 #include "domain/verification/round.h"
@@ -29,6 +30,7 @@ struct Surroundings {
   const Cid& policy;
   PeerTable& peers;
   Executions& executions;
+  market::FreeQuota& quota;
 };
 
 class Job {
@@ -195,6 +197,8 @@ class Job {
   void send_roster(const NodeId& to, Outbox& out);
   void send_round(const Round& round, const NodeId& to, Outbox& out) const;
   void send_draw(const Round& round, const NodeId& to, Outbox& out) const;
+  /// The verifiers' commitments that allow the worker to reveal these shards of its batch, and the request to do so.
+  void send_reveal_request(const Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) const;
   void send_outstanding(Instant now, const NodeId& to, Outbox& out);
   void refuse(const NodeId& who, const Cid& about, const Error& error, Outbox& out);
   void blame(Instant now, const NodeId& who, const std::string& why, Duration penalty, Outbox& out);

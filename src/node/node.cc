@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 
 #include "base/check.h"
 #include "domain/market/quota.h"
@@ -23,6 +24,7 @@ constexpr Duration announce_every = seconds(10);
 constexpr Duration announce_at_least_apart = milliseconds(500);  // Changes come in bursts.
 constexpr std::size_t max_known_intents = 1024;
 constexpr std::size_t max_log_piece = 32 << 10;
+constexpr std::size_t max_remembered_content = 4096;
 
 /// The type and the task that a record is about, read without trust: both are checked again when it is opened.
 struct Address {
@@ -64,7 +66,7 @@ class Node::Impl {
         peers_(now),
         executions_(config_.slots, config_.policy.scheduling.max_queued_shards),
         quota_(config_.policy.free_quota),
-        around_{config_, signer_, policy_, peers_, executions_} {}
+        around_{config_, signer_, policy_, peers_, executions_, quota_} {}
 
   Status restore(Instant now, const std::vector<JournalRecord>& journal);
 
@@ -127,6 +129,8 @@ class Node::Impl {
   [[nodiscard]] Status willing(Instant now, const Signed<task::TaskIntent>& intent) const;
   void take_envelope(Instant now, const NodeId& from, const Envelope& envelope);
   void refuse(const NodeId& to, const Cid& intent, const Cid& about, const Error& error);
+  /// What a run has just used lies in the store, and so an offer on the same again can say that nothing need be fetched.
+  void remember_content(const Cid& root);
   void housekeeping(Instant now);
   void announce(Instant now);
   void create_reduction(Instant now, Job& parent);
@@ -151,6 +155,8 @@ class Node::Impl {
   std::map<Cid, std::unique_ptr<Engagement>> engagements_;
   std::map<Cid, Heard> heard_;
   std::deque<Cid> heard_order_;
+  std::set<Cid> content_;  ///< functions and inputs of the latest runs here
+  std::deque<Cid> content_order_;
   std::map<std::uint64_t, Cid> requests_;  ///< FetchResults and BuildReduceInput under way
   std::uint64_t next_request_ = 1;
 
@@ -284,7 +290,7 @@ void Node::Impl::on(Instant now, event::Message&& event) {
   if (!parcel) return drop(parcel.error().message);
   if (parcel->envelopes.size() > max_parcel_envelopes)
     return drop("more than " + std::to_string(max_parcel_envelopes) + " records");
-  if (!parcel->blocks.empty()) out_.add({effect::KeepBlocks{std::move(parcel->blocks), {}}});
+  if (!parcel->blocks.empty()) out_.add({effect::KeepBlocks{std::move(parcel->blocks)}});
   for (const LogPiece& piece : parcel->logs) {
     if (Job* job = job_of(piece.intent)) job->on_log(event.from, piece, out_);
   }
@@ -425,15 +431,15 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
   }
   const std::uint64_t per_second = std::max<std::uint64_t>(1, config_.resources.fuel_per_second);
   const std::uint64_t seconds_needed = intent.record.scope.fuel / per_second;
-  Signed<market::ComputeOffer> offer =
-      signer_.sign(market::ComputeOffer{.intent = cid,
-                                        .cost = cost_by_hand.value_or(intent.record.fee),
-                                        .capacity = std::clamp<std::uint32_t>(config_.slots, 1, 4096),
-                                        .eta_ms = std::min<std::uint64_t>(seconds_needed, 86'400) * 1000 + 1000,
-                                        .valid_ms = intent.record.bid_window_ms * 4 + 10'000,
-                                        .nonce_tip = Engagement::nonce_tip(signer_, intent),
-                                        .holds_inputs = false,
-                                        .owner = config_.owner});
+  Signed<market::ComputeOffer> offer = signer_.sign(market::ComputeOffer{
+      .intent = cid,
+      .cost = cost_by_hand.value_or(intent.record.fee),
+      .capacity = std::clamp<std::uint32_t>(config_.slots, 1, 4096),
+      .eta_ms = std::min<std::uint64_t>(seconds_needed, 86'400) * 1000 + 1000,
+      .valid_ms = intent.record.bid_window_ms * 4 + 10'000,
+      .nonce_tip = Engagement::nonce_tip(signer_, intent),
+      .holds_inputs = content_.contains(intent.record.function) && content_.contains(intent.record.inputs),
+      .owner = config_.owner});
   out_.journal(cid, "intent", record::encode(intent.envelope));
   out_.journal(cid, "own-offer", record::encode(offer.envelope));
   out_.send(intent.signer, Channel::offer, offer.envelope);
@@ -449,13 +455,13 @@ void Node::Impl::on(Instant now, event::OfferByHand&& event) {
 // ---------------------------------------------------------------------------------------------------- runs
 
 void Node::Impl::on(Instant, event::ExecutionStarted&& event) {
-  const Executions::Request* request = executions_.find(event.id);
+  const effect::Execute* request = executions_.find(event.id);
   if (request == nullptr) return;
   out_.notify({.kind = "run.started", .job = request->intent, .shard = request->shard});
 }
 
 void Node::Impl::on(Instant, event::ExecutionLog&& event) {
-  const Executions::Request* request = executions_.find(event.id);
+  const effect::Execute* request = executions_.find(event.id);
   if (request == nullptr || event.bytes.empty()) return;
   if (jobs_.contains(request->intent)) {
     out_.notify({.kind = "job.log",
@@ -479,15 +485,27 @@ void Node::Impl::on(Instant, event::ExecutionLog&& event) {
 }
 
 void Node::Impl::on(Instant now, event::ExecutionDone&& event) {
-  const std::optional<Executions::Request> request = executions_.finished(event.id, out_);
+  const std::optional<effect::Execute> request = executions_.finished(event.id, out_);
   if (!request) return;
   changed_ = true;
+  if (event.result) {
+    remember_content(request->function);
+    remember_content(request->inputs);
+  }
   if (Job* job = job_of(request->intent)) return job->on_executed(now, request->shard, event, out_);
   const auto engagement = engagements_.find(request->intent);
   if (engagement == engagements_.end()) return;
   engagement->second->on_executed(now, request->shard, event, out_);
   if (const std::uint64_t fuel = engagement->second->take_fuel(); fuel > 0)
     quota_.use(now, engagement->second->publisher(), fuel);
+}
+
+void Node::Impl::remember_content(const Cid& root) {
+  if (!content_.insert(root).second) return;
+  content_order_.push_back(root);
+  if (content_order_.size() <= max_remembered_content) return;
+  content_.erase(content_order_.front());
+  content_order_.pop_front();
 }
 
 void Node::Impl::on(Instant now, event::ResultsFetched&& event) {

@@ -20,7 +20,7 @@ struct ComputeOffer {
   std::uint64_t eta_ms = 0;     ///< for one shard that uses its whole fuel
   std::uint32_t valid_ms = 0;
   Digest nonce_tip;             ///< end of the bidder's hash chain for this intent
-  bool holds_inputs = false;    ///< has the function and the inputs already
+  bool holds_inputs = false;    ///< has run this function on this list of inputs before, so little need be fetched
   std::string owner;            ///< did of the bidder's owner, empty = itself
 
   template <class Self, class V>
