@@ -54,7 +54,7 @@ class Pair {
     config.federation = "bench";
     // A flood of one peer is what is measured here.
     config.limits.gossip_per_peer_per_s = 1'000'000;
-    auto started = p2p::Network::start(std::move(config), io_, std::move(on_event));
+    auto started = p2p::Network::start(config, io_, std::move(on_event));
     MESH_CHECK(started.has_value(), "bench-network");
     network = std::move(*started);
   }

@@ -1,4 +1,4 @@
-// What every fuzz target shares: the entry point that libFuzzer calls, with the input as a view.
+// What every fuzz target defines. The entry point that libFuzzer calls (entry.cc) hands it each input as a view.
 //
 // A target checks properties with MESH_CHECK, whose abort libFuzzer reports with the input that led to it.
 #pragma once
@@ -12,9 +12,3 @@ namespace mesh::fuzz {
 void check(ByteView input);
 
 }  // namespace mesh::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  mesh::fuzz::check({data, size});
-  return 0;
-}
