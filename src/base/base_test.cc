@@ -82,11 +82,11 @@ TEST(Error, WrapPutsTheContextBefore) {
 TEST(Error, NamesAreStableAndDifferent) {
   // On the wire and in JSON: never change one.
   const std::vector<std::pair<ErrorCode, std::string_view>> names{
-      {ErrorCode::invalid, "invalid"},         {ErrorCode::unauthorised, "unauthorised"},
-      {ErrorCode::not_found, "not-found"},     {ErrorCode::exhausted, "exhausted"},
-      {ErrorCode::timeout, "timeout"},         {ErrorCode::unavailable, "unavailable"},
-      {ErrorCode::conflict, "conflict"},       {ErrorCode::denied, "denied"},
-      {ErrorCode::storage, "storage"},         {ErrorCode::unsupported, "unsupported"},
+      {ErrorCode::invalid, "invalid"},     {ErrorCode::unauthorised, "unauthorised"},
+      {ErrorCode::not_found, "not-found"}, {ErrorCode::exhausted, "exhausted"},
+      {ErrorCode::timeout, "timeout"},     {ErrorCode::unavailable, "unavailable"},
+      {ErrorCode::conflict, "conflict"},   {ErrorCode::denied, "denied"},
+      {ErrorCode::storage, "storage"},     {ErrorCode::unsupported, "unsupported"},
       {ErrorCode::internal, "internal"},
   };
   for (const auto& [code, name] : names) EXPECT_EQ(name_of(code), name);

@@ -361,7 +361,11 @@ TEST(Utf8, AnExcerptEndsBetweenCharacters) {
 }
 
 TEST(Utf8, AnExcerptIsUtf8WhateverItIsOf) {
-  EXPECT_EQ(utf8_excerpt("a\xff" "b", 10), "a\xef\xbf\xbd" "b");
+  EXPECT_EQ(utf8_excerpt("a\xff"
+                         "b",
+                         10),
+            "a\xef\xbf\xbd"
+            "b");
   EXPECT_EQ(utf8_excerpt("\xed\xa0\x80", 10), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") << "a surrogate";
   EXPECT_EQ(utf8_excerpt("ab\xff", 4), "ab") << "no room for the replacement";
   std::mt19937_64 random(7);

@@ -71,7 +71,8 @@ TEST(NodeName, HostileTextIsRefused) {
     ASSERT_FALSE(parsed.has_value()) << text.substr(0, 80);
     EXPECT_FALSE(parsed.error().message.empty());
   }
-  for (std::size_t size = 0; size < did.size(); ++size) EXPECT_FALSE(parse_node(did.substr(0, size)).has_value()) << size;
+  for (std::size_t size = 0; size < did.size(); ++size)
+    EXPECT_FALSE(parse_node(did.substr(0, size)).has_value()) << size;
   for (std::size_t size = 0; size < peer.size(); ++size)
     EXPECT_FALSE(parse_node(peer.substr(0, size)).has_value()) << size;
 }
@@ -151,7 +152,8 @@ TEST(Signer, SecretsDifferByNodeDomainAndParts) {
   EXPECT_NE(signer.secret("domain2", {a, b}), secret);
   EXPECT_NE(signer.secret("domain", {b, a}), secret);
   EXPECT_NE(signer.secret("domain", {Bytes{1, 2}}), secret) << "the parts' borders count";
-  EXPECT_EQ(same.secret("domain", {a, b}), secret) << "of the key alone: the parts name the task, and it the federation";
+  EXPECT_EQ(same.secret("domain", {a, b}), secret)
+      << "of the key alone: the parts name the task, and it the federation";
 }
 
 TEST(Federation, IsNamedByItsCharter) {
@@ -168,8 +170,8 @@ TEST(Federation, IsNamedByItsCharter) {
 TEST(Federation, OtherNamesAreRefused) {
   const Cid policy;
   for (const std::string& name : {std::string(), std::string(65, 'a'), std::string("Local"), std::string("a b"),
-                                  std::string("a_b"), std::string("a/b"), std::string("\xc3\xa9"), std::string("a\0b", 3),
-                                  std::string("a.b"), std::string("local\n")}) {
+                                  std::string("a_b"), std::string("a/b"), std::string("\xc3\xa9"),
+                                  std::string("a\0b", 3), std::string("a.b"), std::string("local\n")}) {
     const Result<Cid> federation = derive_federation(name, policy);
     ASSERT_FALSE(federation.has_value()) << name;
     EXPECT_EQ(federation.error().message, "a federation's name has 1 to 64 characters of a-z, 0-9 and '-'");
