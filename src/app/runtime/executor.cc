@@ -220,7 +220,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     flush_log(*run);
     if (!result) return end_with_error(run, std::move(result.error()));
     node::event::ExecutionDone::Output output;
-    output.finding.outcome = std::move(result->outcome);
+    output.finding.outcome = task::bounded(std::move(result->outcome));
     output.finding.fuel = result->summary.fuel;
     output.summary = result->summary;
     Result<Cid> kept = keep(result->output, output.result_block);

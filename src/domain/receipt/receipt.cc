@@ -17,6 +17,7 @@ Digest leaf_of(const Cid& intent, std::uint32_t shard, const NodeId& node, const
 Status check_opening(const Signed<Commitment>& commitment, const Opening& opening, const Finding& finding,
                      std::uint32_t shards) {
   if (opening.commitment != commitment.cid) return fail(ErrorCode::invalid, "the receipt opens another commitment");
+  MESH_TRY(task::validate(finding.outcome));
   MESH_LET(const std::vector<std::uint32_t> covered, task::expand(commitment.record.shards, shards));
   const auto it = std::ranges::lower_bound(covered, opening.shard);
   if (it == covered.end() || *it != opening.shard)

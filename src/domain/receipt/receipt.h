@@ -111,8 +111,8 @@ struct VerificationReceipt {
   }
 };
 
-/// Whether the opening and the finding give the leaf that `commitment` has for that shard. The error says what does
-/// not fit.
+/// Whether the opening and the finding give the leaf that `commitment` has for that shard, and the finding's outcome is
+/// within its bounds. The error says what does not fit.
 [[nodiscard]] Status check_opening(const Signed<Commitment>& commitment, const Opening& opening, const Finding& finding,
                                    std::uint32_t shards);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "codec/utf8.h"
+
 namespace mesh::task {
 
 std::vector<ShardRange> ranges_of(const std::vector<std::uint32_t>& sorted) {
@@ -63,9 +65,17 @@ Status validate(const TaskIntent& intent, const policy::MeshPolicy& policy) {
   if (intent.owner.size() > 128) return out_of_range("the owner's length", 0, 128, intent.owner.size());
   if (intent.engine.empty() || intent.engine.size() > 256)
     return out_of_range("the engine's length", 1, 256, intent.engine.size());
+  // What was decoded is UTF-8 already; what is about to be signed here must be, or nobody could decode it.
+  for (const auto& [name, text] : {std::pair<std::string_view, std::string_view>{"label", intent.label},
+                                   {"owner", intent.owner},
+                                   {"engine", intent.engine}}) {
+    if (!is_utf8(text)) return fail(ErrorCode::invalid, "the " + std::string(name) + " is not UTF-8 text");
+  }
   return {};
 }
 
-std::uint32_t max_rounds(std::uint32_t shards) { return std::min<std::uint32_t>(4096, 16 + 4 * shards); }
+std::uint32_t max_rounds(std::uint32_t shards) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(4096, 16 + std::uint64_t{4} * shards));
+}
 
 }  // namespace mesh::task

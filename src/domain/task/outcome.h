@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+
 namespace mesh::task {
 
 enum class OutcomeKind : std::uint8_t {
@@ -31,6 +33,10 @@ struct Outcome {
   std::string trap;                    ///< of `trapped`: the trap's stable name, such as "integer divide by zero"
   std::vector<std::string> backtrace;  ///< innermost frame first, function names where the module has them; at most 64
   std::string detail;  ///< of `refused`: one sentence
+  static constexpr std::size_t max_frames = 64;
+  static constexpr std::size_t max_trap_bytes = 128;
+  static constexpr std::size_t max_frame_bytes = 256;
+  static constexpr std::size_t max_detail_bytes = 1024;
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -47,6 +53,13 @@ struct Outcome {
   [[nodiscard]] std::string text() const;
   bool operator==(const Outcome&) const = default;
 };
+
+/// Whether the texts are within their bounds; the error names the text and the bound. What a peer says a run came to is
+/// kept, shown and put into proofs, so it is checked before.
+[[nodiscard]] Status validate(const Outcome& outcome);
+/// The outcome as validate and every strict reader take it: texts cut to their bounds and made UTF-8. What a guest brought
+/// about may have neither, such as the names in a damaged archive.
+[[nodiscard]] Outcome bounded(Outcome outcome);
 
 /// What a run used. Fuel is deterministic and compared; the rest is the worker's own measurement.
 struct ExecutionSummary {
