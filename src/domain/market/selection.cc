@@ -6,6 +6,16 @@
 
 namespace mesh::market {
 
+namespace {
+
+/// 300 for nothing, 0 for the whole fee (costs are at most the fee: check_offer).
+std::uint32_t points_left(std::uint64_t cost, std::uint64_t fee) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<std::uint32_t>(static_cast<Wide>(fee - std::min(cost, fee)) * 300 / fee);
+}
+
+}  // namespace
+
 std::vector<Ranked> rank(const std::vector<Candidate>& candidates, std::uint64_t fee) {
   std::uint64_t best_eta = std::numeric_limits<std::uint64_t>::max();
   for (const Candidate& candidate : candidates)
@@ -17,13 +27,9 @@ std::vector<Ranked> rank(const std::vector<Candidate>& candidates, std::uint64_t
     const ComputeOffer& offer = candidate.offer.record;
     Ranked line{.node = candidate.offer.signer, .offer = candidate.offer.cid};
     line.reputation_points = std::min(candidate.reputation, 1000U) * 2 / 5;
-    // Costs are at most the fee (check_offer), so nothing here can wrap; dividing first keeps large fees in range.
-    line.cost_points =
-        fee == 0 ? 300
-                 : static_cast<std::uint32_t>(
-                       300 - std::min<std::uint64_t>(300, offer.cost / std::max<std::uint64_t>(1, fee / 300)));
+    line.cost_points = fee == 0 ? 300 : points_left(offer.cost, fee);
     line.capacity_points =
-        std::min<std::uint32_t>(100, 25 * static_cast<std::uint32_t>(std::bit_width(offer.capacity) - 1));
+        std::min<std::uint32_t>(100, 25 * static_cast<std::uint32_t>(std::bit_width(std::max(1U, offer.capacity)) - 1));
     line.speed_points = static_cast<std::uint32_t>(
         best_eta > (std::uint64_t{1} << 50) ? 0 : 100 * best_eta / std::max<std::uint64_t>(1, offer.eta_ms));
     const std::int64_t round_trip_ms = candidate.round_trip.count() / 1000;
