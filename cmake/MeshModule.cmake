@@ -1,3 +1,13 @@
+# mesh_unit_test(TARGET TIMEOUT_S)
+#
+# Registers each GoogleTest case of TARGET with CTest under the label `unit`. The target `unit_tests` builds every
+# program that was registered so, and nothing else.
+add_custom_target(unit_tests)
+function(mesh_unit_test target timeout_s)
+  gtest_discover_tests(${target} PROPERTIES LABELS unit TIMEOUT ${timeout_s} DISCOVERY_TIMEOUT 60)
+  add_dependencies(unit_tests ${target})
+endfunction()
+
 # mesh_module(NAME LEVEL n FOLDER path DEPENDS modules... [LIBRARIES libs...] [PRIVATE_LIBRARIES libs...])
 #
 # Declares one module of src/ and its edges. The module's sources see, on their include path, the module
@@ -54,6 +64,6 @@ function(mesh_module name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE mesh_${name} ${test_edges} mesh_flags ${M_TEST_LIBRARIES} ${M_PRIVATE_LIBRARIES} GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE MESH_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MESH_BINARY_DIR="${CMAKE_BINARY_DIR}")
-    gtest_discover_tests(${name}_test PROPERTIES LABELS unit TIMEOUT 300 DISCOVERY_TIMEOUT 60)
+    mesh_unit_test(${name}_test 300)
   endif()
 endfunction()
