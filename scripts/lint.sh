@@ -9,8 +9,13 @@ source "$root/scripts/common.sh"
 counts=${1:-/dev/null}
 "$root/scripts/setup.sh" all
 cd "$root"
-configure release
-build release mesh_engines_build # the headers that the C++ includes come out of the Rust build
+# What clang-tidy reads: how each source is compiled, and the headers that come out of the Rust build.
+configure release -DMESH_BENCH=ON
+build release mesh_engines_build
+if [[ ${LINT_QUICK:-0} != 1 ]]; then
+  configure fuzz
+  build fuzz mesh_engines_build
+fi
 tools=$("$root/scripts/lint_tools.sh")
 export LINT_MODULES=${tools%/.bin}
 logs=$root/build/lint

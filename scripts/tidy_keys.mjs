@@ -1,5 +1,6 @@
-// Prints "KEY FILE" for every source of ours in build/release: what clang-tidy says of FILE depends on KEY alone.
-// usage: node tidy_keys.mjs ROOT RULES...     run in ROOT; RULES are files that concern every source
+// Prints "KEY BUILD FILE" for every source of ours below UNDER that the build folder BUILD compiles: what clang-tidy says
+// of FILE depends on KEY alone.
+// usage: node tidy_keys.mjs ROOT BUILD UNDER RULES...     run in ROOT; RULES are files that concern every source
 //
 // The headers that a source reads are those that the compiler named when it was last built. Where it was not built
 // since, all headers of ours count.
@@ -8,8 +9,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 
-const [root, ...rules] = process.argv.slice(2);
-const build = join(root, 'build/release');
+const [root, folder, under, ...rules] = process.argv.slice(2);
+const build = join(root, folder);
 const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
 const known = new Map();
 const contents = (file) => {
@@ -34,7 +35,7 @@ const allHeaders = headers.map((name) => join(root, name)).filter(existsSync);
 const lines = new Set();
 for (const { file, directory, command } of JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'))) {
   const source = resolve(directory, file);
-  if (!ours(source)) continue;
+  if (!ours(source) || !relative(root, source).startsWith(under)) continue;
   const output = / -o (\S+)/.exec(command)?.[1];
   const object = output && join(build, output);
   let used = allHeaders;
@@ -49,6 +50,6 @@ for (const { file, directory, command } of JSON.parse(readFileSync(join(build, '
   const parts = [...rules, ...new Set([source, ...used].sort())].map(
     (name) => `${relative(root, name)} ${contents(name)}`,
   );
-  lines.add(`${digest(parts.join('\n'))} ${relative(root, source)}`);
+  lines.add(`${digest(parts.join('\n'))} ${folder} ${relative(root, source)}`);
 }
 console.log([...lines].join('\n'));
