@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 import unittest
 import urllib.error
 import urllib.request
@@ -46,7 +47,17 @@ class Node:
         command = [MESH, "up", "--home", str(home), "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--json", *flags]
         if "--api" not in flags:
             command += ["--api", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        self.take(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()))
+
+    @classmethod
+    def of(cls, process):
+        """A node that was started in another way."""
+        node = cls.__new__(cls)
+        node.take(process)
+        return node
+
+    def take(self, process):
+        self.process = process
         line = self.process.stdout.readline()  # It speaks once it listens; the end of the pipe is its refusal.
         if not line:
             raise RuntimeError(self.process.communicate()[1].decode())
@@ -99,6 +110,15 @@ class Case(unittest.TestCase):
         self.assertTrue(text.startswith("error: "), text)
         for word in words:
             self.assertIn(word, text)
+
+    def job_failed(self, result, code, *words):
+        """A job was begun and failed: one line among those of its progress says why."""
+        text = result.stderr.decode()
+        self.assertEqual((result.returncode, result.stdout), (code, b""), text)
+        errors = [line for line in text.splitlines() if line.startswith("error: ")]
+        self.assertEqual(len(errors), 1, text)
+        for word in words:
+            self.assertIn(word, errors[0])
 
 
 class WithoutNode(Case):
@@ -196,6 +216,32 @@ class Alone(Case):
         self.assertNotEqual(result.returncode, 0)
         self.assertEqual(result.stdout, b"")
         self.assertIn("the job failed: ", result.stderr.decode())
+
+    def test_the_time_limit_has_its_exit_code(self):
+        self.node()
+        self.job_failed(self.mesh("run", self.file("loop.wat", WAT_LOOP), "--verifiers", "0", "--fuel", str(10**15), "--timeout", "total=1"), 124, "total-timeout")
+
+    def test_a_full_disk_is_named_and_loses_nothing(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(disk)], capture_output=True, check=False).returncode != 0:
+            self.skipTest("this machine lets nobody mount a small disk")
+        # The node sees a disk of 4 MB; it is told to take more than that.
+        script = f"mount -t tmpfs -o size=4m none {disk} && exec {MESH} up --home {disk}/home --no-mdns --listen /ip4/127.0.0.1/tcp/0 --api 127.0.0.1:0 --json"
+        process = subprocess.Popen(["unshare", "-rm", "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        node = Node.of(process)
+        self.addCleanup(node.stop)
+        kept = b"kept" * 1000
+        octets = {"Content-Type": "application/octet-stream"}
+        status, _, body = node.request("/api/v1/assets", "POST", kept, headers=octets)
+        self.assertEqual(status, 201, body)
+        cid = json.loads(body)["cid"]
+        status, headers, body = node.request("/api/v1/assets", "POST", os.urandom(6 << 20), headers=octets)
+        self.assertEqual((status, headers["content-type"]), (507, "application/problem+json"), body)
+        self.assertIn(b"No space left", body)
+        status, _, body = node.request(f"/api/v1/assets/{cid}")
+        self.assertEqual((status, body), (200, kept))
+        self.assertEqual(node.stop(), 0)
 
     def test_jobs(self):
         self.node()
@@ -406,6 +452,44 @@ class Mesh(Case):
         self.assertEqual(self.mesh("doctor", first.facts["addresses"][0], home=second.home).returncode, 0)
         rows = json.loads(self.mesh("peers", "--json", home=second.home).stdout)
         self.assertEqual([(row["peer"], row["connected"], row["transport"]) for row in rows], [(peer, True, "tcp")])
+
+    def pair(self, *flags):
+        """A publisher that takes no work, and a worker with these flags."""
+        worker = self.node(*flags, home=self.folder / "worker")
+        publisher = self.node("--no-work", "--join", worker.facts["addresses"][0])
+        peer = json.loads(worker.request("/api/v1/addrs")[2])["peerId"]
+        for _ in range(600):
+            rows = json.loads(publisher.request("/api/v1/peers")[2])
+            if any(row["peer"] == peer and row["connected"] and row["resources"] for row in rows):
+                return publisher, worker, peer
+            threading.Event().wait(0.05)
+        self.fail(f"the publisher never heard what {peer} is: {rows}")
+
+    def test_nobody_offered_because(self):
+        _, _, peer = self.pair("--memory", "64")
+        result = self.mesh("run", self.file("a.wat", WAT_HELLO), "--memory", "4096", "--verifiers", "0")
+        self.job_failed(result, 1, "nobody offered, because", peer[-8:], "4096", "64")
+
+    def test_a_node_that_takes_no_work_is_said_to(self):
+        _, _, peer = self.pair("--no-work")
+        self.job_failed(self.mesh("run", self.file("a.wat", WAT_HELLO), "--verifiers", "0"), 1, "nobody offered, because", peer[-8:], "takes no work")
+
+    def test_every_language_runs_on_another_node(self):
+        _, _, peer = self.pair()
+        sources = {
+            "a.py": "import sys; print('python', sys.stdin.read().strip()[::-1])",
+            "a.js": "import * as std from 'qjs:std'; console.log('javascript', std.in.readAsString().trim().length)",
+            "a.rb": "puts \"ruby #{$stdin.read.strip.upcase}\"",
+            "a.php": "<?php echo 'php ', strrev(trim(file_get_contents('php://stdin'))), \"\\n\";",
+        }
+        text = self.file("input.txt", "stone\n")
+        answers = {"a.py": b"python enots\n", "a.js": b"javascript 5\n", "a.rb": b"ruby STONE\n", "a.php": b"php enots\n"}
+        for name, source in sources.items():
+            result = self.mesh("run", self.file(f"sources/{name}", source), "-i", text, "--verifiers", "0", "--timeout", "bid=30")
+            self.assertEqual((result.returncode, result.stdout), (0, answers[name]), (name, result.stderr.decode()))
+            job = json.loads(self.mesh("job", "ls", "--json").stdout)[0]["id"]
+            rows = json.loads(self.mesh("job", "explain", job, "--json").stdout)["shards"]
+            self.assertEqual([row["worker"] for row in rows], [peer], name)
 
     def test_doctor_says_why(self):
         self.node()

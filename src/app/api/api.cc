@@ -436,18 +436,24 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   void get_shards(Call call) {
     const auto job = view_of(call);
     if (!job) return;
-    const auto first = call.number("first", 0, UINT32_MAX);
-    const auto count = call.number("count", 100, max_page);
-    if (!first) return call.fail(first.error());
-    if (!count) return call.fail(count.error());
+    const auto shards = page_of(call, job->id, 100);
+    if (!shards) return call.fail(shards.error());
     Json list = Json::array();
-    for (const node::ShardView& shard :
-         backend_.shards(job->id, static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*count)))
-      list.push_back(shard_json(shard));
+    for (const node::ShardView& shard : *shards) list.push_back(shard_json(shard));
     call.reply(list);
   }
   void get_explain(Call call) {
-    if (const auto job = view_of(call)) call.reply(explain_json(*job, backend_.shards(job->id, 0, max_page)));
+    const auto job = view_of(call);
+    if (!job) return;
+    const auto shards = page_of(call, job->id, max_page);
+    if (!shards) return call.fail(shards.error());
+    call.reply(explain_json(*job, *shards));
+  }
+  /// The shards that the request's `first` and `count` name.
+  Result<std::vector<node::ShardView>> page_of(const Call& call, const Cid& job, std::uint64_t usual_count) {
+    MESH_LET(const std::uint64_t first, call.number("first", 0, UINT32_MAX));
+    MESH_LET(const std::uint64_t count, call.number("count", usual_count, max_page));
+    return backend_.shards(job, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count));
   }
   void post_stop(Call call) {
     const auto id = job_of(call);
@@ -1124,8 +1130,10 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
       {"GET",
        "/api/v1/tasks/{id}/explain",
        "explainTask",
-       "Why it went as it did: ranking, refusals, seats; the first 1000 shards",
-       {id},
+       "Why it went as it did: ranking, refusals, seats",
+       {id,
+        {"first", "query", "integer", "number of the first shard"},
+        {"count", "query", "integer", "at most so many shards; 1000 unless told, 1000 at most"}},
        {},
        {{200, "application/json", "Explanation", "the story"}},
        &Impl::get_explain},

@@ -65,62 +65,84 @@ int job_describe(Session& session, const std::string& id) {
   });
 }
 
-int job_explain(Session& session, const std::string& id) {
-  return with(session, "GET", task_path(id, "/explain"), nullptr, [&](const Json& story) {
-    if (session.form() != Form::table && session.form() != Form::wide) {
-      session.print(story);
-      return exit_ok;
-    }
-    const Json& job = story["job"];
-    fmt::print("job {} \"{}\": {}{}\n", text_of(job["id"]), text_of(job["label"]), text_of(job["phase"]),
-               job["unverified"].get<bool>() ? ", unverified" : "");
-    if (!text_of(job["failure"]).empty()) fmt::print("failure: {}\n", text_of(job["failure"]));
-    for (const Json& note : job["notes"]) fmt::print("note: {}\n", text_of(note));
-    if (!story["ranking"].empty()) {
-      fmt::print("\noffers, best first\n");
-      session.print_list(story["ranking"],
-                         {{"PEER", [](const Json& row) { return short_peer(row["peer"]); }},
-                          {"SCORE", field("score")},
-                          {"REPUTATION", field("reputation")},
-                          {"COST", field("cost")},
-                          {"CAPACITY", field("capacity")},
-                          {"SPEED", field("speed")},
-                          {"NEARNESS", field("nearness")},
-                          {"HOLDING", field("holding")},
-                          {"PENALISED", field("penalised")}},
-                         "peer");
-    }
-    // A peer may be refused the same thing many times over: one line says how often.
-    std::map<std::string, int> refusals;
-    for (const Json& refusal : story["refused"])
-      ++refusals[fmt::format("{}: {}", short_peer(refusal["peer"]), text_of(refusal["reason"]))];
-    for (const auto& [text, times] : refusals)
-      fmt::print("refused {}{}\n", text, times > 1 ? fmt::format(" ({} times)", times) : "");
-    if (!story["shards"].empty()) {
-      fmt::print("\nshards\n");
-      session.print_list(
-          story["shards"],
-          {{"SHARD", field("shard")},
-           {"STATE", field("state")},
-           {"RAN ON", [](const Json& row) { return short_peer(row["worker"]); }},
-           {"VERIFIED BY",
-            [](const Json& row) {
-              std::string text;
-              for (const Json& seat : row["seats"])
-                text +=
-                    fmt::format("{}{} {}", text.empty() ? "" : ", ", short_peer(seat["peer"]), text_of(seat["state"]));
-              return text.empty() ? std::string("-") : text;
-            }},
-           {"OUTCOME",
-            [](const Json& row) { return row["outcome"].is_null() ? "-" : text_of(row["outcome"]["text"]); }},
-           {"FUEL", field("fuel")}},
-          "shard");
-      for (const Json& shard : story["shards"]) {
-        for (const Json& line : shard["story"]) fmt::print("shard {}: {}\n", text_of(shard["shard"]), text_of(line));
-      }
-    }
+namespace {
+
+/// The whole story of a job: the API gives it with a thousand shards at a time.
+Result<Json> story_of(const http::Client& client, const std::string& id) {
+  MESH_LET(Json story, ask(client, "GET", task_path(id, "/explain")));
+  Json& shards = story["shards"];
+  while (!shards.empty() && shards.size() < story["job"]["shards"].get<std::uint64_t>()) {
+    MESH_LET(const Json more,
+             ask(client, "GET", task_path(id, fmt::format("/shards?first={}&count=1000", shards.size()))));
+    if (more.empty()) break;
+    for (const Json& shard : more) shards.push_back(shard);
+  }
+  return story;
+}
+
+int print_story(const Session& session, const Json& story) {
+  if (session.form() != Form::table && session.form() != Form::wide) {
+    session.print(story);
     return exit_ok;
-  });
+  }
+  const Json& job = story["job"];
+  fmt::print("job {} \"{}\": {}{}\n", text_of(job["id"]), text_of(job["label"]), text_of(job["phase"]),
+             job["unverified"].get<bool>() ? ", unverified" : "");
+  if (!text_of(job["failure"]).empty()) fmt::print("failure: {}\n", text_of(job["failure"]));
+  for (const Json& note : job["notes"]) fmt::print("note: {}\n", text_of(note));
+  if (!story["ranking"].empty()) {
+    fmt::print("\noffers, best first\n");
+    session.print_list(story["ranking"],
+                       {{"PEER", [](const Json& row) { return short_peer(row["peer"]); }},
+                        {"SCORE", field("score")},
+                        {"REPUTATION", field("reputation")},
+                        {"COST", field("cost")},
+                        {"CAPACITY", field("capacity")},
+                        {"SPEED", field("speed")},
+                        {"NEARNESS", field("nearness")},
+                        {"HOLDING", field("holding")},
+                        {"PENALISED", field("penalised")}},
+                       "peer");
+  }
+    // A peer may be refused the same thing many times over: one line says how often.
+  std::map<std::string, int> refusals;
+  for (const Json& refusal : story["refused"])
+    ++refusals[fmt::format("{}: {}", short_peer(refusal["peer"]), text_of(refusal["reason"]))];
+  for (const auto& [text, times] : refusals)
+    fmt::print("refused {}{}\n", text, times > 1 ? fmt::format(" ({} times)", times) : "");
+  if (!story["shards"].empty()) {
+    fmt::print("\nshards\n");
+    session.print_list(
+        story["shards"],
+        {{"SHARD", field("shard")},
+         {"STATE", field("state")},
+         {"RAN ON", [](const Json& row) { return short_peer(row["worker"]); }},
+         {"VERIFIED BY",
+          [](const Json& row) {
+            std::string text;
+            for (const Json& seat : row["seats"])
+              text +=
+                  fmt::format("{}{} {}", text.empty() ? "" : ", ", short_peer(seat["peer"]), text_of(seat["state"]));
+            return text.empty() ? std::string("-") : text;
+          }},
+         {"OUTCOME", [](const Json& row) { return row["outcome"].is_null() ? "-" : text_of(row["outcome"]["text"]); }},
+         {"FUEL", field("fuel")}},
+        "shard");
+    for (const Json& shard : story["shards"]) {
+      for (const Json& line : shard["story"]) fmt::print("shard {}: {}\n", text_of(shard["shard"]), text_of(line));
+    }
+  }
+  return exit_ok;
+}
+
+}  // namespace
+
+int job_explain(Session& session, const std::string& id) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  const auto story = story_of(*client, id);
+  if (!story) return session.fail(story.error());
+  return print_story(session, *story);
 }
 
 int job_logs(Session& session, const std::string& id, bool follow) {

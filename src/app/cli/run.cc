@@ -231,6 +231,19 @@ int fail_by_guest(const Session& session, const http::Client& client, const Json
 
 }  // namespace
 
+namespace {
+
+/// A failure begins with its name, a colon and what happened (node/job.cc); a reduction's stands behind its own name.
+int exit_of_failure(std::string_view failure) {
+  constexpr std::string_view reduce = "reduce-failed: ";
+  if (failure.starts_with(reduce)) failure.remove_prefix(reduce.size());
+  const std::string_view name = failure.substr(0, failure.find(':'));
+  if (name == "rejected" || name == "disputed" || name == "no-workers-left") return exit_rejected;
+  return name == "total-timeout" ? exit_timeout : exit_failure;
+}
+
+}  // namespace
+
 int finish_job(Session& session, const http::Client& client, const std::string& id, const std::string& output_dir) {
   const auto job = ask(client, "GET", "/api/v1/tasks/" + id);
   if (!job) return session.fail(job.error());
@@ -243,17 +256,8 @@ int finish_job(Session& session, const http::Client& client, const std::string& 
   if (phase == "failed") {
     if (job->at("failed_outcomes").get<std::uint64_t>() > 0) return fail_by_guest(session, client, *job);
     const std::string why = text_of((*job)["failure"]);
-    const auto explained = ask(client, "GET", "/api/v1/tasks/" + id + "/explain");
-    bool rejected = false;
-    if (explained) {
-      for (const Json& shard : (*explained)["shards"])
-        rejected = rejected || shard["decision"] == "rejected" || shard["decision"] == "disputed";
-    }
-    const bool timeout = why.find("timeout") != std::string::npos || why.find("time limit") != std::string::npos;
     return session.fail(
-        rejected  ? exit_rejected
-        : timeout ? exit_timeout
-                  : exit_failure,
+        exit_of_failure(why),
         fmt::format("the job failed: {}; `mesh job explain {}` shows the whole story", why, short_id(id)));
   }
   const bool single = shards == 1 || !(*job)["result"].is_null();
