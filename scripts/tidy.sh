@@ -21,7 +21,7 @@ check() {
   fi
 }
 export -f check
-rules=(.clang-tidy scripts/tidy.sh cmake/MeshToolchain.cmake)
+rules=(.clang-tidy scripts/tidy.sh)
 # shellcheck disable=SC2016
 {
   node scripts/tidy_keys.mjs "$root" build/release "" "${rules[@]}"

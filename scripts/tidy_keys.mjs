@@ -50,6 +50,7 @@ for (const { file, directory, command } of JSON.parse(readFileSync(join(build, '
   const parts = [...rules, ...new Set([source, ...used].sort())].map(
     (name) => `${relative(root, name)} ${contents(name)}`,
   );
+  parts.push(command.replaceAll(root, '.'));
   lines.add(`${digest(parts.join('\n'))} ${folder} ${relative(root, source)}`);
 }
 console.log([...lines].join('\n'));
