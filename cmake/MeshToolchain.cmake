@@ -27,9 +27,4 @@ target_compile_definitions(mesh_flags INTERFACE MESH_VERSION="${PROJECT_VERSION}
 if(MESH_SANITIZE)
   target_compile_options(mesh_flags INTERFACE -fsanitize=${MESH_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(mesh_flags INTERFACE -fsanitize=${MESH_SANITIZE})
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # At -O1 g++ 12 inlines half of Asio's coroutine frames and takes the other half for a mismatch. The address
-    # sanitizer looks for real ones.
-    target_compile_options(mesh_flags INTERFACE -Wno-mismatched-new-delete)
-  endif()
 endif()
