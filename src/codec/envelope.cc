@@ -1,6 +1,9 @@
 #include "codec/envelope.h"
 
+#include <unordered_set>
+
 #include "base/check.h"
+#include "codec/hash.h"
 
 namespace mesh {
 
@@ -8,11 +11,31 @@ namespace {
 
 constexpr std::string_view domain = "meshwork/1";
 constexpr std::size_t max_type = 64;
+constexpr std::size_t held_per_generation = 8192;
 
 /// A type stands between two zero bytes in what is signed, so it has none itself.
 bool is_type(std::string_view type) {
   return !type.empty() && type.size() <= max_type && type.find('\0') == std::string_view::npos;
 }
+
+/// The latest signatures that held, by a hash over all that makes them so. Much arrives more than once, since whoever
+/// waits asks again; then the curve need not be asked again. Two generations of bounded size: the older one is forgotten
+/// when the younger is full.
+class HeldSignatures {
+ public:
+  [[nodiscard]] bool contains(const Digest& digest) const { return young_.contains(digest) || old_.contains(digest); }
+  void add(const Digest& digest) {
+    if (young_.size() >= held_per_generation) {
+      old_.swap(young_);
+      young_.clear();
+    }
+    young_.insert(digest);
+  }
+
+ private:
+  std::unordered_set<Digest> young_;
+  std::unordered_set<Digest> old_;
+};
 
 }  // namespace
 
@@ -48,13 +71,18 @@ Envelope seal_bytes(std::string_view type, Bytes body, const Cid& federation, co
 
 Status check_signature(const Envelope& envelope, std::string_view type, const Cid& federation) {
   if (!is_type(type)) return fail(ErrorCode::invalid, "the record's type is empty, too long or has a zero byte");
+  const Bytes input = signing_input(type, federation, envelope.body);
+  thread_local HeldSignatures held;
+  const Digest digest = sha256({envelope.key.view(), envelope.sig.view(), input});
+  if (held.contains(digest)) return {};
   if (!can_be_identity(envelope.key)) {
     return fail(ErrorCode::unauthorised, "the signer's key is no Ed25519 key that can stand for anybody");
   }
-  if (!verify(envelope.key, signing_input(type, federation, envelope.body), envelope.sig)) {
+  if (!verify(envelope.key, input, envelope.sig)) {
     return fail(ErrorCode::unauthorised,
                 "the signature is not the key's over this \"" + std::string(type) + "\" in this federation");
   }
+  held.add(digest);
   return {};
 }
 

@@ -22,7 +22,8 @@ constexpr Duration unanswered_penalty = seconds(60);
 constexpr Duration liar_penalty = seconds(3600);
 constexpr Duration alone_after = seconds(3);
 constexpr Duration remind_worker_after = seconds(10);
-constexpr Duration remind_at_most_every = milliseconds(500);
+constexpr Duration remind_at_most_every = milliseconds(500);  // Doubled by each reminder that nothing follows,
+constexpr std::uint32_t max_reminder_doublings = 4;           // so often at most.
 constexpr std::size_t max_notes = 256;
 constexpr std::size_t max_story_lines = 32;
 constexpr std::uint64_t max_live_log_bytes = 1 << 20;  // Per shard; the whole log is in the receipt.
@@ -594,6 +595,7 @@ void Job::on_commitment(Instant now, Signed<Commitment> commitment, Outbox& out)
   const bool of_worker = awards_.contains(commitment.record.basis);
   Status applied = of_worker ? apply_commitment(commitment) : apply_verifier_commitment(commitment);
   if (!applied) return refuse(from, about, applied.error(), out);
+  heard(from);
   keep(of_worker ? "commitment" : "verifier-commitment", commitment, out);
   const Result<std::vector<std::uint32_t>> covered = task::expand(commitment.record.shards, intent_.record.shards);
   if (of_worker) {
@@ -764,6 +766,7 @@ void Job::on_reveal(Instant now, Signed<verification::NonceReveal> reveal, Outbo
   if (const Status status = verification::check_reveal(*field_, round.open, reveal); !status) {
     return refuse(reveal.signer, reveal.cid, status.error(), out);
   }
+  heard(reveal.signer);
   // Journaled with the draw that counts them: until then they can be asked for again.
   round.reveals.emplace(reveal.signer, std::move(reveal));
   advance(now, out);
@@ -964,6 +967,7 @@ void Job::on_receipt(Instant now, Signed<ExecutionReceipt> receipt, Outbox& out)
                   out);
     return advance(now, out);
   }
+  heard(worker);
   keep("receipt", receipt, out);
   Batch& batch = it->second;
   batch.since = now;
@@ -1025,6 +1029,7 @@ void Job::on_verification(Instant now, Signed<VerificationReceipt> receipt, Outb
     lose_seat(now, it->second, {shard}, verifier, "revealed something else than it had committed to", out);
     return advance(now, out);
   }
+  heard(verifier);
   keep("verification", receipt, out);
   const bool all = std::ranges::all_of(check->second.by_node,
                                        [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
@@ -1093,7 +1098,7 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
       for (auto& [node, seat] : check->by_node) {
         if (seat.state != Seat::State::asked) continue;
         seat.since = now;
-        send_draw(rounds_.at(*batch.round), node, out);
+        send_round_and_draw(rounds_.at(*batch.round), node, out);
         out.send(node, Channel::award, extension.envelope);
       }
       check->reveal_asked = false;
@@ -1187,12 +1192,14 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
 
 Status Job::apply_extension(const Signed<verification::Extension>& extension) {
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
+  seat_changes_.emplace(extension.cid, extension.envelope);
   for (const std::uint32_t shard : shards) {
     const auto batch = batches_.find(shards_[shard].commitment);
     if (batch == batches_.end()) continue;
     const auto check = batch->second.checks.find(shard);
     if (check == batch->second.checks.end()) continue;
     check->second.seats.wanted = extension.record.seats;
+    check->second.changes.push_back(extension.cid);
     check->second.reveal_asked = false;
     for (const NodeId& node : check->second.seats.current()) check->second.by_node.try_emplace(node);
   }
@@ -1291,7 +1298,7 @@ void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>&
       }
     }
     for (const NodeId& other : newcomers) {
-      send_draw(rounds_.at(*batch.round), other, out);
+      send_round_and_draw(rounds_.at(*batch.round), other, out);
       out.send(other, Channel::award, substitution.envelope);
     }
   }
@@ -1300,6 +1307,7 @@ void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>&
 
 Status Job::apply_substitution(const Signed<verification::Substitution>& substitution) {
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(substitution.record.shards, intent_.record.shards));
+  seat_changes_.emplace(substitution.cid, substitution.envelope);
   for (const std::uint32_t shard : shards) {
     const auto batch = batches_.find(shards_[shard].commitment);
     if (batch == batches_.end()) continue;
@@ -1308,6 +1316,7 @@ Status Job::apply_substitution(const Signed<verification::Substitution>& substit
     Check& check = it->second;
     check.seats.lost.push_back(substitution.record.failed);
     check.lost_because.push_back("lost its seat: " + substitution.record.reason);
+    check.changes.push_back(substitution.cid);
     check.by_node.erase(substitution.record.failed);
     check.reveal_asked = false;
     for (const NodeId& node : check.seats.current()) check.by_node.try_emplace(node);
@@ -1460,6 +1469,7 @@ void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
   if (ended()) return;
   if (const auto worker = workers_.find(peer); worker != workers_.end()) {
     worker->second.reminded.reset();
+    worker->second.reminders = 0;
     worker->second.progress = now;  // It may have to begin anew.
   }
   if (phase_ == JobPhase::bidding) {
@@ -1627,6 +1637,7 @@ void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
   rounds_.clear();
   draws_.clear();
   verifier_commitments_.clear();
+  seat_changes_.clear();
   undrawn_.clear();
   current_round_.reset();
 }
@@ -1647,9 +1658,18 @@ void Job::send_round(const Round& round, const NodeId& to, Outbox& out) const {
 }
 
 void Job::send_draw(const Round& round, const NodeId& to, Outbox& out) const {
-  send_round(round, to, out);
   for (const auto& [node, reveal] : round.reveals) out.send(to, Channel::award, reveal.envelope);
   out.send(to, Channel::award, round.drawn->draw.envelope);
+}
+
+void Job::send_round_and_draw(const Round& round, const NodeId& to, Outbox& out) const {
+  send_round(round, to, out);
+  send_draw(round, to, out);
+}
+
+void Job::heard(const NodeId& from) {
+  const auto worker = workers_.find(from);
+  if (worker != workers_.end()) worker->second.reminders = 0;
 }
 
 void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
@@ -1659,18 +1679,20 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
   }
   const auto worker = workers_.find(to);
   if (!field_ || worker == workers_.end()) return;
-  // Asked for by peers too, who may ask at any rate: answered twice a second at most.
-  if (worker->second.reminded && now - *worker->second.reminded < remind_at_most_every) return;
+  // Asked for by peers too, who may ask at any rate; and one that does not keep up is not helped by more of the same.
+  const Duration apart = remind_at_most_every * (1U << std::min(worker->second.reminders, max_reminder_doublings));
+  if (worker->second.reminded && now - *worker->second.reminded < apart) return;
   worker->second.reminded = now;
+  ++worker->second.reminders;
   out.send(to, Channel::award, intent_.envelope);
   send_roster(to, out);
   std::set<Cid> awards;
   for (const std::uint32_t shard : worker->second.leased) awards.insert(shards_[shard].award);
   for (const Cid& award : awards) out.send(to, Channel::award, awards_.at(award).envelope);
-  if (current_round_ && !rounds_.at(*current_round_).reveals.contains(to))
-    send_round(rounds_.at(*current_round_), to, out);
+  if (current_round_) send_round(rounds_.at(*current_round_), to, out);
 
   std::set<Cid> rounds;
+  std::set<Cid> changes;
   for (auto& [cid, batch] : batches_) {
     if (batch.commitment.signer == to) {
       std::vector<std::uint32_t> unrevealed;
@@ -1691,21 +1713,17 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
     for (auto& [shard, check] : batch.checks) {
       const auto seat = check.by_node.find(to);
       if (seat == check.by_node.end() || seat->second.state == Seat::State::revealed) continue;
-      if (batch.round && rounds.insert(*batch.round).second) send_draw(rounds_.at(*batch.round), to, out);
+      if (batch.round && rounds.insert(*batch.round).second) send_round_and_draw(rounds_.at(*batch.round), to, out);
       if (seat->second.state == Seat::State::committed) {
         out.send(to, Channel::award, verifier_commitments_.at(seat->second.commitment).envelope);
         if (const auto receipt = batch.receipts.find(shard); receipt != batch.receipts.end())
           out.send(to, Channel::award, receipt->second.envelope);
-      } else if (!check.seats.lost.empty() || check.seats.wanted != seats_wanted()) {
-        // It has its seat by substitution or extension: those records are in the story.
-        for (const Envelope& envelope : story_) {
-          const Result<std::string> type = type_of(envelope.body);
-          if (type && (*type == verification::Substitution::type || *type == verification::Extension::type))
-            out.send(to, Channel::award, envelope);
-        }
+      } else {
+        changes.insert(check.changes.begin(), check.changes.end());  // It may have its seat by these.
       }
     }
   }
+  for (const Cid& change : changes) out.send(to, Channel::award, seat_changes_.at(change));
 }
 
 void Job::on_log(const NodeId& from, const LogPiece& piece, Outbox& out) {

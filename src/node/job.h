@@ -121,6 +121,7 @@ class Job {
     std::string excluded;              ///< why it gets nothing more of this job
     Instant avoid_until{};             ///< timed out: gets nothing until then
     std::optional<Instant> reminded;   ///< when all that is outstanding was last sent to it
+    std::uint32_t reminders = 0;       ///< of these in a row without a word from it
   };
   struct Seat {
     enum class State : std::uint8_t { asked, committed, revealed } state = State::asked;
@@ -132,6 +133,7 @@ class Job {
     verification::Seats seats;
     std::map<NodeId, Seat> by_node;
     std::vector<std::string> lost_because;  ///< parallel to seats.lost
+    std::vector<Cid> changes;               ///< the substitutions and extensions that made the seats what they are
     bool reveal_asked = false;
   };
   struct Batch {
@@ -196,7 +198,11 @@ class Job {
 
   void send_roster(const NodeId& to, Outbox& out);
   void send_round(const Round& round, const NodeId& to, Outbox& out) const;
+  /// The draw and the nonces that it counts, to a member that has the round already; or the round with them.
   void send_draw(const Round& round, const NodeId& to, Outbox& out) const;
+  void send_round_and_draw(const Round& round, const NodeId& to, Outbox& out) const;
+  /// `from` has just said something that counts: it is there, and has what it was sent.
+  void heard(const NodeId& from);
   /// The verifiers' commitments that allow the worker to reveal these shards of its batch, and the request to do so.
   void send_reveal_request(const Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) const;
   void send_outstanding(Instant now, const NodeId& to, Outbox& out);
@@ -244,6 +250,7 @@ class Job {
   std::map<Cid, Signed<receipt::Commitment>> verifier_commitments_;
   std::set<NodeId> guilty_;            ///< a verdict of this task found against them
   std::set<Cid> seen_commitments_;     ///< all that were taken, also of decided shards
+  std::map<Cid, Envelope> seat_changes_;  ///< substitutions and extensions
   std::set<Cid> past_draws_;           ///< all draws, also of decided shards
   std::uint32_t rounds_used_ = 0;
   std::uint32_t leases_ = 0;
