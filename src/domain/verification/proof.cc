@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "codec/utf8.h"
+
 namespace mesh::verification {
 
 namespace {
@@ -30,25 +32,37 @@ struct Records {
   std::map<Cid, Signed<ExecutionReceipt>> receipts;
   std::map<Cid, Signed<VerificationReceipt>> verifications;
   std::vector<Signed<Verdict>> verdicts;
+  std::set<Cid> listed;  ///< of the lists above
 };
 
-Status collect(const Envelope& envelope, const Cid& federation, Records& records) {
+/// `intent` is the task that the bundle says it is about.
+Status collect(const Envelope& envelope, const Cid& federation, const Cid& intent, Records& records) {
   MESH_LET(const std::string type, type_of(envelope.body));
-  const auto keep_one = [&]<class T>(std::optional<Signed<T>>& slot) -> Status {
+  const auto read = [&]<class T>(std::type_identity<T>) -> Result<Signed<T>> {
     MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    if constexpr (requires { record.record.intent; }) {
+      if (record.record.intent != intent)
+        return fail(ErrorCode::invalid, "the bundle has a record of type \"" + type + "\" of another task");
+    }
+    return record;
+  };
+  const auto keep_one = [&]<class T>(std::optional<Signed<T>>& slot) -> Status {
+    MESH_LET(Signed<T> record, read(std::type_identity<T>()));
     if (slot && slot->cid != record.cid)
       return fail(ErrorCode::invalid, "the bundle has two records of type \"" + type + "\"");
     slot = std::move(record);
     return {};
   };
   const auto keep = [&]<class T>(std::map<Cid, Signed<T>>& map) -> Status {
-    MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    MESH_LET(Signed<T> record, read(std::type_identity<T>()));
     const Cid cid = record.cid;
     map.emplace(cid, std::move(record));
     return {};
   };
   const auto append = [&]<class T>(std::vector<Signed<T>>& list) -> Status {
-    MESH_LET(Signed<T> record, open<T>(envelope, federation));
+    MESH_LET(Signed<T> record, read(std::type_identity<T>()));
+    if (!records.listed.insert(record.cid).second)
+      return fail(ErrorCode::invalid, "the bundle has a record of type \"" + type + "\" twice");
     list.push_back(std::move(record));
     return {};
   };
@@ -66,7 +80,7 @@ Status collect(const Envelope& envelope, const Cid& federation, Records& records
   if (type == VerificationReceipt::type) return keep(records.verifications);
   if (type == Verdict::type) return append(records.verdicts);
   return fail(ErrorCode::invalid,
-              "the bundle has a record of type \"" + type.substr(0, 64) + "\", which has no place there");
+              "the bundle has a record of type \"" + utf8_excerpt(type, 64) + "\", which has no place there");
 }
 
 class Checker {
@@ -90,6 +104,13 @@ class Checker {
       if (!rounds.insert(open.record.round).second) {
         return fail(ErrorCode::invalid, "round " + std::to_string(open.record.round) +
                                             " was opened twice: the publisher could have chosen between draws");
+      }
+    }
+    std::set<Cid> drawn;
+    for (const auto& [cid, draw] : records_.draws) {
+      if (!drawn.insert(draw.record.open).second) {
+        return fail(ErrorCode::invalid, "round " + std::to_string(draw.record.round) +
+                                            " was drawn twice: the publisher could have chosen between draws");
       }
     }
     return {};
@@ -308,8 +329,9 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
   for (const Cid& cid : bundle.envelopes) {
     MESH_LET(const Bytes* envelope_bytes, block(cid));
     MESH_LET(const Envelope envelope, record::decode<Envelope>(*envelope_bytes));
-    MESH_TRY(collect(envelope, bundle.federation, records));
-    used.insert(cid);
+    MESH_TRY(collect(envelope, bundle.federation, bundle.intent, records));
+    if (!used.insert(cid).second)
+      return fail(ErrorCode::invalid, "the bundle names the record " + cid.text() + " twice");
   }
   if (!records.intent || records.intent->cid != bundle.intent)
     return fail(ErrorCode::invalid, "the bundle's intent is missing or another");

@@ -1,0 +1,794 @@
+// Proof bundles: an honest story is accepted with what it proves; every departure from it is refused by name.
+#include "domain/verification/proof.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <set>
+
+#include "domain/market/market_testing.h"
+#include "domain/verification/nonce_chain.h"
+
+namespace mesh::verification {
+namespace {
+
+using receipt::Commitment;
+using receipt::ExecutionReceipt;
+using receipt::VerificationReceipt;
+
+receipt::Finding finding(std::string_view result, std::uint32_t shard) {
+  return {.result = testing::content(std::string(result) + std::to_string(shard)),
+          .log = testing::content("log"),
+          .outcome = {},
+          .fuel = 1000 + shard};
+}
+receipt::Finding truth(std::uint32_t shard) { return finding("right", shard); }
+receipt::Finding lie(std::uint32_t shard) { return finding("lie", shard); }
+
+/// Writes the story of one task of node 1, with nodes 2, 3, ... on its roster. Each hook changes a record before it is
+/// signed, so that everything after it builds on the change and that record alone is at fault.
+struct Author {
+  std::uint32_t shards = 2;
+  std::uint8_t members = 5;
+  std::function<void(task::TaskIntent&)> on_intent;
+  std::function<void(std::uint8_t, market::ComputeOffer&)> on_offer;
+  std::function<void(market::Roster&)> on_roster;
+  std::function<void(market::Award&)> on_award;
+  std::function<void(Commitment&)> on_commitment;  ///< the workers'
+  std::function<void(RoundOpen&)> on_open;
+  std::function<void(Draw&)> on_draw;
+  std::function<void(Commitment&)> on_verifier_commitment;
+  std::function<void(ExecutionReceipt&)> on_receipt;
+  std::function<void(VerificationReceipt&)> on_verification;
+  std::function<void(Verdict&)> on_verdict;
+  std::function<receipt::Finding(const NodeId&, std::uint32_t)> finds = [](const NodeId&, std::uint32_t shard) {
+    return truth(shard);
+  };
+  std::set<std::uint8_t> withholding;
+  std::vector<NodeId> barred;
+  std::map<std::string_view, std::uint8_t> signed_by;  ///< another signer for all records of a type
+
+  std::vector<Envelope> story;
+  Signed<task::TaskIntent> intent;
+  std::optional<Field> field;
+  std::uint32_t rounds = 0, leases = 0;
+  std::optional<Cid> last_draw, last_commitment;
+
+  template <class T>
+  Signed<T> write(std::uint8_t number, T record, const std::function<void(T&)>& hook = {}) {
+    if (hook) hook(record);
+    if (const auto other = signed_by.find(T::type); other != signed_by.end()) number = other->second;
+    Signed<T> written = testing::signer(number).sign(std::move(record));
+    story.push_back(written.envelope);
+    return written;
+  }
+  [[nodiscard]] Digest link(std::uint8_t number, std::uint32_t round) const {
+    return chain_link(testing::signer(number).secret("chain", {}), task::max_rounds(shards), round);
+  }
+  static std::uint8_t number_of(const NodeId& node) {
+    for (std::uint8_t number = 1; number < 100; ++number) {
+      if (testing::node(number) == node) return number;
+    }
+    ADD_FAILURE() << "no such node";
+    return 0;
+  }
+
+  void bidding() {
+    task::TaskIntent wanted = testing::intent(shards);
+    wanted.nonce_tip = link(1, 0);
+    intent = write<task::TaskIntent>(1, std::move(wanted), on_intent);
+    std::vector<Signed<market::ComputeOffer>> offers;
+    market::Roster roster{.intent = intent.cid, .offers = {}};
+    for (std::uint8_t number = 2; number < 2 + members; ++number) {
+      market::ComputeOffer offer = testing::offer_on(intent.cid, link(number, 0));
+      if (on_offer) on_offer(number, offer);
+      offers.push_back(write<market::ComputeOffer>(number, std::move(offer)));
+      roster.offers.push_back(offers.back().cid);
+    }
+    Signed<market::Roster> list = write<market::Roster>(1, std::move(roster), on_roster);
+    // Not make_field: a roster at fault is written on as well.
+    field = Field{.intent = intent, .roster = std::move(list), .offers = std::move(offers)};
+  }
+
+  Signed<Commitment> commit(std::uint8_t number, const Cid& basis, const std::vector<std::uint32_t>& covered,
+                            const std::function<void(Commitment&)>& hook) {
+    std::vector<Digest> leaves;
+    for (const std::uint32_t shard : covered) {
+      leaves.push_back(receipt::leaf_of(intent.cid, shard, testing::node(number), finds(testing::node(number), shard),
+                                        receipt::salt_of(testing::signer(number), intent.cid, shard)));
+    }
+    return write<Commitment>(
+        number,
+        {.intent = intent.cid, .basis = basis, .shards = task::ranges_of(covered), .root = merkle::root_of(leaves)},
+        hook);
+  }
+  [[nodiscard]] receipt::Opening opening(std::uint8_t number, const Signed<Commitment>& commitment,
+                                         const std::vector<std::uint32_t>& covered, std::uint32_t shard) const {
+    std::vector<Digest> leaves;
+    for (const std::uint32_t other : covered) {
+      leaves.push_back(receipt::leaf_of(intent.cid, other, testing::node(number), finds(testing::node(number), other),
+                                        receipt::salt_of(testing::signer(number), intent.cid, other)));
+    }
+    const auto index = static_cast<std::size_t>(std::ranges::find(covered, shard) - covered.begin());
+    return {.commitment = commitment.cid,
+            .shard = shard,
+            .salt = receipt::salt_of(testing::signer(number), intent.cid, shard),
+            .proof = merkle::proof_of(leaves, index)};
+  }
+
+  /// Awards `covered` to `worker`, who runs it; without seats the verdicts are `unverified`.
+  /// `change_seats` may lose or add seats before anybody commits.
+  void attempt(std::uint8_t worker, const std::vector<std::uint32_t>& covered, bool verified = true,
+               const std::function<void(const Cid& draw, std::uint32_t shard, Seats&)>& change_seats = {}) {
+    const Signed<market::Award> award = write<market::Award>(1,
+                                                             {.intent = intent.cid,
+                                                              .roster = field->roster.cid,
+                                                              .offer = field->offer_of(testing::node(worker))->cid,
+                                                              .lease = leases++,
+                                                              .shards = task::ranges_of(covered)},
+                                                             on_award);
+    const Signed<Commitment> commitment = commit(worker, award.cid, covered, on_commitment);
+    last_commitment = commitment.cid;
+    std::optional<Cid> draw_cid;
+    std::map<std::uint32_t, Seats> seats;
+    std::map<NodeId, std::vector<std::uint32_t>> seated;
+    if (verified) {
+      ++rounds;
+      const Signed<RoundOpen> open = write<RoundOpen>(1,
+                                                      {.intent = intent.cid,
+                                                       .roster = field->roster.cid,
+                                                       .round = rounds,
+                                                       .commitments = {commitment.cid},
+                                                       .barred = barred},
+                                                      on_open);
+      std::vector<Signed<NonceReveal>> reveals;
+      Draw draw{.intent = intent.cid, .open = open.cid, .round = rounds, .link = link(1, rounds), .reveals = {}};
+      for (std::uint8_t number = 2; number < 2 + members; ++number) {
+        if (withholding.contains(number)) continue;
+        reveals.push_back(write<NonceReveal>(
+            number, {.intent = intent.cid, .open = open.cid, .round = rounds, .link = link(number, rounds)}));
+        draw.reveals.push_back(reveals.back().cid);
+      }
+      const Signed<Draw> drawn = write<Draw>(1, std::move(draw), on_draw);
+      draw_cid = last_draw = drawn.cid;
+      const Result<DrawnRound> round = make_round(*field, open, reveals, drawn);
+      for (const std::uint32_t shard : covered) {
+        Seats& of_shard = seats[shard];
+        of_shard.wanted = intent.record.verifiers;
+        if (round) of_shard.order = round->order(commitment.cid, shard, testing::node(worker));
+        if (change_seats) change_seats(drawn.cid, shard, of_shard);
+        for (const NodeId& node : of_shard.current()) seated[node].push_back(shard);
+      }
+    }
+    std::map<NodeId, Signed<Commitment>> theirs;
+    for (const auto& [node, list] : seated)
+      theirs.emplace(node, commit(number_of(node), *draw_cid, list, on_verifier_commitment));
+    for (const std::uint32_t shard : covered) {
+      const receipt::Finding mine = finds(testing::node(worker), shard);
+      const Signed<ExecutionReceipt> receipt =
+          write<ExecutionReceipt>(worker,
+                                  {.intent = intent.cid,
+                                   .award = award.cid,
+                                   .opening = opening(worker, commitment, covered, shard),
+                                   .finding = mine,
+                                   .summary = {.fuel = mine.fuel, .wall_ms = 5, .peak_memory_bytes = 6, .io_bytes = 7}},
+                                  on_receipt);
+      std::vector<receipt::Finding> findings;
+      std::vector<Cid> verifications;
+      for (const NodeId& node : seats[shard].current()) {
+        findings.push_back(finds(node, shard));
+        verifications.push_back(
+            write<VerificationReceipt>(
+                number_of(node),
+                {.intent = intent.cid,
+                 .receipt = receipt.cid,
+                 .verdict = findings.back() == mine ? receipt::Agreement::agree : receipt::Agreement::disagree,
+                 .opening = opening(number_of(node), theirs.at(node), seated.at(node), shard),
+                 .finding = findings.back()},
+                on_verification)
+                .cid);
+      }
+      const Judgement judgement = judge(mine, findings, {});
+      write<Verdict>(
+          1,
+          {.intent = intent.cid,
+           .shard = shard,
+           .decision = judgement.decision,
+           .receipt = receipt.cid,
+           .draw = draw_cid,
+           .verifications = std::move(verifications),
+           .timeliness = 1000,
+           .contribution = contribution_score(judgement.agreed, static_cast<std::uint32_t>(findings.size()), 1000)},
+          on_verdict);
+    }
+  }
+
+  [[nodiscard]] Bytes bundle(const std::vector<car::Block>& contents = {}) const {
+    return build_bundle(testing::federation(), {}, intent.cid, story, contents);
+  }
+  [[nodiscard]] std::string error(const std::vector<car::Block>& contents = {}) const {
+    const Result<ProofReport> report = verify_bundle(bundle(contents));
+    return report ? "" : report.error().message;
+  }
+  /// The first envelope with a record of this type.
+  template <class T>
+  [[nodiscard]] std::vector<Envelope>::iterator first() {
+    const auto it =
+        std::ranges::find_if(story, [](const Envelope& envelope) { return type_of(envelope.body) == T::type; });
+    EXPECT_NE(it, story.end());
+    return it;
+  }
+};
+
+/// An honest story of two shards, with changes.
+Author honest(const std::function<void(Author&)>& prepare = {}) {
+  Author author;
+  if (prepare) prepare(author);
+  author.bidding();
+  author.attempt(2, {0, 1});
+  return author;
+}
+std::string error_with(const std::function<void(Author&)>& prepare) { return honest(prepare).error(); }
+
+// ---------------------------------------------------------------------------------------------------- accepted
+
+TEST(Proof, AnHonestStoryIsAccepted) {
+  const Author author = honest();
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->federation, testing::federation());
+  EXPECT_EQ(report->intent.signer, testing::node(1));
+  EXPECT_EQ(report->missing, 0U);
+  EXPECT_EQ(report->count(Decision::accepted), 2U);
+  EXPECT_EQ(report->count(Decision::rejected), 0U);
+  ASSERT_EQ(report->shards.size(), 2U);
+  for (std::uint32_t shard = 0; shard < 2; ++shard) {
+    const ShardProof& proof = report->shards[shard];
+    EXPECT_EQ(proof.shard, shard);
+    EXPECT_EQ(proof.worker, testing::node(2));
+    EXPECT_EQ(proof.finding, truth(shard));
+    EXPECT_EQ(proof.summary.wall_ms, 5U);
+    EXPECT_EQ(proof.contribution, 1000U);
+    ASSERT_EQ(proof.seats.size(), 3U);
+    for (const SeatProof& seat : proof.seats) EXPECT_TRUE(seat.agreed);
+    EXPECT_FALSE(proof.same_owner);
+    EXPECT_FALSE(proof.self_executed);
+    EXPECT_EQ(proof.rejected_attempts, 0U);
+  }
+}
+
+TEST(Proof, TellsAVerifierThatWasAgainstTheQuorum) {
+  NodeId against;
+  Author author;
+  author.finds = [&](const NodeId& node, std::uint32_t shard) { return node == against ? lie(shard) : truth(shard); };
+  author.shards = 1;
+  author.bidding();
+  author.attempt(2, {0}, true, [&](const Cid&, std::uint32_t, const Seats& seats) { against = seats.current()[1]; });
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->shards[0].decision, Decision::accepted);
+  EXPECT_FALSE(report->shards[0].seats[1].agreed);
+  EXPECT_EQ(report->shards[0].contribution, 666U);
+}
+
+TEST(Proof, ARejectedWorkerIsCountedAndMayBeBarredFromThenOn) {
+  Author author;
+  author.members = 6;
+  author.finds = [](const NodeId& node, std::uint32_t shard) {
+    return node == testing::node(2) ? lie(shard) : truth(shard);
+  };
+  author.bidding();
+  author.attempt(2, {0, 1});
+  author.barred = {testing::node(2)};
+  author.attempt(3, {0, 1});
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(Decision::accepted), 2U);
+  for (const ShardProof& proof : report->shards) {
+    EXPECT_EQ(proof.worker, testing::node(3));
+    EXPECT_EQ(proof.rejected_attempts, 1U);
+    for (const SeatProof& seat : proof.seats) EXPECT_NE(seat.node, testing::node(2));
+  }
+}
+
+TEST(Proof, ASubstituteAndAnExtensionAreFollowed) {
+  Author author;
+  author.members = 8;
+  author.shards = 1;
+  std::vector<NodeId> order;
+  author.bidding();
+  author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, Seats& seats) {
+    order = seats.order.nodes;
+    author.write<Substitution>(
+        1, {.intent = author.intent.cid, .draw = draw, .failed = order[0], .shards = {{0, 1}}, .reason = "went away"});
+    author.write<Extension>(1, {.intent = author.intent.cid, .draw = draw, .shards = {{0, 1}}, .seats = 5});
+    seats.lost.push_back(order[0]);
+    seats.wanted = 5;
+  });
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  ASSERT_EQ(report->shards[0].seats.size(), 5U);
+  EXPECT_EQ(report->shards[0].seats[0].node, order[1]);
+  EXPECT_EQ(report->shards[0].seats[4].node, order[5]);
+}
+
+TEST(Proof, AVerifierOfTheWorkersOwnerIsTold) {
+  const Author author = honest([](Author& a) {
+    a.members = 4;
+    a.on_offer = [](std::uint8_t number, market::ComputeOffer& offer) {
+      if (number == 2 || number == 3) offer.owner = "did:example:one";
+    };
+  });
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_TRUE(report->shards[0].same_owner);
+}
+
+TEST(Proof, UnverifiedWhereThereWereTooFewSaysSo) {
+  Author author;
+  author.members = 3;
+  author.bidding();
+  author.attempt(2, {0, 1}, false);
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(Decision::unverified), 2U);
+  EXPECT_TRUE(report->shards[0].seats.empty());
+}
+
+TEST(Proof, ShardsWithoutAVerdictAreCountedAsMissing) {
+  Author author;
+  author.shards = 5;
+  author.bidding();
+  EXPECT_EQ(verify_bundle(author.bundle())->missing, 5U);
+  author.attempt(2, {1, 3});
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->missing, 3U);
+}
+
+TEST(Proof, ContentsComeAlongChecked) {
+  const Author author = honest();
+  const Bytes result = to_bytes("right0");
+  const car::Block block{Cid::of(Multicodec::raw, result), result};
+  const Result<ProofReport> report = verify_bundle(author.bundle({block}));
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  ASSERT_EQ(report->contents.size(), 1U);
+  EXPECT_EQ(report->contents[0].second, result);
+  const Bytes other = to_bytes("something else");
+  EXPECT_EQ(author.error({{Cid::of(Multicodec::raw, other), other}}),
+            "the bundle carries a content that no receipt names");
+  EXPECT_NE(author.error({{block.cid, other}}), "") << "a block under another's name";
+}
+
+// ---------------------------------------------------------------------------------------------------- bytes
+
+TEST(ProofBytes, EveryFlippedByteAndEveryCutIsRefused) {
+  const Bytes good = honest([](Author& a) { a.shards = 2; }).bundle();
+  ASSERT_TRUE(verify_bundle(good).has_value());
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    Bytes bad = good;
+    bad[at] = static_cast<std::uint8_t>(bad[at] ^ 0x20);
+    const Result<ProofReport> report = verify_bundle(bad);
+    ASSERT_FALSE(report.has_value()) << "byte " << at;
+    EXPECT_FALSE(report.error().message.empty());
+  }
+  for (std::size_t size = 0; size < good.size(); ++size)
+    ASSERT_FALSE(verify_bundle(ByteView(good).first(size)).has_value()) << "cut at " << size;
+  Bytes longer = good;
+  longer.push_back(0);
+  EXPECT_FALSE(verify_bundle(longer).has_value());
+  EXPECT_FALSE(verify_bundle({}).has_value());
+  EXPECT_FALSE(verify_bundle(as_bytes("not a bundle at all")).has_value());
+}
+
+TEST(ProofBytes, ArchivesThatAreNoBundleAreRefused) {
+  const Author author = honest();
+  const Result<car::Archive> archive = car::read(author.bundle());
+  ASSERT_TRUE(archive.has_value());
+  const auto error = [&](const std::function<void(car::Archive&)>& change) {
+    car::Archive changed = *archive;
+    change(changed);
+    const Result<ProofReport> report = verify_bundle(car::write(changed));
+    return report ? "" : report.error().message;
+  };
+  EXPECT_EQ(error([](car::Archive&) {}), "");
+  EXPECT_EQ(error([](car::Archive& a) { a.roots.push_back(a.roots[0]); }), "a proof bundle has exactly one root");
+  EXPECT_EQ(error([](car::Archive& a) { a.roots[0] = testing::record("nothing"); }),
+            "block " + testing::record("nothing").text() + " is missing from the bundle");
+  EXPECT_EQ(error([](car::Archive& a) { a.roots[0] = a.blocks[2].cid; }), "field \"type\" is missing");
+  EXPECT_EQ(error([](car::Archive& a) { a.blocks.push_back({testing::content("extra"), to_bytes("extra")}); }),
+            "the bundle carries blocks that nothing in it names");
+  // Each block is needed, whichever is left out.
+  for (std::size_t i = 0; i < archive->blocks.size(); ++i) {
+    EXPECT_EQ(error([&](car::Archive& a) { a.blocks.erase(a.blocks.begin() + static_cast<std::ptrdiff_t>(i)); }),
+              "block " + archive->blocks[i].cid.text() + " is missing from the bundle");
+  }
+}
+
+TEST(ProofBytes, AnotherPolicyThanTheOneThatTheIntentNamesIsMissing) {
+  const Author author = honest();
+  policy::MeshPolicy lax;
+  lax.verification_quorum.required_percentage = 51;
+  const Result<ProofReport> report =
+      verify_bundle(build_bundle(testing::federation(), lax, author.intent.cid, author.story, {}));
+  EXPECT_EQ(report.error().message, "block " + policy::cid_of({}).text() + " is missing from the bundle");
+  // An intent may name a policy that breaks the invariants; nothing is proven under one.
+  policy::MeshPolicy absurd;
+  absurd.verification_quorum.required_percentage = 1;
+  const Author other = honest(
+      [&](Author& a) { a.on_intent = [&](task::TaskIntent& intent) { intent.policy = policy::cid_of(absurd); }; });
+  EXPECT_EQ(
+      verify_bundle(build_bundle(testing::federation(), absurd, other.intent.cid, other.story, {})).error().message,
+      "required_percentage is between 51 and 100");
+}
+
+TEST(ProofBytes, OfAnotherFederationNoSignatureHolds) {
+  const Author author = honest();
+  const Result<ProofReport> report =
+      verify_bundle(build_bundle(testing::other_federation(), {}, author.intent.cid, author.story, {}));
+  EXPECT_EQ(report.error().message, "the signature is not the key's over this \"task-intent\" in this federation");
+}
+
+// ---------------------------------------------------------------------------------------------------- records
+
+TEST(ProofRecords, AChangedSignatureKeyOrBodyIsRefused) {
+  Author author = honest();
+  for (std::size_t i = 0; i < author.story.size(); ++i) {
+    const std::string type = *type_of(author.story[i].body);
+    const std::string unsigned_text = "the signature is not the key's over this \"" + type + "\" in this federation";
+    Author changed = author;
+    changed.story[i].sig.data()[40] ^= 1;
+    EXPECT_EQ(changed.error(), unsigned_text);
+    changed = author;
+    changed.story[i].key = testing::node(99);
+    EXPECT_EQ(changed.error(), unsigned_text);
+    changed = author;
+    changed.story[i].key = {};
+    EXPECT_EQ(changed.error(), "the signer's key is no Ed25519 key that can stand for anybody");
+    changed = author;
+    changed.story[i].body.pop_back();
+    EXPECT_NE(changed.error(), "");
+  }
+}
+
+TEST(ProofRecords, EveryRecordIsNeeded) {
+  const Author author = honest();
+  const std::map<std::string_view, std::set<std::string>> texts{
+      {"task-intent", {"the bundle's intent is missing or another"}},
+      {"compute-offer", {"an offer of the roster is missing"}},
+      {"roster", {"the bundle has verdicts but no roster"}},
+      {"award", {"shard 0: the award is missing"}},
+      {"commitment",
+       {"shard 0: the worker's commitment is missing", "shard 0: a verifier's commitment is missing",
+        "shard 1: a verifier's commitment is missing"}},
+      {"round-open", {"a round's opening is missing"}},
+      {"nonce-reveal", {"a nonce of a draw is missing"}},
+      {"draw", {"a draw is missing"}},
+      {"execution-receipt", {"shard 0: the worker's receipt is missing", "shard 1: the worker's receipt is missing"}},
+      {"verification-receipt", {"shard 0: a verification is missing", "shard 1: a verification is missing"}},
+      {"verdict", {""}},  // One shard fewer is proven: told as missing.
+  };
+  for (std::size_t i = 0; i < author.story.size(); ++i) {
+    Author changed = author;
+    const std::string type = *type_of(changed.story[i].body);
+    changed.story.erase(changed.story.begin() + static_cast<std::ptrdiff_t>(i));
+    const std::string error = changed.error();
+    EXPECT_TRUE(texts.at(type).contains(error)) << type << ": " << error;
+  }
+}
+
+TEST(ProofRecords, WhatHasNoPlaceThereIsRefused) {
+  const Author author = honest();
+  const auto error_with_extra = [&](const auto& record) {
+    Author changed = author;
+    changed.story.push_back(testing::signer(2).seal(record));
+    return changed.error();
+  };
+  EXPECT_EQ(error_with_extra(market::Decline{.intent = author.intent.cid, .reason = "busy"}),
+            "the bundle has a record of type \"decline\", which has no place there");
+  EXPECT_EQ(error_with_extra(testing::intent()), "the bundle has two records of type \"task-intent\"");
+  EXPECT_EQ(error_with_extra(market::Roster{.intent = author.intent.cid, .offers = {}}),
+            "the bundle has two records of type \"roster\"");
+  EXPECT_EQ(error_with_extra(testing::offer_on(testing::record("another task"))),
+            "the bundle has a record of type \"compute-offer\" of another task");
+  EXPECT_EQ(error_with_extra(market::Award{.intent = {}, .roster = {}, .offer = {}, .lease = 0, .shards = {}}),
+            "the bundle has a record of type \"award\" of another task");
+  EXPECT_EQ(error_with_extra(testing::offer_on(author.intent.cid)), "") << "one that lost the bidding is no harm";
+  Author twice = author;
+  twice.story.push_back(twice.story[3]);
+  EXPECT_NE(twice.error().find(" twice"), std::string::npos) << twice.error();
+}
+
+TEST(ProofRecords, AnotherIntentThanTheOneItIsAboutIsRefused) {
+  const Author author = honest();
+  const Result<ProofReport> report =
+      verify_bundle(build_bundle(testing::federation(), {}, testing::record("another"), author.story, {}));
+  EXPECT_NE(report.error().message, "");
+  EXPECT_EQ(verify_bundle(build_bundle(testing::federation(), {}, author.intent.cid, {}, {})).error().message,
+            "the bundle's intent is missing or another");
+}
+
+TEST(ProofRecords, AnIntentOutOfBoundsIsRefused) {
+  EXPECT_EQ(error_with([](Author& a) { a.on_intent = [](task::TaskIntent& i) { i.scope.fuel = 0; }; }),
+            "fuel is between 1 and 1152921504606846976, not 0");
+}
+
+// ---------------------------------------------------------------------------------------------------- meaning
+
+TEST(ProofMeaning, OnlyThePublisherSpeaksForTheTask) {
+  const auto signed_by_another = [](std::string_view type) {
+    return error_with([&](Author& a) { a.signed_by[type] = 3; });
+  };
+  EXPECT_EQ(signed_by_another("verdict"), "shard 0: the verdict is not the publisher's on this task");
+  EXPECT_EQ(signed_by_another("roster"), "the roster is not the publisher's");
+  EXPECT_EQ(signed_by_another("award"), "shard 0: the award is not the publisher's to this worker");
+  EXPECT_EQ(signed_by_another("round-open"), "the round is not the publisher's");
+  EXPECT_EQ(signed_by_another("draw"), "the round is not the publisher's");
+  EXPECT_EQ(signed_by_another("task-intent"), "the roster is not the publisher's") << "the wrong publisher";
+}
+
+TEST(ProofMeaning, SubstitutionsAndExtensionsAreThePublishersToo) {
+  const auto error = [](bool substitution) {
+    Author author;
+    author.shards = 1;
+    author.bidding();
+    author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, const Seats& seats) {
+      if (substitution) {
+        author.write<Substitution>(4, {.intent = author.intent.cid,
+                                       .draw = draw,
+                                       .failed = seats.current()[0],
+                                       .shards = {{0, 1}},
+                                       .reason = "I say so"});
+      } else {
+        author.write<Extension>(4, {.intent = author.intent.cid, .draw = draw, .shards = {{0, 1}}, .seats = 4});
+      }
+    });
+    return author.error();
+  };
+  EXPECT_EQ(error(true), "shard 0: a substitution is not the publisher's");
+  EXPECT_EQ(error(false), "shard 0: an extension is not the publisher's");
+}
+
+TEST(ProofMeaning, AnAwardIsToTheWorkerForTheShard) {
+  EXPECT_EQ(error_with([](Author& a) { a.on_award = [](market::Award& w) { w.shards = {{1, 1}}; }; }),
+            "shard 0: the award does not cover it");
+  EXPECT_EQ(error_with([](Author& a) { a.on_award = [](market::Award& w) { w.shards = {{0, UINT32_MAX}}; }; }),
+            "shard ranges must be ascending, not empty, apart, and below 2");
+  EXPECT_EQ(error_with([](Author& a) {
+              a.on_award = [&a](market::Award& w) { w.offer = a.field->offer_of(testing::node(3))->cid; };
+            }),
+            "shard 0: the award is not the publisher's to this worker");
+  EXPECT_EQ(error_with([](Author& a) { a.on_award = [](market::Award& w) { w.roster = testing::record("other"); }; }),
+            "shard 0: the award is not the publisher's to this worker");
+  EXPECT_EQ(error_with([](Author& a) { a.on_commitment = [](Commitment& c) { c.basis = testing::record("other"); }; }),
+            "shard 0: the receipt and the commitment do not belong together");
+}
+
+TEST(ProofMeaning, AReceiptOpensWhatItsWorkerCommittedTo) {
+  const std::string not_it = "shard 0: what is revealed is not what was committed to";
+  EXPECT_EQ(error_with([](Author& a) { a.on_commitment = [](Commitment& c) { c.root = testing::digest("r"); }; }),
+            not_it);
+  EXPECT_EQ(error_with([](Author& a) { a.on_commitment = [](Commitment& c) { c.shards = {{1, 1}}; }; }),
+            "shard 0: the commitment does not cover this shard");
+  EXPECT_EQ(error_with([](Author& a) { a.on_receipt = [](ExecutionReceipt& r) { r.finding = lie(r.opening.shard); }; }),
+            not_it);
+  EXPECT_EQ(error_with([](Author& a) {
+              a.on_receipt = [](ExecutionReceipt& r) { r.opening.salt = testing::digest("other"); };
+            }),
+            not_it);
+  EXPECT_EQ(error_with([](Author& a) { a.on_receipt = [](ExecutionReceipt& r) { ++r.summary.fuel; }; }),
+            "shard 0: the receipt's summary and finding differ in fuel");
+  EXPECT_EQ(error_with([](Author& a) { a.on_receipt = [](ExecutionReceipt& r) { r.award = testing::record("x"); }; }),
+            "shard 0: the receipt and the commitment do not belong together");
+  EXPECT_EQ(error_with([](Author& a) { a.signed_by["execution-receipt"] = 3; }),
+            "shard 0: the receipt and the commitment do not belong together");
+}
+
+TEST(ProofMeaning, SwappedReceiptsAreRefused) {
+  // The verdict of each shard names the receipt of the other.
+  std::vector<Cid> receipts;
+  Author author = honest();
+  for (const Envelope& envelope : author.story) {
+    if (type_of(envelope.body) == ExecutionReceipt::type) receipts.push_back(envelope.cid());
+  }
+  ASSERT_EQ(receipts.size(), 2U);
+  for (Envelope& envelope : author.story) {
+    if (type_of(envelope.body) != Verdict::type) continue;
+    Verdict verdict = *record::decode<Verdict>(envelope.body);
+    verdict.receipt = receipts[1 - verdict.shard];
+    envelope = testing::signer(1).seal(verdict);
+  }
+  EXPECT_EQ(author.error(), "shard 0: the receipt is of another shard or task");
+}
+
+TEST(ProofMeaning, TheCommitmentIsFixedBeforeTheDraw) {
+  EXPECT_EQ(error_with([](Author& a) { a.on_open = [](RoundOpen& o) { o.commitments = {testing::record("other")}; }; }),
+            "shard 0: the worker's commitment was not fixed before the draw");
+}
+
+TEST(ProofMeaning, TheDrawIsOfTheChains) {
+  EXPECT_EQ(error_with([](Author& a) { a.on_draw = [](Draw& d) { d.link = testing::digest("chosen"); }; }),
+            "the publisher's link is not of the chain that its intent committed to");
+  EXPECT_EQ(error_with([](Author& a) { a.on_draw = [](Draw& d) { std::swap(d.reveals[0], d.reveals[1]); }; }),
+            "the reveals are not in the order of the roster");
+  EXPECT_EQ(error_with([](Author& a) {
+              a.on_offer = [](std::uint8_t number, market::ComputeOffer& offer) {
+                if (number == 3) offer.nonce_tip = testing::digest("another chain");
+              };
+            }),
+            "the nonce is not the one that was committed to in the offer");
+}
+
+TEST(ProofMeaning, ARoundIsOpenedAndDrawnOnce) {
+  Author author = honest();
+  RoundOpen open = *record::decode<RoundOpen>(author.first<RoundOpen>()->body);
+  open.commitments.push_back(testing::record("another set"));
+  author.story.push_back(testing::signer(1).seal(open));
+  EXPECT_EQ(author.error(), "round 1 was opened twice: the publisher could have chosen between draws");
+  author = honest();
+  Draw draw = *record::decode<Draw>(author.first<Draw>()->body);
+  draw.reveals.pop_back();
+  author.story.push_back(testing::signer(1).seal(draw));
+  EXPECT_EQ(author.error(), "round 1 was drawn twice: the publisher could have chosen between draws");
+}
+
+TEST(ProofMeaning, NobodyIsBarredWithoutAVerdict) {
+  EXPECT_EQ(error_with([](Author& a) { a.barred = {testing::node(4)}; }),
+            "round 1 bars " + identity::peer_id_of(testing::node(4)) + " without a verdict against it");
+}
+
+TEST(ProofMeaning, EverySeatIsDrawnAndHasAVerification) {
+  EXPECT_EQ(error_with([](Author& a) { a.on_verdict = [](Verdict& v) { v.verifications.pop_back(); }; }),
+            "shard 0: not every seat has a verification");
+  EXPECT_EQ(
+      error_with([](Author& a) { a.on_verdict = [](Verdict& v) { v.verifications.push_back(v.verifications[0]); }; }),
+      "shard 0: not every seat has a verification");
+  EXPECT_EQ(error_with([](Author& a) {
+              a.on_verdict = [](Verdict& v) { std::swap(v.verifications[0], v.verifications[1]); };
+            }),
+            "shard 0: a verification is by a node that was not drawn");
+  EXPECT_EQ(error_with([](Author& a) { a.on_verdict = [](Verdict& v) { v.verifications[0] = v.verifications[1]; }; }),
+            "shard 0: a verification is by a node that was not drawn")
+      << "one agreement does not count twice";
+  // The publisher seats whom it likes.
+  Author author;
+  author.members = 8;
+  author.bidding();
+  author.attempt(2, {0, 1}, true,
+                 [](const Cid&, std::uint32_t, Seats& seats) { std::ranges::reverse(seats.order.nodes); });
+  EXPECT_EQ(author.error(), "shard 0: a verification is by a node that was not drawn");
+  // Too many withhold: not enough seats.
+  EXPECT_EQ(error_with([](Author& a) { a.withholding = {3, 4}; }), "shard 0: not every seat has a verification");
+}
+
+TEST(ProofMeaning, TheNumberOfSeatsIsThePolicys) {
+  EXPECT_EQ(error_with([](Author& a) { a.on_intent = [](task::TaskIntent& i) { i.verifiers = 2; }; }),
+            "shard 0: the number of verifiers is outside the policy's bounds");
+  Author author;
+  author.members = 11;
+  author.shards = 1;
+  author.bidding();
+  author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, Seats& seats) {
+    author.write<Extension>(1, {.intent = author.intent.cid, .draw = draw, .shards = {{0, 1}}, .seats = 8});
+    seats.wanted = 8;
+  });
+  EXPECT_EQ(author.error(), "shard 0: the number of verifiers is outside the policy's bounds");
+}
+
+TEST(ProofMeaning, AVerificationIsOfThisReceiptUnderThisDraw) {
+  const auto with = [](const std::function<void(VerificationReceipt&)>& change) {
+    return error_with([&](Author& a) { a.on_verification = change; });
+  };
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.receipt = testing::record("another"); }),
+            "shard 0: a verification is of another receipt");
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.opening.shard ^= 1; }),
+            "shard 0: a verification is of another receipt");
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.verdict = receipt::Agreement::disagree; }),
+            "shard 0: a verification's verdict is not what its finding says");
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.finding.fuel += 1; }),
+            "shard 0: what is revealed is not what was committed to");
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.opening.commitment = testing::record("none"); }),
+            "shard 0: a verifier's commitment is missing");
+  EXPECT_EQ(error_with([](Author& a) {
+              a.on_verification = [&a](VerificationReceipt& r) { r.opening.commitment = *a.last_commitment; };
+            }),
+            "shard 0: a verifier's commitment was not made for this draw")
+      << "the worker's commitment, copied";
+  EXPECT_EQ(error_with([](Author& a) {
+              a.on_verifier_commitment = [](Commitment& c) { c.basis = testing::record("another draw"); };
+            }),
+            "shard 0: a verifier's commitment was not made for this draw");
+}
+
+TEST(ProofMeaning, TheVerdictIsWhatTheVerificationsGive) {
+  const auto with = [](const std::function<void(Verdict&)>& change) {
+    return error_with([&](Author& a) { a.on_verdict = change; });
+  };
+  for (const Decision decision :
+       {Decision::rejected, Decision::disputed, Decision::undetermined, Decision::unverified}) {
+    EXPECT_EQ(with([&](Verdict& v) { v.decision = decision; }),
+              "shard 0: the verdict is not what the verifications give");
+  }
+  EXPECT_EQ(with([](Verdict& v) { v.contribution = 999; }),
+            "shard 0: the contribution score is not what the verifications give");
+  EXPECT_EQ(with([](Verdict& v) { v.timeliness = 1001; }),
+            "shard 0: the contribution score is not what the verifications give");
+  EXPECT_EQ(with([](Verdict& v) {
+              v.timeliness = 500;
+              v.contribution = 500;
+            }),
+            "");
+  EXPECT_EQ(with([](Verdict& v) { v.shard += 2; }), "shard 2: the task has no such shard");
+  EXPECT_EQ(with([](Verdict& v) { v.shard = UINT32_MAX; }), "shard 4294967295: the task has no such shard");
+  // A lie that the verifiers did not back is called accepted.
+  EXPECT_EQ(error_with([](Author& a) {
+              a.finds = [](const NodeId& node, std::uint32_t shard) {
+                return node == testing::node(2) ? lie(shard) : truth(shard);
+              };
+              a.on_verdict = [](Verdict& v) { v.decision = Decision::accepted; };
+            }),
+            "shard 0: the verdict is not what the verifications give");
+}
+
+TEST(ProofMeaning, AShardIsDecidedOnce) {
+  Author author = honest();
+  author.attempt(3, {1});
+  EXPECT_EQ(author.error(), "shard 1: it was decided twice");
+}
+
+TEST(ProofMeaning, UnverifiedIsNoWayAroundTheVerifiers) {
+  const auto without_draw = [](Verdict& v) {
+    v.draw.reset();
+    v.verifications.clear();
+    v.decision = Decision::unverified;
+    v.contribution = 0;
+  };
+  EXPECT_EQ(error_with([&](Author& a) { a.on_verdict = without_draw; }),
+            "shard 0: it is unverified although there were verifiers enough");
+  EXPECT_EQ(error_with([](Author& a) { a.on_verdict = [](Verdict& v) { v.draw.reset(); }; }),
+            "shard 0: a decision without a draw can only be \"unverified\"");
+  Author few;
+  few.members = 3;
+  few.on_verdict = [](Verdict& v) { v.contribution = 1000; };
+  few.bidding();
+  few.attempt(2, {0, 1}, false);
+  EXPECT_EQ(few.error(), "shard 0: the contribution score is not what the verifications give");
+}
+
+TEST(ProofMeaning, ThePublisherRunsItItselfOnlyWhenNobodyOffered) {
+  const auto error = [](std::uint8_t members, const std::function<void(ExecutionReceipt&)>& change) {
+    Author author;
+    author.members = members;
+    author.shards = 1;
+    author.bidding();
+    const Cid basis = author.field->roster.cid;
+    const Signed<Commitment> commitment = author.commit(1, basis, {0}, {});
+    const receipt::Finding found = truth(0);
+    const Signed<ExecutionReceipt> receipt = author.write<ExecutionReceipt>(
+        1,
+        {.intent = author.intent.cid,
+         .award = basis,
+         .opening = author.opening(1, commitment, {0}, 0),
+         .finding = found,
+         .summary = {.fuel = found.fuel, .wall_ms = 0, .peak_memory_bytes = 0, .io_bytes = 0}},
+        change);
+    author.write<Verdict>(1, {.intent = author.intent.cid,
+                              .shard = 0,
+                              .decision = Decision::unverified,
+                              .receipt = receipt.cid,
+                              .draw = {},
+                              .verifications = {},
+                              .timeliness = 1000,
+                              .contribution = 0});
+    const Result<ProofReport> report = verify_bundle(author.bundle());
+    if (report) {
+      EXPECT_TRUE(report->shards.front().self_executed);
+    }
+    return report ? "" : report.error().message;
+  };
+  EXPECT_EQ(error(0, {}), "");
+  EXPECT_EQ(error(4, {}), "shard 0: the publisher ran it itself although others had offered");
+}
+
+}  // namespace
+}  // namespace mesh::verification
