@@ -337,7 +337,7 @@ TEST(Sandbox, BytesThatAreNotTheModulesAreAnError) {
   EXPECT_EQ(result.error().code, ErrorCode::invalid);
 }
 
-TEST(Sandbox, CompilingIsBoundedInTimeAndMemoryAndThatIsNoOutcome) {
+TEST(Sandbox, CompilingIsBoundedInTimeAndMayFailAndThatIsNoOutcome) {
   // A child that never answers stands for a compilation that never ends.
   TestSandbox slow([](Config& config) {
     config.compile_seconds = 1;
@@ -346,15 +346,21 @@ TEST(Sandbox, CompilingIsBoundedInTimeAndMemoryAndThatIsNoOutcome) {
   auto result = slow->run(job_of(echo_call));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::exhausted) << result.error().message;
-  TestSandbox small([](Config& config) { config.compile_memory_bytes = 1 << 20; });
-  result = small->run(job_of(echo_call));
-  ASSERT_FALSE(result);
   TestSandbox broken([](Config& config) { config.compile_command = {"/bin/false"}; });
   result = broken->run(job_of(echo_call));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::internal);
   TestSandbox missing([](Config& config) { config.compile_command = {"/nonexistent/program"}; });
   EXPECT_FALSE(missing->run(job_of(echo_call)));
+}
+
+TEST(Sandbox, CompilingIsBoundedInMemoryAndThatIsNoOutcome) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "The address sanitizer reserves terabytes of addresses, so there the bound is off (engine.cc).";
+#else
+  TestSandbox small([](Config& config) { config.compile_memory_bytes = 1 << 20; });
+  EXPECT_FALSE(small->run(job_of(echo_call)));
+#endif
 }
 
 TEST(Sandbox, StopEndsARunAndNoOther) {
