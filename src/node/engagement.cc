@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "codec/utf8.h"
 #include "domain/verification/nonce_chain.h"
 
 namespace mesh::node {
@@ -152,7 +153,7 @@ Status Engagement::on_envelope(Instant now, const std::string& type, const Envel
     closed_ = true;
     return {};
   }
-  return fail(ErrorCode::invalid, "unexpected: a \"" + type.substr(0, 64) + "\" has no place here");
+  return fail(ErrorCode::invalid, "unexpected: a \"" + utf8_excerpt(type, 64) + "\" has no place here");
 }
 
 Status Engagement::on_roster(const Envelope& envelope, Outbox& out) {
@@ -422,7 +423,7 @@ void Engagement::on_executed(Instant now, std::uint32_t shard, const event::Exec
       retries_.erase(shard);
       out.send(
           publisher(), Channel::offer,
-          around_.signer.sign(market::Decline{.intent = id(), .reason = done.result.error().message.substr(0, 256)})
+          around_.signer.sign(market::Decline{.intent = id(), .reason = utf8_excerpt(done.result.error().message, 256)})
               .envelope);
     }
     return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "codec/utf8.h"
 #include "domain/verification/nonce_chain.h"
 
 namespace mesh::node {
@@ -114,7 +115,7 @@ void Job::refuse(const NodeId& who, const Cid& about, const Error& error, Outbox
   if (!told && refusals_.size() < max_notes) refusals_.push_back({who, error.message});
   out.notify({.kind = "job.refused", .job = id(), .peer = who, .text = error.message});
   out.send(who, Channel::offer,
-           sign(market::Refusal{.intent = id(), .about = about, .reason = error.message.substr(0, 256)}).envelope);
+           sign(market::Refusal{.intent = id(), .about = about, .reason = utf8_excerpt(error.message, 256)}).envelope);
 }
 
 void Job::blame(Instant now, const NodeId& who, const std::string& why, Duration penalty, Outbox& out) {
@@ -322,7 +323,7 @@ void Job::close_bidding(Instant now, Outbox& out) {
       }
     }
     if (why.empty()) why = "no peer is connected";
-    if (why.size() > 2000) why = why.substr(0, 2000) + "...";
+    if (why.size() > 2000) why = utf8_excerpt(why, 2000) + "...";
     if (insists)
       return end(now, JobPhase::failed,
                  "too-few-verifiers: " + std::to_string(wanted) +
@@ -392,7 +393,7 @@ Status Job::apply_roster(Signed<market::Roster> roster, std::vector<Signed<marke
 void Job::on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox& out) {
   const auto worker = workers_.find(decline.signer);
   if (worker == workers_.end()) return;
-  const std::string why = short_name(decline.signer) + " gave up: " + decline.record.reason.substr(0, 256);
+  const std::string why = short_name(decline.signer) + " gave up: " + utf8_excerpt(decline.record.reason, 256);
   note(why, out);
   worker->second.avoid_until = now + unanswered_penalty;
   return_shards(now, {worker->second.leased.begin(), worker->second.leased.end()}, why, out);
@@ -1461,7 +1462,7 @@ void Job::on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox
   out.notify({.kind = "job.note",
               .job = id(),
               .peer = refusal.signer,
-              .text = "refused by " + short_name(refusal.signer) + ": " + refusal.record.reason.substr(0, 256)});
+              .text = "refused by " + short_name(refusal.signer) + ": " + utf8_excerpt(refusal.record.reason, 256)});
   if (!ended() && refusal.record.reason.starts_with("unknown-")) send_outstanding(now, refusal.signer, out);
 }
 
@@ -1586,7 +1587,7 @@ void Job::on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out) {
   spec.reduce.reset();
   spec.inputs = *inputs;
   spec.shards = 1;
-  spec.label = "reduce of " + spec_.label.substr(0, 100);
+  spec.label = "reduce of " + utf8_excerpt(spec_.label, 100);
   reduce_spec_ = std::move(spec);
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "codec/utf8.h"
 #include "domain/market/quota.h"
 #include "node/engagement.h"
 #include "node/executions.h"
@@ -44,7 +45,8 @@ Result<Address> address_of(const Envelope& envelope) {
     return address;
   }
   const dagcbor::Value* intent = body.find("intent");
-  if (intent == nullptr) return fail(ErrorCode::invalid, "a \"" + address.type.substr(0, 64) + "\" that names no task");
+  if (intent == nullptr)
+    return fail(ErrorCode::invalid, "a \"" + utf8_excerpt(address.type, 64) + "\" that names no task");
   MESH_TRY(record::from_value(*intent, address.intent));
   return address;
 }
@@ -304,8 +306,9 @@ void Node::Impl::on(Instant, event::SendFailed&& event) {
 
 void Node::Impl::refuse(const NodeId& to, const Cid& intent, const Cid& about, const Error& error) {
   out_.notify({.kind = "node.refused", .job = intent, .peer = to, .text = error.message});
-  out_.send(to, Channel::offer,
-            signer_.seal(market::Refusal{.intent = intent, .about = about, .reason = error.message.substr(0, 256)}));
+  out_.send(
+      to, Channel::offer,
+      signer_.seal(market::Refusal{.intent = intent, .about = about, .reason = utf8_excerpt(error.message, 256)}));
 }
 
 void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& envelope) {
@@ -343,7 +346,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
       take(std::type_identity<market::Refusal>(), [&](auto&& refusal) { job->on_refused(now, refusal, out_); });
     } else {
       refuse(from, address->intent, envelope.cid(),
-             {ErrorCode::invalid, "unexpected: a \"" + type.substr(0, 64) + "\" is not for the publisher"});
+             {ErrorCode::invalid, "unexpected: a \"" + utf8_excerpt(type, 64) + "\" is not for the publisher"});
     }
     return;
   }
@@ -360,9 +363,9 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
     out_.notify({.kind = "node.refused",
                  .job = address->intent,
                  .peer = from,
-                 .text = short_name(from) + " refused: " + refusal->record.reason.substr(0, 256)});
+                 .text = short_name(from) + " refused: " + utf8_excerpt(refusal->record.reason, 256)});
     if (const auto heard = heard_.find(address->intent); heard != heard_.end())
-      heard->second.state = "refused: " + refusal->record.reason.substr(0, 256);
+      heard->second.state = "refused: " + utf8_excerpt(refusal->record.reason, 256);
     return;
   }
   const auto engagement = engagements_.find(address->intent);
@@ -370,6 +373,11 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
     if (type == market::Close::type) return;  // It is over for this node anyway.
     return refuse(from, address->intent, envelope.cid(),
                   {ErrorCode::not_found, "unknown-task: this node has no part in that task"});
+  }
+  // Whatever another sends or relays (even a true record) would only take up room and keep the engagement alive.
+  if (from != engagement->second->publisher()) {
+    return refuse(from, address->intent, envelope.cid(),
+                  {ErrorCode::unauthorised, "not-the-publisher: only the task's publisher tells its members anything"});
   }
   if (Status status = engagement->second->on_envelope(now, type, envelope, out_); !status) {
     refuse(from, address->intent, envelope.cid(), status.error());
@@ -386,7 +394,7 @@ Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_i
     return fail(ErrorCode::unsupported, "fee: this version has no ledger yet, so only free tasks are taken");
   if (intent.policy != policy_) return fail(ErrorCode::denied, "policy: the task is under another policy");
   if (intent.engine != config_.engine)
-    return fail(ErrorCode::unsupported, "engine: the task wants \"" + intent.engine.substr(0, 100) + "\"");
+    return fail(ErrorCode::unsupported, "engine: the task wants \"" + utf8_excerpt(intent.engine, 100) + "\"");
   if (intent.scope.memory_mb > own.memory_mb) {
     return fail(ErrorCode::exhausted, "memory: " + std::to_string(intent.scope.memory_mb) + " MiB wanted, " +
                                           std::to_string(own.memory_mb) + " here");
@@ -425,7 +433,7 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
     // To peers alone: a decline is not worth a dial.
     if (peers_.connected(intent.signer)) {
       out_.send(intent.signer, Channel::offer,
-                signer_.seal(market::Decline{.intent = cid, .reason = status.error().message.substr(0, 256)}));
+                signer_.seal(market::Decline{.intent = cid, .reason = utf8_excerpt(status.error().message, 256)}));
     }
     return;
   }
