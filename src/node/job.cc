@@ -694,8 +694,9 @@ void Job::forget_if_done(const Cid& commitment) {
   const auto it = batches_.find(commitment);
   if (it == batches_.end() || !it->second.open.empty()) return;
   const std::optional<Cid> round = it->second.round;
+  const Cid gone = it->first;  // `commitment` may be the very key that goes.
   batches_.erase(it);
-  std::erase(undrawn_, commitment);
+  std::erase(undrawn_, gone);
   if (!round || round == current_round_) return;
   const bool in_use = std::ranges::any_of(batches_, [&](const auto& entry) { return entry.second.round == round; });
   if (in_use) return;
