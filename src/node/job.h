@@ -84,6 +84,8 @@ class Job {
     return phase_ == JobPhase::done || phase_ == JobPhase::failed || phase_ == JobPhase::stopped;
   }
   [[nodiscard]] Instant ended_at() const { return ended_at_; }
+  /// Whether `node` is on the roster of this job, which has not ended: results may come from it.
+  [[nodiscard]] bool works_with(const NodeId& node) const { return !ended() && workers_.contains(node); }
   [[nodiscard]] std::optional<Instant> deadline() const;
   /// The job that folds the results, once it is wanted: taken by the node, which creates it.
   [[nodiscard]] std::optional<JobSpec> take_reduce_spec();

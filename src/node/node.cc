@@ -292,7 +292,13 @@ void Node::Impl::on(Instant now, event::Message&& event) {
   if (!parcel) return drop(parcel.error().message);
   if (parcel->envelopes.size() > max_parcel_envelopes)
     return drop("more than " + std::to_string(max_parcel_envelopes) + " records");
-  if (!parcel->blocks.empty()) out_.add({effect::KeepBlocks{std::move(parcel->blocks)}});
+  if (!parcel->blocks.empty()) {
+    // Small results go along with their receipts; nobody else has anything to leave on this node's disk. What comes after
+    // the task's end is honest, and left out as well.
+    const bool expected =
+        std::ranges::any_of(jobs_, [&](const auto& entry) { return entry.second->works_with(event.from); });
+    if (expected) out_.add({effect::KeepBlocks{std::move(parcel->blocks)}});
+  }
   for (const LogPiece& piece : parcel->logs) {
     if (Job* job = job_of(piece.intent)) job->on_log(event.from, piece, out_);
   }

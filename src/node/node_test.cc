@@ -187,7 +187,7 @@ TEST(NodeStep, AParcelCutOffAnywhereIsRefusedAndChangesNothing) {
   task.begin(subject);
   const std::size_t journal = subject.journal.size();
   const Bytes good = record::encode(Parcel{.envelopes = {task.award().envelope},
-                                           .blocks = {to_bytes("block")},
+                                           .blocks = {},
                                            .logs = {{.intent = task.intent.cid, .shard = 0, .bytes = {1}}}});
   for (std::size_t size = 0; size < good.size(); ++size) {
     subject.forget();
@@ -319,6 +319,35 @@ TEST(NodeStep, ParcelsPastTheirBoundsAreRefused) {
   subject.message(1, bytes);
   EXPECT_EQ(subject.last_refusal(), "a message was refused: more than 4096 records");
   EXPECT_TRUE(subject.sends.empty()) << "and not answered one by one";
+}
+
+TEST(NodeStep, OnlyWhoWorksForThisNodeLeavesBlocksOnItsDisk) {
+  Subject subject;
+  const Bytes blocks = record::encode(Parcel{.envelopes = {}, .blocks = {to_bytes("a"), to_bytes("b")}, .logs = {}});
+  subject.message(1, blocks);
+  EXPECT_EQ(subject.kept_blocks, 0U);
+  subject.step(event::Submit{.spec = {.function = testing::content("function"),
+                                      .inputs = testing::record("inputs"),
+                                      .shards = 1,
+                                      .reduce = {},
+                                      .scope = {},
+                                      .fee = 0,
+                                      .verifiers = 0,
+                                      .bid_window_ms = 1000,
+                                      .limits = {},
+                                      .label = "a task",
+                                      .created_ms = 0},
+                             .entropy = testing::digest("entropy")});
+  const Cid job = subject.node->jobs().at(0);
+  subject.parcel(1, {testing::signer(1).seal(testing::offer_on(job))});
+  ASSERT_EQ(subject.node->job(job)->phase, JobPhase::running);
+  subject.message(3, blocks);
+  EXPECT_EQ(subject.kept_blocks, 0U) << "a stranger to the task";
+  subject.message(1, blocks);
+  EXPECT_EQ(subject.kept_blocks, 2U);
+  subject.step(event::StopJob{job});
+  subject.message(1, blocks);
+  EXPECT_EQ(subject.kept_blocks, 2U) << "the task is over";
 }
 
 TEST(NodeStep, RecordsThatNameNoTaskOrNoType) {
