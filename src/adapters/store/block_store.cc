@@ -15,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "codec/car.h"
 
@@ -25,6 +26,7 @@ constexpr std::string_view root_prefix = "root/";
 constexpr std::size_t max_reason_bytes = 64;
 constexpr std::size_t max_quarantined_files = 64;
 constexpr std::size_t max_declared = 10'000'000;
+constexpr std::size_t max_synced_one_by_one = 16;  // Past it one sync of the disk is quicker.
 
 std::string root_key(const Cid& root, std::string_view reason) {
   return fmt::format("{}{}/{}", root_prefix, root.text(), reason);
@@ -76,7 +78,6 @@ struct BlockStore::Impl {
   struct Entry {
     std::uint64_t size = 0;
     std::uint64_t generation = 0;  ///< Tells a file that was read from one that has replaced it since.
-    bool durable = false;
   };
   struct Cached {
     Cid cid;
@@ -95,6 +96,9 @@ struct BlockStore::Impl {
   std::uint64_t next_generation = 1;
   mutable std::size_t quarantined = 0;
   std::map<Cid, std::set<std::string, std::less<>>> roots;
+  std::unordered_set<Cid> unsynced;  ///< Put since the last sync; meaningless while `all_unsynced`.
+  bool all_unsynced = false;         ///< Too many to name, or put by a process that ended before it synced.
+  std::mutex sync_mutex;             ///< Held by the one sync() that is under way; taken before `mutex`.
 
   mutable std::list<Cached> recent;  ///< Most recently used first.
   mutable std::unordered_map<Cid, std::list<Cached>::iterator> cached;
@@ -189,6 +193,7 @@ struct BlockStore::Impl {
         total += size;
       }));
     }
+    all_unsynced = !index.empty();
     return {};
   }
 
@@ -207,21 +212,31 @@ struct BlockStore::Impl {
     return {};
   }
 
-  Status write_file(const Cid& cid, ByteView bytes, bool durable, const std::string& temporary) const {
+  Status write_file(const Cid& cid, ByteView bytes, const std::string& temporary) const {
     File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!file.is_open()) return std::unexpected(disk_error("making", temporary));
     if (!write_all(file.fd(), bytes)) return std::unexpected(disk_error("writing the block", cid.text()));
-    if (durable && ::fsync(file.fd()) != 0) return std::unexpected(disk_error("syncing the block", cid.text()));
     if (!file.close_now()) return std::unexpected(disk_error("writing the block", cid.text()));
     return {};
   }
 
-  /// Makes a block durable that was put without.
-  Status sync_block(const Cid& cid) {
-    if (!sync_path(path_of(cid), 0) || !sync_path(fan(cid), O_DIRECTORY))
-      return std::unexpected(disk_error("syncing the block", cid.text()));
-    const std::lock_guard guard(mutex);
-    if (const auto found = index.find(cid); found != index.end()) found->second.durable = true;
+  Status sync_blocks(const std::unordered_set<Cid>& cids) const {
+    std::set<std::string> fans;
+    for (const Cid& cid : cids) {
+      // One that was erased meanwhile has nothing left to lose.
+      if (!sync_path(path_of(cid), 0) && errno != ENOENT)
+        return std::unexpected(disk_error("syncing the block", cid.text()));
+      fans.insert(fan(cid));
+    }
+    for (const std::string& path : fans) {
+      if (!sync_path(path, O_DIRECTORY)) return std::unexpected(disk_error("syncing", path));
+    }
+    return {};
+  }
+
+  Status sync_disk() const {
+    const File file(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!file.is_open() || ::syncfs(file.fd()) != 0) return std::unexpected(disk_error("syncing", folder));
     return {};
   }
 
@@ -270,8 +285,7 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(NodeStore& node_store, Bloc
   return std::unique_ptr<BlockStore>(new BlockStore(std::move(impl)));
 }
 
-Status BlockStore::put(const Cid& cid, ByteView bytes, Durability durability) {
-  const bool durable = durability == Durability::durable;
+Status BlockStore::put(const Cid& cid, ByteView bytes) {
   if (bytes.size() > impl_->options.max_block_bytes) {
     return fail(ErrorCode::exhausted, fmt::format("block {} has {} bytes; a block has at most {}", cid.text(),
                                                   bytes.size(), impl_->options.max_block_bytes));
@@ -282,12 +296,8 @@ Status BlockStore::put(const Cid& cid, ByteView bytes, Durability durability) {
         fmt::format("the bytes given for block {} are not what it names; fetch it from another peer", cid.text()));
   }
   {
-    std::unique_lock guard(impl_->mutex);
-    if (const auto found = impl_->index.find(cid); found != impl_->index.end()) {
-      const bool enough = !durable || found->second.durable;
-      guard.unlock();
-      return enough ? Status() : impl_->sync_block(cid);
-    }
+    const std::lock_guard guard(impl_->mutex);
+    if (impl_->index.contains(cid)) return {};
     const std::uint64_t used = impl_->total + impl_->reserved;
     if (bytes.size() > impl_->options.quota_bytes || used > impl_->options.quota_bytes - bytes.size()) {
       return fail(ErrorCode::exhausted,
@@ -298,7 +308,7 @@ Status BlockStore::put(const Cid& cid, ByteView bytes, Durability durability) {
     impl_->reserved += bytes.size();
   }
   const std::string temporary = fmt::format("{}/tmp/{}", impl_->folder, impl_->next_temporary++);
-  Status done = impl_->write_file(cid, bytes, durable, temporary);
+  Status done = impl_->write_file(cid, bytes, temporary);
   {
     const std::lock_guard guard(impl_->mutex);
     impl_->reserved -= bytes.size();
@@ -310,13 +320,31 @@ Status BlockStore::put(const Cid& cid, ByteView bytes, Durability durability) {
       // Another thread may have put the same block meanwhile: it counts once.
       if (impl_->index.insert_or_assign(cid, entry).second) impl_->total += bytes.size();
       impl_->keep(cid, std::make_shared<const Bytes>(to_bytes(bytes)));
+      if (impl_->unsynced.size() > max_synced_one_by_one) impl_->all_unsynced = true;
+      if (!impl_->all_unsynced) impl_->unsynced.insert(cid);
     }
   }
-  if (!done) {
-    ::unlink(temporary.c_str());
-    return done;
+  if (!done) ::unlink(temporary.c_str());
+  return done;
+}
+
+Status BlockStore::sync() {
+  // Whoever comes while another syncs waits for it: what he put may be among what that one has taken on.
+  const std::lock_guard one_at_a_time(impl_->sync_mutex);
+  std::unordered_set<Cid> blocks;
+  bool all = false;
+  {
+    const std::lock_guard guard(impl_->mutex);
+    blocks.swap(impl_->unsynced);
+    all = std::exchange(impl_->all_unsynced, false);
   }
-  return durable ? impl_->sync_block(cid) : Status();
+  if (blocks.empty() && !all) return {};
+  Status done = all ? impl_->sync_disk() : impl_->sync_blocks(blocks);
+  if (!done) {
+    const std::lock_guard guard(impl_->mutex);
+    impl_->all_unsynced = true;
+  }
+  return done;
 }
 
 Result<BlockBytes> BlockStore::get(const Cid& cid) const {
@@ -431,20 +459,20 @@ std::map<Cid, std::vector<std::string>> BlockStore::declared() const {
   return all;
 }
 
-Result<std::vector<Cid>> BlockStore::import_car(ByteView car, Durability durability) {
+Result<std::vector<Cid>> BlockStore::import_car(ByteView car) {
   constexpr std::size_t step = std::size_t{256} << 10;
   car::Reader reader;
   while (!car.empty()) {
     const ByteView part = car.first(std::min(step, car.size()));
     MESH_TRY(reader.feed(part));
-    while (auto block = reader.next()) MESH_TRY(put(block->cid, block->bytes, durability));
+    while (auto block = reader.next()) MESH_TRY(put(block->cid, block->bytes));
     car = car.subspan(part.size());
   }
   if (!reader.at_boundary()) return fail(ErrorCode::invalid, "the CAR file is cut short; fetch it again");
   return reader.roots();
 }
 
-Result<std::vector<Cid>> BlockStore::import_car_file(const std::filesystem::path& path, Durability durability) {
+Result<std::vector<Cid>> BlockStore::import_car_file(const std::filesystem::path& path) {
   const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) {
     return fail(errno == ENOENT ? ErrorCode::not_found : ErrorCode::storage,
@@ -458,7 +486,7 @@ Result<std::vector<Cid>> BlockStore::import_car_file(const std::filesystem::path
     if (got < 0) return std::unexpected(disk_error("reading", path.string()));
     if (got == 0) break;
     MESH_TRY(reader.feed(ByteView(buffer).first(static_cast<std::size_t>(got))));
-    while (auto block = reader.next()) MESH_TRY(put(block->cid, block->bytes, durability));
+    while (auto block = reader.next()) MESH_TRY(put(block->cid, block->bytes));
   }
   if (!reader.at_boundary())
     return fail(ErrorCode::invalid, fmt::format("the CAR file {} is cut short; fetch it again", path.string()));

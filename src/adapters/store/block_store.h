@@ -31,9 +31,6 @@ struct BlockStoreOptions {
   std::size_t max_block_bytes = std::size_t{2} << 20;    ///< As in CAR sections (codec/car.h).
 };
 
-/// Whether a put waits until the block would survive a power cut.
-enum class Durability : std::uint8_t { buffered, durable };
-
 class BlockStore {
  public:
   /// Opens HOME/blocks of the node store's home, indexes what is there and removes what a killed process left behind.
@@ -43,9 +40,12 @@ class BlockStore {
   BlockStore(const BlockStore&) = delete;
   BlockStore& operator=(const BlockStore&) = delete;
 
-  /// Keeps a block. One that is there already is no error.
+  /// Keeps a block; a power cut may still lose it (see sync). One that is there already is no error.
   /// Errors: invalid (the bytes are not what the CID names), exhausted (quota, or the block is too large), storage.
-  [[nodiscard]] Status put(const Cid& cid, ByteView bytes, Durability durability = Durability::buffered);
+  [[nodiscard]] Status put(const Cid& cid, ByteView bytes);
+  /// Waits until every block whose put() has returned would survive a power cut. One for many blocks costs little more
+  /// than one for one. Errors: storage; then it is as if it had not been called.
+  [[nodiscard]] Status sync();
   /// Errors: not_found, storage (damaged: the text says so; the block counts as missing from then on; or unreadable).
   [[nodiscard]] Result<BlockBytes> get(const Cid& cid) const;
   [[nodiscard]] bool has(const Cid& cid) const;
@@ -70,10 +70,9 @@ class BlockStore {
 
   /// Puts every block of a CAR (each checked against its CID) and returns its roots. Blocks that were put before an
   /// error stay: each is right by itself. Errors: invalid (malformed, wrong hash), exhausted, storage.
-  [[nodiscard]] Result<std::vector<Cid>> import_car(ByteView car, Durability durability = Durability::buffered);
+  [[nodiscard]] Result<std::vector<Cid>> import_car(ByteView car);
   /// The same from a file of any size, holding one section at a time.
-  [[nodiscard]] Result<std::vector<Cid>> import_car_file(const std::filesystem::path& file,
-                                                         Durability durability = Durability::buffered);
+  [[nodiscard]] Result<std::vector<Cid>> import_car_file(const std::filesystem::path& file);
 
   /// The content of the UnixFS file (or raw leaf) `root`, in order, leaf by leaf; stops at the first error of `sink`.
   /// Errors: not_found (a block is missing: named), invalid (not a file, or malformed), exhausted (above `max_bytes`).

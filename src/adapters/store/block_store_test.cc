@@ -56,8 +56,9 @@ TEST(BlockStore, KeepsBlocksAcrossRestarts) {
   {
     const auto [node, blocks] = open(folder.path());
     ASSERT_TRUE(blocks->put(raw(a), a));
-    ASSERT_TRUE(blocks->put(raw(b), b, Durability::durable));
-    ASSERT_TRUE(blocks->put(raw(a), a, Durability::durable));
+    ASSERT_TRUE(blocks->put(raw(b), b));
+    ASSERT_TRUE(blocks->sync());
+    ASSERT_TRUE(blocks->put(raw(a), a));
     ASSERT_TRUE(blocks->put(raw(none), none));
     EXPECT_EQ(blocks->total_bytes(), 200U);
   }
@@ -353,7 +354,23 @@ TEST(BlockStore, FailedWritesLeaveNothing) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
-// A child puts durable blocks and names each on a pipe; killed at a random moment, each named one must be
+TEST(BlockStore, SyncsFewAndManyAndWhatWasErased) {
+  const TemporaryFolder folder;
+  for (const std::uint64_t count : {0U, 1U, 16U, 17U, 200U}) {
+    const auto [node, blocks] = open(folder.path());  // What an earlier process left unsynced is synced too.
+    for (std::uint64_t n = 0; n < count; ++n) {
+      const Bytes block = content(1000 * count + n);
+      ASSERT_TRUE(blocks->put(raw(block), block));
+    }
+    if (count > 0) {
+      ASSERT_TRUE(blocks->erase(raw(content(1000 * count))));
+    }
+    EXPECT_TRUE(blocks->sync());
+    EXPECT_TRUE(blocks->sync());
+  }
+}
+
+// A child puts and syncs blocks and names each on a pipe; killed at a random moment, each named one must be
 // there and whole.
 TEST(BlockStore, SurvivesKills) {
   const TemporaryFolder folder;
@@ -368,7 +385,7 @@ TEST(BlockStore, SurvivesKills) {
       if (!blocks) ::_exit(1);
       for (std::uint64_t n = round * 1'000'000;; ++n) {
         const Bytes block = content(n, 20'000);
-        if (!(*blocks)->put(raw(block), block, Durability::durable)) ::_exit(2);
+        if (!(*blocks)->put(raw(block), block) || !(*blocks)->sync()) ::_exit(2);
         if (::write(ends[1], &n, sizeof n) != sizeof n) ::_exit(3);
       }
     }

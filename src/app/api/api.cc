@@ -356,6 +356,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     Result<ImportedInputs> list =
         inputs.empty() ? import_inputs({}, false, sink) : list_inputs(std::move(inputs), sink);
     if (!list) return std::unexpected(list.error());
+    if (!task.dry_run) MESH_TRY(backend_.blocks().sync());
     built.spec.inputs = list->shard_list;
     built.spec.shards = static_cast<std::uint32_t>(list->inputs.size());
     built.spec.created_ms = wall_ms();
@@ -758,7 +759,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       std::uint64_t bytes = body->size();
       Status status;
       if (is_car) {
-        auto imported = self->backend_.blocks().import_car(*body, store::Durability::durable);
+        auto imported = self->backend_.blocks().import_car(*body);
         if (imported) {
           roots = std::move(*imported);
         } else {
@@ -777,6 +778,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         }
       }
       body.reset();
+      if (status) status = self->backend_.blocks().sync();
       Backend& backend = self->backend_;
       backend.post([self = std::move(self), call = std::move(call), status = std::move(status),
                     roots = std::move(roots), is_car, declare, bytes]() mutable {

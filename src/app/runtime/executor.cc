@@ -20,14 +20,6 @@ namespace mesh::app {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
-namespace {
-
-constexpr std::size_t max_synced_one_by_one = 16;
-
-const Bytes no_bytes;
-
-}  // namespace
-
 struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   struct Run {
     node::effect::Execute effect;
@@ -47,7 +39,6 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
 
   asio::io_context& io;
   store::BlockStore& blocks;
-  std::filesystem::path home;
   ContentExchange& content;
   wasm::Sandbox& sandbox;
   Limits limits;
@@ -58,11 +49,10 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   std::map<std::uint64_t, RunPointer> runs;
   std::atomic<std::uint64_t> started{0}, failed{0}, fuel{0}, running{0};
 
-  Impl(asio::io_context& context, store::BlockStore& store, std::filesystem::path folder, ContentExchange& exchange,
-       wasm::Sandbox& engine, Limits given, Emit emit)
+  Impl(asio::io_context& context, store::BlockStore& store, ContentExchange& exchange, wasm::Sandbox& engine,
+       Limits given, Emit emit)
       : io(context),
         blocks(store),
-        home(std::move(folder)),
         content(exchange),
         sandbox(engine),
         limits(given),
@@ -267,38 +257,6 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
 
   // ---- Results.
 
-  /// Makes sure that the DAGs would survive a power cut.
-  Status make_durable(const std::vector<Cid>& roots) {
-    std::vector<Cid> all;
-    for (const Cid& root : roots) {
-      ContentWalk walk(root, 64, std::uint64_t{1} << 20);
-      while (const std::optional<Cid> cid = walk.next()) {
-        if (all.size() > max_synced_one_by_one) break;
-        all.push_back(*cid);
-        store::BlockBytes block;
-        if (walk.must_read()) {
-          MESH_LET(block, blocks.get(*cid));
-        }
-        MESH_TRY(walk.advance(block ? *block : no_bytes));
-      }
-    }
-    if (all.size() <= max_synced_one_by_one) {
-      for (const Cid& cid : all) {
-        MESH_LET(const store::BlockBytes block, blocks.get(cid));
-        MESH_TRY(blocks.put(cid, *block, store::Durability::durable));
-      }
-      return {};
-    }
-    const int folder = ::open(home.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool synced = folder >= 0 && ::syncfs(folder) == 0;
-    const int failure = errno;
-    if (folder >= 0) ::close(folder);
-    if (!synced)
-      return fail(ErrorCode::storage, fmt::format("the blocks in {} could not be synced ({}); check the disk",
-                                                  home.string(), std::strerror(failure)));
-    return {};
-  }
-
   struct Gathering {
     node::effect::FetchResults effect;
     std::size_t next = 0, under_way = 0;
@@ -333,10 +291,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
                     });
     }
     if (!gathering->ended && gathering->under_way == 0) {
-      std::vector<Cid> all;
-      all.reserve(roots.size());
-      for (const auto& [root, holders] : roots) all.push_back(root);
-      gathered(*gathering, make_durable(all));
+      gathered(*gathering, blocks.sync());
     }
   }
 
@@ -369,7 +324,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     const Bytes block = record::encode(list);
     const Cid cid = dagcbor::cid_of(block);
     MESH_TRY(blocks.put(cid, block));
-    MESH_TRY(make_durable({cid}));
+    MESH_TRY(blocks.sync());
     return cid;
   }
 
@@ -388,9 +343,9 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   }
 };
 
-Executor::Executor(asio::io_context& io, store::BlockStore& blocks, std::filesystem::path home,
-                   ContentExchange& content, wasm::Sandbox& sandbox, Limits limits, Emit emit)
-    : impl_(std::make_shared<Impl>(io, blocks, std::move(home), content, sandbox, limits, std::move(emit))) {}
+Executor::Executor(asio::io_context& io, store::BlockStore& blocks, ContentExchange& content, wasm::Sandbox& sandbox,
+                   Limits limits, Emit emit)
+    : impl_(std::make_shared<Impl>(io, blocks, content, sandbox, limits, std::move(emit))) {}
 
 Executor::~Executor() { impl_->closed = true; }
 

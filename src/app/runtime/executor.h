@@ -39,9 +39,8 @@ class Executor {
 
   using Emit = std::function<void(node::Event)>;
 
-  /// `home` is the folder on whose file system the blocks lie.
-  Executor(boost::asio::io_context& io, store::BlockStore& blocks, std::filesystem::path home, ContentExchange& content,
-           wasm::Sandbox& sandbox, Limits limits, Emit emit);
+  Executor(boost::asio::io_context& io, store::BlockStore& blocks, ContentExchange& content, wasm::Sandbox& sandbox,
+           Limits limits, Emit emit);
   /// The sandbox must have been destroyed before, or have nothing to do.
   ~Executor();
   Executor(const Executor&) = delete;

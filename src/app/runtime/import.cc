@@ -263,8 +263,8 @@ Result<fs::path> find_main(const fs::path& folder) {
 
 }  // namespace
 
-asset::BlockSink block_sink(store::BlockStore& store, store::Durability durability) {
-  return [&store, durability](const Cid& cid, const Bytes& block) { return store.put(cid, block, durability); };
+asset::BlockSink block_sink(store::BlockStore& store) {
+  return [&store](const Cid& cid, const Bytes& block) { return store.put(cid, block); };
 }
 
 // ---- Runtimes.
@@ -414,6 +414,7 @@ Result<Cid> import_pinned(const fs::path& path, const std::string& sha256, store
         fmt::format("{} is not the file that the catalogue pins; install the runtimes again with scripts/runtimes.sh",
                     path.string()));
   }
+  MESH_TRY(blocks.sync());
   store::WriteBatch batch;
   batch.put.emplace_back(key, built.cid.bytes());
   MESH_TRY(store.commit_and_wait(std::move(batch)));
@@ -566,7 +567,7 @@ Result<ImportedFunction> make_function(const Program& program, const std::vector
   MESH_TRY(task::validate(node));
   const Bytes block = record::encode(node);
   function.function = dagcbor::cid_of(block);
-  MESH_TRY(blocks.put(function.function, block, store::Durability::durable));
+  MESH_TRY(blocks.put(function.function, block));
   return function;
 }
 
@@ -574,7 +575,9 @@ Result<ImportedFunction> import_function(const fs::path& path, const std::vector
                                          const ProgramOptions& options, store::NodeStore& store,
                                          store::BlockStore& blocks) {
   MESH_LET(const Program program, import_program(path, options, block_sink(blocks)));
-  return make_function(program, args, store, blocks);
+  MESH_LET(ImportedFunction function, make_function(program, args, store, blocks));
+  MESH_TRY(blocks.sync());
+  return function;
 }
 
 // ---- Inputs.

@@ -22,9 +22,9 @@
 
 namespace mesh::app {
 
-/// A sink that keeps blocks in `store`, which must outlive it. durable: what is named by a job that we acknowledge.
-[[nodiscard]] asset::BlockSink block_sink(store::BlockStore& store,
-                                          store::Durability durability = store::Durability::durable);
+/// A sink that keeps blocks in `store`, which must outlive it. Whoever acknowledges what they are part of calls
+/// store.sync() before.
+[[nodiscard]] asset::BlockSink block_sink(store::BlockStore& store);
 
 // ---- Runtimes: the interpreters that are pinned in runtimes/sources.json.
 

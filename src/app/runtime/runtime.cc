@@ -184,7 +184,7 @@ class Runtime::Impl final : public StreamOpener {
           });
         });
     executor = std::make_unique<Executor>(
-        bulk, *blocks, settings.home, *content, *sandbox, Executor::Limits{},
+        bulk, *blocks, *content, *sandbox, Executor::Limits{},
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
 
     p2p::Config net;

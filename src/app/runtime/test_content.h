@@ -44,7 +44,7 @@ struct TestStore {
     blocks = std::move(*made);
   }
 
-  asset::BlockSink sink() { return block_sink(*blocks, store::Durability::buffered); }
+  asset::BlockSink sink() { return block_sink(*blocks); }
   Cid add(ByteView content) {
     asset::FileBuilder builder(sink());
     EXPECT_TRUE(builder.feed(content));
