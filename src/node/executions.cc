@@ -21,7 +21,6 @@ void Executions::start(Outbox& out) {
     const std::uint64_t id = queue.front();
     queue.pop_front();
     const auto it = runs_.find(id);
-    if (it == runs_.end()) continue;  // Cancelled while it waited.
     it->second.started = true;
     ++running_;
     out.add({it->second.request});
@@ -57,6 +56,8 @@ void Executions::cancel(const Cid& intent, Outbox& out) {
     by_shard_.erase({intent, it->second.request.shard});
     it = runs_.erase(it);
   }
+  for (std::deque<std::uint64_t>* queue : {&verify_queue_, &work_queue_})
+    std::erase_if(*queue, [&](std::uint64_t id) { return !runs_.contains(id); });
   start(out);
 }
 

@@ -292,6 +292,8 @@ void Node::Impl::on(Instant now, event::Message&& event) {
   if (!parcel) return drop(parcel.error().message);
   if (parcel->envelopes.size() > max_parcel_envelopes)
     return drop("more than " + std::to_string(max_parcel_envelopes) + " records");
+  if (parcel->blocks.size() > max_parcel_blocks)
+    return drop("more than " + std::to_string(max_parcel_blocks) + " blocks");
   if (!parcel->blocks.empty()) {
     // Small results go along with their receipts; nobody else has anything to leave on this node's disk. What comes after
     // the task's end is honest, and left out as well.

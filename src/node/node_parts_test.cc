@@ -124,6 +124,30 @@ TEST(PeerTable, RemembersSoManyAndForgetsTheUnconnectedFirst) {
   EXPECT_NE(peers.find(stranger(4999)), nullptr);
 }
 
+TEST(PeerTable, ForgetsThePenalisedBeforeTheConnected) {
+  PeerTable peers(at(0));
+  for (std::uint64_t number = 0; number < 4095; ++number)
+    peers.penalise(stranger(number), "lied", at(10 + static_cast<std::int64_t>(number)));
+  peers.up(at(1), testing::node(2));
+  peers.up(at(100), testing::node(3));
+  EXPECT_EQ(peers.all().size(), 4096U);
+  EXPECT_TRUE(peers.connected(testing::node(2)));
+  EXPECT_TRUE(peers.connected(testing::node(3)));
+  EXPECT_EQ(peers.find(stranger(0)), nullptr) << "its penalty ended first";
+}
+
+TEST(PeerTable, WhatWasSaidBeforeAPeerWentIsNoNews) {
+  PeerTable peers(at(0));
+  const NodeId node = testing::node(2);
+  peers.up(at(1), node);
+  EXPECT_TRUE(peers.update(at(2), node, info(7)));
+  peers.down(at(3), node);
+  peers.up(at(4), node);
+  EXPECT_FALSE(peers.update(at(5), node, info(7)));
+  EXPECT_FALSE(peers.find(node)->info);
+  EXPECT_TRUE(peers.update(at(6), node, info(8)));
+}
+
 // ---------------------------------------------------------------------------------------------------- runs
 
 effect::Execute request(const Cid& intent, std::uint32_t shard) {

@@ -345,6 +345,9 @@ TEST(NodeStep, OnlyWhoWorksForThisNodeLeavesBlocksOnItsDisk) {
   EXPECT_EQ(subject.kept_blocks, 0U) << "a stranger to the task";
   subject.message(1, blocks);
   EXPECT_EQ(subject.kept_blocks, 2U);
+  subject.message(1, record::encode(Parcel{.envelopes = {}, .blocks = std::vector<Bytes>(1025), .logs = {}}));
+  EXPECT_EQ(subject.last_refusal(), "a message was refused: more than 1024 blocks");
+  EXPECT_EQ(subject.kept_blocks, 2U);
   subject.step(event::StopJob{job});
   subject.message(1, blocks);
   EXPECT_EQ(subject.kept_blocks, 2U) << "the task is over";

@@ -13,8 +13,8 @@ void Outbox::journal(const Cid& scope, std::string kind, Bytes bytes) {
 
 Outbox::Pending& Outbox::pending(const NodeId& to, Channel channel, std::size_t more) {
   Pending& entry = pending_[{to, channel}];
-  if (entry.bytes != 0 &&
-      (entry.bytes + more > target_bytes || entry.parcel.envelopes.size() >= max_parcel_envelopes)) {
+  if (entry.bytes != 0 && (entry.bytes + more > target_bytes || entry.parcel.envelopes.size() >= max_parcel_envelopes ||
+                           entry.parcel.blocks.size() >= max_parcel_blocks)) {
     flush(to, channel, entry);
   }
   entry.bytes += more;

@@ -1,6 +1,6 @@
 // A Parcel: what one direct message carries. Several signed records, small blocks along with them, pieces of live logs.
 //
-// Bounds: 1 MiB as bytes (the transport's frame), 4096 envelopes. Logs are not signed: they are a courtesy while a run
+// Bounds: 1 MiB as bytes (the transport's frame), 4096 envelopes, 1024 blocks. Logs are not signed: they are a courtesy while a run
 // is under way; the log that counts is named in the receipt.
 #pragma once
 
@@ -37,5 +37,6 @@ struct Parcel {
 
 inline constexpr std::size_t max_parcel_bytes = std::size_t{1} << 20;
 inline constexpr std::size_t max_parcel_envelopes = 4096;
+inline constexpr std::size_t max_parcel_blocks = 1024;  // Each becomes a file.
 
 }  // namespace mesh::node

@@ -1,6 +1,7 @@
 #include "node/peer_table.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace mesh::node {
 
@@ -10,12 +11,12 @@ constexpr std::size_t max_peers = 4096;
 
 PeerTable::Peer& PeerTable::entry(const NodeId& node) {
   if (!peers_.contains(node) && peers_.size() >= max_peers) {
-    auto victim = peers_.end();
-    for (auto it = peers_.begin(); it != peers_.end(); ++it) {
-      if (it->second.connected || !it->second.penalty.empty()) continue;
-      if (victim == peers_.end() || it->second.info_at < victim->second.info_at) victim = it;
-    }
-    peers_.erase(victim == peers_.end() ? peers_.begin() : victim);
+    // Who is connected goes last, and of the others who is remembered for a penalty: the one that ends (or was heard of)
+    // the longest ago first.
+    const auto worth = [](const auto& known) {
+      return std::tuple(known.second.connected, known.second.penalty_until, known.second.info_at);
+    };
+    peers_.erase(std::ranges::min_element(peers_, {}, worth));
   }
   return peers_[node];
 }
@@ -30,7 +31,7 @@ void PeerTable::down(Instant now, const NodeId& node) {
   Peer& peer = entry(node);
   peer.connected = false;
   peer.down_since = now;
-  // A node that comes back says anew what it has; until then nobody counts on it.
+  // A node that comes back says anew what it has; until then nobody counts on it. What it said before stays old news.
   peer.info.reset();
 }
 
@@ -45,9 +46,9 @@ bool PeerTable::update(Instant now, const NodeId& node, PeerInfo info) {
     }
   }
   Peer& peer = entry(node);
-  if (peer.info &&
-      (info.boot < peer.info->boot || (info.boot == peer.info->boot && info.sequence <= peer.info->sequence)))
-    return false;
+  const std::pair said{info.boot, info.sequence};
+  if (peer.last_said && said <= *peer.last_said) return false;
+  peer.last_said = said;
   peer.info = std::move(info);
   peer.info_at = now;
   return true;

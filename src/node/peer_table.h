@@ -23,6 +23,7 @@ class PeerTable {
     bool connected = false;
     std::optional<PeerInfo> info;
     Instant info_at{};
+    std::optional<std::pair<std::uint64_t, std::uint64_t>> last_said;  ///< boot and sequence of its latest PeerInfo
     Duration round_trip{0};
     std::string penalty;
     Instant penalty_until{};
