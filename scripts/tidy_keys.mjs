@@ -32,10 +32,12 @@ const git = ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--
 const headers = execFileSync('git', git, { cwd: root }).toString().split('\0').filter(Boolean);
 const allHeaders = headers.map((name) => join(root, name)).filter(existsSync);
 
-const lines = new Set();
-for (const { file, directory, command } of JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'))) {
+const commands = JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'));
+const seen = new Set(); // clang-tidy looks at a source once for each of its commands
+for (const { file, directory, command } of commands) {
   const source = resolve(directory, file);
-  if (!ours(source) || !relative(root, source).startsWith(under)) continue;
+  if (!ours(source) || !relative(root, source).startsWith(under) || seen.has(source)) continue;
+  seen.add(source);
   const output = / -o (\S+)/.exec(command)?.[1];
   const object = output && join(build, output);
   let used = allHeaders;
@@ -50,7 +52,8 @@ for (const { file, directory, command } of JSON.parse(readFileSync(join(build, '
   const parts = [...rules, ...new Set([source, ...used].sort())].map(
     (name) => `${relative(root, name)} ${contents(name)}`,
   );
-  parts.push(command.replaceAll(root, '.'));
-  lines.add(`${digest(parts.join('\n'))} ${folder} ${relative(root, source)}`);
+  for (const other of commands) {
+    if (resolve(other.directory, other.file) === source) parts.push(other.command.replaceAll(root, '.'));
+  }
+  console.log(`${digest(parts.join('\n'))} ${folder} ${relative(root, source)}`);
 }
-console.log([...lines].join('\n'));
