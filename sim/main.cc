@@ -1,37 +1,53 @@
-// mesh_sim: runs one scenario from a seed and prints what came of it. `make sim SEED=n NODES=n`.
+// mesh_sim: runs one scenario from a seed and prints what came of it. `make sim ARGS="--seed 7 --nodes 50"`.
 #include <fmt/format.h>
 
+#include <charconv>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
+#include <map>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "sim/world.h"
 
 namespace {
 
-std::uint64_t option(int argc, char** argv, const char* name, std::uint64_t otherwise) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::strcmp(argv[i], name) == 0) return std::strtoull(argv[i + 1], nullptr, 10);
+/// The options with their defaults, by name.
+using Options = std::map<std::string_view, std::uint64_t>;
+
+/// Reads `--name number` pairs into `options`; false if one is not known or no number.
+bool read_options(std::span<char* const> arguments, Options& options) {
+  for (std::size_t i = 0; i < arguments.size(); i += 2) {
+    const auto option = options.find(arguments[i]);
+    if (option == options.end() || i + 1 == arguments.size()) return false;
+    const std::string_view text = arguments[i + 1];
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), option->second);
+    if (error != std::errc() || end != text.data() + text.size()) return false;
   }
-  return otherwise;
+  return true;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace mesh;
-  sim::Options options;
-  options.seed = option(argc, argv, "--seed", 1);
-  options.nodes = static_cast<std::uint32_t>(option(argc, argv, "--nodes", 100));
-  options.loss_per_mille = static_cast<std::uint32_t>(option(argc, argv, "--loss-per-mille", 10));
-  options.latency_max_us = option(argc, argv, "--latency-max-us", 20'000);
-  const auto shards = static_cast<std::uint32_t>(option(argc, argv, "--shards", 200));
-  const bool crash = option(argc, argv, "--crash", 1) != 0;
-  if (options.nodes < 5 || options.nodes > 1000 || shards < 1 || shards > 16384) {
-    fmt::print(stderr, "mesh_sim: --nodes is between 5 and 1000, --shards between 1 and 16384\n");
+  Options given{{"--seed", 1},     {"--nodes", 100}, {"--loss-per-mille", 10}, {"--latency-max-us", 20'000},
+                {"--shards", 200}, {"--crash", 1}};
+  const bool read = read_options(std::span(argv, static_cast<std::size_t>(argc)).subspan(1), given);
+  if (!read || given["--nodes"] < 5 || given["--nodes"] > 1000 || given["--shards"] < 1 || given["--shards"] > 16384 ||
+      given["--loss-per-mille"] > 1000) {
+    fmt::print(stderr,
+               "usage: mesh_sim [--seed N] [--nodes 5..1000] [--shards 1..16384] [--loss-per-mille 0..1000]"
+               " [--latency-max-us N] [--crash 0|1]\n");
     return 2;
   }
+  sim::Options options;
+  options.seed = given["--seed"];
+  options.nodes = static_cast<std::uint32_t>(given["--nodes"]);
+  options.loss_per_mille = static_cast<std::uint32_t>(given["--loss-per-mille"]);
+  options.latency_max_us = given["--latency-max-us"];
+  const auto shards = static_cast<std::uint32_t>(given["--shards"]);
+  const bool crash = given["--crash"] != 0;
   const auto begun = std::chrono::steady_clock::now();
   sim::World world(options);
   world.start();
