@@ -97,10 +97,11 @@ Status sync_folder(const std::filesystem::path& folder) {
 }
 
 std::size_t size_of(const WriteBatch& batch) {
+  constexpr std::size_t per_string = sizeof(std::string);
   std::size_t total = sizeof batch;
   for (const StoredRecord& record : batch.append) total += record.bytes.size() + record.kind.size() + sizeof record;
-  for (const auto& [key, value] : batch.put) total += key.size() + value.size() + sizeof key + sizeof value;
-  for (const std::string& key : batch.erase) total += key.size() + sizeof key;
+  for (const auto& [key, value] : batch.put) total += key.size() + value.size() + per_string + sizeof(Bytes);
+  for (const std::string& key : batch.erase) total += key.size() + per_string;
   return total + batch.drop_scopes.size() * sizeof(Cid);
 }
 
@@ -387,13 +388,11 @@ void NodeStore::commit(WriteBatch batch, Completion completion) {
       impl_->queue.push_back({std::move(batch), std::move(completion), bytes});
       ++impl_->unanswered;
       impl_->unanswered_bytes += bytes;
+      impl_->changed.notify_one();
+      return;
     }
   }
-  if (refusal) {
-    impl_->changed.notify_one();
-  } else if (completion) {
-    completion(std::move(refusal));
-  }
+  if (completion) completion(std::move(refusal));
 }
 
 Status NodeStore::commit_and_wait(WriteBatch batch) {

@@ -372,7 +372,8 @@ TEST(NodeStore, NamesADamagedFile) {
   const fs::path file = folder.path() / "node.db";
   const Bytes whole = read_file(file);
   const auto write = [&](const Bytes& bytes) {
-    std::ofstream(file, std::ios::binary).write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
+    const std::string_view text = as_text(bytes);
+    std::ofstream(file, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
   };
   const auto damaged = [&]() -> std::string {
     auto store = NodeStore::open(folder.path());

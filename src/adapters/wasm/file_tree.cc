@@ -175,7 +175,7 @@ Status FileTree::add_folder(std::string_view path) {
   return {};
 }
 
-Status FileTree::add_tar(std::shared_ptr<const Bytes> archive, std::string_view mount) {
+Status FileTree::add_tar(const std::shared_ptr<const Bytes>& archive, std::string_view mount) {
   if (!archive) return fail(ErrorCode::invalid, "There is no archive.");
   MESH_TRY(add_folder(mount));
   const ByteView bytes(*archive);

@@ -44,7 +44,7 @@ class FileTree {
   /// Adds everything in an uncompressed tar archive (POSIX ustar, with GNU and pax long names) below `mount`. The files
   /// share the archive's buffer. A leading `./` or `/` of a name is dropped. Refused, naming the entry: `..`, links,
   /// devices, sparse files, bad checksums, sizes past the end, duplicates.
-  [[nodiscard]] Status add_tar(std::shared_ptr<const Bytes> archive, std::string_view mount = "/");
+  [[nodiscard]] Status add_tar(const std::shared_ptr<const Bytes>& archive, std::string_view mount = "/");
 
   [[nodiscard]] const Node& root() const;
   /// The node at a path, or null. `..` and `.` are not resolved: they are not found.
