@@ -1,6 +1,6 @@
 """Runs the benchmarks: the compiled ones (mesh_bench), and the real program over a mesh on this machine.
 
-usage: run.py --bin FOLDER [--json FILE] [--runs N] [CASE...]      cases: engine network job start (all unless named)
+usage: run.py --build FOLDER [--json FILE] [--runs N] [CASE...]      cases: engine network job start (all unless named)
 
 Prints a table and writes the same figures, with every phase of a job, as JSON. The floor of a figure is measured in the
 same run, since the machine's speed on the day decides both.
@@ -338,7 +338,7 @@ CASES = {"engine": bench_engine, "network": bench_network, "job": bench_job, "st
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin", required=True, help="the folder of mesh and mesh_bench")
+    parser.add_argument("--build", required=True, help="the build folder, with mesh and bin/mesh_bench")
     parser.add_argument("--cache", default=os.environ.get("MESH_CACHE") or str(Path.home() / ".cache/meshwork"),
                         help="folder for compiled code, kept")
     parser.add_argument("--json", help="write the figures into this file")
@@ -349,8 +349,8 @@ def main():
     unknown = [case for case in options.cases if case not in CASES]
     if unknown:
         parser.error(f"there is no case {unknown[0]}; there are {' '.join(CASES)}")
-    options.mesh = str(Path(options.bin) / "mesh")
-    options.mesh_bench = str(Path(options.bin) / "mesh_bench")
+    options.mesh = str(Path(options.build) / "mesh")
+    options.mesh_bench = str(Path(options.build) / "bin" / "mesh_bench")
     folder = Path(tempfile.mkdtemp(prefix="mesh-bench-"))
     figures = {"machine": {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}, "runs": options.runs}
     try:

@@ -20,7 +20,7 @@ case $verb in
     build release mesh mesh_bench
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
-    exec python3 bench/run.py --bin build/release/bin --json build/bench.json "$@"
+    exec python3 bench/run.py --build build/release --json build/bench.json "$@"
     ;;
   sim)
     need sim/CMakeLists.txt
