@@ -87,6 +87,7 @@ TEST(Merkle, ProofsHoldForTheirLeafAlone) {
     const Digest root = merkle::root_of(leaves);
     for (std::size_t index = 0; index < count; ++index) {
       std::vector<Digest> proof = merkle::proof_of(leaves, index);
+      EXPECT_EQ(proof, merkle::proofs_of(leaves)[index]);
       EXPECT_TRUE(merkle::verify(root, leaves[index], index, count, proof));
       EXPECT_FALSE(merkle::verify(root, sha256(as_bytes("other")), index, count, proof));
       EXPECT_FALSE(merkle::verify(leaves[0], leaves[index], index, count, proof));

@@ -55,15 +55,35 @@ std::vector<Digest> proof_of(std::span<const Digest> leaves, std::size_t index) 
   return proof;
 }
 
+std::vector<std::vector<Digest>> proofs_of(std::span<const Digest> leaves) {
+  MESH_CHECK(!leaves.empty() && leaves.size() <= max_leaves, "merkle-leaf-count");
+  std::vector<std::vector<Digest>> proofs(leaves.size());
+  std::vector<Digest> level;
+  level.reserve(leaves.size());
+  for (const Digest& leaf : leaves) level.push_back(leaf_hash(leaf));
+  for (std::size_t height = 0; level.size() > 1; ++height) {
+    for (std::size_t leaf = 0; leaf < leaves.size(); ++leaf) {
+      const std::size_t sibling = (leaf >> height) ^ 1;
+      if (sibling < level.size()) proofs[leaf].push_back(level[sibling]);  // Else it is the odd one that goes up.
+    }
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < level.size(); i += 2) {
+      level[kept++] = i + 1 < level.size() ? node_hash(level[i], level[i + 1]) : level[i];
+    }
+    level.resize(kept);
+  }
+  return proofs;
+}
+
 // RFC 9162, section 2.1.3.2 (the same tree as RFC 6962's).
-bool verify(const Digest& root, const Digest& leaf, std::size_t index, std::size_t count,
-            std::span<const Digest> proof) {
-  if (count > max_leaves || index >= count || proof.size() > max_proof) return false;
+std::optional<Digest> root_from(const Digest& leaf, std::size_t index, std::size_t count,
+                                std::span<const Digest> proof) {
+  if (count > max_leaves || index >= count || proof.size() > max_proof) return std::nullopt;
   std::size_t node = index;
   std::size_t last = count - 1;
   Digest hash = leaf_hash(leaf);
   for (const Digest& sibling : proof) {
-    if (last == 0) return false;
+    if (last == 0) return std::nullopt;
     if ((node & 1) == 1 || node == last) {
       hash = node_hash(sibling, hash);
       while ((node & 1) == 0 && node != 0) {
@@ -76,7 +96,12 @@ bool verify(const Digest& root, const Digest& leaf, std::size_t index, std::size
     node >>= 1;
     last >>= 1;
   }
-  return last == 0 && hash == root;
+  return last == 0 ? std::optional(hash) : std::nullopt;
+}
+
+bool verify(const Digest& root, const Digest& leaf, std::size_t index, std::size_t count,
+            std::span<const Digest> proof) {
+  return root_from(leaf, index, count, proof) == root;
 }
 
 }  // namespace mesh::merkle

@@ -87,10 +87,10 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
   if (kind == "committed") {
     MESH_LET(const Signed<Commitment> commitment, open<Commitment>(envelope, federation));
     MESH_LET(const std::vector<std::uint32_t> shards, task::expand(commitment.record.shards, intent_.record.shards));
-    own_commitments_.insert_or_assign(commitment.cid, commitment);
     if (const auto basis = bases_.find(commitment.record.basis); basis != bases_.end()) {
       for (const std::uint32_t shard : shards) basis->second.uncommitted.erase(shard);
     }
+    add_own(commitment, shards, {});
     return {};
   }
   return fail(ErrorCode::storage, "unknown journal record \"" + std::string(kind) + "\"");
@@ -192,10 +192,7 @@ Status Engagement::on_award(Instant now, const Envelope& envelope, Outbox& out) 
   if (award.record.offer != offer_.cid) return fail(ErrorCode::invalid, "not-mine: the award is for another offer");
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(award.record.shards, intent_.record.shards));
   if (awards_.contains(award.cid)) {
-    // Sent again: so is what was committed to under it.
-    for (const auto& [cid, commitment] : own_commitments_) {
-      if (commitment.record.basis == award.cid) out.send(publisher(), Channel::receipt, commitment.envelope);
-    }
+    resend_commitments(award.cid, out);  // Sent again: so is what was committed to under it.
   } else {
     journal("award", record::encode(envelope), out);
     awards_.emplace(award.cid, award);
@@ -211,11 +208,10 @@ Status Engagement::on_award(Instant now, const Envelope& envelope, Outbox& out) 
 
 Status Engagement::on_commitment(Instant, const Envelope& envelope, Outbox&) {
   MESH_LET(Signed<Commitment> commitment, open<Commitment>(envelope, around_.signer.federation()));
-  MESH_TRY(task::expand(commitment.record.shards, intent_.record.shards));
+  MESH_LET(std::vector<std::uint32_t> shards, task::expand(commitment.record.shards, intent_.record.shards));
   if (commitments_.size() >= max_kept_records) commitments_.clear();
   if (commitment.signer == around_.signer.id()) {
-    own_commitments_.insert_or_assign(commitment.cid,
-                                      std::move(commitment));  // Forgotten here, but signed by this node.
+    add_own(std::move(commitment), std::move(shards), {});  // Perhaps forgotten here, but signed by this node.
   } else {
     commitments_.insert_or_assign(commitment.cid, std::move(commitment));
   }
@@ -294,9 +290,7 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
       draw_order_.pop_front();
     }
   } else {
-    for (const auto& [cid, commitment] : own_commitments_) {
-      if (commitment.record.basis == draw.cid) out.send(publisher(), Channel::receipt, commitment.envelope);
-    }
+    resend_commitments(draw.cid, out);
   }
   take_seats(now, draw.cid, out);
   return {};
@@ -323,10 +317,11 @@ void Engagement::take_seats(Instant now, const Cid& draw, Outbox& out) {
   const DrawnTask& task = draws_.at(draw);
   Basis& basis = bases_[draw];
   std::set<std::uint32_t> committed;
-  for (const auto& [cid, commitment] : own_commitments_) {
-    if (commitment.record.basis != draw) continue;
-    const Result<std::vector<std::uint32_t>> shards = task::expand(commitment.record.shards, intent_.record.shards);
-    if (shards) committed.insert(shards->begin(), shards->end());
+  if (const auto own = own_by_basis_.find(draw); own != own_by_basis_.end()) {
+    for (const Cid& cid : own->second) {
+      const std::vector<std::uint32_t>& shards = own_commitments_.at(cid).shards;
+      committed.insert(shards.begin(), shards.end());
+    }
   }
   for (const auto& [shard, seated] : task.shards) {
     if (committed.contains(shard) || !seated.seats.holds(around_.signer.id())) continue;
@@ -359,35 +354,28 @@ void Engagement::answer_receipt(Instant now, std::uint32_t shard, Outbox& out) {
   if (waiting == to_answer_.end()) return;
   const Signed<ExecutionReceipt>& receipt = waiting->second;
   // Of this node's commitments on the shard the one under the newest draw: the publisher asks for that.
-  const Signed<Commitment>* mine = nullptr;
-  for (const auto& [cid, commitment] : own_commitments_) {
-    if (awards_.contains(commitment.record.basis)) continue;
-    const Result<std::vector<std::uint32_t>> shards = task::expand(commitment.record.shards, intent_.record.shards);
-    if (!shards || !std::ranges::binary_search(*shards, shard)) continue;
-    const auto newer = [&](const Cid& a, const Cid& b) {
-      return std::ranges::find(draw_order_, a) > std::ranges::find(draw_order_, b);
-    };
-    if (mine == nullptr || newer(commitment.record.basis, mine->record.basis)) mine = &commitment;
-  }
-  if (mine == nullptr) return;  // Nothing committed yet: the receipt is of no use to this node before.
-  const std::optional<receipt::Opening> opening = opening_of(*mine, shard);
+  const auto own = own_as_verifier_.find(shard);
+  if (own == own_as_verifier_.end()) return;  // Nothing committed yet: the receipt is of no use to this node before.
+  const auto newness = [&](const Cid& cid) {
+    const auto draw = std::ranges::find(draw_order_, own_commitments_.at(cid).commitment.record.basis);
+    return draw == draw_order_.end() ? -1 : draw - draw_order_.begin();
+  };
+  Own& mine = own_commitments_.at(*std::ranges::max_element(own->second, {}, newness));
+  const std::optional<receipt::Opening> opening = open_own(mine, shard);
   if (!opening) {
-    const Result<std::vector<std::uint32_t>> shards = task::expand(mine->record.shards, intent_.record.shards);
-    for (const std::uint32_t other : *shards) {
+    for (const std::uint32_t other : mine.shards) {
       if (!found_.contains(other)) need(now, other, Executions::Purpose::verify, &receipt.signer, out);
     }
     return;
   }
   const receipt::Finding& finding = found_.at(shard).finding;
-  out.send(publisher(), Channel::receipt,
-           around_.signer
-               .sign(VerificationReceipt{.intent = id(),
-                                         .receipt = receipt.cid,
-                                         .verdict = finding == receipt.record.finding ? receipt::Agreement::agree
-                                                                                      : receipt::Agreement::disagree,
-                                         .opening = *opening,
-                                         .finding = finding})
-               .envelope);
+  out.send_batched(publisher(), Channel::receipt,
+                   VerificationReceipt{.intent = id(),
+                                       .receipt = receipt.cid,
+                                       .verdict = finding == receipt.record.finding ? receipt::Agreement::agree
+                                                                                    : receipt::Agreement::disagree,
+                                       .opening = *opening,
+                                       .finding = finding});
   to_answer_.erase(waiting);
 }
 
@@ -468,34 +456,59 @@ void Engagement::commit_ready(Instant now, const Cid& basis_cid, Basis& basis, O
   std::vector<Digest> leaves;
   leaves.reserve(ready.size());
   for (const std::uint32_t shard : ready) {
-    leaves.push_back(receipt::leaf_of(id(), shard, around_.signer.id(), found_.at(shard).finding,
-                                      receipt::salt_of(around_.signer, id(), shard)));
+    leaves.push_back(leaf_of(shard));
     basis.uncommitted.erase(shard);
   }
-  const Signed<Commitment> commitment = around_.signer.sign(Commitment{
+  Signed<Commitment> commitment = around_.signer.sign(Commitment{
       .intent = id(), .basis = basis_cid, .shards = task::ranges_of(ready), .root = merkle::root_of(leaves)});
   journal("committed", record::encode(commitment.envelope), out);
-  own_commitments_.emplace(commitment.cid, commitment);
   out.send(publisher(), Channel::receipt, commitment.envelope);
+  add_own(std::move(commitment), std::move(ready), merkle::proofs_of(leaves));
 }
 
-std::optional<receipt::Opening> Engagement::opening_of(const Signed<Commitment>& commitment,
-                                                       std::uint32_t shard) const {
-  const Result<std::vector<std::uint32_t>> shards = task::expand(commitment.record.shards, intent_.record.shards);
-  if (!shards) return std::nullopt;
-  std::vector<Digest> leaves;
-  leaves.reserve(shards->size());
-  for (const std::uint32_t other : *shards) {
-    const auto found = found_.find(other);
-    if (found == found_.end()) return std::nullopt;
-    leaves.push_back(receipt::leaf_of(id(), other, around_.signer.id(), found->second.finding,
-                                      receipt::salt_of(around_.signer, id(), other)));
+void Engagement::add_own(Signed<Commitment> commitment, std::vector<std::uint32_t> shards,
+                         std::vector<std::vector<Digest>> proofs) {
+  const Cid cid = commitment.cid;
+  const Cid basis = commitment.record.basis;
+  if (own_commitments_.contains(cid)) return;
+  own_by_basis_[basis].push_back(cid);
+  if (!awards_.contains(basis)) {
+    for (const std::uint32_t shard : shards) own_as_verifier_[shard].push_back(cid);
   }
-  const auto index = static_cast<std::size_t>(std::ranges::lower_bound(*shards, shard) - shards->begin());
-  return receipt::Opening{.commitment = commitment.cid,
-                          .shard = shard,
-                          .salt = receipt::salt_of(around_.signer, id(), shard),
-                          .proof = merkle::proof_of(leaves, index)};
+  own_commitments_.emplace(
+      cid, Own{.commitment = std::move(commitment), .shards = std::move(shards), .proofs = std::move(proofs)});
+}
+
+void Engagement::resend_commitments(const Cid& basis, Outbox& out) const {
+  const auto own = own_by_basis_.find(basis);
+  if (own == own_by_basis_.end()) return;
+  for (const Cid& cid : own->second)
+    out.send(publisher(), Channel::receipt, own_commitments_.at(cid).commitment.envelope);
+}
+
+Digest Engagement::leaf_of(std::uint32_t shard) const {
+  return receipt::leaf_of(id(), shard, around_.signer.id(), found_.at(shard).finding,
+                          receipt::salt_of(around_.signer, id(), shard));
+}
+
+std::optional<receipt::Opening> Engagement::open_own(Own& own, std::uint32_t shard) {
+  if (own.proofs.empty()) {
+    std::vector<Digest> leaves;
+    leaves.reserve(own.shards.size());
+    for (const std::uint32_t other : own.shards) {
+      if (!found_.contains(other)) return std::nullopt;
+      leaves.push_back(leaf_of(other));
+    }
+    own.proofs = merkle::proofs_of(leaves);
+  }
+  const auto index = static_cast<std::size_t>(std::ranges::lower_bound(own.shards, shard) - own.shards.begin());
+  receipt::Opening opening{.commitment = own.commitment.cid,
+                           .shard = shard,
+                           .salt = receipt::salt_of(around_.signer, id(), shard),
+                           .proof = own.proofs[index]};
+  // Usually each is asked for once; whatever is asked for again is worked out again.
+  if (++own.opened % own.shards.size() == 0) own.proofs.clear();
+  return opening;
 }
 
 Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outbox& out) {
@@ -506,8 +519,7 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
   if (own == own_commitments_.end())
     return fail(ErrorCode::not_found, "unknown-commitment: this node has no such commitment");
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(request.record.shards, intent_.record.shards));
-  MESH_LET(const std::vector<std::uint32_t> covered, task::expand(own->second.record.shards, intent_.record.shards));
-  if (!std::ranges::includes(covered, shards))
+  if (!std::ranges::includes(own->second.shards, shards))
     return fail(ErrorCode::invalid, "not-covered: the commitment does not cover all of these shards");
   const bool unverified =
       intent_.record.verifiers == 0 || (field_ && field_->offers.size() < std::size_t{intent_.record.verifiers} + 1);
@@ -538,9 +550,8 @@ void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
   const auto waiting = to_reveal_.find(cid);
   const auto own = own_commitments_.find(cid);
   if (waiting == to_reveal_.end() || own == own_commitments_.end()) return;
-  const Result<std::vector<std::uint32_t>> covered = task::expand(own->second.record.shards, intent_.record.shards);
   bool complete = true;
-  for (const std::uint32_t shard : *covered) {
+  for (const std::uint32_t shard : own->second.shards) {
     if (found_.contains(shard)) continue;
     complete = false;  // Lost in a crash: the same work gives the same finding.
     need(now, shard, Executions::Purpose::verify, nullptr, out);
@@ -548,20 +559,18 @@ void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
   if (!complete) return;
   for (const std::uint32_t shard : waiting->second) {
     const Found& found = found_.at(shard);
-    const std::optional<receipt::Opening> opening = opening_of(own->second, shard);
+    const std::optional<receipt::Opening> opening = open_own(own->second, shard);
     if (!opening) continue;
     if (const auto blocks = blocks_.find(shard); blocks != blocks_.end()) {
       if (!blocks->second.result.empty()) out.send_block(publisher(), Channel::receipt, blocks->second.result);
       if (!blocks->second.log.empty()) out.send_block(publisher(), Channel::receipt, blocks->second.log);
     }
-    out.send(publisher(), Channel::receipt,
-             around_.signer
-                 .sign(ExecutionReceipt{.intent = id(),
-                                        .award = own->second.record.basis,
-                                        .opening = *opening,
-                                        .finding = found.finding,
-                                        .summary = found.summary})
-                 .envelope);
+    out.send_batched(publisher(), Channel::receipt,
+                     ExecutionReceipt{.intent = id(),
+                                      .award = own->second.commitment.record.basis,
+                                      .opening = *opening,
+                                      .finding = found.finding,
+                                      .summary = found.summary});
   }
   to_reveal_.erase(waiting);
 }

@@ -77,6 +77,13 @@ class Engagement {
   struct Blocks {
     Bytes result, log;
   };
+  /// What this node committed to, and what opens it.
+  struct Own {
+    Signed<receipt::Commitment> commitment;
+    std::vector<std::uint32_t> shards;
+    std::vector<std::vector<Digest>> proofs;  ///< in the order of the shards; empty when not worked out, or all opened
+    std::size_t opened = 0;  ///< openings given out
+  };
   struct Retry {
     Instant at{};
     std::uint32_t count = 0;
@@ -98,8 +105,13 @@ class Engagement {
   void commit_ready(Instant now, const Cid& basis_cid, Basis& basis, Outbox& out);
   void reveal(Instant now, const Cid& commitment, Outbox& out);
   void answer_receipt(Instant now, std::uint32_t shard, Outbox& out);
-  [[nodiscard]] std::optional<receipt::Opening> opening_of(const Signed<receipt::Commitment>& commitment,
-                                                           std::uint32_t shard) const;
+  void add_own(Signed<receipt::Commitment> commitment, std::vector<std::uint32_t> shards,
+               std::vector<std::vector<Digest>> proofs);
+  [[nodiscard]] Digest leaf_of(std::uint32_t shard) const;
+  /// nullopt while one of the commitment's shards has to be run again to open it.
+  [[nodiscard]] std::optional<receipt::Opening> open_own(Own& own, std::uint32_t shard);
+  /// Sends again what was committed to under this award or draw.
+  void resend_commitments(const Cid& basis, Outbox& out) const;
   void journal(std::string_view kind, Bytes bytes, Outbox& out) const {
     out.journal(id(), std::string(kind), std::move(bytes));
   }
@@ -124,7 +136,9 @@ class Engagement {
   std::map<Cid, Signed<verification::RoundOpen>> opens_;
   std::map<Cid, Signed<verification::NonceReveal>> reveals_;
   std::map<Cid, Signed<receipt::Commitment>> commitments_;  ///< others'
-  std::map<Cid, Signed<receipt::Commitment>> own_commitments_;
+  std::map<Cid, Own> own_commitments_;
+  std::map<Cid, std::vector<Cid>> own_by_basis_;
+  std::map<std::uint32_t, std::vector<Cid>> own_as_verifier_;  ///< by shard; several if it was drawn anew
   std::map<Cid, DrawnTask> draws_;
   std::deque<Cid> draw_order_;
   std::map<Cid, std::set<std::uint32_t>> to_reveal_;  ///< own commitment -> shards whose reveal waits for a run

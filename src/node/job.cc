@@ -87,6 +87,8 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
 
 template <class T>
 void Job::keep(std::string_view kind, const Signed<T>& record, Outbox& out) {
+  // What others say of other shards may come between verdicts; what this node says builds on them.
+  if (record.signer == around_.signer.id()) seal_verdicts(out);
   story_.push_back(record.envelope);
   out.journal(id(), std::string(kind), record::encode(record.envelope));
 }
@@ -217,7 +219,10 @@ Status Job::restore(std::string_view kind, ByteView bytes) {
   if (kind == "extension") return apply_const(&Job::apply_extension);
   if (kind == "receipt") return apply(&Job::apply_receipt);
   if (kind == "verification") return apply(&Job::apply_verification);
-  if (kind == "verdict") return apply_const(&Job::apply_verdict);
+  if (kind == "verdict") {
+    MESH_LET(const Signed<verification::Verdict> verdict, open<verification::Verdict>(envelope, federation));
+    return apply_verdict(verdict.record);
+  }
   return fail(ErrorCode::storage, "unknown journal record \"" + std::string(kind) + "\"");
 }
 
@@ -1112,19 +1117,17 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
   const std::uint32_t timely = verification::timeliness(
       field_->offer_of(receipt.signer) == nullptr ? 0 : field_->offer_of(receipt.signer)->record.eta_ms,
       static_cast<std::uint64_t>((now - state.since).count() / 1000));
-  const Signed<verification::Verdict> verdict =
-      sign(verification::Verdict{.intent = id(),
-                                 .shard = shard,
-                                 .decision = judgement.decision,
-                                 .receipt = receipt.cid,
-                                 .draw = draw,
-                                 .verifications = std::move(verifications),
-                                 .timeliness = timely,
-                                 .contribution = verification::contribution_score(
-                                     judgement.agreed, static_cast<std::uint32_t>(findings.size()), timely)});
-  keep("verdict", verdict, out);
-  out.require_durable();
+  verification::Verdict verdict{.intent = id(),
+                                .shard = shard,
+                                .decision = judgement.decision,
+                                .receipt = receipt.cid,
+                                .draw = draw,
+                                .verifications = std::move(verifications),
+                                .timeliness = timely,
+                                .contribution = verification::contribution_score(
+                                    judgement.agreed, static_cast<std::uint32_t>(findings.size()), timely)};
   const NodeId worker = receipt.signer;
+  verdicts_to_seal_.push_back({worker, {std::string(verification::Verdict::type), record::encode(verdict)}});
   const receipt::Finding finding = receipt.record.finding;
   std::vector<NodeId> seats = check == nullptr ? std::vector<NodeId>{} : check->seats.current();
   std::vector<NodeId> holders{worker};
@@ -1189,7 +1192,24 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
           out);
     }
   }
-  if (worker != around_.signer.id()) out.send(worker, Channel::award, verdict.envelope);
+}
+
+void Job::seal_verdicts(Outbox& out) {
+  if (verdicts_to_seal_.empty()) return;
+  const std::vector<std::pair<NodeId, Draft>> verdicts = std::exchange(verdicts_to_seal_, {});
+  for (std::size_t first = 0; first < verdicts.size(); first += max_batch) {
+    std::vector<Draft> drafts;
+    for (std::size_t i = first; i < std::min(first + max_batch, verdicts.size()); ++i)
+      drafts.push_back(verdicts[i].second);
+    const std::vector<Envelope> sealed = around_.signer.seal(std::move(drafts));
+    for (std::size_t i = 0; i < sealed.size(); ++i) {
+      story_.push_back(sealed[i]);
+      out.journal(id(), "verdict", record::encode(sealed[i]));
+      const NodeId& worker = verdicts[first + i].first;
+      if (worker != around_.signer.id()) out.send(worker, Channel::award, sealed[i]);
+    }
+  }
+  out.require_durable();
 }
 
 Status Job::apply_extension(const Signed<verification::Extension>& extension) {
@@ -1208,8 +1228,8 @@ Status Job::apply_extension(const Signed<verification::Extension>& extension) {
   return {};
 }
 
-Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
-  const std::uint32_t number = verdict.record.shard;
+Status Job::apply_verdict(const verification::Verdict& verdict) {
+  const std::uint32_t number = verdict.shard;
   if (number >= shards_.size()) return fail(ErrorCode::invalid, "a verdict on a shard that is not there");
   Shard& shard = shards_[number];
   if (shard.state != ShardState::committed)
@@ -1226,17 +1246,17 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
       const bool agreed = seat.receipt->record.finding == receipt.record.finding;
       const bool unclear = verification::incomparable(seat.receipt->record.finding, receipt.record.finding);
       shard.seats.push_back({node, agreed ? "agreed" : unclear ? "undetermined" : "disagreed"});
-      if (verification::found_against(verdict.record.decision, receipt.record.finding, seat.receipt->record.finding))
+      if (verification::found_against(verdict.decision, receipt.record.finding, seat.receipt->record.finding))
         guilty_.insert(node);
     }
     for (std::size_t i = 0; i < check->second.seats.lost.size(); ++i)
       shard.seats.push_back({check->second.seats.lost[i], check->second.lost_because[i]});
   }
-  if (verdict.record.decision == Decision::rejected || verdict.record.decision == Decision::disputed) {
+  if (verdict.decision == Decision::rejected || verdict.decision == Decision::disputed) {
     drop_from_batch(number);
     shard.state = ShardState::waiting;
     waiting_.insert(number);
-    if (verdict.record.decision == Decision::rejected) {
+    if (verdict.decision == Decision::rejected) {
       guilty_.insert(shard.worker);
       std::string& excluded = workers_.at(shard.worker).excluded;
       if (excluded.empty()) excluded = "was rejected on shard " + std::to_string(number);
@@ -1244,14 +1264,13 @@ Status Job::apply_verdict(const Signed<verification::Verdict>& verdict) {
     return {};
   }
   shard.state = ShardState::finished;
-  shard.decision = verdict.record.decision;
-  shard.contribution = verdict.record.contribution;
+  shard.decision = verdict.decision;
+  shard.contribution = verdict.contribution;
   shard.finding = receipt.record.finding;
   shard.summary = receipt.record.summary;
   ++finished_;
   fuel_ += receipt.record.finding.fuel;
-  if (!receipt.record.finding.outcome.succeeded() || verdict.record.decision == Decision::undetermined)
-    ++failed_outcomes_;
+  if (!receipt.record.finding.outcome.succeeded() || verdict.decision == Decision::undetermined) ++failed_outcomes_;
   // The batch itself is let go by the caller (forget_if_done), which may still be using it; a restored one by the next
   // verdict or when the job ends.
   batch->second.open.erase(number);
@@ -1484,6 +1503,7 @@ void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
 
 void Job::on_tick(Instant now, Outbox& out) {
   if (!ended()) advance(now, out);
+  seal_verdicts(out);
 }
 
 std::optional<Instant> Job::deadline() const {
@@ -1614,6 +1634,7 @@ void Job::stop(Instant now, Outbox& out) {
 
 void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
   if (ended()) return;
+  seal_verdicts(out);
   failure_ = std::move(failure);
   ended_at_ = now;
   around_.executions.cancel(id(), out);

@@ -175,7 +175,7 @@ class Job {
   [[nodiscard]] Status apply_extension(const Signed<verification::Extension>& extension);
   [[nodiscard]] Status apply_receipt(Signed<receipt::ExecutionReceipt> receipt);
   [[nodiscard]] Status apply_verification(Signed<receipt::VerificationReceipt> receipt);
-  [[nodiscard]] Status apply_verdict(const Signed<verification::Verdict>& verdict);
+  [[nodiscard]] Status apply_verdict(const verification::Verdict& verdict);
 
   void advance(Instant now, Outbox& out);
   void advance_bidding(Instant now, Outbox& out);
@@ -187,6 +187,8 @@ class Job {
   void draw_round(Instant now, Outbox& out);
   void ask_for_reveals(Instant now, Batch& batch, Outbox& out);
   void forward_receipts(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out);
+  /// Signs the step's verdicts together, and writes and sends them.
+  void seal_verdicts(Outbox& out);
   void judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& out);
   void watch_time(Instant now, Outbox& out);
   void lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node,
@@ -252,6 +254,7 @@ class Job {
   std::map<Cid, Signed<receipt::Commitment>> verifier_commitments_;
   std::set<NodeId> guilty_;            ///< a verdict of this task found against them
   std::set<Cid> seen_commitments_;     ///< all that were taken, also of decided shards
+  std::vector<std::pair<NodeId, Draft>> verdicts_to_seal_;  ///< with the worker who is told
   std::map<Cid, Envelope> seat_changes_;  ///< substitutions and extensions
   std::set<Cid> past_draws_;           ///< all draws, also of decided shards
   std::uint32_t rounds_used_ = 0;

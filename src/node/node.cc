@@ -94,7 +94,7 @@ class Node::Impl {
     last_ = now;
     std::visit([&](auto&& value) { on(now, std::forward<decltype(value)>(value)); }, std::move(event));
     housekeeping(now);
-    std::vector<Effect> effects = rename_requests(out_.take());
+    std::vector<Effect> effects = rename_requests(out_.take(signer_));
     return effects;
   }
 

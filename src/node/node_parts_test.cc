@@ -162,7 +162,7 @@ effect::Execute request(const Cid& intent, std::uint32_t shard) {
 /// The runs that were started, and those that were cancelled, since the last call.
 std::pair<std::vector<effect::Execute>, std::vector<std::uint64_t>> taken(Outbox& out) {
   std::pair<std::vector<effect::Execute>, std::vector<std::uint64_t>> result;
-  for (Effect& effect : out.take()) {
+  for (Effect& effect : out.take(testing::signer(1))) {
     if (auto* execute = std::get_if<effect::Execute>(&effect.value)) result.first.push_back(*execute);
     if (auto* cancel = std::get_if<effect::CancelExecution>(&effect.value)) result.second.push_back(cancel->id);
   }
@@ -274,7 +274,7 @@ Sent sent_by(Outbox& out) {
       }
     }
   };
-  walk(out.take(), false);
+  walk(out.take(testing::signer(1)), false);
   return sent;
 }
 
@@ -286,7 +286,7 @@ TEST(Outbox, GathersWhatGoesToOnePeerOnOneChannel) {
   out.send_block(testing::node(2), Channel::offer, Bytes{1, 2, 3});
   out.send(testing::node(3), Channel::offer, envelope_of(13));
   EXPECT_EQ(sent_by(out).parcels.size(), 3U);
-  EXPECT_TRUE(out.take().empty()) << "and is empty afterwards";
+  EXPECT_TRUE(out.take(testing::signer(1)).empty()) << "and is empty afterwards";
 }
 
 TEST(Outbox, KeepsTheOrderAndTheBoundOfEachParcel) {

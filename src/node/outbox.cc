@@ -27,7 +27,8 @@ void Outbox::flush(const NodeId& to, Channel channel, Pending& entry) {
 }
 
 void Outbox::send(const NodeId& to, Channel channel, const Envelope& envelope) {
-  pending(to, channel, envelope.body.size() + envelope_overhead).parcel.envelopes.push_back(envelope);
+  const std::size_t path = envelope.batch ? envelope.batch->path.size() * (Digest::size + 2) + 32 : 0;
+  pending(to, channel, envelope.body.size() + envelope_overhead + path).parcel.envelopes.push_back(envelope);
 }
 
 void Outbox::send_block(const NodeId& to, Channel channel, Bytes block) {
@@ -46,7 +47,19 @@ void Outbox::publish(Topic topic, const Envelope& envelope) {
 
 void Outbox::notify(Notice notice) { outgoing_.push_back({effect::Notify{std::move(notice)}}); }
 
-Effects Outbox::take() {
+void Outbox::seal_drafts(const identity::Signer& signer) {
+  for (std::size_t first = 0; first < drafts_.size(); first += max_batch) {
+    const std::size_t end = std::min(first + max_batch, drafts_.size());
+    std::vector<Draft> batch;
+    for (std::size_t i = first; i < end; ++i) batch.push_back(std::move(drafts_[i].draft));
+    const std::vector<Envelope> sealed = signer.seal(std::move(batch));
+    for (std::size_t i = first; i < end; ++i) send(drafts_[i].to, drafts_[i].channel, sealed[i - first]);
+  }
+  drafts_.clear();
+}
+
+Effects Outbox::take(const identity::Signer& signer) {
+  seal_drafts(signer);
   for (auto& [key, entry] : pending_) {
     if (entry.bytes != 0) flush(key.first, key.second, entry);
   }
