@@ -30,9 +30,26 @@ add_custom_command(
   VERBATIM)
 add_custom_target(mesh_engines_build DEPENDS "${engines_library}")
 
-add_library(mesh_engines_archive STATIC IMPORTED GLOBAL)
-set_target_properties(mesh_engines_archive PROPERTIES IMPORTED_LOCATION "${engines_library}")
-add_dependencies(mesh_engines_archive mesh_engines_build)
+if(MESH_TSAN)
+  # The thread sanitizer can be told to overlook what a shared library does (cmake/tsan_defaults.cc), but not an archive.
+  set(engines_shared "${engines_output}/libmesh_engines.so")
+  add_custom_command(
+    OUTPUT "${engines_shared}"
+    COMMAND "${CMAKE_CXX_COMPILER}" -shared -o "${engines_shared}"
+      -Wl,--whole-archive "${engines_library}" -Wl,--no-whole-archive -Wl,-soname,libmesh_engines.so -pthread -ldl -lm
+    DEPENDS "${engines_library}"
+    COMMENT "Linking the Rust engines as a shared library"
+    VERBATIM)
+  add_custom_target(mesh_engines_shared_build DEPENDS "${engines_shared}")
+  add_library(mesh_engines_archive SHARED IMPORTED GLOBAL)
+  set_target_properties(mesh_engines_archive PROPERTIES IMPORTED_LOCATION "${engines_shared}"
+    IMPORTED_SONAME libmesh_engines.so)
+  add_dependencies(mesh_engines_archive mesh_engines_shared_build)
+else()
+  add_library(mesh_engines_archive STATIC IMPORTED GLOBAL)
+  set_target_properties(mesh_engines_archive PROPERTIES IMPORTED_LOCATION "${engines_library}")
+  add_dependencies(mesh_engines_archive mesh_engines_build)
+endif()
 
 add_library(mesh_engines INTERFACE)
 target_include_directories(mesh_engines SYSTEM INTERFACE "${engines_include}")

@@ -4,21 +4,25 @@
 # program that was registered so, and nothing else.
 add_custom_target(unit_tests)
 function(mesh_unit_test target timeout_s)
+  if(MESH_TSAN)
+    target_sources(${target} PRIVATE "${CMAKE_SOURCE_DIR}/cmake/tsan_defaults.cc")
+  endif()
   gtest_discover_tests(${target} PROPERTIES LABELS unit TIMEOUT ${timeout_s} DISCOVERY_TIMEOUT 60)
   add_dependencies(unit_tests ${target})
 endfunction()
 
-# mesh_module(NAME LEVEL n FOLDER path DEPENDS modules... [LIBRARIES libs...] [PRIVATE_LIBRARIES libs...])
+# mesh_module(NAME LEVEL n FOLDER path DEPENDS modules... [EXCLUDE sources...] [LIBRARIES libs...]
+#             [PRIVATE_LIBRARIES libs...])
 #
 # Declares one module of src/ and its edges. The module's sources see, on their include path, the module
 # itself and what it DEPENDS on (and what those depend on), and nothing else of src/: each module is given a
 # folder of links in the build tree, and only the folders of its dependencies are on its path. So an include
 # that goes up or sideways does not compile. LEVEL is checked too: a module depends on lower levels only.
 #
-# Every NAME.cc in the folder is part of the module; every *_test.cc goes into the test program NAME_test.
-# A folder below is a module of its own.
+# Every NAME.cc in the folder is part of the module, but for those that EXCLUDE names; every *_test.cc goes into the test
+# program NAME_test. A folder below is a module of its own.
 function(mesh_module name)
-  cmake_parse_arguments(PARSE_ARGV 1 M "" "LEVEL;FOLDER" "DEPENDS;LIBRARIES;PRIVATE_LIBRARIES;TEST_DEPENDS;TEST_LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 M "" "LEVEL;FOLDER" "DEPENDS;EXCLUDE;LIBRARIES;PRIVATE_LIBRARIES;TEST_DEPENDS;TEST_LIBRARIES")
   if(NOT M_FOLDER OR NOT DEFINED M_LEVEL)
     message(FATAL_ERROR "mesh_module(${name}): FOLDER and LEVEL are required")
   endif()
@@ -29,6 +33,12 @@ function(mesh_module name)
   file(CREATE_LINK "${source_folder}" "${edge_root}/${M_FOLDER}" SYMBOLIC)
 
   file(GLOB sources CONFIGURE_DEPENDS "${source_folder}/*.cc")
+  foreach(source IN LISTS M_EXCLUDE)
+    if(NOT "${source_folder}/${source}" IN_LIST sources)
+      message(FATAL_ERROR "mesh_module(${name}): EXCLUDE names ${source}, which is not there")
+    endif()
+    list(REMOVE_ITEM sources "${source_folder}/${source}")
+  endforeach()
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -56,6 +66,10 @@ function(mesh_module name)
     target_link_libraries(mesh_${name} INTERFACE ${edges} ${M_LIBRARIES})
   endif()
 
+  # The domain and the node have one thread: there is nothing that the thread sanitizer could see in their tests.
+  if(MESH_TSAN AND M_FOLDER MATCHES "^(domain/|node$)")
+    set(tests)
+  endif()
   if(tests AND MESH_TESTS)
     set(test_edges)
     foreach(dependency IN LISTS M_TEST_DEPENDS)

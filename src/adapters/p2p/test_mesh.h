@@ -18,6 +18,13 @@
 
 namespace mesh::p2p::testing {
 
+/// Under the thread sanitizer the bridge is one without sockets (local_bridge.cc), which other processes cannot reach.
+#ifdef __SANITIZE_THREAD__
+inline constexpr bool has_sockets = false;
+#else
+inline constexpr bool has_sockets = true;
+#endif
+
 inline const std::string tcp_any = "/ip4/127.0.0.1/tcp/0";
 inline const std::string quic_any = "/ip4/127.0.0.1/udp/0/quic-v1";
 inline const std::string ws_any = "/ip4/127.0.0.1/tcp/0/ws";

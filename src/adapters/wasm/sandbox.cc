@@ -13,6 +13,9 @@
 #include <unordered_map>
 
 #include <fmt/format.h>
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include "adapters/wasm/code_cache.h"
 #include "adapters/wasm/engine.h"
@@ -538,6 +541,24 @@ wasmtime_error_t* on_epoch(wasmtime_context_t* /*context*/, void* data, std::uin
   return nullptr;
 }
 
+/// The pool gives the memory of a run that ended to a later one, maybe on another thread. What orders the two is a lock in
+/// Rust, which the thread sanitizer does not see; so its builds are told of it here. Elsewhere this is nothing.
+class PoolOrder {
+ public:
+#ifdef __SANITIZE_THREAD__
+  PoolOrder() = default;
+  PoolOrder(const PoolOrder&) = delete;
+  PoolOrder& operator=(const PoolOrder&) = delete;
+  ~PoolOrder() { __tsan_release(&order); }
+  static void memory_taken() { __tsan_acquire(&order); }
+
+ private:
+  static inline char order = 0;
+#else
+  static void memory_taken() {}
+#endif
+};
+
 /// One run, from store to outcome.
 class Execution {
  public:
@@ -595,6 +616,7 @@ class Execution {
     wasm_trap_t* raw_trap = nullptr;
     const EngineError error(wasmtime_instance_pre_instantiate(loaded_.pre.get(), run_.context, &instance_, &raw_trap));
     const Trap trap(raw_trap);
+    PoolOrder::memory_taken();
     set_fuel(job_.limits.fuel);
     if (run_.limits.host_failed) return no_memory_here();
     if (trap) return ended(outcome_of(trap.get()));
@@ -737,6 +759,7 @@ class Execution {
   const Control& control_;
   Run run_;  // Before the store, which points to it.
   Store store_;
+  [[maybe_unused, no_unique_address]] PoolOrder order_;  // After the store: it ends before that gives its memory back.
   wasmtime_instance_t instance_{};
 };
 

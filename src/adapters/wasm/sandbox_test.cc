@@ -355,8 +355,8 @@ TEST(Sandbox, CompilingIsBoundedInTimeAndMayFailAndThatIsNoOutcome) {
 }
 
 TEST(Sandbox, CompilingIsBoundedInMemoryAndThatIsNoOutcome) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "The address sanitizer reserves terabytes of addresses, so there the bound is off (engine.cc).";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "The sanitizer reserves terabytes of addresses, so there the bound is off (engine.cc).";
 #else
   TestSandbox small([](Config& config) { config.compile_memory_bytes = 1 << 20; });
   EXPECT_FALSE(small->run(job_of(echo_call)));
