@@ -84,10 +84,10 @@ class TestMesh : public ::testing::Test {
     return settings;
   }
 
-  Peer& start(Config settings) {
+  Peer& start(const Config& settings) {
     auto owned = std::make_unique<Peer>();
     Peer& peer = *owned;
-    auto network = Network::start(std::move(settings), io_, [&peer](Event event) {
+    auto network = Network::start(settings, io_, [&peer](Event event) {
       if (peer.filter && peer.filter(event)) return;
       peer.events.push_back(std::move(event));
     });

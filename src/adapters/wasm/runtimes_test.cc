@@ -10,7 +10,6 @@
 namespace mesh::wasm {
 namespace {
 
-using task::OutcomeKind;
 namespace fs = std::filesystem;
 
 /// Where scripts/runtimes.sh puts the interpreters; MESH_RUNTIMES_DIR says otherwise.

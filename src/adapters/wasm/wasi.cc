@@ -570,7 +570,7 @@ std::uint32_t fd_renumber(Run& run, const Raw* a) {
   Descriptor* to = descriptor(run, u32(a[1]));
   if (from == nullptr || to == nullptr) return bad_descriptor;
   if (from == to) return success;
-  *to = std::move(*from);
+  *to = *from;
   *from = Descriptor{};
   // One fewer is open; a standard descriptor that was replaced still counts as one of the first four.
   if (run.opened > 0) --run.opened;
