@@ -63,9 +63,7 @@ int print_completion(const CLI::App& app, const std::string& shell) {
         "_mesh() {\n  local path= word i\n  for ((i = 1; i < COMP_CWORD; i++)); do\n    word=${COMP_WORDS[i]}\n    "
         "case \"$path $word\" in\n";
     for (const Words& node : tree) {
-      if (!node.path.empty())
-        text += fmt::format("      \"{}{}\") path=\"{}{}\" ;;\n", node.path.find(' ') == std::string::npos ? " " : " ",
-                            node.path, " ", node.path);
+      if (!node.path.empty()) text += fmt::format("      \" {0}\") path=\" {0}\" ;;\n", node.path);
     }
     text += "    esac\n  done\n  case \"$path\" in\n";
     for (const Words& node : tree)
