@@ -88,7 +88,7 @@ Result<std::string> token_of(const std::filesystem::path& file) {
   std::array<std::uint8_t, 32> random{};
   if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
     return fail(ErrorCode::internal, "the system gives no random bytes");
-  const std::string token = multibase_encode(Base::base64url, random).substr(1);
+  std::string token = multibase_encode(Base::base64url, random).substr(1);
   MESH_TRY(write_private_file(file, token + "\n"));
   return token;
 }

@@ -382,7 +382,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       answer.status = BlocksStatus::malformed;
     } else if (Result<BlocksRequest> decoded = record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView());
                decoded) {
-      request = std::move(*decoded);
+      request = *decoded;
       if (busy) {
         answer.status = BlocksStatus::busy;
       } else if (!self->may_serve(request)) {
@@ -499,7 +499,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     }
   }
 
-  void fetch(const Want& want, std::vector<NodeId> nodes, Duration limit, Done done) {
+  void fetch(const Want& want, const std::vector<NodeId>& nodes, Duration limit, Done done) {
     if (closed) return;
     const Key key{want.root, std::min(want.depth, limits.max_depth)};
     Result<bool> here = is_here(key);
@@ -809,10 +809,8 @@ ContentExchange::ContentExchange(asio::io_context& io, store::BlockStore& blocks
 ContentExchange::~ContentExchange() { impl_->close(); }
 
 void ContentExchange::fetch(const Want& want, std::vector<NodeId> holders, Duration limit, Done done) {
-  asio::dispatch(impl_->io,
-                 [impl = impl_, want, holders = std::move(holders), limit, done = std::move(done)]() mutable {
-                   impl->fetch(want, std::move(holders), limit, std::move(done));
-                 });
+  asio::dispatch(impl_->io, [impl = impl_, want, holders = std::move(holders), limit,
+                             done = std::move(done)]() mutable { impl->fetch(want, holders, limit, std::move(done)); });
 }
 
 void ContentExchange::fetch_all(std::vector<Want> wants, std::vector<NodeId> holders, Duration limit, Done done) {
