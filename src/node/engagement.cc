@@ -14,7 +14,7 @@ using receipt::ExecutionReceipt;
 using receipt::VerificationReceipt;
 
 constexpr Duration gather_for = milliseconds(20);    // Findings are committed to together, but none waits longer.
-constexpr std::size_t gather_at_most = 64;
+constexpr std::size_t gather_at_most = 256;
 constexpr Duration retry_after = seconds(1);
 constexpr std::uint32_t max_retries = 20;
 constexpr Duration forgotten_after = seconds(900);   // Without a word from the publisher.
@@ -32,7 +32,8 @@ Engagement::Engagement(const Surroundings& around, Instant now, Signed<task::Tas
     : around_(around),
       intent_(std::move(intent)),
       offer_(std::move(offer)),
-      chain_(around.signer.secret("meshwork/1/verifier-chain", {intent_.cid.binary()})),
+      chain_(around.signer.secret("meshwork/1/verifier-chain", {intent_.cid.binary()}),
+             task::max_rounds(intent_.record.shards)),
       heard_(now) {}
 
 bool Engagement::over(Instant now) const {
@@ -240,13 +241,12 @@ Status Engagement::on_open(const Envelope& envelope, Outbox& out) {
   } else if (std::ranges::any_of(draws_, [&](const auto& draw) { return draw.second.round.open.cid == round.cid; })) {
     return {};  // It came along with the draw, sent again: the nonce is out.
   }
-  out.send(publisher(), Channel::receipt,
-           around_.signer
-               .sign(verification::NonceReveal{.intent = id(),
-                                               .open = round.cid,
-                                               .round = round.record.round,
-                                               .link = verification::chain_link(chain_, limit, round.record.round)})
-               .envelope);
+  out.send(
+      publisher(), Channel::receipt,
+      around_.signer
+          .sign(verification::NonceReveal{
+              .intent = id(), .open = round.cid, .round = round.record.round, .link = chain_.link(round.record.round)})
+          .envelope);
   return {};
 }
 

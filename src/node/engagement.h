@@ -119,7 +119,7 @@ class Engagement {
   Surroundings around_;
   Signed<task::TaskIntent> intent_;
   Signed<market::ComputeOffer> offer_;
-  Digest chain_;
+  verification::OwnChain chain_;
   Instant heard_{};
   bool closed_ = false;
   bool declared_ = false;

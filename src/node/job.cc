@@ -30,6 +30,7 @@ constexpr std::size_t max_story_lines = 32;
 constexpr std::uint64_t max_live_log_bytes = 1 << 20;  // Per shard; the whole log is in the receipt.
 constexpr std::uint32_t max_in_verification = 1024;  // Committed shards without a verdict: then no more are awarded.
 constexpr std::uint32_t max_lease = 256;
+constexpr std::uint32_t hasty_rounds = 16;  // So many begin at once; later ones gather commitments for a moment.
 
 std::string seconds_text(std::uint64_t ms) {
   return std::to_string(ms / 1000) + "." + std::to_string(ms % 1000 / 100) + " s";
@@ -47,7 +48,8 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
   const policy::MeshPolicy& policy = around.config.policy;
   auto job = std::unique_ptr<Job>(new Job(around));
   job->entropy_ = entropy;
-  job->chain_ = around.signer.secret("meshwork/1/publisher-chain", {entropy.view()});
+  job->chain_.emplace(around.signer.secret("meshwork/1/publisher-chain", {entropy.view()}),
+                      task::max_rounds(spec.shards));
   task::TaskIntent intent{
       .function = spec.function,
       .inputs = spec.inputs,
@@ -71,7 +73,7 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
                                        std::to_string(policy.verification_quorum.minimum_verifiers) +
                                        " verifiers, not " + std::to_string(*spec.verifiers) + " (0 = unverified)");
   }
-  intent.nonce_tip = verification::chain_link(job->chain_, task::max_rounds(spec.shards), 0);
+  intent.nonce_tip = job->chain_->link(0);
   job->intent_ = around.signer.sign(std::move(intent));
   job->spec_ = std::move(spec);
   job->unverified_ = job->intent_.record.verifiers == 0;
@@ -741,7 +743,8 @@ void Job::open_round(Instant now, Outbox& out) {
   Round& round = rounds_.at(cid);
   round.since = now;
   // Rounds are counted (the nonce chains end): the more are used, the more commitments wait for one another.
-  const Duration spacing = rounds_used_ * 4 < limit       ? Duration{0}
+  const Duration spacing = rounds_used_ < hasty_rounds    ? Duration{0}
+                           : rounds_used_ * 4 < limit     ? milliseconds(10)
                            : rounds_used_ * 2 < limit     ? milliseconds(20)
                            : rounds_used_ * 4 < limit * 3 ? milliseconds(200)
                                                           : seconds(2);
@@ -805,12 +808,11 @@ void Job::draw_round(Instant now, Outbox& out) {
     if (static_cast<std::uint32_t>(std::ranges::count_if(round.reveals, can_sit)) < seats_wanted())
       return;  // Asked for again by watch_time.
   }
-  verification::Draw draw{
-      .intent = id(),
-      .open = round.open.cid,
-      .round = round.open.record.round,
-      .link = verification::chain_link(chain_, task::max_rounds(intent_.record.shards), round.open.record.round),
-      .reveals = {}};
+  verification::Draw draw{.intent = id(),
+                          .open = round.open.cid,
+                          .round = round.open.record.round,
+                          .link = chain_->link(round.open.record.round),
+                          .reveals = {}};
   for (const Signed<market::ComputeOffer>& offer : field_->offers) {
     const auto reveal = round.reveals.find(offer.signer);
     if (reveal == round.reveals.end()) {

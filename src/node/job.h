@@ -222,7 +222,7 @@ class Job {
   Surroundings around_;
   JobSpec spec_;
   Digest entropy_;
-  Digest chain_;                       ///< secret of the nonce chain
+  std::optional<verification::OwnChain> chain_;  ///< of nonces; always there once created
   Signed<task::TaskIntent> intent_;
   JobPhase phase_ = JobPhase::bidding;
   std::string failure_;

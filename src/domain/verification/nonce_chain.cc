@@ -18,6 +18,31 @@ bool chain_leads_to(const Digest& link, std::uint32_t round, const Digest& known
   return current == known;
 }
 
+Digest OwnChain::link(std::uint32_t round) {
+  MESH_CHECK(round <= length_, "chain-round-past-length");
+  constexpr std::uint32_t step = 64;
+  if (every_64th_.empty()) {
+    Digest link = secret_;
+    for (std::uint32_t i = 0; i <= length_; ++i) {
+      if (i % step == 0) every_64th_.push_back(link);
+      link = sha256(link.view());
+    }
+  }
+  const std::uint32_t hashes = length_ - round;
+  Digest link = every_64th_[hashes / step];
+  for (std::uint32_t i = 0; i < hashes % step; ++i) link = sha256(link.view());
+  return link;
+}
+
+bool ChainChecker::check(const Digest& link, std::uint32_t round) {
+  if (round < 1) return false;
+  if (round <= round_) return chain_leads_to(link_, round_, link, round);
+  if (!chain_leads_to(link, round, link_, round_)) return false;
+  link_ = link;
+  round_ = round;
+  return true;
+}
+
 Digest withheld_link(const Digest& tip, std::uint32_t round) {
   return tagged_hash("meshwork/1/withheld", {tip.view(), big_endian(round)});
 }

@@ -4,7 +4,6 @@
 #include <set>
 
 #include "domain/reputation/reputation.h"
-#include "domain/verification/nonce_chain.h"
 
 namespace mesh::verification {
 
@@ -34,7 +33,7 @@ Result<Field> make_field(Signed<task::TaskIntent> intent, Signed<market::Roster>
     MESH_TRY(market::check_offer(offers[i], intent));
     if (!seen.insert(offers[i].signer).second) return fail(ErrorCode::invalid, "the roster has two offers of one node");
   }
-  return Field{std::move(intent), std::move(roster), std::move(offers)};
+  return Field{std::move(intent), std::move(roster), std::move(offers), {}};
 }
 
 SeatOrder DrawnRound::order(const Cid& commitment, std::uint32_t shard, const NodeId& worker) const {
@@ -52,7 +51,7 @@ Status check_reveal(const Field& field, const Signed<RoundOpen>& open, const Sig
       reveal.record.round != open.record.round) {
     return fail(ErrorCode::invalid, "the nonce is of another round");
   }
-  if (!chain_leads_to(reveal.record.link, reveal.record.round, offer->record.nonce_tip, 0)) {
+  if (!field.chain_of(reveal.signer, offer->record.nonce_tip).check(reveal.record.link, reveal.record.round)) {
     return fail(ErrorCode::invalid, "the nonce is not the one that was committed to in the offer");
   }
   return {};
@@ -76,7 +75,7 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
   }
   if (open.record.barred.size() > field.offers.size())
     return fail(ErrorCode::invalid, "a round bars more nodes than there are members");
-  if (!chain_leads_to(draw.record.link, draw.record.round, field.intent.record.nonce_tip, 0)) {
+  if (!field.chain_of(field.intent.signer, field.intent.record.nonce_tip).check(draw.record.link, draw.record.round)) {
     return fail(ErrorCode::invalid, "the publisher's link is not of the chain that its intent committed to");
   }
   if (reveals.size() != draw.record.reveals.size())

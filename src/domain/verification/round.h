@@ -5,6 +5,7 @@
 #include <map>
 
 #include "domain/market/records.h"
+#include "domain/verification/nonce_chain.h"
 #include "domain/verification/records.h"
 #include "domain/verification/sortition.h"
 
@@ -15,6 +16,11 @@ struct Field {
   Signed<task::TaskIntent> intent;
   Signed<market::Roster> roster;
   std::vector<Signed<market::ComputeOffer>> offers;  ///< in the order of the roster
+  /// What was seen of the chains of the members and the publisher: a memory alone, no part of what the field is.
+  mutable std::map<NodeId, ChainChecker> chains;
+  [[nodiscard]] ChainChecker& chain_of(const NodeId& node, const Digest& tip) const {
+    return chains.try_emplace(node, tip).first->second;
+  }
 
   [[nodiscard]] const Signed<market::ComputeOffer>* offer_of(const NodeId& node) const;
   [[nodiscard]] const Signed<market::ComputeOffer>* offer(const Cid& cid) const;

@@ -25,6 +25,20 @@ TEST(NonceChain, LinksHashDownToTheTip) {
     EXPECT_TRUE(chain_leads_to(chain_link(secret, length, round), round, chain_link(secret, length, 0), 0));
   }
   EXPECT_TRUE(chain_leads_to(chain_link(secret, length, 7), 7, chain_link(secret, length, 3), 3));
+  for (const std::uint32_t whole : {1U, 63U, 64U, 65U, 200U, 4096U}) {
+    OwnChain own(secret, whole);
+    ChainChecker checker(chain_link(secret, whole, 0));
+    EXPECT_EQ(own.link(0), chain_link(secret, whole, 0));
+    EXPECT_FALSE(checker.check(own.link(0), 0));
+    // Forwards, a repetition, backwards, and what holds of nothing on the way.
+    for (const std::uint32_t round : {1U, 2U, 2U, 60U, 64U, 65U, 1U, 199U, 150U, 4096U}) {
+      if (round > whole) continue;
+      EXPECT_EQ(own.link(round), chain_link(secret, whole, round));
+      EXPECT_FALSE(checker.check(testing::digest("made up"), round));
+      EXPECT_FALSE(checker.check(own.link(round - 1), round)) << "of the round before";
+      EXPECT_TRUE(checker.check(own.link(round), round)) << round << " of " << whole;
+    }
+  }
 }
 
 TEST(NonceChain, LeadsNowhereElse) {
