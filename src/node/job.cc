@@ -592,7 +592,7 @@ void Job::return_shards(Instant now, const std::vector<std::uint32_t>& shards, c
 
 // ---------------------------------------------------------------------------------------------------- commitments
 
-void Job::on_commitment(Instant now, Signed<Commitment> commitment, Outbox& out) {
+void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbox& out) {
   if (ended()) return send_outstanding(now, commitment.signer, out);
   // Sent twice, or for a draw that was replaced: nothing wrong with it, and nothing to do.
   if (seen_commitments_.contains(commitment.cid) ||
@@ -956,7 +956,7 @@ void Job::send_reveal_request(const Batch& batch, const std::vector<std::uint32_
   out.send(batch.commitment.signer, Channel::award, sign(std::move(request)).envelope);
 }
 
-void Job::on_receipt(Instant now, Signed<ExecutionReceipt> receipt, Outbox& out) {
+void Job::on_receipt(Instant now, const Signed<ExecutionReceipt>& receipt, Outbox& out) {
   if (ended()) return;
   const auto it = batches_.find(receipt.record.opening.commitment);
   const std::uint32_t shard = receipt.record.opening.shard;
@@ -1019,7 +1019,7 @@ void Job::forward_receipts(Instant now, Batch& batch, const std::vector<std::uin
   }
 }
 
-void Job::on_verification(Instant now, Signed<VerificationReceipt> receipt, Outbox& out) {
+void Job::on_verification(Instant now, const Signed<VerificationReceipt>& receipt, Outbox& out) {
   if (ended()) return;
   const std::uint32_t shard = receipt.record.opening.shard;
   if (shard >= shards_.size() || shards_[shard].state != ShardState::committed) return;

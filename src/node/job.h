@@ -63,10 +63,10 @@ class Job {
 
   void on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out);
   void on_decline(Instant now, const Signed<market::Decline>& decline, Outbox& out);
-  void on_commitment(Instant now, Signed<receipt::Commitment> commitment, Outbox& out);
+  void on_commitment(Instant now, const Signed<receipt::Commitment>& commitment, Outbox& out);
   void on_reveal(Instant now, Signed<verification::NonceReveal> reveal, Outbox& out);
-  void on_receipt(Instant now, Signed<receipt::ExecutionReceipt> receipt, Outbox& out);
-  void on_verification(Instant now, Signed<receipt::VerificationReceipt> receipt, Outbox& out);
+  void on_receipt(Instant now, const Signed<receipt::ExecutionReceipt>& receipt, Outbox& out);
+  void on_verification(Instant now, const Signed<receipt::VerificationReceipt>& receipt, Outbox& out);
   /// A member lacks something that it should have: it gets all that is outstanding for it.
   void on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox& out);
   void on_log(const NodeId& from, const LogPiece& piece, Outbox& out);

@@ -340,16 +340,16 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
       take(std::type_identity<market::Decline>(), [&](auto&& decline) { job->on_decline(now, decline, out_); });
     } else if (type == receipt::Commitment::type) {
       take(std::type_identity<receipt::Commitment>(),
-           [&](auto&& commitment) { job->on_commitment(now, std::move(commitment), out_); });
+           [&](const auto& commitment) { job->on_commitment(now, commitment, out_); });
     } else if (type == verification::NonceReveal::type) {
       take(std::type_identity<verification::NonceReveal>(),
            [&](auto&& reveal) { job->on_reveal(now, std::move(reveal), out_); });
     } else if (type == receipt::ExecutionReceipt::type) {
       take(std::type_identity<receipt::ExecutionReceipt>(),
-           [&](auto&& receipt) { job->on_receipt(now, std::move(receipt), out_); });
+           [&](const auto& receipt) { job->on_receipt(now, receipt, out_); });
     } else if (type == receipt::VerificationReceipt::type) {
       take(std::type_identity<receipt::VerificationReceipt>(),
-           [&](auto&& receipt) { job->on_verification(now, std::move(receipt), out_); });
+           [&](const auto& receipt) { job->on_verification(now, receipt, out_); });
     } else if (type == market::Refusal::type) {
       take(std::type_identity<market::Refusal>(), [&](auto&& refusal) { job->on_refused(now, refusal, out_); });
     } else {

@@ -170,8 +170,8 @@ TEST(Sortition, NoWeightIsDrawnOnlyWhenNobodyElseIsLeft) {
 
 TEST(Sortition, WeighsByReputationAndElseEvenly) {
   std::map<NodeId, int> first;
-  constexpr int draws = 6000;
-  for (std::uint32_t shard = 0; shard < draws; ++shard)
+  constexpr double draws = 6000;
+  for (std::uint32_t shard = 0; shard < 6000; ++shard)
     ++first[draw({member(3, {}, 100), member(4, {}, 200), member(5, {}, 300)}, "seed", shard).nodes.front()];
   // Binomial: five standard deviations are below 200 of 6000. The draws are fixed by the seed, so this never flakes.
   EXPECT_NEAR(first[testing::node(3)], draws / 6, 200);
@@ -341,7 +341,7 @@ TEST(Round, RefusesOpeningsThatAreNot) {
   const auto error = [&](const std::function<void(RoundOpen&)>& change, std::size_t signer = 0) {
     RoundOpen record = play.open_record();
     change(record);
-    const Signed<RoundOpen> open = play.signers[signer].sign(std::move(record));
+    const Signed<RoundOpen> open = play.signers[signer].sign(record);
     // What builds on it is honest, so that the opening alone is at fault.
     const auto reveals = play.reveals(open);
     return error_of(make_round(play.field(), open, reveals, play.publisher().sign(play.draw_record(open, reveals))));
