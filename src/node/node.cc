@@ -335,7 +335,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
     };
     if (type == market::ComputeOffer::type) {
       take(std::type_identity<market::ComputeOffer>(),
-           [&](auto&& offer) { job->on_offer(now, std::move(offer), out_); });
+           [&](Signed<market::ComputeOffer> offer) { job->on_offer(now, std::move(offer), out_); });
     } else if (type == market::Decline::type) {
       take(std::type_identity<market::Decline>(), [&](auto&& decline) { job->on_decline(now, decline, out_); });
     } else if (type == receipt::Commitment::type) {
@@ -343,7 +343,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
            [&](const auto& commitment) { job->on_commitment(now, commitment, out_); });
     } else if (type == verification::NonceReveal::type) {
       take(std::type_identity<verification::NonceReveal>(),
-           [&](auto&& reveal) { job->on_reveal(now, std::move(reveal), out_); });
+           [&](Signed<verification::NonceReveal> reveal) { job->on_reveal(now, std::move(reveal), out_); });
     } else if (type == receipt::ExecutionReceipt::type) {
       take(std::type_identity<receipt::ExecutionReceipt>(),
            [&](const auto& receipt) { job->on_receipt(now, receipt, out_); });

@@ -324,7 +324,7 @@ TEST(Round, WhoIsBarredHasNoSeatThoughItsLinkCounts) {
   const Play play;
   RoundOpen record = play.open_record();
   record.barred = {testing::node(4)};
-  const Signed<RoundOpen> open = play.publisher().sign(std::move(record));
+  const Signed<RoundOpen> open = play.publisher().sign(record);
   const auto reveals = play.reveals(open);
   const Result<DrawnRound> round =
       make_round(play.field(), open, reveals, play.publisher().sign(play.draw_record(open, reveals)));
@@ -375,7 +375,7 @@ TEST(Round, RefusesDrawsThatAreNot) {
   const auto error = [&](const std::function<void(Draw&)>& change, std::size_t signer = 0) {
     Draw record = play.draw_record(open, reveals);
     change(record);
-    return error_of(make_round(play.field(), open, reveals, play.signers[signer].sign(std::move(record))));
+    return error_of(make_round(play.field(), open, reveals, play.signers[signer].sign(record)));
   };
   EXPECT_EQ(error([](Draw&) {}), "");
   EXPECT_EQ(error([](Draw&) {}, 1), "the round is not the publisher's");
@@ -415,7 +415,7 @@ TEST(Reveal, IsAMembersForThisOpeningOfItsOwnChain) {
   const auto error = [&](const std::function<void(NonceReveal&)>& change, std::size_t signer = 1) {
     NonceReveal record = play.reveal_record(1, open);
     change(record);
-    return error_of(check_reveal(field, open, play.signers[signer].sign(std::move(record))));
+    return error_of(check_reveal(field, open, play.signers[signer].sign(record)));
   };
   EXPECT_EQ(error([](NonceReveal&) {}), "");
   EXPECT_EQ(error([](NonceReveal&) {}, 0), "the nonce is not a roster member's");
