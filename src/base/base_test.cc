@@ -140,8 +140,7 @@ TEST(BoundedQueue, NothingIsLostOrDoubledBetweenThreads) {
   std::vector<int> seen(2 * each, 0);
   const auto produce = [&](int from) {
     for (int i = from; i < from + each; ++i) {
-      int value = i;
-      while (!queue.try_push(std::move(value))) std::this_thread::yield();
+      while (!queue.try_push(int{i})) std::this_thread::yield();
     }
   };
   std::thread low(produce, 0);

@@ -206,7 +206,7 @@ TEST_F(EnvelopeTest, APlaceInABatchCannotBeMadeUp) {
   EXPECT_TRUE(refused([](Envelope& e) { e.batch->count = 1025; }));
   EXPECT_TRUE(refused([](Envelope& e) { e.batch->count = UINT32_MAX; }));
   EXPECT_TRUE(refused([](Envelope& e) { e.batch->path.pop_back(); }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->path.push_back({}); }));
+  EXPECT_TRUE(refused([](Envelope& e) { e.batch->path.emplace_back(); }));
   EXPECT_TRUE(refused([](Envelope& e) { e.batch->path.assign(1000, {}); }));
   EXPECT_TRUE(refused([](Envelope& e) { std::swap(e.batch->path[0], e.batch->path[1]); }));
   EXPECT_TRUE(refused([&](Envelope& e) { e.key = public_key_of(fixed<Seed>(rfc8032[1].seed)); }));

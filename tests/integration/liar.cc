@@ -115,8 +115,8 @@ class LyingSandbox final : public wasm::Sandbox {
 /// Listens to what arrives, and in mode `copy` rewrites what this node says as a verifier.
 class Tongue {
  public:
-  Tongue(Mode mode, std::string partner, identity::Signer signer, std::shared_ptr<Shards> shards)
-      : mode_(mode), partner_(std::move(partner)), signer_(std::move(signer)), shards_(std::move(shards)) {}
+  Tongue(Mode mode, std::string partner, const identity::Signer& signer, std::shared_ptr<Shards> shards)
+      : mode_(mode), partner_(std::move(partner)), signer_(signer), shards_(std::move(shards)) {}
 
   void hear(const node::Event& event) {
     const auto* message = std::get_if<node::event::Message>(&event);

@@ -60,7 +60,7 @@ Result<std::variant<FunctionLoader::Tree, Refusal>> FunctionLoader::build(const 
     auto shared = std::make_shared<const Bytes>(std::move(*content));
     // A root that is one file is an archive; a program that is one file is called "main".
     const Status added = !path.empty() ? tree->add_file(path, std::move(shared))
-                         : archive     ? tree->add_tar(std::move(shared))
+                         : archive     ? tree->add_tar(shared)
                                        : tree->add_file("main", std::move(shared));
     if (!added) return Answer(refusal(what, added.error()));
   }

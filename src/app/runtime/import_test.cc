@@ -35,7 +35,7 @@ struct ImportTest : testing::Test {
   Result<Program> program(const fs::path& path, ProgramOptions options = {}) {
     return import_program(path, options, store.sink());
   }
-  Result<ImportedInputs> inputs(std::vector<InputSpec> specs, bool map) {
+  Result<ImportedInputs> inputs(const std::vector<InputSpec>& specs, bool map) {
     return import_inputs(specs, map, store.sink());
   }
   InputSpec path(const std::string& name) {

@@ -194,7 +194,7 @@ class Runtime::Impl final : public StreamOpener {
     net.mdns = settings.mdns;
     net.federation = federation.text();
     net.agent = settings.agent;
-    MESH_LET(network, p2p::Network::start(std::move(net), io, [this](p2p::Event event) {
+    MESH_LET(network, p2p::Network::start(net, io, [this](p2p::Event event) {
                if (!stopping)
                  std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(event));
              }));

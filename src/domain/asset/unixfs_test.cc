@@ -95,9 +95,9 @@ TEST(FileBuilder, TreesOfMoreThanOneLevelAreBalancedAsKubos) {
 }
 
 TEST(FileBuilder, TheSinksErrorStopsIt) {
-  FileBuilder builder([](const Cid&, Bytes) -> Status { return fail(ErrorCode::storage, "full"); });
+  FileBuilder builder([](const Cid&, const Bytes&) -> Status { return fail(ErrorCode::storage, "full"); });
   EXPECT_EQ(builder.feed(Bytes(mib)).error().code, ErrorCode::storage);
-  FileBuilder empty([](const Cid&, Bytes) -> Status { return fail(ErrorCode::storage, "full"); });
+  FileBuilder empty([](const Cid&, const Bytes&) -> Status { return fail(ErrorCode::storage, "full"); });
   EXPECT_EQ(empty.finish().error().code, ErrorCode::storage);
 }
 

@@ -41,7 +41,7 @@ json answer(const json& question) {
     return archive ? json{{"ok", true}, {"hex", mesh::to_hex(mesh::car::write(*archive))}} : refused(archive.error());
   }
   if (op == "file") {
-    mesh::asset::FileBuilder builder([](const mesh::Cid&, Bytes) -> mesh::Status { return {}; });
+    mesh::asset::FileBuilder builder([](const mesh::Cid&, const Bytes&) -> mesh::Status { return {}; });
     if (const mesh::Status fed = builder.feed(bytes); !fed) return refused(fed.error());
     const auto built = builder.finish();
     return built ? json{{"ok", true}, {"cid", built->cid.text()}, {"total_bytes", built->total_bytes}}
