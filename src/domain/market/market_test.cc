@@ -116,22 +116,14 @@ TEST(Offer, AnotherSignatureOverTheSameBodyIsTheSameRecord) {
 }
 
 TEST(MarketRecords, ReadBackAndAreRefusedCutOff) {
-  const auto round_trip = [](const auto& value) {
-    using T = std::remove_cvref_t<decltype(value)>;
-    const Bytes bytes = record::encode(value);
-    const Result<T> back = record::decode<T>(bytes);
-    ASSERT_TRUE(back.has_value()) << back.error().message;
-    EXPECT_EQ(record::encode(*back), bytes);
-    for (std::size_t size = 0; size < bytes.size(); ++size)
-      EXPECT_FALSE(record::decode<T>(ByteView(bytes).first(size)).has_value()) << T::type << " cut at " << size;
-  };
   const Cid intent = testing::record("intent");
-  round_trip(testing::offer_on(intent));
-  round_trip(Decline{.intent = intent, .reason = "busy: na\xc3\xafve"});
-  round_trip(Refusal{.intent = intent, .about = intent, .reason = "late"});
-  round_trip(Roster{.intent = intent, .offers = std::vector<Cid>(max_roster, intent)});
-  round_trip(Award{.intent = intent, .roster = intent, .offer = intent, .lease = 7, .shards = {{0, 1}, {5, 2}}});
-  round_trip(Close{.intent = intent, .reason = "done"});
+  testing::round_trip(testing::offer_on(intent));
+  testing::round_trip(Decline{.intent = intent, .reason = "busy: na\xc3\xafve"});
+  testing::round_trip(Refusal{.intent = intent, .about = intent, .reason = "late"});
+  testing::round_trip(Roster{.intent = intent, .offers = std::vector<Cid>(max_roster, intent)});
+  testing::round_trip(
+      Award{.intent = intent, .roster = intent, .offer = intent, .lease = 7, .shards = {{0, 1}, {5, 2}}});
+  testing::round_trip(Close{.intent = intent, .reason = "done"});
 }
 
 TEST(MarketRecords, ReasonsThatAreNotUtf8DoNotDecode) {

@@ -198,26 +198,17 @@ TEST(Salt, IsTheNodesOwnOfEachShardAndTheSameAfterARestart) {
 
 TEST(ReceiptRecords, ReadBackAndAreRefusedCutOff) {
   const Committed c(3);
-  const auto round_trip = [](const auto& value) {
-    using T = std::remove_cvref_t<decltype(value)>;
-    const Bytes bytes = record::encode(value);
-    const Result<T> back = record::decode<T>(bytes);
-    ASSERT_TRUE(back.has_value()) << back.error().message;
-    EXPECT_EQ(record::encode(*back), bytes);
-    for (std::size_t size = 0; size < bytes.size(); ++size)
-      EXPECT_FALSE(record::decode<T>(ByteView(bytes).first(size)).has_value()) << T::type << " cut at " << size;
-  };
-  round_trip(c.commitment.record);
-  round_trip(ExecutionReceipt{.intent = c.intent,
-                              .award = testing::record("award"),
-                              .opening = c.opening(1),
-                              .finding = finding(2),
-                              .summary = {.fuel = 1, .wall_ms = 2, .peak_memory_bytes = 3, .io_bytes = 4}});
-  round_trip(VerificationReceipt{.intent = c.intent,
-                                 .receipt = testing::record("receipt"),
-                                 .verdict = Agreement::agree,
-                                 .opening = c.opening(1),
-                                 .finding = finding(2)});
+  testing::round_trip(c.commitment.record);
+  testing::round_trip(ExecutionReceipt{.intent = c.intent,
+                                       .award = testing::record("award"),
+                                       .opening = c.opening(1),
+                                       .finding = finding(2),
+                                       .summary = {.fuel = 1, .wall_ms = 2, .peak_memory_bytes = 3, .io_bytes = 4}});
+  testing::round_trip(VerificationReceipt{.intent = c.intent,
+                                          .receipt = testing::record("receipt"),
+                                          .verdict = Agreement::agree,
+                                          .opening = c.opening(1),
+                                          .finding = finding(2)});
 }
 
 TEST(ReceiptRecords, AnUnknownVerdictOrAProofOfOddBytesDoesNotDecode) {

@@ -1,6 +1,8 @@
 // What tests of the domain begin with: nodes with fixed keys in one federation, and a task. For *_test.cc alone.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include "domain/identity/identity.h"
 #include "domain/task/intent.h"
 
@@ -42,6 +44,17 @@ namespace mesh::testing {
           .owner = {},
           .label = "a task",
           .created_ms = 0};
+}
+
+/// That a record reads back as what it was, and cut off anywhere does not read.
+template <record::Typed T>
+void round_trip(const T& value) {
+  const Bytes bytes = record::encode(value);
+  const Result<T> back = record::decode<T>(bytes);
+  ASSERT_TRUE(back.has_value()) << back.error().message;
+  EXPECT_EQ(record::encode(*back), bytes);
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(record::decode<T>(ByteView(bytes).first(size)).has_value()) << T::type << " cut at " << size;
 }
 
 }  // namespace mesh::testing

@@ -638,35 +638,27 @@ TEST(EscapeProbabilityDeath, ArgumentsThatMakeNoSenseAreOurBug) {
 // ---------------------------------------------------------------------------------------------------- records
 
 TEST(VerificationRecords, ReadBackAndAreRefusedCutOff) {
-  const auto round_trip = [](const auto& value) {
-    using T = std::remove_cvref_t<decltype(value)>;
-    const Bytes bytes = record::encode(value);
-    const Result<T> back = record::decode<T>(bytes);
-    ASSERT_TRUE(back.has_value()) << back.error().message;
-    EXPECT_EQ(record::encode(*back), bytes);
-    for (std::size_t size = 0; size < bytes.size(); ++size)
-      EXPECT_FALSE(record::decode<T>(ByteView(bytes).first(size)).has_value()) << T::type << " cut at " << size;
-  };
   const Play play;
   const Signed<RoundOpen> open = play.publisher().sign(play.open_record());
   const auto reveals = play.reveals(open);
-  round_trip(open.record);
-  round_trip(reveals.front().record);
-  round_trip(play.draw_record(open, reveals));
-  round_trip(Substitution{
+  testing::round_trip(open.record);
+  testing::round_trip(reveals.front().record);
+  testing::round_trip(play.draw_record(open, reveals));
+  testing::round_trip(Substitution{
       .intent = {}, .draw = {}, .failed = testing::node(3), .shards = {{1, 2}}, .reason = "went away \xe2\x82\xac"});
-  round_trip(Extension{.intent = {}, .draw = {}, .shards = {{1, 2}}, .seats = 5});
-  round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = {}, .shards = {{0, 1}}, .commitments = {}});
-  round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = Cid(), .shards = {{0, 1}}, .commitments = {Cid()}});
+  testing::round_trip(Extension{.intent = {}, .draw = {}, .shards = {{1, 2}}, .seats = 5});
+  testing::round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = {}, .shards = {{0, 1}}, .commitments = {}});
+  testing::round_trip(
+      RevealRequest{.intent = {}, .commitment = {}, .draw = Cid(), .shards = {{0, 1}}, .commitments = {Cid()}});
   for (std::size_t decision = 0; decision < 5; ++decision) {
-    round_trip(Verdict{.intent = {},
-                       .shard = 1,
-                       .decision = static_cast<Decision>(decision),
-                       .receipt = {},
-                       .draw = {},
-                       .verifications = {Cid()},
-                       .timeliness = 1,
-                       .contribution = 2});
+    testing::round_trip(Verdict{.intent = {},
+                                .shard = 1,
+                                .decision = static_cast<Decision>(decision),
+                                .receipt = {},
+                                .draw = {},
+                                .verifications = {Cid()},
+                                .timeliness = 1,
+                                .contribution = 2});
   }
   Substitution cut{.intent = {}, .draw = {}, .failed = testing::node(3), .shards = {}, .reason = "\xe2\x82"};
   EXPECT_FALSE(record::decode<Substitution>(record::encode(cut)).has_value());
