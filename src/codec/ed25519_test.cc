@@ -173,7 +173,7 @@ TEST_F(EnvelopeTest, ABatchHasOneSignatureAndEachRecordStandsAlone) {
         drafts.push_back({"pong", record::encode(pong)});
       }
     }
-    const std::vector<Envelope> sealed = seal_batch(drafts, federation_, seed_, key_);
+    const std::vector<Envelope> sealed = seal_batches(drafts, federation_, seed_, key_);
     ASSERT_EQ(sealed.size(), count);
     for (std::size_t n = 0; n < count; ++n) {
       EXPECT_EQ(sealed[n].batch.has_value(), count > 1);
@@ -184,13 +184,13 @@ TEST_F(EnvelopeTest, ABatchHasOneSignatureAndEachRecordStandsAlone) {
       EXPECT_EQ(record::decode<Envelope>(record::encode(sealed[n])), sealed[n]);
     }
   }
-  EXPECT_TRUE(seal_batch({}, federation_, seed_, key_).empty());
+  EXPECT_TRUE(seal_batches({}, federation_, seed_, key_).empty());
 }
 
 TEST_F(EnvelopeTest, APlaceInABatchCannotBeMadeUp) {
   std::vector<Draft> drafts;
   for (std::uint64_t n = 0; n < 5; ++n) drafts.push_back({"ping", record::encode(Ping{.count = n, .about = {}})});
-  const std::vector<Envelope> sealed = seal_batch(drafts, federation_, seed_, key_);
+  const std::vector<Envelope> sealed = seal_batches(drafts, federation_, seed_, key_);
   const auto refused = [&](auto&& change) {
     Envelope changed = sealed[2];
     change(changed);

@@ -1,5 +1,7 @@
 #include "codec/envelope.h"
 
+#include <algorithm>
+#include <span>
 #include <unordered_set>
 
 #include "base/check.h"
@@ -78,14 +80,15 @@ Envelope seal_bytes(std::string_view type, Bytes body, const Cid& federation, co
   return {std::move(body), key, signature, {}};
 }
 
-std::vector<Envelope> seal_batch(std::vector<Draft> drafts, const Cid& federation, const Seed& seed,
-                                 const PublicKey& key) {
-  MESH_CHECK(drafts.size() <= max_batch, "envelope-batch-size");
-  std::vector<Envelope> sealed;
-  sealed.reserve(drafts.size());
-  if (drafts.size() == 1)
+namespace {
+
+/// Appends the envelopes of one batch.
+void seal_batch(std::span<Draft> drafts, const Cid& federation, const Seed& seed, const PublicKey& key,
+                std::vector<Envelope>& sealed) {
+  if (drafts.size() == 1) {
     sealed.push_back(seal_bytes(drafts.front().type, std::move(drafts.front().body), federation, seed, key));
-  if (drafts.size() < 2) return sealed;
+    return;
+  }
   std::vector<Digest> leaves;
   leaves.reserve(drafts.size());
   for (const Draft& draft : drafts) {
@@ -100,6 +103,17 @@ std::vector<Envelope> seal_batch(std::vector<Draft> drafts, const Cid& federatio
                                  .count = static_cast<std::uint32_t>(drafts.size()),
                                  .path = std::move(paths[i])}});
   }
+}
+
+}  // namespace
+
+std::vector<Envelope> seal_batches(std::vector<Draft> drafts, const Cid& federation, const Seed& seed,
+                                   const PublicKey& key) {
+  std::vector<Envelope> sealed;
+  sealed.reserve(drafts.size());
+  for (std::size_t first = 0; first < drafts.size(); first += max_batch)
+    seal_batch(std::span(drafts).subspan(first, std::min(max_batch, drafts.size() - first)), federation, seed, key,
+               sealed);
   return sealed;
 }
 

@@ -66,9 +66,9 @@ struct Draft {
   Bytes body;
 };
 inline constexpr std::size_t max_batch = 1024;
-/// Signs them together (at most max_batch of them), in order; one alone is sealed as by seal_bytes.
-[[nodiscard]] std::vector<Envelope> seal_batch(std::vector<Draft> drafts, const Cid& federation, const Seed& seed,
-                                               const PublicKey& key);
+/// Signs them together, max_batch of them with one signature, in order; one alone is sealed as by seal_bytes.
+[[nodiscard]] std::vector<Envelope> seal_batches(std::vector<Draft> drafts, const Cid& federation, const Seed& seed,
+                                                 const PublicKey& key);
 
 /// Checks key and signature for `type` in `federation`; not the body's meaning.
 [[nodiscard]] Status check_signature(const Envelope& envelope, std::string_view type, const Cid& federation);

@@ -1198,18 +1198,16 @@ void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& ou
 
 void Job::seal_verdicts(Outbox& out) {
   if (verdicts_to_seal_.empty()) return;
-  const std::vector<std::pair<NodeId, Draft>> verdicts = std::exchange(verdicts_to_seal_, {});
-  for (std::size_t first = 0; first < verdicts.size(); first += max_batch) {
-    std::vector<Draft> drafts;
-    for (std::size_t i = first; i < std::min(first + max_batch, verdicts.size()); ++i)
-      drafts.push_back(verdicts[i].second);
-    const std::vector<Envelope> sealed = around_.signer.seal(std::move(drafts));
-    for (std::size_t i = 0; i < sealed.size(); ++i) {
-      story_.push_back(sealed[i]);
-      out.journal(id(), "verdict", record::encode(sealed[i]));
-      const NodeId& worker = verdicts[first + i].first;
-      if (worker != around_.signer.id()) out.send(worker, Channel::award, sealed[i]);
-    }
+  std::vector<std::pair<NodeId, Draft>> verdicts = std::exchange(verdicts_to_seal_, {});
+  std::vector<Draft> drafts;
+  drafts.reserve(verdicts.size());
+  for (auto& [worker, draft] : verdicts) drafts.push_back(std::move(draft));
+  const std::vector<Envelope> sealed = around_.signer.seal(std::move(drafts));
+  for (std::size_t i = 0; i < sealed.size(); ++i) {
+    story_.push_back(sealed[i]);
+    out.journal(id(), "verdict", record::encode(sealed[i]));
+    const NodeId& worker = verdicts[i].first;
+    if (worker != around_.signer.id()) out.send(worker, Channel::award, sealed[i]);
   }
   out.require_durable();
 }

@@ -48,13 +48,11 @@ void Outbox::publish(Topic topic, const Envelope& envelope) {
 void Outbox::notify(Notice notice) { outgoing_.push_back({effect::Notify{std::move(notice)}}); }
 
 void Outbox::seal_drafts(const identity::Signer& signer) {
-  for (std::size_t first = 0; first < drafts_.size(); first += max_batch) {
-    const std::size_t end = std::min(first + max_batch, drafts_.size());
-    std::vector<Draft> batch;
-    for (std::size_t i = first; i < end; ++i) batch.push_back(std::move(drafts_[i].draft));
-    const std::vector<Envelope> sealed = signer.seal(std::move(batch));
-    for (std::size_t i = first; i < end; ++i) send(drafts_[i].to, drafts_[i].channel, sealed[i - first]);
-  }
+  std::vector<Draft> drafts;
+  drafts.reserve(drafts_.size());
+  for (Unsealed& unsealed : drafts_) drafts.push_back(std::move(unsealed.draft));
+  const std::vector<Envelope> sealed = signer.seal(std::move(drafts));
+  for (std::size_t i = 0; i < sealed.size(); ++i) send(drafts_[i].to, drafts_[i].channel, sealed[i]);
   drafts_.clear();
 }
 
