@@ -161,64 +161,6 @@ TEST_F(EnvelopeTest, ASignatureMeansOneThing) {
   EXPECT_EQ(open<Ping>(other_body, federation_).error().code, ErrorCode::unauthorised);
 }
 
-TEST_F(EnvelopeTest, ABatchHasOneSignatureAndEachRecordStandsAlone) {
-  for (const std::size_t count : {1U, 2U, 3U, 64U, 65U, 1024U}) {
-    std::vector<Draft> drafts;
-    for (std::uint64_t n = 0; n < count; ++n) {
-      if (n % 2 == 0) {
-        drafts.push_back({"ping", record::encode(Ping{.count = n, .about = {}})});
-      } else {
-        Pong pong;
-        pong.count = n;
-        drafts.push_back({"pong", record::encode(pong)});
-      }
-    }
-    const std::vector<Envelope> sealed = seal_batches(drafts, federation_, seed_, key_);
-    ASSERT_EQ(sealed.size(), count);
-    for (std::size_t n = 0; n < count; ++n) {
-      EXPECT_EQ(sealed[n].batch.has_value(), count > 1);
-      EXPECT_EQ(sealed[n].sig, sealed[0].sig);
-      EXPECT_EQ(sealed[n].body, drafts[n].body);
-      EXPECT_EQ(open<Ping>(sealed[n], federation_).has_value(), n % 2 == 0);
-      EXPECT_EQ(open<Pong>(sealed[n], federation_).has_value(), n % 2 == 1);
-      EXPECT_EQ(record::decode<Envelope>(record::encode(sealed[n])), sealed[n]);
-    }
-  }
-  EXPECT_TRUE(seal_batches({}, federation_, seed_, key_).empty());
-}
-
-TEST_F(EnvelopeTest, APlaceInABatchCannotBeMadeUp) {
-  std::vector<Draft> drafts;
-  for (std::uint64_t n = 0; n < 5; ++n) drafts.push_back({"ping", record::encode(Ping{.count = n, .about = {}})});
-  const std::vector<Envelope> sealed = seal_batches(drafts, federation_, seed_, key_);
-  const auto refused = [&](auto&& change) {
-    Envelope changed = sealed[2];
-    change(changed);
-    return !open<Ping>(changed, federation_).has_value();
-  };
-  EXPECT_FALSE(refused([](Envelope&) {}));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch.reset(); }));
-  EXPECT_TRUE(refused([&](Envelope& e) { e.body = record::encode(Ping{.count = 9, .about = {}}); }));
-  EXPECT_TRUE(refused([&](Envelope& e) { e.body = sealed[3].body; }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->index = 3; }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->index = 5; }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->count = 0; }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->count = 1025; }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->count = UINT32_MAX; }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->path.pop_back(); }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->path.emplace_back(); }));
-  EXPECT_TRUE(refused([](Envelope& e) { e.batch->path.assign(1000, {}); }));
-  EXPECT_TRUE(refused([](Envelope& e) { std::swap(e.batch->path[0], e.batch->path[1]); }));
-  EXPECT_TRUE(refused([&](Envelope& e) { e.key = public_key_of(fixed<Seed>(rfc8032[1].seed)); }));
-  EXPECT_FALSE(open<Ping>(sealed[2], Cid::of(Multicodec::dag_cbor, {})).has_value()) << "of another federation";
-  // A signature over one record is none over a batch of it alone, nor the other way round.
-  Envelope alone = seal(Ping{.count = 2, .about = {}}, federation_, seed_, key_);
-  alone.batch = BatchPlace{.index = 0, .count = 1, .path = {}};
-  EXPECT_FALSE(open<Ping>(alone, federation_).has_value());
-  // The type of what a batch's signature covers is nobody's record.
-  EXPECT_FALSE(check_signature(sealed[0], "signed-batch", federation_).has_value());
-}
-
 TEST_F(EnvelopeTest, ASmallOrderKeySignsNothing) {
   Envelope envelope = seal(ping_, federation_, seed_, key_);
   for (const std::string_view key : small_order) {

@@ -1,13 +1,8 @@
 // Signed envelopes: how a record travels. {body, key, sig}: canonical bytes of the record, the signer's Ed25519
 // key, and its signature over "meshwork/1" 0 type 0 federation-cid 0 sha256(body) (the CID in its binary form),
 // so that a signature means one thing, of one type, in one federation.
-// Records that are signed together have one signature, over the root of a Merkle tree (codec/merkle.h) whose leaves are
-// what each would have been signed over alone; each then carries its place in the tree, and is provable without the others.
 // A record's name is the CID of its body; another signature over the same body names the same record.
 #pragma once
-
-#include <optional>
-#include <vector>
 
 #include "base/error.h"
 #include "codec/cid.h"
@@ -17,33 +12,16 @@
 
 namespace mesh {
 
-/// The place of a record in a batch that was signed as one.
-struct BatchPlace {
-  std::uint32_t index = 0;
-  std::uint32_t count = 0;
-  std::vector<Digest> path;  ///< the audit path from the record to the root
-
-  template <class Self, class V>
-  static void fields(Self& self, V& v) {
-    v("index", self.index);
-    v("count", self.count);
-    v("path", self.path);
-  }
-  bool operator==(const BatchPlace&) const = default;
-};
-
 struct Envelope {
   Bytes body;
   PublicKey key;
   Signature sig;
-  std::optional<BatchPlace> batch;  ///< none: `sig` is over this record alone
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("body", self.body);
     v("key", self.key);
     v("sig", self.sig);
-    v("batch", self.batch);
   }
   /// The record's name.
   [[nodiscard]] Cid cid() const { return dagcbor::cid_of(body); }
@@ -59,16 +37,6 @@ struct Envelope {
 /// Signs the canonical bytes of a record.
 [[nodiscard]] Envelope seal_bytes(std::string_view type, Bytes body, const Cid& federation, const Seed& seed,
                                   const PublicKey& key);
-
-/// Canonical bytes of a record, and its type, that wait for their signature.
-struct Draft {
-  std::string type;
-  Bytes body;
-};
-inline constexpr std::size_t max_batch = 1024;
-/// Signs them together, max_batch of them with one signature, in order; one alone is sealed as by seal_bytes.
-[[nodiscard]] std::vector<Envelope> seal_batches(std::vector<Draft> drafts, const Cid& federation, const Seed& seed,
-                                                 const PublicKey& key);
 
 /// Checks key and signature for `type` in `federation`; not the body's meaning.
 [[nodiscard]] Status check_signature(const Envelope& envelope, std::string_view type, const Cid& federation);

@@ -81,38 +81,5 @@ TEST(Merkle, RootsAreRfc6962s) {  // The constants by an independent program.
     EXPECT_EQ(merkle::root_of(leaves_of(count)), reference_root(leaves_of(count)));
 }
 
-TEST(Merkle, ProofsHoldForTheirLeafAlone) {
-  for (std::size_t count = 1; count <= 33; ++count) {
-    const std::vector<Digest> leaves = leaves_of(count);
-    const Digest root = merkle::root_of(leaves);
-    for (std::size_t index = 0; index < count; ++index) {
-      std::vector<Digest> proof = merkle::proof_of(leaves, index);
-      EXPECT_EQ(proof, merkle::proofs_of(leaves)[index]);
-      EXPECT_TRUE(merkle::verify(root, leaves[index], index, count, proof));
-      EXPECT_FALSE(merkle::verify(root, sha256(as_bytes("other")), index, count, proof));
-      EXPECT_FALSE(merkle::verify(leaves[0], leaves[index], index, count, proof));
-      for (std::size_t other = 0; other < count; ++other) {
-        EXPECT_EQ(merkle::verify(root, leaves[index], other, count, proof), other == index);
-      }
-      proof.push_back(root);
-      EXPECT_FALSE(merkle::verify(root, leaves[index], index, count, proof));
-      proof.pop_back();
-      if (!proof.empty()) {
-        proof.pop_back();
-        EXPECT_FALSE(merkle::verify(root, leaves[index], index, count, proof));
-      }
-    }
-  }
-}
-
-TEST(Merkle, HostileArgumentsAreRefused) {
-  const std::vector<Digest> leaves = leaves_of(2);
-  const Digest root = merkle::root_of(leaves);
-  EXPECT_FALSE(merkle::verify(root, leaves[0], 0, 0, {}));
-  EXPECT_FALSE(merkle::verify(root, leaves[0], 2, 2, merkle::proof_of(leaves, 0)));
-  EXPECT_FALSE(merkle::verify(root, leaves[0], 0, std::size_t{1} << 63, std::vector<Digest>(63)));
-  EXPECT_FALSE(merkle::verify(root, leaves[0], 0, 2, std::vector<Digest>(100000)));
-}
-
 }  // namespace
 }  // namespace mesh

@@ -27,8 +27,8 @@ struct Records {
   std::map<Cid, Signed<RoundOpen>> opens;
   std::map<Cid, Signed<NonceReveal>> reveals;
   std::map<Cid, Signed<Draw>> draws;
-  std::vector<Signed<Substitution>> substitutions;
-  std::vector<Signed<Extension>> extensions;
+  std::multimap<std::pair<Cid, Cid>, Signed<Substitution>> substitutions;  ///< by draw and the worker's commitment
+  std::multimap<std::pair<Cid, Cid>, Signed<Extension>> extensions;
   std::map<Cid, Signed<ExecutionReceipt>> receipts;
   std::map<Cid, Signed<VerificationReceipt>> verifications;
   std::vector<Signed<Verdict>> verdicts;
@@ -59,11 +59,16 @@ Status collect(const Envelope& envelope, const Cid& federation, const Cid& inten
     map.emplace(cid, std::move(record));
     return {};
   };
-  const auto append = [&]<class T>(std::vector<Signed<T>>& list) -> Status {
-    MESH_LET(Signed<T> record, read(std::type_identity<T>()));
+  const auto once = [&]<class T>(std::type_identity<T> of) -> Result<Signed<T>> {
+    MESH_LET(Signed<T> record, read(of));
     if (!records.listed.insert(record.cid).second)
       return fail(ErrorCode::invalid, "the bundle has a record of type \"" + type + "\" twice");
-    list.push_back(std::move(record));
+    return record;
+  };
+  const auto keep_by_draw = [&]<class T>(std::multimap<std::pair<Cid, Cid>, Signed<T>>& map) -> Status {
+    MESH_LET(Signed<T> record, once(std::type_identity<T>()));
+    const std::pair key{record.record.draw, record.record.commitment};
+    map.emplace(key, std::move(record));
     return {};
   };
   if (type == task::TaskIntent::type) return keep_one(records.intent);
@@ -74,11 +79,15 @@ Status collect(const Envelope& envelope, const Cid& federation, const Cid& inten
   if (type == RoundOpen::type) return keep(records.opens);
   if (type == NonceReveal::type) return keep(records.reveals);
   if (type == Draw::type) return keep(records.draws);
-  if (type == Substitution::type) return append(records.substitutions);
-  if (type == Extension::type) return append(records.extensions);
+  if (type == Substitution::type) return keep_by_draw(records.substitutions);
+  if (type == Extension::type) return keep_by_draw(records.extensions);
   if (type == ExecutionReceipt::type) return keep(records.receipts);
   if (type == VerificationReceipt::type) return keep(records.verifications);
-  if (type == Verdict::type) return append(records.verdicts);
+  if (type == Verdict::type) {
+    MESH_LET(Signed<Verdict> verdict, once(std::type_identity<Verdict>()));
+    records.verdicts.push_back(std::move(verdict));
+    return {};
+  }
   return fail(ErrorCode::invalid,
               "the bundle has a record of type \"" + utf8_excerpt(type, 64) + "\", which has no place there");
 }
@@ -129,50 +138,45 @@ class Checker {
     return {};
   }
 
-  Result<ShardProof> check(const Signed<Verdict>& verdict) {
+  /// What the verdict says of each of its shards, all of it checked.
+  Result<std::vector<ShardProof>> check(const Signed<Verdict>& verdict) {
     const Verdict& v = verdict.record;
     const task::TaskIntent& intent = records_.intent->record;
+    Result<std::vector<std::uint32_t>> expanded = task::expand(v.shards, intent.shards);
+    if (!expanded) return wrap("the shards of a verdict", std::move(expanded.error()));
+    const std::vector<std::uint32_t>& shards = *expanded;
+    if (shards.empty()) return fail(ErrorCode::invalid, "the bundle has a verdict on no shard");
     const auto bad = [&](std::string_view what) {
-      return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what));
+      return fail(ErrorCode::invalid, on_shard(shards.front()) + ": " + std::string(what));
     };
-    if (verdict.signer != records_.intent->signer || v.intent != records_.intent->cid)
-      return bad("the verdict is not the publisher's on this task");
-    if (v.shard >= intent.shards) return bad("the task has no such shard");
+    if (verdict.signer != records_.intent->signer) return bad("the verdict is not the publisher's on this task");
     const auto receipt = records_.receipts.find(v.receipt);
     if (receipt == records_.receipts.end()) return bad("the worker's receipt is missing");
-    const ExecutionReceipt& r = receipt->second.record;
-    if (r.intent != v.intent || r.opening.shard != v.shard) return bad("the receipt is of another shard or task");
-    if (r.finding.fuel != r.summary.fuel) return bad("the receipt's summary and finding differ in fuel");
-    const auto commitment = records_.commitments.find(r.opening.commitment);
+    const auto commitment = records_.commitments.find(receipt->second.record.commitment);
     if (commitment == records_.commitments.end()) return bad("the worker's commitment is missing");
-    if (commitment->second.signer != receipt->second.signer || commitment->second.record.intent != v.intent ||
-        commitment->second.record.basis != r.award) {
-      return bad("the receipt and the commitment do not belong together");
-    }
-    if (Status opened = receipt::check_opening(commitment->second, r.opening, r.finding, intent.shards); !opened)
-      return bad(opened.error().message);
+    const NodeId worker = receipt->second.signer;
+    if (commitment->second.signer != worker) return bad("the receipt and the commitment do not belong together");
+    const Result<const receipt::Opened*> found = opened_by(receipt->second, commitment->second);
+    if (!found) return bad(found.error().message);
+    const receipt::Opened& opened = **found;
+    if (!std::ranges::includes(opened.shards, shards))
+      return bad("the worker's receipt does not cover all of its shards");
 
-    ShardProof proof{.shard = v.shard,
-                     .decision = v.decision,
-                     .worker = receipt->second.signer,
-                     .finding = r.finding,
-                     .summary = r.summary,
-                     .seats = {},
-                     .contribution = v.contribution};
-    proof.self_executed = proof.worker == records_.intent->signer;
-    if (proof.self_executed) {
-      if (!field_->offers.empty() || r.award != field_->roster.cid)
+    const bool self_executed = worker == records_.intent->signer;
+    const Cid& award_cid = receipt->second.record.award;
+    if (self_executed) {
+      if (!field_->offers.empty() || award_cid != field_->roster.cid)
         return bad("the publisher ran it itself although others had offered");
     } else {
-      const auto award = records_.awards.find(r.award);
+      const auto award = records_.awards.find(award_cid);
       if (award == records_.awards.end()) return bad("the award is missing");
       const Signed<market::ComputeOffer>* offer = field_->offer(award->second.record.offer);
       if (award->second.signer != records_.intent->signer || award->second.record.roster != field_->roster.cid ||
-          offer == nullptr || offer->signer != proof.worker) {
+          offer == nullptr || offer->signer != worker) {
         return bad("the award is not the publisher's to this worker");
       }
       MESH_LET(const std::vector<std::uint32_t> awarded, task::expand(award->second.record.shards, intent.shards));
-      if (!std::ranges::binary_search(awarded, v.shard)) return bad("the award does not cover it");
+      if (!std::ranges::includes(awarded, shards)) return bad("the award does not cover it");
     }
     if (!v.draw) {
       if (v.decision != Decision::unverified || !v.verifications.empty())
@@ -180,76 +184,143 @@ class Checker {
       if (intent.verifiers > 0 && field_->offers.size() > intent.verifiers)
         return bad("it is unverified although there were verifiers enough");
       if (v.contribution != 0) return bad("the contribution score is not what the verifications give");
-      return proof;
     }
-    return check_seats(verdict, receipt->second, commitment->first, std::move(proof));
+    std::vector<ShardProof> proofs;
+    proofs.reserve(shards.size());
+    for (const std::uint32_t shard : shards) {
+      const auto row = static_cast<std::size_t>(std::ranges::lower_bound(opened.shards, shard) - opened.shards.begin());
+      proofs.push_back({.shard = shard,
+                        .decision = v.decision,
+                        .worker = worker,
+                        .finding = opened.findings[row],
+                        .summary = receipt->second.record.usage.summary(row, opened.findings[row].fuel),
+                        .seats = {},
+                        .contribution = v.contribution});
+      proofs.back().self_executed = self_executed;
+    }
+    if (v.draw) MESH_TRY(check_seats(v, opened, commitment->first, proofs));
+    return proofs;
   }
 
  private:
-  Result<ShardProof> check_seats(const Signed<Verdict>& verdict, const Signed<ExecutionReceipt>& receipt,
-                                 const Cid& commitment, ShardProof proof) {
-    const Verdict& v = verdict.record;
-    const auto bad = [&](std::string_view what) {
-      return fail(ErrorCode::invalid, on_shard(v.shard) + ": " + std::string(what));
-    };
-    MESH_LET(const DrawnRound* round, round_of(*v.draw));
-    if (std::ranges::find(round->open.record.commitments, commitment) == round->open.record.commitments.end()) {
-      return bad("the worker's commitment was not fixed before the draw");
+  /// What a verification reveals.
+  struct Revealed {
+    std::vector<std::uint32_t> shards;                   ///< that its commitment covers
+    std::map<std::uint32_t, receipt::Finding> differing;  ///< from the worker's findings
+  };
+  /// A verification that a verdict names.
+  struct Answer {
+    const Revealed* revealed = nullptr;
+    bool counted = false;  ///< for a seat
+  };
+
+  Result<const receipt::Opened*> opened_by(const Signed<ExecutionReceipt>& receipt,
+                                           const Signed<Commitment>& commitment) {
+    if (const auto known = opened_.find(receipt.cid); known != opened_.end()) return &known->second;
+    MESH_LET(receipt::Opened opened,
+             receipt::open_execution(commitment, receipt.record, records_.intent->record.shards));
+    return &opened_.emplace(receipt.cid, std::move(opened)).first->second;
+  }
+
+  Result<Answer> answer_of(const Cid& verification_cid, const Verdict& v, const receipt::Opened& worker,
+                           const Cid& commitment) {
+    const auto verification = records_.verifications.find(verification_cid);
+    if (verification == records_.verifications.end()) return fail(ErrorCode::invalid, "a verification is missing");
+    const VerificationReceipt& r = verification->second.record;
+    if (r.receipt != v.receipt) return fail(ErrorCode::invalid, "a verification is of another receipt");
+    const auto own = records_.commitments.find(r.commitment);
+    if (own == records_.commitments.end()) return fail(ErrorCode::invalid, "a verifier's commitment is missing");
+    if (own->second.signer != verification->second.signer || own->second.record.basis != *v.draw ||
+        own->second.record.worker != commitment) {
+      return fail(ErrorCode::invalid, "a verifier's commitment was not made for this draw");
     }
-    Seats seats{.order = round->order(commitment, v.shard, proof.worker),
+    if (const auto known = revealed_.find(verification_cid); known != revealed_.end())
+      return Answer{.revealed = &known->second};
+    const std::uint32_t shards = records_.intent->record.shards;
+    Revealed revealed;
+    MESH_LET(revealed.differing, receipt::open_verification(own->second, r, worker, shards));
+    MESH_LET(revealed.shards, receipt::covered(own->second.record, shards));
+    return Answer{.revealed = &revealed_.emplace(verification_cid, std::move(revealed)).first->second};
+  }
+
+  Status check_seats(const Verdict& v, const receipt::Opened& worker, const Cid& commitment,
+                     std::vector<ShardProof>& proofs) {
+    const auto bad = [](std::uint32_t shard, std::string_view what) {
+      return fail(ErrorCode::invalid, on_shard(shard) + ": " + std::string(what));
+    };
+    const std::uint32_t first = proofs.front().shard;
+    MESH_LET(const DrawnRound* round, round_of(*v.draw));
+    if (std::ranges::find(round->open.record.commitments, commitment) == round->open.record.commitments.end())
+      return bad(first, "the worker's commitment was not fixed before the draw");
+    if (std::ranges::adjacent_find(v.verifications, std::ranges::greater_equal()) != v.verifications.end())
+      return bad(first, "the verdict does not name its verifications in ascending order, each once");
+    std::multimap<NodeId, Answer> answers;
+    for (const Cid& cid : v.verifications) {
+      Result<Answer> answer = answer_of(cid, v, worker, commitment);
+      if (!answer) return bad(first, answer.error().message);
+      answers.emplace(records_.verifications.at(cid).signer, std::move(*answer));
+    }
+    for (ShardProof& proof : proofs) {
+      MESH_LET(const Seats seats, seats_of(*round, *v.draw, commitment, proof));
+      const std::vector<NodeId> current = seats.current();
+      if (current.size() != seats.wanted) return bad(proof.shard, "not every seat has a verification");
+      std::vector<receipt::Finding> findings;
+      findings.reserve(current.size());
+      for (const NodeId& node : current) {
+        Answer* given = nullptr;
+        const auto [begin, end] = answers.equal_range(node);
+        for (auto it = begin; it != end; ++it) {
+          if (!std::ranges::binary_search(it->second.revealed->shards, proof.shard)) continue;
+          if (given != nullptr) return bad(proof.shard, "it has two verifications by one node");
+          given = &it->second;
+        }
+        if (given == nullptr) return bad(proof.shard, "not every seat has a verification");
+        given->counted = true;
+        const auto& differing = given->revealed->differing;
+        const auto other = differing.find(proof.shard);
+        proof.seats.push_back({node, other == differing.end()});
+        findings.push_back(other == differing.end() ? proof.finding : other->second);
+      }
+      const Judgement judgement = judge(proof.finding, findings, policy_.verification_quorum);
+      if (judgement.decision != v.decision) return bad(proof.shard, "the verdict is not what the verifications give");
+      if (v.timeliness > 1000 || v.contribution != contribution_score(judgement.agreed, seats.wanted, v.timeliness))
+        return bad(proof.shard, "the contribution score is not what the verifications give");
+      if (v.decision == Decision::rejected) guilty_.insert(proof.worker);
+      for (std::size_t i = 0; i < current.size(); ++i) {
+        if (found_against(v.decision, proof.finding, findings[i])) guilty_.insert(current[i]);
+      }
+      proof.same_owner = seats.same_owner();
+    }
+    if (std::ranges::any_of(answers, [](const auto& entry) { return !entry.second.counted; }))
+      return bad(first, "the verdict names a verification that is of none of its seats");
+    return {};
+  }
+
+  Result<Seats> seats_of(const DrawnRound& round, const Cid& draw, const Cid& commitment,
+                         const ShardProof& proof) const {
+    const auto bad = [&](std::string_view what) {
+      return fail(ErrorCode::invalid, on_shard(proof.shard) + ": " + std::string(what));
+    };
+    Seats seats{.order = round.order(commitment, proof.shard, proof.worker),
                 .wanted = records_.intent->record.verifiers,
                 .lost = {}};
-    for (const Signed<Substitution>& substitution : records_.substitutions) {
-      if (substitution.record.draw != *v.draw || !covers(substitution.record.shards, v.shard)) continue;
-      if (substitution.signer != records_.intent->signer) return bad("a substitution is not the publisher's");
-      seats.lost.push_back(substitution.record.failed);
+    const auto [lost, lost_end] = records_.substitutions.equal_range({draw, commitment});
+    for (auto it = lost; it != lost_end; ++it) {
+      if (it->second.record.commitment != commitment || !covers(it->second.record.shards, proof.shard)) continue;
+      if (it->second.signer != records_.intent->signer) return bad("a substitution is not the publisher's");
+      seats.lost.push_back(it->second.record.failed);
     }
-    for (const Signed<Extension>& extension : records_.extensions) {
-      if (extension.record.draw != *v.draw || !covers(extension.record.shards, v.shard)) continue;
-      if (extension.signer != records_.intent->signer) return bad("an extension is not the publisher's");
-      seats.wanted = std::max(seats.wanted, extension.record.seats);
+    const auto [more, more_end] = records_.extensions.equal_range({draw, commitment});
+    for (auto it = more; it != more_end; ++it) {
+      if (it->second.record.commitment != commitment || !covers(it->second.record.shards, proof.shard)) continue;
+      if (it->second.signer != records_.intent->signer) return bad("an extension is not the publisher's");
+      seats.wanted = std::max(seats.wanted, it->second.record.seats);
     }
     if (seats.wanted < policy_.verification_quorum.minimum_verifiers ||
         seats.wanted > policy_.verification_quorum.maximum_verifiers) {
       return bad("the number of verifiers is outside the policy's bounds");
     }
-    const std::vector<NodeId> current = seats.current();
-    if (current.size() != seats.wanted || v.verifications.size() != current.size())
-      return bad("not every seat has a verification");
-    std::vector<receipt::Finding> findings;
-    for (std::size_t i = 0; i < current.size(); ++i) {
-      const auto verification = records_.verifications.find(v.verifications[i]);
-      if (verification == records_.verifications.end()) return bad("a verification is missing");
-      const VerificationReceipt& r = verification->second.record;
-      if (verification->second.signer != current[i]) return bad("a verification is by a node that was not drawn");
-      if (r.intent != v.intent || r.receipt != receipt.cid || r.opening.shard != v.shard)
-        return bad("a verification is of another receipt");
-      const auto own = records_.commitments.find(r.opening.commitment);
-      if (own == records_.commitments.end()) return bad("a verifier's commitment is missing");
-      if (own->second.signer != current[i] || own->second.record.basis != *v.draw ||
-          own->second.record.intent != v.intent) {
-        return bad("a verifier's commitment was not made for this draw");
-      }
-      if (Status opened = receipt::check_opening(own->second, r.opening, r.finding, records_.intent->record.shards);
-          !opened)
-        return bad(opened.error().message);
-      const bool agreed = r.finding == receipt.record.finding;
-      if (agreed != (r.verdict == receipt::Agreement::agree))
-        return bad("a verification's verdict is not what its finding says");
-      findings.push_back(r.finding);
-      proof.seats.push_back({current[i], agreed});
-    }
-    const Judgement judgement = judge(receipt.record.finding, findings, policy_.verification_quorum);
-    if (judgement.decision != v.decision) return bad("the verdict is not what the verifications give");
-    if (v.timeliness > 1000 || v.contribution != contribution_score(judgement.agreed, seats.wanted, v.timeliness)) {
-      return bad("the contribution score is not what the verifications give");
-    }
-    if (v.decision == Decision::rejected) guilty_.insert(proof.worker);
-    for (std::size_t i = 0; i < current.size(); ++i) {
-      if (found_against(v.decision, receipt.record.finding, findings[i])) guilty_.insert(current[i]);
-    }
-    proof.same_owner = seats.same_owner();
-    return proof;
+    return seats;
   }
 
   static bool covers(const std::vector<task::ShardRange>& ranges, std::uint32_t shard) {
@@ -278,6 +349,8 @@ class Checker {
   const policy::MeshPolicy& policy_;
   std::optional<Field> field_;
   std::map<Cid, DrawnRound> rounds_;
+  std::map<Cid, receipt::Opened> opened_;  ///< by receipt
+  std::map<Cid, Revealed> revealed_;       ///< by verification
   std::set<NodeId> guilty_;
 };
 
@@ -346,15 +419,17 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
       .federation = bundle.federation, .intent = *records.intent, .shards = {}, .missing = 0, .contents = {}};
   std::map<std::uint32_t, ShardProof> shards;
   for (const Signed<Verdict>& verdict : records.verdicts) {
-    MESH_LET(ShardProof proof, checker.check(verdict));
-    const auto earlier = shards.find(proof.shard);
-    if (earlier != shards.end()) {
-      const Decision before = earlier->second.decision;
-      if (before != Decision::rejected && before != Decision::disputed)
-        return fail(ErrorCode::invalid, on_shard(proof.shard) + ": it was decided twice");
-      proof.rejected_attempts = earlier->second.rejected_attempts + 1;
+    MESH_LET(std::vector<ShardProof> proofs, checker.check(verdict));
+    for (ShardProof& proof : proofs) {
+      const auto earlier = shards.find(proof.shard);
+      if (earlier != shards.end()) {
+        const Decision before = earlier->second.decision;
+        if (before != Decision::rejected && before != Decision::disputed)
+          return fail(ErrorCode::invalid, on_shard(proof.shard) + ": it was decided twice");
+        proof.rejected_attempts = earlier->second.rejected_attempts + 1;
+      }
+      shards.insert_or_assign(proof.shard, std::move(proof));
     }
-    shards.insert_or_assign(proof.shard, std::move(proof));
   }
   MESH_TRY(checker.check_barred());
   for (auto& [number, proof] : shards) report.shards.push_back(std::move(proof));

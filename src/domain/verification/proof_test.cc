@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <memory>
 #include <set>
+#include <tuple>
 
 #include "domain/market/market_testing.h"
 #include "domain/verification/nonce_chain.h"
@@ -41,6 +43,9 @@ struct Author {
   std::function<void(ExecutionReceipt&)> on_receipt;
   std::function<void(VerificationReceipt&)> on_verification;
   std::function<void(Verdict&)> on_verdict;
+  /// The commitments in which a verifier commits to its shards; in one where there is none.
+  std::function<std::vector<std::vector<std::uint32_t>>(const NodeId&, const std::vector<std::uint32_t>&)> splits;
+  bool verdict_for_each = false;  ///< shard, though they ended alike
   std::function<receipt::Finding(const NodeId&, std::uint32_t)> finds = [](const NodeId&, std::uint32_t shard) {
     return truth(shard);
   };
@@ -52,7 +57,7 @@ struct Author {
   Signed<task::TaskIntent> intent;
   std::optional<Field> field;
   std::uint32_t rounds = 0, leases = 0;
-  std::optional<Cid> last_draw, last_commitment;
+  std::optional<Cid> last_draw, last_award, last_commitment;
 
   template <class T>
   Signed<T> write(std::uint8_t number, T record, const std::function<void(T&)>& hook = {}) {
@@ -90,30 +95,59 @@ struct Author {
     field = Field{.intent = intent, .roster = std::move(list), .offers = std::move(offers)};
   }
 
-  Signed<Commitment> commit(std::uint8_t number, const Cid& basis, const std::vector<std::uint32_t>& covered,
-                            const std::function<void(Commitment&)>& hook) {
-    std::vector<Digest> leaves;
-    for (const std::uint32_t shard : covered) {
-      leaves.push_back(receipt::leaf_of(intent.cid, shard, testing::node(number), finds(testing::node(number), shard),
-                                        receipt::salt_of(testing::signer(number), intent.cid, shard)));
-    }
-    return write<Commitment>(
-        number,
-        {.intent = intent.cid, .basis = basis, .shards = task::ranges_of(covered), .root = merkle::root_of(leaves)},
-        hook);
+  Signed<Commitment> commit(std::uint8_t number, const Cid& basis, const std::optional<Cid>& worker,
+                            const std::vector<std::uint32_t>& covered, const std::function<void(Commitment&)>& hook) {
+    Commitment commitment{
+        .intent = intent.cid, .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}};
+    std::vector<Digest> digests;
+    for (const std::uint32_t shard : covered)
+      digests.push_back(receipt::digest_of(finds(testing::node(number), shard)));
+    const Digest key = receipt::salt_key(testing::signer(number), commitment);
+    commitment.root = receipt::root_of(intent.cid, testing::node(number), key, covered, digests);
+    return write<Commitment>(number, std::move(commitment), hook);
   }
-  [[nodiscard]] receipt::Opening opening(std::uint8_t number, const Signed<Commitment>& commitment,
-                                         const std::vector<std::uint32_t>& covered, std::uint32_t shard) const {
-    std::vector<Digest> leaves;
-    for (const std::uint32_t other : covered) {
-      leaves.push_back(receipt::leaf_of(intent.cid, other, testing::node(number), finds(testing::node(number), other),
-                                        receipt::salt_of(testing::signer(number), intent.cid, other)));
+  [[nodiscard]] Digest key(std::uint8_t number, const Cid& basis, const std::optional<Cid>& worker,
+                           const std::vector<std::uint32_t>& covered) const {
+    return receipt::salt_key(
+        testing::signer(number),
+        {.intent = intent.cid, .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}});
+  }
+  Signed<ExecutionReceipt> reveal(std::uint8_t number, const Cid& basis, const Cid& commitment,
+                                  const std::vector<std::uint32_t>& covered) {
+    std::vector<receipt::Finding> rows;
+    receipt::Usage usage;
+    for (const std::uint32_t shard : covered) {
+      rows.push_back(finds(testing::node(number), shard));
+      usage.add({.fuel = 0, .wall_ms = 5, .peak_memory_bytes = 6, .io_bytes = 7 + shard});
     }
-    const auto index = static_cast<std::size_t>(std::ranges::find(covered, shard) - covered.begin());
-    return {.commitment = commitment.cid,
-            .shard = shard,
-            .salt = receipt::salt_of(testing::signer(number), intent.cid, shard),
-            .proof = merkle::proof_of(leaves, index)};
+    return write<ExecutionReceipt>(number,
+                                   {.intent = intent.cid,
+                                    .award = basis,
+                                    .commitment = commitment,
+                                    .key = key(number, basis, {}, covered),
+                                    .findings = receipt::columns_of(rows),
+                                    .usage = std::move(usage)},
+                                   on_receipt);
+  }
+  Signed<VerificationReceipt> answer(const NodeId& node, const NodeId& worker, const Cid& draw, const Cid& receipt,
+                                     const Cid& commitment, const std::vector<std::uint32_t>& covered) {
+    std::vector<std::uint32_t> differing;
+    std::vector<receipt::Finding> rows;
+    for (const std::uint32_t shard : covered) {
+      receipt::Finding found = finds(node, shard);
+      if (found == finds(worker, shard)) continue;
+      differing.push_back(shard);
+      rows.push_back(std::move(found));
+    }
+    const std::uint8_t number = number_of(node);
+    return write<VerificationReceipt>(number,
+                                      {.intent = intent.cid,
+                                       .receipt = receipt,
+                                       .commitment = commitment,
+                                       .key = key(number, draw, *last_commitment, covered),
+                                       .differing = task::ranges_of(differing),
+                                       .findings = receipt::columns_of(rows)},
+                                      on_verification);
   }
 
   /// Awards `covered` to `worker`, who runs it; without seats the verdicts are `unverified`.
@@ -127,7 +161,8 @@ struct Author {
                                                               .lease = leases++,
                                                               .shards = task::ranges_of(covered)},
                                                              on_award);
-    const Signed<Commitment> commitment = commit(worker, award.cid, covered, on_commitment);
+    last_award = award.cid;
+    const Signed<Commitment> commitment = commit(worker, award.cid, {}, covered, on_commitment);
     last_commitment = commitment.cid;
     std::optional<Cid> draw_cid;
     std::map<std::uint32_t, Seats> seats;
@@ -160,47 +195,72 @@ struct Author {
         for (const NodeId& node : of_shard.current()) seated[node].push_back(shard);
       }
     }
-    std::map<NodeId, Signed<Commitment>> theirs;
-    for (const auto& [node, list] : seated)
-      theirs.emplace(node, commit(number_of(node), *draw_cid, list, on_verifier_commitment));
+    struct Given {
+      std::vector<std::uint32_t> covered;
+      Signed<Commitment> commitment;
+      Cid verification;
+    };
+    std::map<NodeId, std::vector<Given>> given;
+    for (const auto& [node, list] : seated) {
+      for (const std::vector<std::uint32_t>& part :
+           splits ? splits(node, list) : std::vector<std::vector<std::uint32_t>>{list})
+        given[node].push_back(
+            {part, commit(number_of(node), *draw_cid, commitment.cid, part, on_verifier_commitment), {}});
+    }
+    const Signed<ExecutionReceipt> receipt = reveal(worker, award.cid, commitment.cid, covered);
+    for (auto& [node, list] : given) {
+      for (Given& one : list) {
+        one.verification =
+            answer(node, testing::node(worker), *draw_cid, receipt.cid, one.commitment.cid, one.covered).cid;
+      }
+    }
+    struct Ended {
+      std::vector<std::uint32_t> shards;
+      std::set<Cid> verifications;
+    };
+    std::map<std::tuple<Decision, std::uint32_t, std::uint32_t>, Ended>
+        endings;  // By share, and shard where each is one.
     for (const std::uint32_t shard : covered) {
-      const receipt::Finding mine = finds(testing::node(worker), shard);
-      const Signed<ExecutionReceipt> receipt =
-          write<ExecutionReceipt>(worker,
-                                  {.intent = intent.cid,
-                                   .award = award.cid,
-                                   .opening = opening(worker, commitment, covered, shard),
-                                   .finding = mine,
-                                   .summary = {.fuel = mine.fuel, .wall_ms = 5, .peak_memory_bytes = 6, .io_bytes = 7}},
-                                  on_receipt);
       std::vector<receipt::Finding> findings;
-      std::vector<Cid> verifications;
+      std::set<Cid> verifications;
       for (const NodeId& node : seats[shard].current()) {
         findings.push_back(finds(node, shard));
-        verifications.push_back(
-            write<VerificationReceipt>(
-                number_of(node),
-                {.intent = intent.cid,
-                 .receipt = receipt.cid,
-                 .verdict = findings.back() == mine ? receipt::Agreement::agree : receipt::Agreement::disagree,
-                 .opening = opening(number_of(node), theirs.at(node), seated.at(node), shard),
-                 .finding = findings.back()},
-                on_verification)
-                .cid);
+        for (const Given& one : given.at(node)) {
+          if (std::ranges::find(one.covered, shard) != one.covered.end()) verifications.insert(one.verification);
+        }
       }
-      const Judgement judgement = judge(mine, findings, {});
-      write<Verdict>(
-          1,
-          {.intent = intent.cid,
-           .shard = shard,
-           .decision = judgement.decision,
-           .receipt = receipt.cid,
-           .draw = draw_cid,
-           .verifications = std::move(verifications),
-           .timeliness = 1000,
-           .contribution = contribution_score(judgement.agreed, static_cast<std::uint32_t>(findings.size()), 1000)},
-          on_verdict);
+      const Judgement judgement = judge(finds(testing::node(worker), shard), findings, {});
+      const std::uint32_t contribution =
+          contribution_score(judgement.agreed, static_cast<std::uint32_t>(findings.size()), 1000);
+      Ended& ended = endings[{judgement.decision, contribution, verdict_for_each ? shard : 0}];
+      ended.shards.push_back(shard);
+      ended.verifications.merge(verifications);
     }
+    for (const auto& [how, ended] : endings) {
+      write<Verdict>(1,
+                     {.intent = intent.cid,
+                      .shards = task::ranges_of(ended.shards),
+                      .decision = std::get<0>(how),
+                      .receipt = receipt.cid,
+                      .draw = draw_cid,
+                      .verifications = {ended.verifications.begin(), ended.verifications.end()},
+                      .timeliness = 1000,
+                      .contribution = std::get<1>(how)},
+                     on_verdict);
+    }
+  }
+
+  /// Of the last attempt.
+  [[nodiscard]] Substitution lost(const Cid& draw, const NodeId& failed, std::uint32_t shard) const {
+    return {.intent = intent.cid,
+            .draw = draw,
+            .commitment = *last_commitment,
+            .failed = failed,
+            .shards = {{shard, 1}},
+            .reason = "went away"};
+  }
+  [[nodiscard]] Extension more(const Cid& draw, std::uint32_t shard, std::uint32_t seats) const {
+    return {.intent = intent.cid, .draw = draw, .commitment = *last_commitment, .shards = {{shard, 1}}, .seats = seats};
   }
 
   [[nodiscard]] Bytes bundle(const std::vector<car::Block>& contents = {}) const {
@@ -220,12 +280,12 @@ struct Author {
   }
 };
 
-/// An honest story of two shards, with changes.
+/// An honest story of two shards or, of a task of one, of that; with changes.
 Author honest(const std::function<void(Author&)>& prepare = {}) {
   Author author;
   if (prepare) prepare(author);
   author.bidding();
-  author.attempt(2, {0, 1});
+  author.attempt(2, author.shards == 1 ? std::vector<std::uint32_t>{0} : std::vector<std::uint32_t>{0, 1});
   return author;
 }
 std::string error_with(const std::function<void(Author&)>& prepare) { return honest(prepare).error(); }
@@ -247,7 +307,8 @@ TEST(Proof, AnHonestStoryIsAccepted) {
     EXPECT_EQ(proof.shard, shard);
     EXPECT_EQ(proof.worker, testing::node(2));
     EXPECT_EQ(proof.finding, truth(shard));
-    EXPECT_EQ(proof.summary.wall_ms, 5U);
+    EXPECT_EQ(proof.summary, (task::ExecutionSummary{
+                                 .fuel = 1000 + shard, .wall_ms = 5, .peak_memory_bytes = 6, .io_bytes = 7 + shard}));
     EXPECT_EQ(proof.contribution, 1000U);
     ASSERT_EQ(proof.seats.size(), 3U);
     for (const SeatProof& seat : proof.seats) EXPECT_TRUE(seat.agreed);
@@ -299,9 +360,8 @@ TEST(Proof, ASubstituteAndAnExtensionAreFollowed) {
   author.bidding();
   author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, Seats& seats) {
     order = seats.order.nodes;
-    author.write<Substitution>(
-        1, {.intent = author.intent.cid, .draw = draw, .failed = order[0], .shards = {{0, 1}}, .reason = "went away"});
-    author.write<Extension>(1, {.intent = author.intent.cid, .draw = draw, .shards = {{0, 1}}, .seats = 5});
+    author.write<Substitution>(1, author.lost(draw, order[0], 0));
+    author.write<Extension>(1, author.more(draw, 0, 5));
     seats.lost.push_back(order[0]);
     seats.wanted = 5;
   });
@@ -310,6 +370,116 @@ TEST(Proof, ASubstituteAndAnExtensionAreFollowed) {
   ASSERT_EQ(report->shards[0].seats.size(), 5U);
   EXPECT_EQ(report->shards[0].seats[0].node, order[1]);
   EXPECT_EQ(report->shards[0].seats[4].node, order[5]);
+}
+
+TEST(Proof, ANodeMayVerifyShardsOfOneBatchInSeveralCommitments) {
+  // Seats of shard 1 are lost until one that has shard 0 already comes after them: it commits to each by itself.
+  Author author;
+  author.members = 8;
+  NodeId substitute;
+  author.splits = [&](const NodeId& node, const std::vector<std::uint32_t>& shards) {
+    std::vector<std::vector<std::uint32_t>> parts{shards};
+    if (node == substitute) {
+      parts.clear();
+      for (const std::uint32_t shard : shards) parts.push_back({shard});
+    }
+    return parts;
+  };
+  author.bidding();
+  std::vector<NodeId> seated;
+  author.attempt(2, {0, 1}, true, [&](const Cid& draw, std::uint32_t shard, Seats& seats) {
+    if (shard == 0) {
+      seated = seats.current();
+      return;
+    }
+    const std::vector<NodeId> order = seats.order.nodes;
+    const auto next = std::find_if(order.begin() + 3, order.end(),
+                                   [&](const NodeId& node) { return std::ranges::find(seated, node) != seated.end(); });
+    ASSERT_NE(next, order.end()) << "the seeds, which are fixed, draw one";
+    substitute = *next;
+    for (auto failed = order.begin(); !seats.holds(substitute); ++failed) {
+      author.write<Substitution>(1, author.lost(draw, *failed, 1));
+      seats.lost.push_back(*failed);
+    }
+  });
+  EXPECT_EQ(std::ranges::count_if(author.story,
+                                  [&](const Envelope& envelope) {
+                                    return type_of(envelope.body) == VerificationReceipt::type &&
+                                           envelope.key == substitute;
+                                  }),
+            2);
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(Decision::accepted), 2U);
+  for (const ShardProof& proof : report->shards) {
+    ASSERT_EQ(proof.seats.size(), 3U);
+    EXPECT_EQ(std::ranges::count(proof.seats, substitute, &SeatProof::node), 1);
+  }
+}
+
+/// A batch of six whose shards end in all ways: 0 and 4 as they should, 1 with one seat against, 2 and 5 rejected, 3
+/// disputed.
+Author mixed(const std::function<void(Author&)>& prepare = {}) {
+  Author author;
+  author.shards = 6;
+  author.members = 9;
+  const auto against = std::make_shared<std::map<std::uint32_t, NodeId>>();
+  author.finds = [against](const NodeId& node, std::uint32_t shard) {
+    const bool worker = node == testing::node(2);
+    if (shard == 1 && against->contains(1) && node == against->at(1)) return lie(shard);
+    if ((shard == 2 || shard == 5) && worker) return lie(shard);
+    if (shard == 3 && !worker) return finding(identity::short_name(node), shard);
+    return truth(shard);
+  };
+  if (prepare) prepare(author);
+  author.bidding();
+  author.attempt(2, {0, 1, 2, 3, 4, 5}, true, [against](const Cid&, std::uint32_t shard, const Seats& seats) {
+    against->emplace(shard, seats.current()[1]);
+  });
+  return author;
+}
+
+TEST(Proof, ShardsOfOneBatchMayEndInDifferentWays) {
+  Author author = mixed();
+  EXPECT_EQ(
+      std::ranges::count_if(author.story, [](const Envelope& e) { return type_of(e.body) == ExecutionReceipt::type; }),
+      1);
+  EXPECT_EQ(std::ranges::count_if(author.story, [](const Envelope& e) { return type_of(e.body) == Verdict::type; }), 4);
+  Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  ASSERT_EQ(report->shards.size(), 6U);
+  const std::vector<std::pair<Decision, std::uint32_t>> expected{{Decision::accepted, 1000}, {Decision::accepted, 666},
+                                                                 {Decision::rejected, 0},    {Decision::disputed, 0},
+                                                                 {Decision::accepted, 1000}, {Decision::rejected, 0}};
+  for (std::uint32_t shard = 0; shard < 6; ++shard) {
+    const ShardProof& proof = report->shards[shard];
+    EXPECT_EQ(proof.shard, shard);
+    EXPECT_EQ(proof.decision, expected[shard].first) << shard;
+    EXPECT_EQ(proof.contribution, expected[shard].second) << shard;
+    EXPECT_EQ(proof.finding, author.finds(testing::node(2), shard));
+    EXPECT_EQ(proof.summary.io_bytes, 7 + shard);
+    ASSERT_EQ(proof.seats.size(), 3U);
+    for (std::size_t seat = 0; seat < 3; ++seat) {
+      EXPECT_EQ(proof.seats[seat].agreed, shard == 0 || shard == 4 || (shard == 1 && seat != 1)) << shard;
+    }
+  }
+  // What was rejected and disputed is done again by another, out of whose draw the guilty are left.
+  author.barred = {testing::node(2), report->shards[1].seats[1].node};
+  author.finds = [](const NodeId&, std::uint32_t shard) { return truth(shard); };
+  author.attempt(author.barred[1] == testing::node(3) ? 4 : 3, {2, 3, 5});
+  report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(Decision::accepted), 6U);
+  for (std::uint32_t shard = 0; shard < 6; ++shard)
+    EXPECT_EQ(report->shards[shard].rejected_attempts, shard == 2 || shard == 3 || shard == 5 ? 1U : 0U);
+}
+
+TEST(Proof, AVerdictForEachShardOfABatchIsAsGood) {
+  const Author author = mixed([](Author& a) { a.verdict_for_each = true; });
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->shards.size(), 6U);
+  EXPECT_EQ(report->count(Decision::accepted), 3U);
 }
 
 TEST(Proof, AVerifierOfTheWorkersOwnerIsTold) {
@@ -341,9 +511,16 @@ TEST(Proof, ShardsWithoutAVerdictAreCountedAsMissing) {
   author.bidding();
   EXPECT_EQ(verify_bundle(author.bundle())->missing, 5U);
   author.attempt(2, {1, 3});
-  const Result<ProofReport> report = verify_bundle(author.bundle());
+  Result<ProofReport> report = verify_bundle(author.bundle());
   ASSERT_TRUE(report.has_value()) << report.error().message;
   EXPECT_EQ(report->missing, 3U);
+  // Revealed as a whole, but not judged as a whole yet.
+  author.verdict_for_each = true;
+  author.attempt(2, {0, 2});
+  author.story.pop_back();
+  report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->missing, 2U);
 }
 
 TEST(Proof, ContentsComeAlongChecked) {
@@ -458,15 +635,13 @@ TEST(ProofRecords, EveryRecordIsNeeded) {
       {"compute-offer", {"an offer of the roster is missing"}},
       {"roster", {"the bundle has verdicts but no roster"}},
       {"award", {"shard 0: the award is missing"}},
-      {"commitment",
-       {"shard 0: the worker's commitment is missing", "shard 0: a verifier's commitment is missing",
-        "shard 1: a verifier's commitment is missing"}},
+      {"commitment", {"shard 0: the worker's commitment is missing", "shard 0: a verifier's commitment is missing"}},
       {"round-open", {"a round's opening is missing"}},
       {"nonce-reveal", {"a nonce of a draw is missing"}},
       {"draw", {"a draw is missing"}},
-      {"execution-receipt", {"shard 0: the worker's receipt is missing", "shard 1: the worker's receipt is missing"}},
-      {"verification-receipt", {"shard 0: a verification is missing", "shard 1: a verification is missing"}},
-      {"verdict", {""}},  // One shard fewer is proven: told as missing.
+      {"execution-receipt", {"shard 0: the worker's receipt is missing"}},
+      {"verification-receipt", {"shard 0: a verification is missing"}},
+      {"verdict", {""}},  // Its shards are not proven: told as missing.
   };
   for (std::size_t i = 0; i < author.story.size(); ++i) {
     Author changed = author;
@@ -497,6 +672,24 @@ TEST(ProofRecords, WhatHasNoPlaceThereIsRefused) {
   Author twice = author;
   twice.story.push_back(twice.story[3]);
   EXPECT_NE(twice.error().find(" twice"), std::string::npos) << twice.error();
+  // Signed a second time: another envelope of the same record.
+  for (const std::string_view type : {Substitution::type, Extension::type, Verdict::type}) {
+    Author again;
+    again.shards = 1;
+    again.bidding();
+    again.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, const Seats&) {
+      again.write<Substitution>(1, again.lost(draw, testing::node(99), 0));
+      again.write<Extension>(1, again.more(draw, 0, 3));
+    });
+    ASSERT_EQ(again.error(), "");
+    const auto one = std::ranges::find_if(again.story, [&](const Envelope& e) { return type_of(e.body) == type; });
+    ASSERT_NE(one, again.story.end());
+    Envelope copy = *one;
+    copy.key = testing::node(4);
+    copy.sig = sign(testing::seed_of(4), signing_input(type, testing::federation(), copy.body));
+    again.story.push_back(std::move(copy));
+    EXPECT_EQ(again.error(), "the bundle has a record of type \"" + std::string(type) + "\" twice");
+  }
 }
 
 TEST(ProofRecords, AnotherIntentThanTheOneItIsAboutIsRefused) {
@@ -534,13 +727,9 @@ TEST(ProofMeaning, SubstitutionsAndExtensionsAreThePublishersToo) {
     author.bidding();
     author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, const Seats& seats) {
       if (substitution) {
-        author.write<Substitution>(4, {.intent = author.intent.cid,
-                                       .draw = draw,
-                                       .failed = seats.current()[0],
-                                       .shards = {{0, 1}},
-                                       .reason = "I say so"});
+        author.write<Substitution>(4, author.lost(draw, seats.current()[0], 0));
       } else {
-        author.write<Extension>(4, {.intent = author.intent.cid, .draw = draw, .shards = {{0, 1}}, .seats = 4});
+        author.write<Extension>(4, author.more(draw, 0, 4));
       }
     });
     return author.error();
@@ -561,33 +750,74 @@ TEST(ProofMeaning, AnAwardIsToTheWorkerForTheShard) {
   EXPECT_EQ(error_with([](Author& a) { a.on_award = [](market::Award& w) { w.roster = testing::record("other"); }; }),
             "shard 0: the award is not the publisher's to this worker");
   EXPECT_EQ(error_with([](Author& a) { a.on_commitment = [](Commitment& c) { c.basis = testing::record("other"); }; }),
-            "shard 0: the receipt and the commitment do not belong together");
+            "shard 0: the receipt names another award than its commitment");
+  EXPECT_EQ(error_with([](Author& a) { a.on_receipt = [](ExecutionReceipt& r) { r.award = testing::record("x"); }; }),
+            "shard 0: the receipt names another award than its commitment");
+}
+
+TEST(ProofMeaning, AReceiptIsOfTheAwardThatCoversItsShards) {
+  // Commits under an award that is in the bundle, but not under its own: another's, and the worker's of other shards.
+  const auto error = [](std::uint8_t other) {
+    Author author;
+    author.members = 6;
+    author.bidding();
+    author.attempt(other, {1});
+    const Cid award = *author.last_award;
+    author.on_commitment = [&](Commitment& c) { c.basis = award; };
+    author.on_receipt = [&](ExecutionReceipt& r) { r.award = award; };
+    // The root is under the key of the basis that it had.
+    author.attempt(2, {0});
+    return author.error();
+  };
+  EXPECT_EQ(error(3), "shard 0: the award is not the publisher's to this worker");
+  EXPECT_EQ(error(2), "shard 0: the award does not cover it");
+  // Of two awarded together, one is not the worker's.
+  EXPECT_EQ(error_with([](Author& a) { a.on_award = [](market::Award& w) { w.shards = {{0, 1}}; }; }),
+            "shard 0: the award does not cover it");
 }
 
 TEST(ProofMeaning, AReceiptOpensWhatItsWorkerCommittedTo) {
   const std::string not_it = "shard 0: what is revealed is not what was committed to";
-  EXPECT_EQ(error_with([](Author& a) { a.on_commitment = [](Commitment& c) { c.root = testing::digest("r"); }; }),
+  const auto with = [](const std::function<void(ExecutionReceipt&)>& change) {
+    return error_with([&](Author& a) { a.on_receipt = change; });
+  };
+  const auto committed = [](const std::function<void(Commitment&)>& change) {
+    return error_with([&](Author& a) { a.on_commitment = change; });
+  };
+  EXPECT_EQ(committed([](Commitment& c) { c.root = testing::digest("r"); }), not_it);
+  EXPECT_EQ(committed([](Commitment& c) { c.shards = {{1, 1}}; }), "shard 0: there is not one finding for each shard");
+  EXPECT_EQ(committed([](Commitment& c) { c.shards = {}; }), "shard 0: a commitment covers 1 to 1024 shards, not 0");
+  EXPECT_EQ(committed([](Commitment& c) { c.shards = {{0, 1025}}; }),
+            "shard 0: a commitment covers 1 to 1024 shards, not 1025");
+  EXPECT_EQ(committed([](Commitment& c) { c.worker = testing::record("another"); }),
+            "shard 0: the receipt opens a verifier's commitment");
+  EXPECT_EQ(with([](ExecutionReceipt& r) { r.findings = receipt::columns_of(std::vector{truth(0), lie(1)}); }), not_it)
+      << "on a shard other than the first of the verdict";
+  EXPECT_EQ(with([](ExecutionReceipt& r) { r.findings = receipt::columns_of(std::vector{truth(1), truth(0)}); }),
             not_it);
-  EXPECT_EQ(error_with([](Author& a) { a.on_commitment = [](Commitment& c) { c.shards = {{1, 1}}; }; }),
-            "shard 0: the commitment does not cover this shard");
-  EXPECT_EQ(error_with([](Author& a) { a.on_receipt = [](ExecutionReceipt& r) { r.finding = lie(r.opening.shard); }; }),
-            not_it);
-  EXPECT_EQ(error_with([](Author& a) {
-              a.on_receipt = [](ExecutionReceipt& r) { r.opening.salt = testing::digest("other"); };
-            }),
-            not_it);
-  EXPECT_EQ(error_with([](Author& a) { a.on_receipt = [](ExecutionReceipt& r) { ++r.summary.fuel; }; }),
-            "shard 0: the receipt's summary and finding differ in fuel");
-  EXPECT_EQ(error_with([](Author& a) { a.on_receipt = [](ExecutionReceipt& r) { r.award = testing::record("x"); }; }),
-            "shard 0: the receipt and the commitment do not belong together");
+  EXPECT_EQ(with([](ExecutionReceipt& r) { r.findings = receipt::columns_of(std::vector{truth(0)}); }),
+            "shard 0: there is not one finding for each shard");
+  EXPECT_EQ(with([](ExecutionReceipt& r) { r.findings.logs.push_back(testing::content("unused")); }),
+            "shard 0: the lists of logs and outcomes are not in the order of their use");
+  EXPECT_EQ(with([](ExecutionReceipt& r) { r.key = testing::digest("other"); }), not_it);
+  EXPECT_EQ(with([](ExecutionReceipt& r) { r.usage.wall_ms.pop_back(); }),
+            "shard 0: the receipt does not say of every shard what its run used");
   EXPECT_EQ(error_with([](Author& a) { a.signed_by["execution-receipt"] = 3; }),
             "shard 0: the receipt and the commitment do not belong together");
+  EXPECT_EQ(
+      error_with([](Author& a) { a.on_receipt = [&a](ExecutionReceipt& r) { r.commitment = a.story.back().cid(); }; }),
+      "shard 0: the receipt and the commitment do not belong together")
+      << "opens a verifier's commitment";
 }
 
 TEST(ProofMeaning, SwappedReceiptsAreRefused) {
   // The verdict of each shard names the receipt of the other.
   std::vector<Cid> receipts;
-  Author author = honest();
+  Author author;
+  author.bidding();
+  author.attempt(2, {0});
+  author.attempt(3, {1});
+  ASSERT_EQ(author.error(), "");
   for (const Envelope& envelope : author.story) {
     if (type_of(envelope.body) == ExecutionReceipt::type) receipts.push_back(envelope.cid());
   }
@@ -595,10 +825,10 @@ TEST(ProofMeaning, SwappedReceiptsAreRefused) {
   for (Envelope& envelope : author.story) {
     if (type_of(envelope.body) != Verdict::type) continue;
     Verdict verdict = *record::decode<Verdict>(envelope.body);
-    verdict.receipt = receipts[1 - verdict.shard];
+    verdict.receipt = receipts[1 - verdict.shards.front().first];
     envelope = testing::signer(1).seal(verdict);
   }
-  EXPECT_EQ(author.error(), "shard 0: the receipt is of another shard or task");
+  EXPECT_EQ(author.error(), "shard 0: the worker's receipt does not cover all of its shards");
 }
 
 TEST(ProofMeaning, TheCommitmentIsFixedBeforeTheDraw) {
@@ -638,17 +868,19 @@ TEST(ProofMeaning, NobodyIsBarredWithoutAVerdict) {
 }
 
 TEST(ProofMeaning, EverySeatIsDrawnAndHasAVerification) {
-  EXPECT_EQ(error_with([](Author& a) { a.on_verdict = [](Verdict& v) { v.verifications.pop_back(); }; }),
-            "shard 0: not every seat has a verification");
-  EXPECT_EQ(
-      error_with([](Author& a) { a.on_verdict = [](Verdict& v) { v.verifications.push_back(v.verifications[0]); }; }),
-      "shard 0: not every seat has a verification");
-  EXPECT_EQ(error_with([](Author& a) {
-              a.on_verdict = [](Verdict& v) { std::swap(v.verifications[0], v.verifications[1]); };
-            }),
-            "shard 0: a verification is by a node that was not drawn");
-  EXPECT_EQ(error_with([](Author& a) { a.on_verdict = [](Verdict& v) { v.verifications[0] = v.verifications[1]; }; }),
-            "shard 0: a verification is by a node that was not drawn")
+  const auto with = [](const std::function<void(Verdict&)>& change) {
+    return error_with([&](Author& a) {
+      a.shards = 1;
+      a.on_verdict = change;
+    });
+  };
+  const std::string unordered = "shard 0: the verdict does not name its verifications in ascending order, each once";
+  EXPECT_EQ(with([](Verdict&) {}), "");
+  EXPECT_EQ(with([](Verdict& v) { v.verifications.pop_back(); }), "shard 0: not every seat has a verification");
+  EXPECT_EQ(with([](Verdict& v) { v.verifications.clear(); }), "shard 0: not every seat has a verification");
+  EXPECT_EQ(with([](Verdict& v) { v.verifications.push_back(v.verifications[0]); }), unordered);
+  EXPECT_EQ(with([](Verdict& v) { std::swap(v.verifications[0], v.verifications[1]); }), unordered);
+  EXPECT_EQ(with([](Verdict& v) { v.verifications[0] = v.verifications[1]; }), unordered)
       << "one agreement does not count twice";
   // The publisher seats whom it likes.
   Author author;
@@ -656,9 +888,83 @@ TEST(ProofMeaning, EverySeatIsDrawnAndHasAVerification) {
   author.bidding();
   author.attempt(2, {0, 1}, true,
                  [](const Cid&, std::uint32_t, Seats& seats) { std::ranges::reverse(seats.order.nodes); });
-  EXPECT_EQ(author.error(), "shard 0: a verification is by a node that was not drawn");
+  EXPECT_EQ(author.error(), "shard 0: not every seat has a verification");
   // Too many withhold: not enough seats.
   EXPECT_EQ(error_with([](Author& a) { a.withholding = {3, 4}; }), "shard 0: not every seat has a verification");
+}
+
+TEST(ProofMeaning, EveryVerificationThatIsNamedIsOfASeat) {
+  const std::string uncounted = "shard 0: the verdict names a verification that is of none of its seats";
+  // One more than there are seats, by the next of the order.
+  Author author;
+  author.members = 8;
+  author.shards = 1;
+  author.bidding();
+  author.attempt(2, {0}, true, [](const Cid&, std::uint32_t, Seats& seats) { seats.wanted = 4; });
+  EXPECT_EQ(author.error(), uncounted);
+  // By one that lost its seat before.
+  author = {};
+  author.members = 8;
+  author.shards = 1;
+  author.bidding();
+  author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, Seats& seats) {
+    author.write<Substitution>(1, author.lost(draw, seats.order.nodes[0], 0));
+    seats.wanted = 4;
+  });
+  EXPECT_EQ(author.error(), uncounted);
+  // By a seat of other shards of the same batch, which end in another verdict.
+  author = mixed();
+  std::set<Cid> all;
+  for (const Envelope& envelope : author.story) {
+    if (type_of(envelope.body) == VerificationReceipt::type) all.insert(envelope.cid());
+  }
+  for (Envelope& envelope : author.story) {
+    if (type_of(envelope.body) != Verdict::type) continue;
+    Verdict verdict = *record::decode<Verdict>(envelope.body);
+    if (verdict.shards.front().first != 0) continue;
+    ASSERT_LT(verdict.verifications.size(), all.size());
+    verdict.verifications.assign(all.begin(), all.end());
+    envelope = testing::signer(1).seal(verdict);
+  }
+  EXPECT_EQ(author.error(), uncounted);
+}
+
+TEST(ProofMeaning, ANodeSaysOneThingOfAShard) {
+  // Every verifier commits to its last shard twice, the second time together with its others.
+  const Author author = honest([](Author& a) {
+    a.splits = [](const NodeId&, const std::vector<std::uint32_t>& shards) {
+      std::vector<std::vector<std::uint32_t>> parts{shards};
+      if (shards.size() > 1) parts.push_back({shards.back()});
+      return parts;
+    };
+  });
+  EXPECT_EQ(author.error(), "shard 1: it has two verifications by one node");
+}
+
+TEST(ProofMeaning, SeatsAreOfACommitment) {
+  // The publisher takes a seat away, or adds one, by a word on another commitment under the same draw.
+  const auto error = [](bool substitution) {
+    Author author;
+    author.members = 8;
+    author.shards = 1;
+    author.bidding();
+    author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, Seats& seats) {
+      if (substitution) {
+        Substitution record = author.lost(draw, seats.order.nodes[0], 0);
+        record.commitment = testing::record("another");
+        author.write<Substitution>(1, record);
+        seats.lost.push_back(seats.order.nodes[0]);
+      } else {
+        Extension record = author.more(draw, 0, 5);
+        record.commitment = testing::record("another");
+        author.write<Extension>(1, record);
+        seats.wanted = 5;
+      }
+    });
+    return author.error();
+  };
+  EXPECT_EQ(error(true), "shard 0: not every seat has a verification");
+  EXPECT_EQ(error(false), "shard 0: the verdict names a verification that is of none of its seats");
 }
 
 TEST(ProofMeaning, TheNumberOfSeatsIsThePolicys) {
@@ -669,7 +975,7 @@ TEST(ProofMeaning, TheNumberOfSeatsIsThePolicys) {
   author.shards = 1;
   author.bidding();
   author.attempt(2, {0}, true, [&](const Cid& draw, std::uint32_t, Seats& seats) {
-    author.write<Extension>(1, {.intent = author.intent.cid, .draw = draw, .shards = {{0, 1}}, .seats = 8});
+    author.write<Extension>(1, author.more(draw, 0, 8));
     seats.wanted = 8;
   });
   EXPECT_EQ(author.error(), "shard 0: the number of verifiers is outside the policy's bounds");
@@ -679,25 +985,87 @@ TEST(ProofMeaning, AVerificationIsOfThisReceiptUnderThisDraw) {
   const auto with = [](const std::function<void(VerificationReceipt&)>& change) {
     return error_with([&](Author& a) { a.on_verification = change; });
   };
+  const auto committed = [](const std::function<void(Commitment&)>& change) {
+    return error_with([&](Author& a) {
+      a.shards = 3;  // Of which 0 and 1 are the worker's.
+      a.on_verifier_commitment = change;
+    });
+  };
+  const std::string not_made = "shard 0: a verifier's commitment was not made for this draw";
   EXPECT_EQ(with([](VerificationReceipt& r) { r.receipt = testing::record("another"); }),
             "shard 0: a verification is of another receipt");
-  EXPECT_EQ(with([](VerificationReceipt& r) { r.opening.shard ^= 1; }),
-            "shard 0: a verification is of another receipt");
-  EXPECT_EQ(with([](VerificationReceipt& r) { r.verdict = receipt::Agreement::disagree; }),
-            "shard 0: a verification's verdict is not what its finding says");
-  EXPECT_EQ(with([](VerificationReceipt& r) { r.finding.fuel += 1; }),
-            "shard 0: what is revealed is not what was committed to");
-  EXPECT_EQ(with([](VerificationReceipt& r) { r.opening.commitment = testing::record("none"); }),
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.commitment = testing::record("none"); }),
             "shard 0: a verifier's commitment is missing");
   EXPECT_EQ(error_with([](Author& a) {
-              a.on_verification = [&a](VerificationReceipt& r) { r.opening.commitment = *a.last_commitment; };
+              a.on_verification = [&a](VerificationReceipt& r) { r.commitment = *a.last_commitment; };
             }),
-            "shard 0: a verifier's commitment was not made for this draw")
+            not_made)
       << "the worker's commitment, copied";
+  EXPECT_EQ(error_with([](Author& a) { a.signed_by["verification-receipt"] = 7; }), not_made);
+  EXPECT_EQ(committed([](Commitment& c) { c.basis = testing::record("another draw"); }), not_made);
+  EXPECT_EQ(committed([](Commitment& c) { c.worker.reset(); }), not_made);
+  EXPECT_EQ(committed([](Commitment& c) { c.worker = testing::record("another"); }), not_made);
+  EXPECT_EQ(committed([](Commitment& c) { c.shards = {}; }), "shard 0: a commitment covers 1 to 1024 shards, not 0");
+  EXPECT_EQ(committed([](Commitment& c) { c.shards = {{0, 3}}; }),
+            "shard 0: the verification covers a shard that the worker's receipt does not");
+}
+
+TEST(ProofMeaning, AVerificationOpensWhatItsAuthorCommittedTo) {
+  const std::string not_it = "shard 0: what is revealed is not what was committed to";
+  const auto with = [](const std::function<void(VerificationReceipt&)>& change) {
+    return error_with([&](Author& a) {
+      a.members = 4;  // All but the worker are seats of both shards.
+      a.on_verification = change;
+    });
+  };
+  const auto differs = [&](const std::vector<task::ShardRange>& ranges, const std::vector<receipt::Finding>& rows) {
+    return with([&](VerificationReceipt& r) {
+      r.differing = ranges;
+      r.findings = receipt::columns_of(rows);
+    });
+  };
+  EXPECT_EQ(with([](VerificationReceipt&) {}), "");
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.key = testing::digest("other"); }), not_it);
+  EXPECT_EQ(
+      error_with([](Author& a) { a.on_verifier_commitment = [](Commitment& c) { c.root = sha256(c.root.view()); }; }),
+      not_it);
+  receipt::Finding cheap = truth(1);
+  ++cheap.fuel;
+  EXPECT_EQ(differs({{1, 1}}, {cheap}), not_it);
+  EXPECT_EQ(differs({{1, 1}}, {truth(1)}),
+            "shard 0: the verification calls a finding different that is the worker's own");
+  EXPECT_EQ(differs({{0, 3}}, {lie(0), lie(1), lie(2)}),
+            "shard 0: shard ranges must be ascending, not empty, apart, and below 2");
+  EXPECT_EQ(differs({{1, 1}}, {}), "shard 0: there is not one finding for each shard");
+  EXPECT_EQ(with([](VerificationReceipt& r) { r.findings.outcomes.emplace_back(); }),
+            "shard 0: the lists of logs and outcomes are not in the order of their use");
+  // It found something else and says that it agrees.
   EXPECT_EQ(error_with([](Author& a) {
-              a.on_verifier_commitment = [](Commitment& c) { c.basis = testing::record("another draw"); };
+              a.members = 4;
+              a.finds = [](const NodeId& node, std::uint32_t shard) {
+                return node == testing::node(4) ? lie(shard) : truth(shard);
+              };
+              a.on_verification = [](VerificationReceipt& r) {
+                r.differing.clear();
+                r.findings = {};
+              };
             }),
-            "shard 0: a verifier's commitment was not made for this draw");
+            not_it);
+  // A seat of shard 1 alone says something of shard 0 too.
+  Author author;
+  author.members = 5;
+  author.on_verification = [](VerificationReceipt& r) {
+    r.differing = {{0, 1}};
+    r.findings = receipt::columns_of(std::vector{lie(0)});
+  };
+  author.splits = [](const NodeId&, const std::vector<std::uint32_t>& shards) {
+    std::vector<std::vector<std::uint32_t>> parts;
+    for (const std::uint32_t shard : shards) parts.push_back({shard});
+    return parts;
+  };
+  author.bidding();
+  author.attempt(2, {1});
+  EXPECT_EQ(author.error(), "shard 1: the verification differs on a shard that its commitment does not cover");
 }
 
 TEST(ProofMeaning, TheVerdictIsWhatTheVerificationsGive) {
@@ -718,8 +1086,6 @@ TEST(ProofMeaning, TheVerdictIsWhatTheVerificationsGive) {
               v.contribution = 500;
             }),
             "");
-  EXPECT_EQ(with([](Verdict& v) { v.shard += 2; }), "shard 2: the task has no such shard");
-  EXPECT_EQ(with([](Verdict& v) { v.shard = UINT32_MAX; }), "shard 4294967295: the task has no such shard");
   // A lie that the verifiers did not back is called accepted.
   EXPECT_EQ(error_with([](Author& a) {
               a.finds = [](const NodeId& node, std::uint32_t shard) {
@@ -730,10 +1096,58 @@ TEST(ProofMeaning, TheVerdictIsWhatTheVerificationsGive) {
             "shard 0: the verdict is not what the verifications give");
 }
 
+TEST(ProofMeaning, AVerdictIsOnShardsOfItsReceiptThatEndedAlike) {
+  const auto on = [](const std::vector<task::ShardRange>& shards) {
+    return error_with([&](Author& a) {
+      a.shards = 3;  // Of which 0 and 1 are the worker's.
+      a.on_award = [](market::Award& award) { award.shards = {{0, 3}}; };
+      a.on_verdict = [&](Verdict& v) { v.shards = shards; };
+    });
+  };
+  EXPECT_EQ(on({{0, 2}}), "");
+  EXPECT_EQ(on({{0, 1}, {1, 1}}), "");
+  EXPECT_EQ(on({}), "the bundle has a verdict on no shard");
+  for (const std::vector<task::ShardRange>& ranges : std::vector<std::vector<task::ShardRange>>{
+           {{0, 0}}, {{3, 1}}, {{UINT32_MAX, 1}}, {{0, 4}}, {{0, 1}, {0, 1}}, {{1, 1}, {0, 1}}, {{0, UINT32_MAX}}}) {
+    EXPECT_EQ(on(ranges), "the shards of a verdict: shard ranges must be ascending, not empty, apart, and below 3");
+  }
+  EXPECT_EQ(on({{2, 1}}), "shard 2: the worker's receipt does not cover all of its shards");
+  EXPECT_EQ(on({{0, 3}}), "shard 0: the worker's receipt does not cover all of its shards");
+  // Shards that ended in different ways, in one verdict.
+  const auto lumped = [](std::uint32_t shard, std::uint32_t with) {
+    Author author = mixed([](Author& a) { a.verdict_for_each = true; });
+    std::map<std::uint32_t, std::vector<Envelope>::iterator> verdicts;
+    for (auto it = author.story.begin(); it != author.story.end(); ++it) {
+      if (type_of(it->body) == Verdict::type) verdicts[record::decode<Verdict>(it->body)->shards.front().first] = it;
+    }
+    Verdict verdict = *record::decode<Verdict>(verdicts.at(shard)->body);
+    const Verdict other = *record::decode<Verdict>(verdicts.at(with)->body);
+    std::set<Cid> verifications(verdict.verifications.begin(), verdict.verifications.end());
+    verifications.insert(other.verifications.begin(), other.verifications.end());
+    verdict.verifications.assign(verifications.begin(), verifications.end());
+    verdict.shards = task::ranges_of({std::min(shard, with), std::max(shard, with)});
+    *verdicts.at(shard) = testing::signer(1).seal(verdict);
+    author.story.erase(verdicts.at(with));
+    return author.error();
+  };
+  EXPECT_EQ(lumped(0, 4), "");
+  EXPECT_EQ(lumped(2, 5), "");
+  EXPECT_EQ(lumped(0, 2), "shard 2: the verdict is not what the verifications give");
+  EXPECT_EQ(lumped(0, 3), "shard 3: the verdict is not what the verifications give");
+  EXPECT_EQ(lumped(0, 1), "shard 1: the contribution score is not what the verifications give");
+  EXPECT_EQ(lumped(5, 4), "shard 4: the verdict is not what the verifications give");
+}
+
 TEST(ProofMeaning, AShardIsDecidedOnce) {
   Author author = honest();
   author.attempt(3, {1});
   EXPECT_EQ(author.error(), "shard 1: it was decided twice");
+  // Also under one receipt.
+  author = honest();
+  Verdict verdict = *record::decode<Verdict>(author.first<Verdict>()->body);
+  verdict.shards = {{0, 1}, {1, 1}};
+  author.story.push_back(testing::signer(1).seal(verdict));
+  EXPECT_EQ(author.error(), "shard 0: it was decided twice");
 }
 
 TEST(ProofMeaning, UnverifiedIsNoWayAroundTheVerifiers) {
@@ -756,24 +1170,16 @@ TEST(ProofMeaning, UnverifiedIsNoWayAroundTheVerifiers) {
 }
 
 TEST(ProofMeaning, ThePublisherRunsItItselfOnlyWhenNobodyOffered) {
-  const auto error = [](std::uint8_t members, const std::function<void(ExecutionReceipt&)>& change) {
+  const auto error = [](std::uint8_t members, bool under_the_roster) {
     Author author;
     author.members = members;
     author.shards = 1;
     author.bidding();
-    const Cid basis = author.field->roster.cid;
-    const Signed<Commitment> commitment = author.commit(1, basis, {0}, {});
-    const receipt::Finding found = truth(0);
-    const Signed<ExecutionReceipt> receipt = author.write<ExecutionReceipt>(
-        1,
-        {.intent = author.intent.cid,
-         .award = basis,
-         .opening = author.opening(1, commitment, {0}, 0),
-         .finding = found,
-         .summary = {.fuel = found.fuel, .wall_ms = 0, .peak_memory_bytes = 0, .io_bytes = 0}},
-        change);
+    const Cid basis = under_the_roster ? author.field->roster.cid : testing::record("something else");
+    const Signed<Commitment> commitment = author.commit(1, basis, {}, {0}, {});
+    const Signed<ExecutionReceipt> receipt = author.reveal(1, basis, commitment.cid, {0});
     author.write<Verdict>(1, {.intent = author.intent.cid,
-                              .shard = 0,
+                              .shards = {{0, 1}},
                               .decision = Decision::unverified,
                               .receipt = receipt.cid,
                               .draw = {},
@@ -786,8 +1192,9 @@ TEST(ProofMeaning, ThePublisherRunsItItselfOnlyWhenNobodyOffered) {
     }
     return report ? "" : report.error().message;
   };
-  EXPECT_EQ(error(0, {}), "");
-  EXPECT_EQ(error(4, {}), "shard 0: the publisher ran it itself although others had offered");
+  EXPECT_EQ(error(0, true), "");
+  EXPECT_EQ(error(0, false), "shard 0: the publisher ran it itself although others had offered");
+  EXPECT_EQ(error(4, true), "shard 0: the publisher ran it itself although others had offered");
 }
 
 }  // namespace

@@ -69,12 +69,14 @@ struct Draw {
   }
 };
 
-/// A drawn verifier failed (named reason): its seat on these shards goes to the next of the drawn order.
+/// A drawn verifier failed (named reason): its seat on these shards of a worker's commitment goes to the next of the drawn
+/// order.
 struct Substitution {
   static constexpr std::string_view type = "substitution";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
   Cid intent;
   Cid draw;
+  Cid commitment;  ///< the worker's
   NodeId failed;
   std::vector<task::ShardRange> shards;
   std::string reason;  ///< at most 256 bytes
@@ -82,45 +84,46 @@ struct Substitution {
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
     v("draw", self.draw);
+    v("commitment", self.commitment);
     v("failed", self.failed);
     v("shards", self.shards);
     v("reason", self.reason);
   }
 };
 
-/// No majority: these shards get `seats` verifiers in all, the next of the drawn order.
+/// No majority: these shards of a worker's commitment get `seats` verifiers in all, the next of the drawn order.
 struct Extension {
   static constexpr std::string_view type = "extension";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
   Cid intent;
   Cid draw;
+  Cid commitment;  ///< the worker's
   std::vector<task::ShardRange> shards;
   std::uint32_t seats = 0;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
     v("draw", self.draw);
+    v("commitment", self.commitment);
     v("shards", self.shards);
     v("seats", self.seats);
   }
 };
 
-/// "Every seat on these shards has committed: reveal." Names the commitments that make it so. Without a draw (nobody
-/// verifies) the worker reveals at once.
+/// "Every seat on your commitment's shards has committed: reveal." Names the commitments that make it so. Without a draw
+/// (nobody verifies) the worker reveals at once.
 struct RevealRequest {
   static constexpr std::string_view type = "reveal-request";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
   Cid intent;
   Cid commitment;  ///< the worker's
   std::optional<Cid> draw;
-  std::vector<task::ShardRange> shards;
   std::vector<Cid> commitments;  ///< the verifiers'
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
     v("commitment", self.commitment);
     v("draw", self.draw);
-    v("shards", self.shards);
     v("commitments", self.commitments);
   }
 };
@@ -134,22 +137,22 @@ enum class Decision : std::uint8_t {
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(Decision);
 
-/// The end of one shard.
+/// The end of shards that one receipt covers and that ended alike.
 struct Verdict {
   static constexpr std::string_view type = "verdict";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
   Cid intent;
-  std::uint32_t shard = 0;
+  std::vector<task::ShardRange> shards;
   Decision decision = Decision::unverified;
   Cid receipt;  ///< the worker's ExecutionReceipt
   std::optional<Cid> draw;  ///< none when unverified
-  std::vector<Cid> verifications;  ///< one per seat
+  std::vector<Cid> verifications;  ///< of all seats on these shards, ascending
   std::uint32_t timeliness = 0;  ///< per mille: the offered eta over the time taken, at most 1000
   std::uint32_t contribution = 0;  ///< per mille: the share of the seats that agreed, times timeliness
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
-    v("shard", self.shard);
+    v("shards", self.shards);
     v("decision", self.decision);
     v("receipt", self.receipt);
     v("draw", self.draw);

@@ -644,15 +644,18 @@ TEST(VerificationRecords, ReadBackAndAreRefusedCutOff) {
   testing::round_trip(open.record);
   testing::round_trip(reveals.front().record);
   testing::round_trip(play.draw_record(open, reveals));
-  testing::round_trip(Substitution{
-      .intent = {}, .draw = {}, .failed = testing::node(3), .shards = {{1, 2}}, .reason = "went away \xe2\x82\xac"});
-  testing::round_trip(Extension{.intent = {}, .draw = {}, .shards = {{1, 2}}, .seats = 5});
-  testing::round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = {}, .shards = {{0, 1}}, .commitments = {}});
-  testing::round_trip(
-      RevealRequest{.intent = {}, .commitment = {}, .draw = Cid(), .shards = {{0, 1}}, .commitments = {Cid()}});
+  testing::round_trip(Substitution{.intent = {},
+                                   .draw = {},
+                                   .commitment = {},
+                                   .failed = testing::node(3),
+                                   .shards = {{1, 2}},
+                                   .reason = "went away \xe2\x82\xac"});
+  testing::round_trip(Extension{.intent = {}, .draw = {}, .commitment = {}, .shards = {{1, 2}}, .seats = 5});
+  testing::round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = {}, .commitments = {}});
+  testing::round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = Cid(), .commitments = {Cid(), Cid()}});
   for (std::size_t decision = 0; decision < 5; ++decision) {
     testing::round_trip(Verdict{.intent = {},
-                                .shard = 1,
+                                .shards = {{0, 2}, {5, 1}},
                                 .decision = static_cast<Decision>(decision),
                                 .receipt = {},
                                 .draw = {},
@@ -660,7 +663,8 @@ TEST(VerificationRecords, ReadBackAndAreRefusedCutOff) {
                                 .timeliness = 1,
                                 .contribution = 2});
   }
-  Substitution cut{.intent = {}, .draw = {}, .failed = testing::node(3), .shards = {}, .reason = "\xe2\x82"};
+  Substitution cut{
+      .intent = {}, .draw = {}, .commitment = {}, .failed = testing::node(3), .shards = {}, .reason = "\xe2\x82"};
   EXPECT_FALSE(record::decode<Substitution>(record::encode(cut)).has_value());
 }
 
