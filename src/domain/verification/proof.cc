@@ -256,9 +256,9 @@ class Checker {
       return bad(first, "the verdict does not name its verifications in ascending order, each once");
     std::multimap<NodeId, Answer> answers;
     for (const Cid& cid : v.verifications) {
-      Result<Answer> answer = answer_of(cid, v, worker, commitment);
+      const Result<Answer> answer = answer_of(cid, v, worker, commitment);
       if (!answer) return bad(first, answer.error().message);
-      answers.emplace(records_.verifications.at(cid).signer, std::move(*answer));
+      answers.emplace(records_.verifications.at(cid).signer, *answer);
     }
     for (ShardProof& proof : proofs) {
       MESH_LET(const Seats seats, seats_of(*round, *v.draw, commitment, proof));

@@ -144,7 +144,7 @@ struct Author {
                                       {.intent = intent.cid,
                                        .receipt = receipt,
                                        .commitment = commitment,
-                                       .key = key(number, draw, *last_commitment, covered),
+                                       .key = key(number, draw, last_commitment, covered),
                                        .differing = task::ranges_of(differing),
                                        .findings = receipt::columns_of(rows)},
                                       on_verification);
