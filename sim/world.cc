@@ -189,18 +189,23 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
                        });
             }
           } else if constexpr (std::same_as<T, node::effect::Execute>) {
-            const Duration took(static_cast<std::int64_t>(random_.between(options_.run_us_min, options_.run_us_max)));
-            node::event::ExecutionDone::Output output{
-                .finding = truth(value.function, value.shard),
-                .summary = {.fuel = 1000 + value.shard,
-                            .wall_ms = static_cast<std::uint64_t>(took.count() / 1000),
-                            .peak_memory_bytes = 65536,
-                            .io_bytes = 64},
-                .result_block = {},
-                .log_block = {}};
-            if (host.behaviour.lie) host.behaviour.lie(value, output);
-            later(took,
-                  [this, index, id = value.id, output] { deliver(index, node::event::ExecutionDone{id, output}); });
+            Duration at{0};
+            for (const std::uint32_t shard : value.shards) {
+              const Duration took(static_cast<std::int64_t>(random_.between(options_.run_us_min, options_.run_us_max)));
+              at += took;
+              node::event::ExecutionDone::Output output{
+                  .finding = truth(value.function, shard),
+                  .summary = {.fuel = 1000 + shard,
+                              .wall_ms = static_cast<std::uint64_t>(took.count() / 1000),
+                              .peak_memory_bytes = 65536,
+                              .io_bytes = 64},
+                  .result_block = {},
+                  .log_block = {}};
+              if (host.behaviour.lie) host.behaviour.lie(value, shard, output);
+              node::event::ExecutionDone done{.id = value.id, .shards = {}, .last = shard == value.shards.back()};
+              done.shards.push_back({shard, std::move(output)});
+              later(at, [this, index, done = std::move(done)] { deliver(index, done); });
+            }
           } else if constexpr (std::same_as<T, node::effect::FetchResults>) {
             later(latency() * 2, [this, index, id = value.id] { deliver(index, node::event::ResultsFetched{id, {}}); });
           } else if constexpr (std::same_as<T, node::effect::BuildReduceInput>) {

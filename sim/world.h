@@ -35,7 +35,7 @@ struct Options {
 /// How a node departs from the protocol. Everything not set is honest.
 struct Behaviour {
   /// Changes what a run found before the node gets to see it.
-  std::function<void(const node::effect::Execute&, node::event::ExecutionDone::Output&)> lie;
+  std::function<void(const node::effect::Execute&, std::uint32_t shard, node::event::ExecutionDone::Output&)> lie;
   /// Changes, adds or drops what the node sends.
   std::function<void(std::uint32_t self, std::vector<node::Effect>&)> tamper;
 };

@@ -16,7 +16,7 @@ struct Notice {
   std::string kind;             ///< "job.phase", "job.shard", "job.log", "job.done", "peer.up", "node.refused", ...
   std::optional<Cid> job;
   std::optional<NodeId> peer;
-  std::optional<std::uint32_t> shard;
+  std::vector<task::ShardRange> shards;
   std::string phase;            ///< of a job: "bidding", "running", "verifying", "fetching", "reducing", "done"
   std::string text;             ///< one line for people
   Bytes bytes;                  ///< of "job.log"
@@ -47,14 +47,14 @@ struct KeepBlocks {
   std::vector<Bytes> raw;
 };
 
-/// Fetch what is missing from the holders (in this order), then run input number `shard` of the list `inputs`.
-/// Answers: ExecutionStarted, ExecutionLog, ExecutionDone.
+/// Fetch what is missing from the holders (in this order), then run the inputs of these numbers in the list `inputs`, one
+/// after the other. Answers: ExecutionStarted, ExecutionLog, and ExecutionDone now and then until the last.
 struct Execute {
   std::uint64_t id = 0;
   Cid intent;
   Cid function;
   Cid inputs;
-  std::uint32_t shard = 0;
+  std::vector<std::uint32_t> shards;
   task::CapabilityScope scope;
   std::uint32_t fetch_ms = 0;
   std::vector<NodeId> holders;

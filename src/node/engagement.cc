@@ -14,7 +14,7 @@ using receipt::ExecutionReceipt;
 using receipt::VerificationReceipt;
 
 constexpr Duration gather_for = milliseconds(20);    // Findings are committed to together, but none waits longer.
-constexpr std::size_t gather_at_most = 256;
+constexpr std::size_t max_findings_bytes = std::size_t{512} << 10;  // Of what one receipt reveals: it fits a message.
 constexpr Duration retry_after = seconds(1);
 constexpr std::uint32_t max_retries = 20;
 constexpr Duration forgotten_after = seconds(900);   // Without a word from the publisher.
@@ -43,8 +43,7 @@ bool Engagement::over(Instant now) const {
 }
 
 bool Engagement::awarded(std::uint32_t shard) const {
-  return std::ranges::any_of(
-      bases_, [&](const auto& entry) { return entry.second.is_award && entry.second.uncommitted.contains(shard); });
+  return std::ranges::any_of(leases_, [&](const auto& entry) { return entry.second.uncommitted.contains(shard); });
 }
 
 std::uint64_t Engagement::take_fuel() { return std::exchange(fuel_, 0); }
@@ -59,9 +58,11 @@ Status Engagement::from_publisher(const NodeId& signer) const {
 Status Engagement::restore(std::string_view kind, ByteView bytes) {
   const Cid& federation = around_.signer.federation();
   if (kind == "found") {
-    MESH_LET(Found found, record::decode<Found>(bytes));
-    const std::uint32_t shard = found.shard;
-    found_.insert_or_assign(shard, std::move(found));
+    MESH_LET(const FoundShards found, record::decode<FoundShards>(bytes));
+    MESH_LET(const std::vector<std::uint32_t> shards, task::expand(found.shards, intent_.record.shards));
+    MESH_LET(const std::vector<receipt::Finding> rows, receipt::rows_of(found.findings, shards.size()));
+    if (!found.usage.has(shards.size())) return fail(ErrorCode::storage, "the record of what was found is damaged");
+    for (std::size_t i = 0; i < shards.size(); ++i) take_found(shards[i], rows[i], found.usage.summary(i, rows[i].fuel));
     return {};
   }
   MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
@@ -76,7 +77,7 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
     MESH_LET(const Signed<market::Award> award, open<market::Award>(envelope, federation));
     MESH_LET(const std::vector<std::uint32_t> shards, task::expand(award.record.shards, intent_.record.shards));
     awards_.emplace(award.cid, award);
-    bases_[award.cid] = Basis{.is_award = true, .uncommitted = {shards.begin(), shards.end()}, .ready_since = {}};
+    leases_[award.cid] = Lease{.uncommitted = {shards.begin(), shards.end()}, .ready_since = {}};
     return {};
   }
   if (kind == "opened") {
@@ -88,10 +89,10 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
   if (kind == "committed") {
     MESH_LET(const Signed<Commitment> commitment, open<Commitment>(envelope, federation));
     MESH_LET(const std::vector<std::uint32_t> shards, task::expand(commitment.record.shards, intent_.record.shards));
-    if (const auto basis = bases_.find(commitment.record.basis); basis != bases_.end()) {
-      for (const std::uint32_t shard : shards) basis->second.uncommitted.erase(shard);
+    if (const auto lease = leases_.find(commitment.record.basis); lease != leases_.end()) {
+      for (const std::uint32_t shard : shards) lease->second.uncommitted.erase(shard);
     }
-    add_own(commitment, shards, {});
+    add_own(commitment, shards);
     return {};
   }
   return fail(ErrorCode::storage, "unknown journal record \"" + std::string(kind) + "\"");
@@ -99,11 +100,9 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
 
 void Engagement::resume(Instant now, Outbox& out) {
   heard_ = now;
-  for (auto& [cid, basis] : bases_) {
-    for (const std::uint32_t shard : basis.uncommitted) {
-      if (!found_.contains(shard)) need(now, shard, Executions::Purpose::work, nullptr, out);
-    }
-    commit_ready(now, cid, basis, out);
+  for (auto& [cid, lease] : leases_) {
+    need(now, {lease.uncommitted.begin(), lease.uncommitted.end()}, Executions::Purpose::work, nullptr, out);
+    commit_ready(now, cid, lease, out);
   }
 }
 
@@ -134,8 +133,9 @@ Status Engagement::on_envelope(Instant now, const std::string& type, const Envel
     MESH_LET(const Signed<verification::Substitution> substitution,
              open<verification::Substitution>(envelope, federation));
     MESH_TRY(from_publisher(substitution.signer));
-    return on_seats_changed(now, substitution.record.draw, substitution.record.shards, &substitution.record.failed, 0,
-                            out);
+    MESH_LET(std::vector<std::uint32_t> shards, task::expand(substitution.record.shards, intent_.record.shards));
+    return on_seats_changed(now, substitution.cid, substitution.record.draw, substitution.record.commitment,
+                            {.shards = std::move(shards), .lost = substitution.record.failed}, out);
   }
   if (type == verification::Extension::type) {
     MESH_LET(const Signed<verification::Extension> extension, open<verification::Extension>(envelope, federation));
@@ -143,11 +143,13 @@ Status Engagement::on_envelope(Instant now, const std::string& type, const Envel
     if (extension.record.seats > around_.config.policy.verification_quorum.maximum_verifiers) {
       return fail(ErrorCode::denied, "too-many-seats: the policy allows fewer verifiers");
     }
-    return on_seats_changed(now, extension.record.draw, extension.record.shards, nullptr, extension.record.seats, out);
+    MESH_LET(std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
+    return on_seats_changed(now, extension.cid, extension.record.draw, extension.record.commitment,
+                            {.shards = std::move(shards), .lost = {}, .wanted = extension.record.seats}, out);
   }
   if (type == verification::RevealRequest::type) return on_reveal_request(now, envelope, out);
   if (type == ExecutionReceipt::type) return on_receipt(now, envelope, out);
-  if (type == verification::Verdict::type) return {};  // For information: the shard is decided.
+  if (type == verification::Verdict::type) return on_verdict(now, envelope, out);
   if (type == market::Close::type) {
     MESH_LET(const Signed<market::Close> close, open<market::Close>(envelope, federation));
     MESH_TRY(from_publisher(close.signer));
@@ -197,22 +199,20 @@ Status Engagement::on_award(Instant now, const Envelope& envelope, Outbox& out) 
   } else {
     journal("award", record::encode(envelope), out);
     awards_.emplace(award.cid, award);
-    bases_[award.cid] = Basis{.is_award = true, .uncommitted = {shards.begin(), shards.end()}, .ready_since = {}};
+    leases_[award.cid] = Lease{.uncommitted = {shards.begin(), shards.end()}, .ready_since = {}};
   }
-  Basis& basis = bases_.at(award.cid);
-  for (const std::uint32_t shard : basis.uncommitted) {
-    if (!found_.contains(shard)) need(now, shard, Executions::Purpose::work, nullptr, out);
-  }
-  commit_ready(now, award.cid, basis, out);
+  Lease& lease = leases_.at(award.cid);
+  need(now, {lease.uncommitted.begin(), lease.uncommitted.end()}, Executions::Purpose::work, nullptr, out);
+  commit_ready(now, award.cid, lease, out);
   return {};
 }
 
 Status Engagement::on_commitment(Instant, const Envelope& envelope, Outbox&) {
   MESH_LET(Signed<Commitment> commitment, open<Commitment>(envelope, around_.signer.federation()));
-  MESH_LET(std::vector<std::uint32_t> shards, task::expand(commitment.record.shards, intent_.record.shards));
+  MESH_LET(std::vector<std::uint32_t> shards, receipt::covered(commitment.record, intent_.record.shards));
   if (commitments_.size() >= max_kept_records) commitments_.clear();
   if (commitment.signer == around_.signer.id()) {
-    add_own(std::move(commitment), std::move(shards), {});  // Perhaps forgotten here, but signed by this node.
+    add_own(std::move(commitment), std::move(shards));  // Perhaps forgotten here, but signed by this node.
   } else {
     commitments_.insert_or_assign(commitment.cid, std::move(commitment));
   }
@@ -267,216 +267,290 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
       reveals.push_back(reveal->second);
     }
     MESH_LET(verification::DrawnRound drawn, verification::make_round(*field_, round->second, reveals, draw));
-    DrawnTask task{.round = std::move(drawn), .shards = {}};
+    DrawnTask task{.round = std::move(drawn), .benches = {}};
     for (const Cid& cid : round->second.record.commitments) {
       const auto commitment = commitments_.find(cid);
       if (commitment == commitments_.end()) continue;  // Its own, or decided meanwhile: no seat for this node there.
-      MESH_LET(const std::vector<std::uint32_t> shards,
-               task::expand(commitment->second.record.shards, intent_.record.shards));
-      for (const std::uint32_t shard : shards) {
-        task.shards.insert_or_assign(
-            shard, SeatedShard{.commitment = cid,
-                               .seats = {.order = task.round.order(cid, shard, commitment->second.signer),
-                                         .wanted = intent_.record.verifiers,
-                                         .lost = {}}});
-      }
+      if (commitment->second.record.worker) return fail(ErrorCode::invalid, "bad-round: a verifier's commitment is drawn for");
+      MESH_LET(task.benches[cid].covered, receipt::covered(commitment->second.record, intent_.record.shards));
     }
     for (const Cid& cid : draw.record.reveals) reveals_.erase(cid);
     draws_.emplace(draw.cid, std::move(task));
     draw_order_.push_back(draw.cid);
     while (draw_order_.size() > draws_kept) {
-      bases_.erase(draw_order_.front());
       draws_.erase(draw_order_.front());
       draw_order_.pop_front();
     }
   } else {
     resend_commitments(draw.cid, out);
   }
-  take_seats(now, draw.cid, out);
+  for (const auto& [cid, bench] : draws_.at(draw.cid).benches) take_seats(now, draw.cid, cid, out);
   return {};
 }
 
-Status Engagement::on_seats_changed(Instant now, const Cid& draw, const std::vector<task::ShardRange>& ranges,
-                                    const NodeId* lost, std::uint32_t seats, Outbox& out) {
+Status Engagement::on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
+                                    Bench::Change change, Outbox& out) {
   const auto task = draws_.find(draw);
   if (task == draws_.end())
     return fail(ErrorCode::not_found, "unknown-draw: the draw that this changes is not known here");
-  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(ranges, intent_.record.shards));
-  for (const std::uint32_t shard : shards) {
-    const auto seated = task->second.shards.find(shard);
-    if (seated == task->second.shards.end()) continue;
-    verification::Seats& current = seated->second.seats;
-    if (lost != nullptr && std::ranges::find(current.lost, *lost) == current.lost.end()) current.lost.push_back(*lost);
-    if (lost == nullptr) current.wanted = std::max(current.wanted, seats);
-  }
-  take_seats(now, draw, out);
+  const auto bench = task->second.benches.find(commitment);
+  if (bench == task->second.benches.end()) return {};  // This node's own commitment, or one decided before it came in.
+  bench->second.changes.try_emplace(record, std::move(change));
+  take_seats(now, draw, commitment, out);
   return {};
 }
 
-void Engagement::take_seats(Instant now, const Cid& draw, Outbox& out) {
-  const DrawnTask& task = draws_.at(draw);
-  Basis& basis = bases_[draw];
-  std::set<std::uint32_t> committed;
-  if (const auto own = own_by_basis_.find(draw); own != own_by_basis_.end()) {
+void Engagement::take_seats(Instant now, const Cid& draw, const Cid& commitment, Outbox& out) {
+  DrawnTask& task = draws_.at(draw);
+  Bench& bench = task.benches.at(commitment);
+  bench.uncommitted.clear();
+  bench.committed.clear();
+  if (const auto own = own_by_worker_.find(commitment); own != own_by_worker_.end()) {
     for (const Cid& cid : own->second) {
-      const std::vector<std::uint32_t>& shards = own_commitments_.at(cid).shards;
-      committed.insert(shards.begin(), shards.end());
+      const Own& mine = own_commitments_.at(cid);
+      if (mine.commitment.record.basis == draw) bench.committed.insert(mine.shards.begin(), mine.shards.end());
     }
   }
-  for (const auto& [shard, seated] : task.shards) {
-    if (committed.contains(shard) || !seated.seats.holds(around_.signer.id())) continue;
-    basis.uncommitted.insert(shard);
-    const auto worker = commitments_.find(seated.commitment);
-    if (!found_.contains(shard))
-      need(now, shard, Executions::Purpose::verify, worker == commitments_.end() ? nullptr : &worker->second.signer,
-           out);
+  const NodeId worker = commitments_.contains(commitment) ? commitments_.at(commitment).signer : publisher();
+  for (const std::uint32_t shard : bench.covered) {
+    if (bench.committed.contains(shard)) continue;
+    verification::Seats seats{.order = task.round.order(commitment, shard, worker),
+                              .wanted = intent_.record.verifiers,
+                              .lost = {}};
+    for (const auto& [cid, change] : bench.changes) {
+      if (!std::ranges::binary_search(change.shards, shard)) continue;
+      if (change.lost) seats.lost.push_back(*change.lost);
+      seats.wanted = std::max(seats.wanted, change.wanted);
+    }
+    if (seats.holds(around_.signer.id())) bench.uncommitted.insert(shard);
   }
-  commit_ready(now, draw, basis, out);
+  need(now, {bench.uncommitted.begin(), bench.uncommitted.end()}, Executions::Purpose::verify, &worker, out);
+  commit_bench(draw, commitment, bench, out);
 }
 
 Status Engagement::on_receipt(Instant now, const Envelope& envelope, Outbox& out) {
-  MESH_LET(Signed<ExecutionReceipt> receipt, open<ExecutionReceipt>(envelope, around_.signer.federation()));
-  const auto commitment = commitments_.find(receipt.record.opening.commitment);
+  MESH_LET(const Signed<ExecutionReceipt> receipt, open<ExecutionReceipt>(envelope, around_.signer.federation()));
+  const auto commitment = commitments_.find(receipt.record.commitment);
   if (commitment == commitments_.end())
     return fail(ErrorCode::invalid, "unknown-commitment: the receipt opens nothing that is known here");
   if (commitment->second.signer != receipt.signer)
     return fail(ErrorCode::unauthorised, "not-the-worker: the receipt is not by whom committed to it");
-  MESH_TRY(receipt::check_opening(commitment->second, receipt.record.opening, receipt.record.finding,
-                                  intent_.record.shards));
-  const std::uint32_t shard = receipt.record.opening.shard;
-  to_answer_.insert_or_assign(shard, std::move(receipt));
-  answer_receipt(now, shard, out);
+  MESH_LET(receipt::Opened opened,
+           receipt::open_execution(commitment->second, receipt.record, intent_.record.shards));
+  to_answer_.insert_or_assign(
+      commitment->first, ToAnswer{.receipt = receipt.cid, .worker = receipt.signer, .opened = std::move(opened)});
+  answer_receipt(now, commitment->first, out);
   return {};
 }
 
-void Engagement::answer_receipt(Instant now, std::uint32_t shard, Outbox& out) {
-  const auto waiting = to_answer_.find(shard);
-  if (waiting == to_answer_.end()) return;
-  const Signed<ExecutionReceipt>& receipt = waiting->second;
-  // Of this node's commitments on the shard the one under the newest draw: the publisher asks for that.
-  const auto own = own_as_verifier_.find(shard);
-  if (own == own_as_verifier_.end()) return;  // Nothing committed yet: the receipt is of no use to this node before.
+void Engagement::answer_receipt(Instant now, const Cid& commitment, Outbox& out) {
+  const auto waiting = to_answer_.find(commitment);
+  const auto own = own_by_worker_.find(commitment);
+  // Nothing committed yet: the receipt is of no use to this node before.
+  if (waiting == to_answer_.end() || own == own_by_worker_.end()) return;
+  // Of this node's commitments those under the newest draw: the publisher asks for these.
   const auto newness = [&](const Cid& cid) {
     const auto draw = std::ranges::find(draw_order_, own_commitments_.at(cid).commitment.record.basis);
     return draw == draw_order_.end() ? -1 : draw - draw_order_.begin();
   };
-  Own& mine = own_commitments_.at(*std::ranges::max_element(own->second, {}, newness));
-  const std::optional<receipt::Opening> opening = open_own(mine, shard);
-  if (!opening) {
-    for (const std::uint32_t other : mine.shards) {
-      if (!found_.contains(other)) need(now, other, Executions::Purpose::verify, &receipt.signer, out);
-    }
-    return;
+  const auto newest = newness(*std::ranges::max_element(own->second, {}, newness));
+  for (const Cid& cid : own->second) {
+    const Own& mine = own_commitments_.at(cid);
+    if (newness(cid) == newest && need(now, mine.shards, Executions::Purpose::verify, &waiting->second.worker, out))
+      return;  // Lost in a crash: the same work gives the same finding.
   }
-  const receipt::Finding& finding = found_.at(shard).finding;
-  out.send_batched(publisher(), Channel::receipt,
-                   VerificationReceipt{.intent = id(),
-                                       .receipt = receipt.cid,
-                                       .verdict = finding == receipt.record.finding ? receipt::Agreement::agree
-                                                                                    : receipt::Agreement::disagree,
-                                       .opening = *opening,
-                                       .finding = finding});
+  const receipt::Opened& worker = waiting->second.opened;
+  for (const Cid& cid : own->second) {
+    const Own& mine = own_commitments_.at(cid);
+    if (newness(cid) != newest) continue;
+    VerificationReceipt answer{.intent = id(),
+                               .receipt = waiting->second.receipt,
+                               .commitment = cid,
+                               .key = receipt::salt_key(around_.signer, mine.commitment.record),
+                               .differing = {},
+                               .findings = {}};
+    std::vector<std::uint32_t> differing;
+    std::vector<receipt::Finding> findings;
+    for (const std::uint32_t shard : mine.shards) {
+      const receipt::Finding& finding = found_.at(shard).finding;
+      const receipt::Finding* theirs = worker.find(shard);
+      if (theirs != nullptr && *theirs == finding) continue;
+      differing.push_back(shard);
+      findings.push_back(finding);
+    }
+    answer.differing = task::ranges_of(differing);
+    answer.findings = receipt::columns_of(findings);
+    out.send(publisher(), Channel::receipt, around_.signer.seal(answer));
+  }
   to_answer_.erase(waiting);
+}
+
+Status Engagement::on_verdict(Instant now, const Envelope& envelope, Outbox& out) {
+  MESH_LET(const Signed<verification::Verdict> verdict,
+           open<verification::Verdict>(envelope, around_.signer.federation()));
+  MESH_TRY(from_publisher(verdict.signer));
+  if (verdict.record.decision == verification::Decision::rejected ||
+      verdict.record.decision == verification::Decision::disputed)
+    return {};
+  // Decided, perhaps by what another worker did: nobody waits for them any more.
+  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(verdict.record.shards, intent_.record.shards));
+  for (auto& [cid, lease] : leases_) {
+    for (const std::uint32_t shard : shards) lease.uncommitted.erase(shard);
+    commit_ready(now, cid, lease, out);
+  }
+  for (const std::uint32_t shard : shards) retries_.erase(shard);
+  return {};
 }
 
 // ---------------------------------------------------------------------------------------------------- running
 
-void Engagement::need(Instant now, std::uint32_t shard, Executions::Purpose purpose, const NodeId* also_holds,
-                      Outbox& out) {
+bool Engagement::need(Instant now, std::vector<std::uint32_t> shards, Executions::Purpose purpose,
+                      const NodeId* also_holds, Outbox& out) {
+  std::erase_if(shards, [&](std::uint32_t shard) { return found_.contains(shard); });
+  if (shards.empty()) return false;
   std::vector<NodeId> holders{publisher()};
-  if (also_holds != nullptr) holders.push_back(*also_holds);
+  if (also_holds != nullptr && *also_holds != publisher()) holders.push_back(*also_holds);
   if (field_) {
     for (const Signed<market::ComputeOffer>& offer : field_->offers) {
       if (offer.signer != around_.signer.id() && std::ranges::find(holders, offer.signer) == holders.end())
         holders.push_back(offer.signer);
     }
   }
-  const bool taken = around_.executions.request({.intent = id(),
+  const bool taken = around_.executions.request(now,
+                                                {.intent = id(),
                                                  .function = intent_.record.function,
                                                  .inputs = intent_.record.inputs,
-                                                 .shard = shard,
+                                                 .shards = shards,
                                                  .scope = intent_.record.scope,
                                                  .fetch_ms = intent_.record.limits.fetch_ms,
                                                  .holders = std::move(holders)},
                                                 purpose, out);
-  if (!taken) retries_[shard].at = now + retry_after;  // The queue is full: a little later.
+  if (!taken) {
+    for (const std::uint32_t shard : shards) {
+      // The queue is full: a little later.
+      if (!around_.executions.has(id(), shard)) retries_[shard].at = now + retry_after;
+    }
+  }
+  return true;
 }
 
-void Engagement::on_executed(Instant now, std::uint32_t shard, const event::ExecutionDone& done, Outbox& out) {
-  if (!done.result) {
-    Retry& retry = retries_[shard];
+void Engagement::take_found(std::uint32_t shard, receipt::Finding finding, const task::ExecutionSummary& summary) {
+  Found found{.finding = std::move(finding), .digest = {}, .summary = summary};
+  found.digest = receipt::digest_of(found.finding);
+  found_.insert_or_assign(shard, std::move(found));
+}
+
+void Engagement::on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out) {
+  std::map<std::uint32_t, const event::ExecutionDone::Output*> outputs;
+  for (const event::ExecutionDone::Shard& run : done) {
+    if (run.result) {
+      outputs.emplace(run.shard, &*run.result);
+      continue;
+    }
+    Retry& retry = retries_[run.shard];
     retry.at = now + retry_after;
     // While the publisher is away nothing can be fetched from it; that is no reason to give up.
     if (around_.peers.connected(publisher()) && ++retry.count > max_retries) {
-      retries_.erase(shard);
+      retries_.erase(run.shard);
       out.send(
           publisher(), Channel::offer,
-          around_.signer.sign(market::Decline{.intent = id(), .reason = utf8_excerpt(done.result.error().message, 256)})
+          around_.signer.sign(market::Decline{.intent = id(), .reason = utf8_excerpt(run.result.error().message, 256)})
               .envelope);
     }
-    return;
   }
-  retries_.erase(shard);
-  const event::ExecutionDone::Output& output = *done.result;
-  Found found{.shard = shard, .finding = output.finding, .summary = output.summary};
-  journal("found", record::encode(found), out);
-  fuel_ += output.finding.fuel;
-  found_.insert_or_assign(shard, std::move(found));
-  if (!output.result_block.empty() || !output.log_block.empty())
-    blocks_.insert_or_assign(shard, Blocks{output.result_block, output.log_block});
-  std::vector<Cid> roots{output.finding.result, output.finding.log};
+  if (outputs.empty()) return;
+  FoundShards record;
+  std::vector<std::uint32_t> shards;
+  std::vector<receipt::Finding> findings;
+  std::set<Cid> roots;
+  for (const auto& [shard, output] : outputs) {
+    retries_.erase(shard);
+    shards.push_back(shard);
+    findings.push_back(output->finding);
+    record.usage.add(output->summary);
+    take_found(shard, output->finding, output->summary);
+    fuel_ += output->finding.fuel;
+    if (!output->result_block.empty() || !output->log_block.empty())
+      blocks_.insert_or_assign(shard, Blocks{output->result_block, output->log_block});
+    roots.insert({output->finding.result, output->finding.log});
+  }
+  record.shards = task::ranges_of(shards);
+  record.findings = receipt::columns_of(findings);
+  journal("found", record::encode(record), out);
   if (!declared_) {
     // Who holds the inputs serves them too: verifiers need not depend on the publisher.
-    roots.push_back(intent_.record.function);
-    roots.push_back(intent_.record.inputs);
+    roots.insert({intent_.record.function, intent_.record.inputs});
     declared_ = true;
   }
-  out.add({effect::Declare{id(), std::move(roots)}});
-  for (auto& [cid, basis] : bases_) {
-    if (basis.uncommitted.contains(shard)) commit_ready(now, cid, basis, out);
+  out.add({effect::Declare{id(), {roots.begin(), roots.end()}}});
+  for (auto& [cid, lease] : leases_) commit_ready(now, cid, lease, out);
+  for (auto& [draw, task] : draws_) {
+    for (auto& [cid, bench] : task.benches) commit_bench(draw, cid, bench, out);
   }
-  std::vector<Cid> waiting;
-  for (const auto& [cid, shards] : to_reveal_) waiting.push_back(cid);
-  for (const Cid& cid : waiting) reveal(now, cid, out);
-  std::vector<std::uint32_t> answers;
-  for (const auto& [number, receipt] : to_answer_) answers.push_back(number);
-  for (const std::uint32_t number : answers) answer_receipt(now, number, out);
+  const std::set<Cid> reveals = to_reveal_;
+  for (const Cid& cid : reveals) reveal(now, cid, out);
+  std::vector<Cid> answers;
+  for (const auto& [cid, waiting] : to_answer_) answers.push_back(cid);
+  for (const Cid& cid : answers) answer_receipt(now, cid, out);
 }
 
-void Engagement::commit_ready(Instant now, const Cid& basis_cid, Basis& basis, Outbox& out) {
+void Engagement::commit_ready(Instant now, const Cid& award, Lease& lease, Outbox& out) {
   std::vector<std::uint32_t> ready;
-  for (const std::uint32_t shard : basis.uncommitted) {
+  for (const std::uint32_t shard : lease.uncommitted) {
     if (found_.contains(shard)) ready.push_back(shard);
   }
-  if (ready.empty()) return;
-  if (!basis.ready_since) basis.ready_since = now;
-  const bool all = ready.size() == basis.uncommitted.size();
-  if (!all && ready.size() < gather_at_most && now - *basis.ready_since < gather_for) return;
-  basis.ready_since.reset();
-  std::vector<Digest> leaves;
-  leaves.reserve(ready.size());
-  for (const std::uint32_t shard : ready) {
-    leaves.push_back(leaf_of(shard));
-    basis.uncommitted.erase(shard);
+  if (ready.empty()) {
+    lease.ready_since.reset();
+    return;
   }
-  Signed<Commitment> commitment = around_.signer.sign(Commitment{
-      .intent = id(), .basis = basis_cid, .shards = task::ranges_of(ready), .root = merkle::root_of(leaves)});
-  journal("committed", record::encode(commitment.envelope), out);
-  out.send(publisher(), Channel::receipt, commitment.envelope);
-  add_own(std::move(commitment), std::move(ready), merkle::proofs_of(leaves));
+  if (!lease.ready_since) lease.ready_since = now;
+  const bool all = ready.size() == lease.uncommitted.size();
+  if (!all && ready.size() < receipt::max_commitment_shards && now - *lease.ready_since < gather_for) return;
+  lease.ready_since.reset();
+  for (const std::uint32_t shard : ready) lease.uncommitted.erase(shard);
+  for (std::span<const std::uint32_t> left = ready; !left.empty();) left = left.subspan(commit(award, {}, left, out));
 }
 
-void Engagement::add_own(Signed<Commitment> commitment, std::vector<std::uint32_t> shards,
-                         std::vector<std::vector<Digest>> proofs) {
-  const Cid cid = commitment.cid;
-  const Cid basis = commitment.record.basis;
-  if (own_commitments_.contains(cid)) return;
-  own_by_basis_[basis].push_back(cid);
-  if (!awards_.contains(basis)) {
-    for (const std::uint32_t shard : shards) own_as_verifier_[shard].push_back(cid);
+void Engagement::commit_bench(const Cid& draw, const Cid& commitment, Bench& bench, Outbox& out) {
+  if (bench.uncommitted.empty() ||
+      !std::ranges::all_of(bench.uncommitted, [&](std::uint32_t shard) { return found_.contains(shard); }))
+    return;
+  const std::vector<std::uint32_t> ready(bench.uncommitted.begin(), bench.uncommitted.end());
+  bench.committed.insert(ready.begin(), ready.end());
+  bench.uncommitted.clear();
+  for (std::span<const std::uint32_t> left = ready; !left.empty();)
+    left = left.subspan(commit(draw, commitment, left, out));
+}
+
+std::size_t Engagement::commit(const Cid& basis, const std::optional<Cid>& worker,
+                               std::span<const std::uint32_t> shards, Outbox& out) {
+  std::vector<std::uint32_t> covered;
+  std::vector<Digest> digests;
+  std::size_t bytes = 0;
+  for (const std::uint32_t shard : shards.first(std::min<std::size_t>(shards.size(), receipt::max_commitment_shards))) {
+    const Found& found = found_.at(shard);
+    bytes += 96 + found.finding.outcome.detail.size() + found.finding.outcome.trap.size();
+    for (const std::string& frame : found.finding.outcome.backtrace) bytes += frame.size() + 2;
+    if (bytes > max_findings_bytes && !covered.empty()) break;
+    covered.push_back(shard);
+    digests.push_back(found.digest);
   }
-  own_commitments_.emplace(
-      cid, Own{.commitment = std::move(commitment), .shards = std::move(shards), .proofs = std::move(proofs)});
+  const std::size_t count = covered.size();
+  Commitment commitment{.intent = id(), .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}};
+  commitment.root = receipt::root_of(id(), around_.signer.id(), receipt::salt_key(around_.signer, commitment), covered, digests);
+  Signed<Commitment> signed_commitment = around_.signer.sign(std::move(commitment));
+  journal("committed", record::encode(signed_commitment.envelope), out);
+  out.send(publisher(), Channel::receipt, signed_commitment.envelope);
+  add_own(std::move(signed_commitment), std::move(covered));
+  return count;
+}
+
+void Engagement::add_own(Signed<receipt::Commitment> commitment, std::vector<std::uint32_t> shards) {
+  const Cid cid = commitment.cid;
+  if (own_commitments_.contains(cid)) return;
+  own_by_basis_[commitment.record.basis].push_back(cid);
+  if (commitment.record.worker) own_by_worker_[*commitment.record.worker].push_back(cid);
+  own_commitments_.emplace(cid, Own{.commitment = std::move(commitment), .shards = std::move(shards)});
 }
 
 void Engagement::resend_commitments(const Cid& basis, Outbox& out) const {
@@ -486,31 +560,6 @@ void Engagement::resend_commitments(const Cid& basis, Outbox& out) const {
     out.send(publisher(), Channel::receipt, own_commitments_.at(cid).commitment.envelope);
 }
 
-Digest Engagement::leaf_of(std::uint32_t shard) const {
-  return receipt::leaf_of(id(), shard, around_.signer.id(), found_.at(shard).finding,
-                          receipt::salt_of(around_.signer, id(), shard));
-}
-
-std::optional<receipt::Opening> Engagement::open_own(Own& own, std::uint32_t shard) {
-  if (own.proofs.empty()) {
-    std::vector<Digest> leaves;
-    leaves.reserve(own.shards.size());
-    for (const std::uint32_t other : own.shards) {
-      if (!found_.contains(other)) return std::nullopt;
-      leaves.push_back(leaf_of(other));
-    }
-    own.proofs = merkle::proofs_of(leaves);
-  }
-  const auto index = static_cast<std::size_t>(std::ranges::lower_bound(own.shards, shard) - own.shards.begin());
-  receipt::Opening opening{.commitment = own.commitment.cid,
-                           .shard = shard,
-                           .salt = receipt::salt_of(around_.signer, id(), shard),
-                           .proof = own.proofs[index]};
-  // Usually each is asked for once; whatever is asked for again is worked out again.
-  if (++own.opened % own.shards.size() == 0) own.proofs.clear();
-  return opening;
-}
-
 Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outbox& out) {
   MESH_LET(const Signed<verification::RevealRequest> request,
            open<verification::RevealRequest>(envelope, around_.signer.federation()));
@@ -518,9 +567,6 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
   const auto own = own_commitments_.find(request.record.commitment);
   if (own == own_commitments_.end())
     return fail(ErrorCode::not_found, "unknown-commitment: this node has no such commitment");
-  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(request.record.shards, intent_.record.shards));
-  if (!std::ranges::includes(own->second.shards, shards))
-    return fail(ErrorCode::invalid, "not-covered: the commitment does not cover all of these shards");
   const bool unverified =
       intent_.record.verifiers == 0 || (field_ && field_->offers.size() < std::size_t{intent_.record.verifiers} + 1);
   if (!unverified) {
@@ -529,57 +575,54 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
     std::map<std::uint32_t, std::set<NodeId>> committed;
     for (const Cid& cid : request.record.commitments) {
       const auto commitment = commitments_.find(cid);
-      if (commitment == commitments_.end() || commitment->second.record.basis != *request.record.draw) {
+      if (commitment == commitments_.end() || commitment->second.record.basis != *request.record.draw ||
+          commitment->second.record.worker != request.record.commitment) {
         return fail(ErrorCode::denied, "early: a verifier's commitment is named but did not come along");
       }
       MESH_LET(const std::vector<std::uint32_t> theirs,
-               task::expand(commitment->second.record.shards, intent_.record.shards));
+               receipt::covered(commitment->second.record, intent_.record.shards));
       for (const std::uint32_t shard : theirs) committed[shard].insert(commitment->second.signer);
     }
-    for (const std::uint32_t shard : shards) {
+    for (const std::uint32_t shard : own->second.shards) {
       if (committed[shard].size() < intent_.record.verifiers)
         return fail(ErrorCode::denied, "early: not all verifiers have committed yet");
     }
   }
-  to_reveal_[request.record.commitment].insert(shards.begin(), shards.end());
+  to_reveal_.insert(request.record.commitment);
   reveal(now, request.record.commitment, out);
   return {};
 }
 
 void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
-  const auto waiting = to_reveal_.find(cid);
   const auto own = own_commitments_.find(cid);
-  if (waiting == to_reveal_.end() || own == own_commitments_.end()) return;
-  bool complete = true;
+  if (own == own_commitments_.end() || !to_reveal_.contains(cid)) return;
+  const Commitment& commitment = own->second.commitment.record;
+  // Lost in a crash: the same work gives the same finding.
+  if (need(now, own->second.shards, Executions::Purpose::verify, nullptr, out)) return;
+  ExecutionReceipt receipt{.intent = id(), .award = commitment.basis, .commitment = cid, .key = receipt::salt_key(around_.signer, commitment)};
+  std::vector<receipt::Finding> findings;
+  std::set<Cid> sent;
   for (const std::uint32_t shard : own->second.shards) {
-    if (found_.contains(shard)) continue;
-    complete = false;  // Lost in a crash: the same work gives the same finding.
-    need(now, shard, Executions::Purpose::verify, nullptr, out);
-  }
-  if (!complete) return;
-  for (const std::uint32_t shard : waiting->second) {
     const Found& found = found_.at(shard);
-    const std::optional<receipt::Opening> opening = open_own(own->second, shard);
-    if (!opening) continue;
-    if (const auto blocks = blocks_.find(shard); blocks != blocks_.end()) {
-      if (!blocks->second.result.empty()) out.send_block(publisher(), Channel::receipt, blocks->second.result);
-      if (!blocks->second.log.empty()) out.send_block(publisher(), Channel::receipt, blocks->second.log);
-    }
-    out.send_batched(publisher(), Channel::receipt,
-                     ExecutionReceipt{.intent = id(),
-                                      .award = own->second.commitment.record.basis,
-                                      .opening = *opening,
-                                      .finding = found.finding,
-                                      .summary = found.summary});
+    findings.push_back(found.finding);
+    receipt.usage.add(found.summary);
+    const auto blocks = blocks_.find(shard);
+    if (blocks == blocks_.end()) continue;
+    if (!blocks->second.result.empty() && sent.insert(found.finding.result).second)
+      out.send_block(publisher(), Channel::receipt, blocks->second.result);
+    if (!blocks->second.log.empty() && sent.insert(found.finding.log).second)
+      out.send_block(publisher(), Channel::receipt, blocks->second.log);
   }
-  to_reveal_.erase(waiting);
+  receipt.findings = receipt::columns_of(findings);
+  out.send(publisher(), Channel::receipt, around_.signer.seal(receipt));
+  to_reveal_.erase(cid);
 }
 
 // ---------------------------------------------------------------------------------------------------- time
 
 void Engagement::on_tick(Instant now, Outbox& out) {
-  for (auto& [cid, basis] : bases_) {
-    if (basis.ready_since && now - *basis.ready_since >= gather_for) commit_ready(now, cid, basis, out);
+  for (auto& [cid, lease] : leases_) {
+    if (lease.ready_since && now - *lease.ready_since >= gather_for) commit_ready(now, cid, lease, out);
   }
   std::vector<std::uint32_t> due;
   for (const auto& [shard, retry] : retries_) {
@@ -588,7 +631,7 @@ void Engagement::on_tick(Instant now, Outbox& out) {
   for (const std::uint32_t shard : due) {
     retries_.at(shard).at = now + retry_after;
     if (!found_.contains(shard) && !around_.executions.has(id(), shard)) {
-      need(now, shard, awarded(shard) ? Executions::Purpose::work : Executions::Purpose::verify, nullptr, out);
+      need(now, {shard}, awarded(shard) ? Executions::Purpose::work : Executions::Purpose::verify, nullptr, out);
     }
   }
 }
@@ -596,8 +639,8 @@ void Engagement::on_tick(Instant now, Outbox& out) {
 std::optional<Instant> Engagement::deadline() const {
   std::optional<Instant> due;
   const auto at = [&](Instant moment) { due = due ? std::min(*due, moment) : moment; };
-  for (const auto& [cid, basis] : bases_) {
-    if (basis.ready_since) at(*basis.ready_since + gather_for);
+  for (const auto& [cid, lease] : leases_) {
+    if (lease.ready_since) at(*lease.ready_since + gather_for);
   }
   for (const auto& [shard, retry] : retries_) at(retry.at);
   return due;

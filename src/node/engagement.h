@@ -11,6 +11,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <span>
 
 #include "domain/verification/round.h"
 #include "node/job.h"
@@ -32,7 +33,7 @@ class Engagement {
 
   /// Takes one signed record that concerns this task. An error is a refusal, to be told to the sender.
   [[nodiscard]] Status on_envelope(Instant now, const std::string& type, const Envelope& envelope, Outbox& out);
-  void on_executed(Instant now, std::uint32_t shard, const event::ExecutionDone& done, Outbox& out);
+  void on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out);
   void on_tick(Instant now, Outbox& out);
   [[nodiscard]] std::optional<Instant> deadline() const;
 
@@ -50,43 +51,60 @@ class Engagement {
 
  private:
   struct Found {
-    std::uint32_t shard = 0;
     receipt::Finding finding;
+    Digest digest;
     task::ExecutionSummary summary;
+  };
+  /// The journal's "found" record.
+  struct FoundShards {
+    std::vector<task::ShardRange> shards;
+    receipt::Findings findings;
+    receipt::Usage usage;
     template <class Self, class V>
     static void fields(Self& self, V& v) {
-      v("shard", self.shard);
-      v("finding", self.finding);
-      v("summary", self.summary);
+      v("shards", self.shards);
+      v("findings", self.findings);
+      v("usage", self.usage);
     }
   };
-  /// An award or a draw: shards that this node has to find something on and commit to.
-  struct Basis {
-    bool is_award = false;
+  /// Shards of an award that this node has to find something on and commit to.
+  struct Lease {
     std::set<std::uint32_t> uncommitted;
     std::optional<Instant> ready_since;
   };
-  struct SeatedShard {
-    Cid commitment;  ///< the worker's
-    verification::Seats seats;
+  /// Shards of one worker's commitment that this node has seats on under a draw.
+  struct Bench {
+    std::vector<std::uint32_t> covered;  ///< by the worker's commitment
+    std::set<std::uint32_t> uncommitted;
+    std::set<std::uint32_t> committed;
+    struct Change {
+      std::vector<std::uint32_t> shards;
+      std::optional<NodeId> lost;
+      std::uint32_t wanted = 0;
+    };
+    std::map<Cid, Change> changes;  ///< by record
   };
   struct DrawnTask {
     verification::DrawnRound round;
-    std::map<std::uint32_t, SeatedShard> shards;
+    std::map<Cid, Bench> benches;  ///< by the worker's commitment
   };
   struct Blocks {
     Bytes result, log;
   };
-  /// What this node committed to, and what opens it.
+  /// What this node committed to.
   struct Own {
     Signed<receipt::Commitment> commitment;
     std::vector<std::uint32_t> shards;
-    std::vector<std::vector<Digest>> proofs;  ///< in the order of the shards; empty when not worked out, or all opened
-    std::size_t opened = 0;  ///< openings given out
   };
   struct Retry {
     Instant at{};
     std::uint32_t count = 0;
+  };
+  /// A worker's receipt that waits for this node's own runs.
+  struct ToAnswer {
+    Cid receipt;
+    NodeId worker;
+    receipt::Opened opened;
   };
 
   [[nodiscard]] Status on_roster(const Envelope& envelope, Outbox& out);
@@ -94,22 +112,26 @@ class Engagement {
   [[nodiscard]] Status on_commitment(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_open(const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_draw(Instant now, const Envelope& envelope, Outbox& out);
-  [[nodiscard]] Status on_seats_changed(Instant now, const Cid& draw, const std::vector<task::ShardRange>& ranges,
-                                        const NodeId* lost, std::uint32_t seats, Outbox& out);
+  [[nodiscard]] Status on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
+                                        Bench::Change change, Outbox& out);
   [[nodiscard]] Status on_reveal_request(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_receipt(Instant now, const Envelope& envelope, Outbox& out);
+  [[nodiscard]] Status on_verdict(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status from_publisher(const NodeId& signer) const;
 
-  void need(Instant now, std::uint32_t shard, Executions::Purpose purpose, const NodeId* also_holds, Outbox& out);
-  void take_seats(Instant now, const Cid& draw, Outbox& out);
-  void commit_ready(Instant now, const Cid& basis_cid, Basis& basis, Outbox& out);
+  /// Runs those of the shards on which nothing was found yet. Whether there are any.
+  bool need(Instant now, std::vector<std::uint32_t> shards, Executions::Purpose purpose, const NodeId* also_holds,
+            Outbox& out);
+  void take_found(std::uint32_t shard, receipt::Finding finding, const task::ExecutionSummary& summary);
+  void take_seats(Instant now, const Cid& draw, const Cid& commitment, Outbox& out);
+  void commit_ready(Instant now, const Cid& award, Lease& lease, Outbox& out);
+  void commit_bench(const Cid& draw, const Cid& commitment, Bench& bench, Outbox& out);
+  /// Commits to as many of these shards, from the first on, as one receipt can reveal; returns how many.
+  std::size_t commit(const Cid& basis, const std::optional<Cid>& worker, std::span<const std::uint32_t> shards,
+                     Outbox& out);
   void reveal(Instant now, const Cid& commitment, Outbox& out);
-  void answer_receipt(Instant now, std::uint32_t shard, Outbox& out);
-  void add_own(Signed<receipt::Commitment> commitment, std::vector<std::uint32_t> shards,
-               std::vector<std::vector<Digest>> proofs);
-  [[nodiscard]] Digest leaf_of(std::uint32_t shard) const;
-  /// nullopt while one of the commitment's shards has to be run again to open it.
-  [[nodiscard]] std::optional<receipt::Opening> open_own(Own& own, std::uint32_t shard);
+  void answer_receipt(Instant now, const Cid& commitment, Outbox& out);
+  void add_own(Signed<receipt::Commitment> commitment, std::vector<std::uint32_t> shards);
   /// Sends again what was committed to under this award or draw.
   void resend_commitments(const Cid& basis, Outbox& out) const;
   void journal(std::string_view kind, Bytes bytes, Outbox& out) const {
@@ -128,7 +150,7 @@ class Engagement {
   std::map<Cid, Signed<market::ComputeOffer>> offers_;  ///< until the roster is complete
   std::optional<verification::Field> field_;
   std::map<Cid, Signed<market::Award>> awards_;
-  std::map<Cid, Basis> bases_;  ///< by award or draw
+  std::map<Cid, Lease> leases_;  ///< by award
   std::map<std::uint32_t, Found> found_;
   std::map<std::uint32_t, Blocks> blocks_;  ///< small ones, to go along with the receipt
   std::map<std::uint32_t, Retry> retries_;
@@ -138,12 +160,11 @@ class Engagement {
   std::map<Cid, Signed<receipt::Commitment>> commitments_;  ///< others'
   std::map<Cid, Own> own_commitments_;
   std::map<Cid, std::vector<Cid>> own_by_basis_;
-  std::map<std::uint32_t, std::vector<Cid>> own_as_verifier_;  ///< by shard; several if it was drawn anew
+  std::map<Cid, std::vector<Cid>> own_by_worker_;  ///< by the worker's commitment; several if it was drawn anew
   std::map<Cid, DrawnTask> draws_;
   std::deque<Cid> draw_order_;
-  std::map<Cid, std::set<std::uint32_t>> to_reveal_;  ///< own commitment -> shards whose reveal waits for a run
-  std::map<std::uint32_t, Signed<receipt::ExecutionReceipt>>
-      to_answer_;  ///< receipts that wait for this node's own run
+  std::set<Cid> to_reveal_;  ///< own commitments whose reveal waits for runs
+  std::map<Cid, ToAnswer> to_answer_;  ///< by the worker's commitment
 };
 
 }  // namespace mesh::node

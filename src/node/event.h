@@ -103,12 +103,14 @@ struct SendFailed {
 struct ExecutionStarted {
   std::uint64_t id = 0;
 };
-/// More of a run's log.
+/// More of a shard's log.
 struct ExecutionLog {
   std::uint64_t id = 0;
+  std::uint32_t shard = 0;
   Bytes bytes;
 };
-/// A run's end. The error is the host's (could not fetch, could not compile in time); a guest's failure is an Outcome.
+/// Some of a run's shards, or all that are left, have come to their end; each shard of the run comes exactly once, in any
+/// order. The error is the host's (could not fetch, could not compile in time); a guest's failure is an Outcome.
 struct ExecutionDone {
   struct Output {
     receipt::Finding finding;
@@ -116,8 +118,13 @@ struct ExecutionDone {
     Bytes result_block;  ///< the block that finding.result names, when small enough to send along; else empty
     Bytes log_block;  ///< likewise for finding.log
   };
+  struct Shard {
+    std::uint32_t shard = 0;
+    Result<Output> result;
+  };
   std::uint64_t id = 0;
-  Result<Output> result;
+  std::vector<Shard> shards;
+  bool last = true;  ///< nothing more comes of this run
 };
 
 /// The results that the publisher asked for (effect::FetchResults) are in the store, or could not be had.

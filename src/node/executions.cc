@@ -1,40 +1,78 @@
 #include "node/executions.h"
 
+#include <algorithm>
+
 namespace mesh::node {
 
-bool Executions::request(effect::Execute request, Purpose purpose, Outbox& out) {
-  const std::pair key{request.intent, request.shard};
-  if (by_shard_.contains(key)) return true;
-  if (runs_.size() >= bound_) return false;
-  const std::uint64_t id = next_id_++;
-  request.id = id;
-  by_shard_.emplace(key, id);
-  runs_.emplace(id, Run{std::move(request)});
-  (purpose == Purpose::verify ? verify_queue_ : work_queue_).push_back(id);
-  start(out);
-  return true;
+bool Executions::request(Instant now, effect::Execute request, Purpose purpose, Outbox& out) {
+  Task& task = tasks_[request.intent];
+  std::erase_if(request.shards, [&](std::uint32_t shard) { return task.shards.contains(shard); });
+  const std::size_t room = bound_ - std::min<std::size_t>(held_, bound_);
+  const bool all = request.shards.size() <= room;
+  if (!all) request.shards.resize(room);
+  if (!request.shards.empty()) {
+    task.shards.insert(request.shards.begin(), request.shards.end());
+    held_ += request.shards.size();
+    queued_ += request.shards.size();
+    (purpose == Purpose::verify ? verify_queue_ : work_queue_).push_back({std::move(request)});
+    start(now, out);
+  } else if (task.shards.empty()) {
+    tasks_.erase(request.intent);
+  }
+  return all;
 }
 
-void Executions::start(Outbox& out) {
-  while (running_ < slots_ && !(verify_queue_.empty() && work_queue_.empty())) {
-    std::deque<std::uint64_t>& queue = verify_queue_.empty() ? work_queue_ : verify_queue_;
-    const std::uint64_t id = queue.front();
-    queue.pop_front();
-    const auto it = runs_.find(id);
-    it->second.started = true;
-    ++running_;
-    out.add({it->second.request});
+std::size_t Executions::run_size(const Waiting& waiting) const {
+  const std::optional<Duration> per_shard = tasks_.at(waiting.request.intent).per_shard;
+  if (!per_shard) return 1;  // Nothing is known of it: a first one tells.
+  const std::size_t left = waiting.request.shards.size() - waiting.next;
+  const std::size_t share = (left + slots_ - 1) / slots_;
+  const auto wanted = static_cast<std::size_t>(run_target / std::max(*per_shard, Duration(1)));
+  return std::clamp<std::size_t>(std::min(wanted, share), 1, max_run_shards);
+}
+
+void Executions::start(Instant now, Outbox& out) {
+  while (runs_.size() < slots_ && !(verify_queue_.empty() && work_queue_.empty())) {
+    std::deque<Waiting>& queue = verify_queue_.empty() ? work_queue_ : verify_queue_;
+    Waiting& waiting = queue.front();
+    effect::Execute request = waiting.request;
+    const std::size_t count = std::min(run_size(waiting), waiting.request.shards.size() - waiting.next);
+    const auto first = waiting.request.shards.begin() + static_cast<std::ptrdiff_t>(waiting.next);
+    request.shards.assign(first, first + static_cast<std::ptrdiff_t>(count));
+    request.id = next_id_++;
+    waiting.next += count;
+    queued_ -= count;
+    if (waiting.next == waiting.request.shards.size()) queue.pop_front();
+    runs_.emplace(request.id, Run{request, now});
+    out.add({std::move(request)});
   }
 }
 
-std::optional<effect::Execute> Executions::finished(std::uint64_t id, Outbox& out) {
-  const auto it = runs_.find(id);
-  if (it == runs_.end() || !it->second.started) return std::nullopt;
-  effect::Execute request = std::move(it->second.request);
-  by_shard_.erase({request.intent, request.shard});
-  runs_.erase(it);
-  --running_;
-  start(out);
+std::optional<effect::Execute> Executions::progressed(Instant now, const event::ExecutionDone& done, Outbox& out) {
+  const auto it = runs_.find(done.id);
+  if (it == runs_.end()) return std::nullopt;
+  Run& run = it->second;
+  const auto task = tasks_.find(run.request.intent);
+  std::size_t ended = 0;
+  for (const event::ExecutionDone::Shard& shard : done.shards) {
+    if (std::erase(run.request.shards, shard.shard) == 0) continue;
+    task->second.shards.erase(shard.shard);
+    ++ended;
+  }
+  held_ -= ended;
+  if (ended > 0) {
+    const Duration each = (now - run.since) / static_cast<std::int64_t>(ended);
+    std::optional<Duration>& per_shard = task->second.per_shard;
+    per_shard = per_shard ? (*per_shard * 3 + each) / 4 : each;
+  }
+  run.since = now;
+  effect::Execute request = run.request;
+  if (done.last) {
+    for (const std::uint32_t shard : run.request.shards) task->second.shards.erase(shard);
+    held_ -= run.request.shards.size();
+    runs_.erase(it);
+    start(now, out);
+  }
   return request;
 }
 
@@ -43,22 +81,29 @@ const effect::Execute* Executions::find(std::uint64_t id) const {
   return it == runs_.end() ? nullptr : &it->second.request;
 }
 
-void Executions::cancel(const Cid& intent, Outbox& out) {
-  for (auto it = runs_.begin(); it != runs_.end();) {
-    if (it->second.request.intent != intent) {
-      ++it;
-      continue;
-    }
-    if (it->second.started) {
-      --running_;
-      out.add({effect::CancelExecution{it->first}});
-    }
-    by_shard_.erase({intent, it->second.request.shard});
-    it = runs_.erase(it);
+bool Executions::has(const Cid& intent, std::uint32_t shard) const {
+  const auto task = tasks_.find(intent);
+  return task != tasks_.end() && task->second.shards.contains(shard);
+}
+
+void Executions::cancel(Instant now, const Cid& intent, Outbox& out) {
+  const auto task = tasks_.find(intent);
+  if (task == tasks_.end()) return;
+  held_ -= task->second.shards.size();
+  tasks_.erase(task);
+  std::erase_if(runs_, [&](const auto& entry) {
+    if (entry.second.request.intent != intent) return false;
+    out.add({effect::CancelExecution{entry.first}});
+    return true;
+  });
+  for (std::deque<Waiting>* queue : {&verify_queue_, &work_queue_}) {
+    std::erase_if(*queue, [&](const Waiting& waiting) {
+      if (waiting.request.intent != intent) return false;
+      queued_ -= waiting.request.shards.size() - waiting.next;
+      return true;
+    });
   }
-  for (std::deque<std::uint64_t>* queue : {&verify_queue_, &work_queue_})
-    std::erase_if(*queue, [&](std::uint64_t id) { return !runs_.contains(id); });
-  start(out);
+  start(now, out);
 }
 
 }  // namespace mesh::node

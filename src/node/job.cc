@@ -28,8 +28,11 @@ constexpr std::uint32_t max_reminder_doublings = 4;           // so often at mos
 constexpr std::size_t max_notes = 256;
 constexpr std::size_t max_story_lines = 32;
 constexpr std::uint64_t max_live_log_bytes = 1 << 20;  // Per shard; the whole log is in the receipt.
-constexpr std::uint32_t max_in_verification = 1024;  // Committed shards without a verdict: then no more are awarded.
-constexpr std::uint32_t max_lease = 256;
+constexpr std::uint32_t max_in_verification = 16'384;  // Committed shards without a verdict: then no more are awarded.
+constexpr std::uint32_t max_lease = 2048;
+constexpr std::size_t max_run_here = 1024;  // Shards that a node alone has queued at a time.
+constexpr Duration lag_at_least = milliseconds(500);  // So long no commitment, or so many usual gaps between them: a worker
+constexpr std::int64_t lag_factor = 4;                // lags behind the others.
 constexpr std::uint32_t hasty_rounds = 16;  // So many begin at once; later ones gather commitments for a moment.
 
 std::string seconds_text(std::uint64_t ms) {
@@ -89,14 +92,12 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
 
 template <class T>
 void Job::keep(std::string_view kind, const Signed<T>& record, Outbox& out) {
-  // What others say of other shards may come between verdicts; what this node says builds on them.
-  if (record.signer == around_.signer.id()) seal_verdicts(out);
   story_.push_back(record.envelope);
   out.journal(id(), std::string(kind), record::encode(record.envelope));
 }
 
 void Job::tell(std::uint32_t shard, std::string text) {
-  std::vector<std::string>& story = shards_[shard].story;
+  std::vector<std::string>& story = stories_[shard];
   if (story.size() < max_story_lines) story.push_back(std::move(text));
 }
 
@@ -154,15 +155,15 @@ void Job::resume(Instant now, Outbox& out) {
   }
   std::vector<Cid> judged;
   for (const auto& [cid, batch] : batches_) {
-    if (batch.open.empty()) judged.push_back(cid);
+    if (batch.open == 0) judged.push_back(cid);
   }
   for (const Cid& cid : judged) forget_if_done(cid);
   for (auto& [node, worker] : workers_) worker.progress = now;
   for (Shard& shard : shards_) shard.since = now;
   for (auto& [cid, batch] : batches_) {
     batch.since = now;
-    for (auto& [shard, check] : batch.checks) {
-      for (auto& [node, seat] : check.by_node) seat.since = now;
+    for (Panel& panel : batch.panels) {
+      for (auto& [node, seat] : panel.seats) seat.since = now;
     }
   }
   for (auto& [cid, round] : rounds_) round.since = now;
@@ -403,14 +404,16 @@ void Job::on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox
   const std::string why = short_name(decline.signer) + " gave up: " + utf8_excerpt(decline.record.reason, 256);
   note(why, out);
   worker->second.avoid_until = now + unanswered_penalty;
-  return_shards(now, {worker->second.leased.begin(), worker->second.leased.end()}, why, out);
+  give_up_leases(now, decline.signer, why, out);
   if (ended()) return;
   for (auto& [cid, batch] : batches_) {
     std::vector<std::uint32_t> shards;
-    for (const auto& [shard, check] : batch.checks) {
-      const auto seat = check.by_node.find(decline.signer);
-      if (seat != check.by_node.end() && seat->second.state == Seat::State::asked) shards.push_back(shard);
+    for (const Panel& panel : batch.panels) {
+      const auto seat = panel.seats.find(decline.signer);
+      if (seat != panel.seats.end() && seat->second.state == Seat::State::asked)
+        shards.insert(shards.end(), panel.shards.begin(), panel.shards.end());
     }
+    std::ranges::sort(shards);
     if (!shards.empty()) lose_seat(now, batch, shards, decline.signer, "gave up", out);
   }
   advance(now, out);
@@ -418,10 +421,16 @@ void Job::on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox
 
 // ---------------------------------------------------------------------------------------------------- awards
 
+bool Job::may_work(Instant now, const NodeId& node, const Worker& worker, bool also_penalised) const {
+  if (!worker.excluded.empty() || !around_.peers.connected(node)) return false;
+  return also_penalised || (now >= worker.avoid_until && !around_.peers.penalised(now, node));
+}
+
 void Job::award_waiting(Instant now, Outbox& out) {
-  if (waiting_.empty() || !field_ || runs_here()) return;
+  if (!field_ || runs_here()) return;
+  if (waiting_.empty()) return award_again(now, out);
   std::uint32_t in_verification = 0;
-  for (const auto& [cid, batch] : batches_) in_verification += static_cast<std::uint32_t>(batch.open.size());
+  for (const auto& [cid, batch] : batches_) in_verification += batch.open;
   if (in_verification >= max_in_verification) return;
 
   struct Free {
@@ -433,8 +442,7 @@ void Job::award_waiting(Instant now, Outbox& out) {
   const auto gather = [&](bool also_penalised) {
     free.clear();
     for (auto& [node, worker] : workers_) {
-      if (!worker.excluded.empty() || !around_.peers.connected(node)) continue;
-      if (!also_penalised && (now < worker.avoid_until || around_.peers.penalised(now, node))) continue;
+      if (!may_work(now, node, worker, also_penalised)) continue;
       const auto outstanding = static_cast<std::uint32_t>(worker.leased.size());
       // Topped up when half is done: not for every single shard, and before it runs dry.
       if (outstanding * 2 > worker.lease_size) continue;
@@ -444,10 +452,8 @@ void Job::award_waiting(Instant now, Outbox& out) {
   gather(false);
   if (free.empty()) {
     // Nobody in good standing is left at all: those that only failed to answer are better than nobody.
-    const bool any_good = std::ranges::any_of(workers_, [&](const auto& entry) {
-      return entry.second.excluded.empty() && around_.peers.connected(entry.first) && now >= entry.second.avoid_until &&
-             !around_.peers.penalised(now, entry.first);
-    });
+    const bool any_good = std::ranges::any_of(
+        workers_, [&](const auto& entry) { return may_work(now, entry.first, entry.second, false); });
     if (!any_good) gather(true);
   }
   if (free.empty()) return;
@@ -461,24 +467,61 @@ void Job::award_waiting(Instant now, Outbox& out) {
         std::min<std::uint64_t>(to_share, (to_share * entry.worker->capacity + capacity - 1) / capacity));
     const std::uint32_t count = std::min({entry.room, share, static_cast<std::uint32_t>(waiting_.size())});
     if (count == 0) continue;
-    std::vector<std::uint32_t> shards(waiting_.begin(), std::next(waiting_.begin(), count));
-    const Signed<market::Award> award = sign(market::Award{.intent = id(),
-                                                           .roster = field_->roster.cid,
-                                                           .offer = field_->offer_of(entry.node)->cid,
-                                                           .lease = leases_,
-                                                           .shards = task::ranges_of(shards)});
-    keep("award", award, out);
-    const Status applied = apply_award(award);
-    MESH_CHECK(applied.has_value(), "own-award-applies");
-    entry.worker->progress = now;
-    for (const std::uint32_t shard : shards) shards_[shard].since = now;
-    out.notify({.kind = "job.award",
-                .job = id(),
-                .peer = entry.node,
-                .shard = shards.front(),
-                .phase = "running",
-                .text = std::to_string(count) + (count == 1 ? " shard" : " shards")});
-    out.send(entry.node, Channel::award, award.envelope);
+    award(now, entry.node, {waiting_.begin(), std::next(waiting_.begin(), count)}, out);
+  }
+}
+
+void Job::award(Instant now, const NodeId& to, std::vector<std::uint32_t> shards, Outbox& out) {
+  const Signed<market::Award> award = sign(market::Award{.intent = id(),
+                                                         .roster = field_->roster.cid,
+                                                         .offer = field_->offer_of(to)->cid,
+                                                         .lease = leases_,
+                                                         .shards = task::ranges_of(shards)});
+  keep("award", award, out);
+  const Status applied = apply_award(award);
+  MESH_CHECK(applied.has_value(), "own-award-applies");
+  workers_.at(to).progress = now;
+  for (const std::uint32_t shard : shards) {
+    if (!shards_[shard].second_award) shards_[shard].since = now;
+  }
+  out.notify({.kind = "job.award",
+              .job = id(),
+              .peer = to,
+              .shards = award.record.shards,
+              .phase = "running",
+              .text = std::to_string(shards.size()) + (shards.size() == 1 ? " shard" : " shards")});
+  out.send(to, Channel::award, award.envelope);
+}
+
+void Job::award_again(Instant now, Outbox& out) {
+  for (auto& [node, idle] : workers_) {
+    if (!idle.leased.empty() || !may_work(now, node, idle, false)) continue;
+    // Of those that lag: the one that will take longest.
+    const std::pair<const NodeId, Worker>* slowest = nullptr;
+    Duration longest{0};
+    for (const auto& entry : workers_) {
+      const Worker& worker = entry.second;
+      if (entry.first == node || worker.leased.empty()) continue;
+      const Duration silent = now - worker.progress;
+      const auto left = static_cast<std::int64_t>(worker.leased.size());
+      const Duration expected = worker.per_shard ? *worker.per_shard * left : silent;
+      const bool lags = silent > std::max(lag_at_least, usual_gap_ * lag_factor) ||
+                        (left > 1 && expected > std::max(lag_at_least * 2, usual_gap_ * lag_factor));
+      if (lags && std::max(silent, expected) > longest) {
+        longest = std::max(silent, expected);
+        slowest = &entry;
+      }
+    }
+    if (slowest == nullptr) return;
+    std::vector<std::uint32_t> shards;
+    for (const std::uint32_t shard : slowest->second.leased) {
+      if (!shards_[shard].second_award && shards_[shard].worker == slowest->first) shards.push_back(shard);
+    }
+    // Those that it will come to last.
+    const std::size_t half = std::min<std::size_t>((shards.size() + 1) / 2, idle.lease_size);
+    shards.erase(shards.begin(), shards.end() - static_cast<std::ptrdiff_t>(half));
+    if (shards.empty()) return;
+    award(now, node, std::move(shards), out);
   }
 }
 
@@ -492,12 +535,18 @@ Status Job::apply_award(const Signed<market::Award>& award) {
   for (const std::uint32_t number : shards) {
     Shard& shard = shards_[number];
     if (shard.state == ShardState::finished) continue;
-    if (shard.state == ShardState::leased) workers_.at(shard.worker).leased.erase(number);
-    if (shard.state == ShardState::committed) drop_from_batch(number);
+    if (shard.state == ShardState::leased && shard.worker != offer->signer && !shard.second_award) {
+      shard.second_award = award.cid;
+      worker.leased.insert(number);
+      continue;
+    }
+    if (shard.state == ShardState::leased) end_leases(number);
+    if (shard.state == ShardState::committed) leave_batch(number);
     waiting_.erase(number);
     shard.state = ShardState::leased;
     shard.worker = offer->signer;
     shard.award = award.cid;
+    shard.second_award.reset();
     ++shard.attempts;
     worker.leased.insert(number);
   }
@@ -506,61 +555,75 @@ Status Job::apply_award(const Signed<market::Award>& award) {
   return {};
 }
 
-void Job::run_here(Instant, Outbox& out) {
-  // Kept topped up from on_executed; the queue is shared with everything else that this node runs.
-  std::uint32_t queued = 0;
-  for (const std::uint32_t shard : waiting_) {
-    if (queued >= 2 * around_.config.slots) break;
-    if (around_.executions.has(id(), shard)) {
-      ++queued;
-      continue;
-    }
-    if (!around_.executions.request({.intent = id(),
-                                     .function = intent_.record.function,
-                                     .inputs = intent_.record.inputs,
-                                     .shard = shard,
-                                     .scope = intent_.record.scope,
-                                     .fetch_ms = intent_.record.limits.fetch_ms,
-                                     .holders = {}},
-                                    Executions::Purpose::work, out)) {
-      break;
-    }
-    ++queued;
-  }
+void Job::end_leases(std::uint32_t number) {
+  Shard& shard = shards_[number];
+  workers_.at(shard.worker).leased.erase(number);
+  if (shard.second_award)
+    workers_.at(field_->offer(awards_.at(*shard.second_award).record.offer)->signer).leased.erase(number);
 }
 
-void Job::on_executed(Instant now, std::uint32_t number, const event::ExecutionDone& done, Outbox& out) {
-  if (ended() || !runs_here() || number >= shards_.size() || shards_[number].state != ShardState::waiting) return;
-  if (!done.result) {
-    Shard& shard = shards_[number];
-    tell(number, "could not run here: " + done.result.error().message);
-    if (++shard.attempts >= max_attempts) {
+void Job::run_here(Instant now, Outbox& out) {
+  // Kept topped up from on_executed; the queue is shared with everything else that this node runs.
+  std::vector<std::uint32_t> shards;
+  for (const std::uint32_t shard : waiting_) {
+    if (shards.size() >= max_run_here) break;
+    shards.push_back(shard);
+  }
+  around_.executions.request(now,
+                             {.intent = id(),
+                              .function = intent_.record.function,
+                              .inputs = intent_.record.inputs,
+                              .shards = std::move(shards),
+                              .scope = intent_.record.scope,
+                              .fetch_ms = intent_.record.limits.fetch_ms,
+                              .holders = {}},
+                             Executions::Purpose::work, out);
+}
+
+void Job::on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out) {
+  if (ended() || !runs_here()) return;
+  std::map<std::uint32_t, const event::ExecutionDone::Output*> outputs;
+  for (const event::ExecutionDone::Shard& run : done) {
+    if (run.shard >= shards_.size() || shards_[run.shard].state != ShardState::waiting) continue;
+    if (run.result) {
+      outputs.emplace(run.shard, &*run.result);
+      continue;
+    }
+    tell(run.shard, "could not run here: " + run.result.error().message);
+    if (++shards_[run.shard].attempts >= max_attempts) {
       return end(now, JobPhase::failed,
-                 "run-failed: shard " + std::to_string(number) + " could not be run: " + done.result.error().message,
+                 "run-failed: shard " + std::to_string(run.shard) +
+                     " could not be run: " + run.result.error().message,
                  out);
     }
-    return run_here(now, out);
   }
-  const event::ExecutionDone::Output& output = *done.result;
-  const Digest salt = receipt::salt_of(around_.signer, id(), number);
-  const Digest leaf = receipt::leaf_of(id(), number, around_.signer.id(), output.finding, salt);
-  Signed<Commitment> commitment = sign(Commitment{
-      .intent = id(), .basis = field_->roster.cid, .shards = {{number, 1}}, .root = merkle::root_of({&leaf, 1})});
-  Signed<ExecutionReceipt> receipt =
-      sign(ExecutionReceipt{.intent = id(),
-                            .award = field_->roster.cid,
-                            .opening = {.commitment = commitment.cid, .shard = number, .salt = salt, .proof = {}},
-                            .finding = output.finding,
-                            .summary = output.summary});
-  const Cid batch = commitment.cid;
-  keep("commitment", commitment, out);
-  Status applied = apply_commitment(std::move(commitment));
-  MESH_CHECK(applied.has_value(), "own-commitment-applies");
-  keep("receipt", receipt, out);
-  applied = apply_receipt(std::move(receipt));
-  MESH_CHECK(applied.has_value(), "own-receipt-applies");
-  judge_shard(now, batches_.at(batch), number, out);
-  forget_if_done(batch);
+  if (!outputs.empty()) {
+    std::vector<std::uint32_t> shards;
+    std::vector<receipt::Finding> findings;
+    std::vector<Digest> digests;
+    ExecutionReceipt receipt{.intent = id(), .award = field_->roster.cid};
+    for (const auto& [number, output] : outputs) {
+      shards.push_back(number);
+      findings.push_back(output->finding);
+      digests.push_back(receipt::digest_of(output->finding));
+      receipt.usage.add(output->summary);
+    }
+    Commitment made{
+        .intent = id(), .basis = receipt.award, .worker = {}, .shards = task::ranges_of(shards), .root = {}};
+    receipt.key = receipt::salt_key(around_.signer, made);
+    receipt.findings = receipt::columns_of(findings);
+    made.root = receipt::root_of(id(), around_.signer.id(), receipt.key, shards, digests);
+    Signed<Commitment> commitment = sign(std::move(made));
+    const Cid batch = receipt.commitment = commitment.cid;
+    keep("commitment", commitment, out);
+    Status applied = apply_commitment(std::move(commitment));
+    MESH_CHECK(applied.has_value(), "own-commitment-applies");
+    Signed<ExecutionReceipt> signed_receipt = sign(std::move(receipt));
+    keep("receipt", signed_receipt, out);
+    applied = apply_receipt(std::move(signed_receipt));
+    MESH_CHECK(applied.has_value(), "own-receipt-applies");
+    judge(now, batch, out);
+  }
   if (!ended()) run_here(now, out);
   advance(now, out);
 }
@@ -569,18 +632,13 @@ void Job::return_shards(Instant now, const std::vector<std::uint32_t>& shards, c
   for (const std::uint32_t number : shards) {
     Shard& shard = shards_[number];
     if (shard.state == ShardState::finished || shard.state == ShardState::waiting) continue;
-    if (shard.state == ShardState::leased) workers_.at(shard.worker).leased.erase(number);
-    if (shard.state == ShardState::committed) drop_from_batch(number);
+    tell(number, why);
+    if (shard.state == ShardState::leased) end_leases(number);
+    if (shard.state == ShardState::committed) leave_batch(number);
     shard.state = ShardState::waiting;
     shard.since = now;
+    shard.second_award.reset();
     waiting_.insert(number);
-    tell(number, why);
-    out.notify({.kind = "job.shard",
-                .job = id(),
-                .peer = shard.worker,
-                .shard = number,
-                .phase = "running",
-                .text = why + "; awarded again"});
     if (shard.attempts >= max_attempts) {
       return end(now, JobPhase::failed,
                  "too-many-attempts: shard " + std::to_string(number) + " failed with " + std::to_string(max_attempts) +
@@ -588,9 +646,26 @@ void Job::return_shards(Instant now, const std::vector<std::uint32_t>& shards, c
                  out);
     }
   }
+  if (shards.empty()) return;
+  out.notify({.kind = "job.shard",
+              .job = id(),
+              .peer = shards_[shards.front()].worker,
+              .shards = task::ranges_of(shards),
+              .phase = "running",
+              .text = why + "; awarded again"});
 }
 
 // ---------------------------------------------------------------------------------------------------- commitments
+
+bool Job::is_open(const Batch& batch, std::uint32_t shard) const {
+  return shards_[shard].state == ShardState::committed && shards_[shard].commitment == batch.commitment.cid;
+}
+
+std::vector<std::uint32_t> Job::open_shards(const Batch& batch) const {
+  std::vector<std::uint32_t> open;
+  std::ranges::copy_if(batch.shards, std::back_inserter(open), [&](std::uint32_t shard) { return is_open(batch, shard); });
+  return open;
+}
 
 void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbox& out) {
   if (ended()) return send_outstanding(now, commitment.signer, out);
@@ -600,106 +675,103 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
     return;
   const NodeId from = commitment.signer;
   const Cid about = commitment.cid;
-  const bool of_worker = awards_.contains(commitment.record.basis);
+  const bool of_worker = !commitment.record.worker;
   Status applied = of_worker ? apply_commitment(commitment) : apply_verifier_commitment(commitment);
   if (!applied) return refuse(from, about, applied.error(), out);
   heard(from);
   keep(of_worker ? "commitment" : "verifier-commitment", commitment, out);
-  const Result<std::vector<std::uint32_t>> covered = task::expand(commitment.record.shards, intent_.record.shards);
-  if (of_worker) {
-    Worker& worker = workers_.at(from);
-    // Leases follow what the worker gets done: about a tenth of a second's work at a time.
-    const Duration taken = now - worker.progress;
-    if (worker.leased.size() * 2 <= worker.lease_size) {
-      if (taken < milliseconds(50)) worker.lease_size = std::min(max_lease, worker.lease_size * 2);
-      if (taken > seconds(2)) worker.lease_size = std::max(2 * worker.capacity, worker.lease_size / 2);
+  if (!of_worker) {
+    Batch& batch = batches_.at(*commitment.record.worker);
+    for (Panel& panel : batch.panels) {
+      const auto seat = panel.seats.find(from);
+      if (seat != panel.seats.end() && seat->second.commitment == about) seat->second.since = now;
     }
-    worker.progress = now;
-    Batch& batch = batches_.at(about);
-    batch.since = now;
-    out.notify({.kind = "job.committed",
-                .job = id(),
-                .peer = from,
-                .shard = covered->front(),
-                .phase = "verifying",
-                .text = std::to_string(covered->size()) + (covered->size() == 1 ? " shard" : " shards") + " run"});
-    if (seats_wanted() == 0) ask_for_reveals(now, batch, out);
-  } else {
-    const auto open = draws_.find(commitment.record.basis);
-    if (open == draws_.end()) return;
-    std::set<Cid> touched;
-    for (const std::uint32_t shard : *covered) {
-      if (shards_[shard].state == ShardState::committed) touched.insert(shards_[shard].commitment);
-    }
-    for (const Cid& cid : touched) {
-      const auto it = batches_.find(cid);
-      if (it == batches_.end()) continue;
-      for (const std::uint32_t shard : *covered) {
-        const auto check = it->second.checks.find(shard);
-        if (check == it->second.checks.end()) continue;
-        const auto seat = check->second.by_node.find(from);
-        if (seat != check->second.by_node.end()) seat->second.since = now;
-      }
-      ask_for_reveals(now, it->second, out);
-    }
+    ask_for_reveal(now, batch, out);
+    forward_receipt(now, batch, out);  // If the worker has revealed: these are new seats.
+    return advance(now, out);
   }
+  Worker& worker = workers_.at(from);
+  Batch& batch = batches_.at(about);
+  // Leases follow what the worker gets done: about a tenth of a second's work at a time.
+  const Duration taken = now - worker.progress;
+  const Duration each = taken / static_cast<std::int64_t>(batch.shards.size());
+  worker.per_shard = worker.per_shard ? (*worker.per_shard * 3 + each) / 4 : each;
+  usual_gap_ = (usual_gap_ * 3 + taken) / 4;
+  if (worker.leased.size() * 2 <= worker.lease_size) {
+    if (taken < milliseconds(50)) worker.lease_size = std::min(max_lease, worker.lease_size * 2);
+    if (taken > seconds(2)) worker.lease_size = std::max(2 * worker.capacity, worker.lease_size / 2);
+  }
+  worker.progress = now;
+  batch.since = now;
+  out.notify({.kind = "job.committed",
+              .job = id(),
+              .peer = from,
+              .shards = commitment.record.shards,
+              .phase = "verifying",
+              .text = std::to_string(batch.shards.size()) + (batch.shards.size() == 1 ? " shard" : " shards") + " run"});
+  ask_for_reveal(now, batch, out);
   advance(now, out);
 }
 
 Status Job::apply_commitment(Signed<Commitment> commitment) {
   if (!field_) return fail(ErrorCode::invalid, "unknown-award: nothing is awarded yet");
-  MESH_LET(const std::vector<std::uint32_t> covered, task::expand(commitment.record.shards, intent_.record.shards));
-  if (covered.empty()) return fail(ErrorCode::invalid, "empty: the commitment covers nothing");
-  const bool own = commitment.signer == intent_.signer && runs_here() && commitment.record.basis == field_->roster.cid;
+  Batch batch{.commitment = std::move(commitment)};
+  const Cid& cid = batch.commitment.cid;
+  const Commitment& committed = batch.commitment.record;
+  const NodeId& worker = batch.commitment.signer;
+  MESH_LET(batch.shards, receipt::covered(committed, intent_.record.shards));
+  const bool own = worker == intent_.signer && runs_here() && committed.basis == field_->roster.cid;
   if (!own) {
-    const auto award = awards_.find(commitment.record.basis);
+    const auto award = awards_.find(committed.basis);
     if (award == awards_.end())
       return fail(ErrorCode::invalid, "unknown-award: the commitment answers no award of this task");
     const Signed<market::ComputeOffer>* offer = field_->offer(award->second.record.offer);
-    if (offer == nullptr || offer->signer != commitment.signer)
+    if (offer == nullptr || offer->signer != worker)
       return fail(ErrorCode::unauthorised, "not-awarded: the award is another node's");
+    MESH_LET(const std::vector<std::uint32_t> awarded, task::expand(award->second.record.shards, intent_.record.shards));
+    if (!std::ranges::includes(awarded, batch.shards))
+      return fail(ErrorCode::unauthorised, "not-awarded: the award does not cover all of these shards");
   }
-  for (const std::uint32_t number : covered) {
-    const Shard& shard = shards_[number];
-    if (own ? shard.state != ShardState::waiting
-            : shard.state != ShardState::leased || shard.worker != commitment.signer ||
-                  shard.award != commitment.record.basis) {
-      return fail(ErrorCode::conflict, "stale-award: shard " + std::to_string(number) +
-                                           " is not leased to this node under this award (any more)");
-    }
-  }
-  Batch batch{.commitment = commitment, .open = {}, .round = {}, .checks = {}, .receipts = {}};
-  for (const std::uint32_t number : covered) {
+  // Some may be decided by now, or be another's: whoever commits to a shard first counts.
+  const auto counts = [&](const Shard& shard) {
+    if (own) return shard.state == ShardState::waiting;
+    return shard.state == ShardState::leased &&
+           (shard.award == committed.basis || shard.second_award == committed.basis);
+  };
+  for (const std::uint32_t number : batch.shards) {
     Shard& shard = shards_[number];
-    shard.state = ShardState::committed;
-    shard.worker = commitment.signer;
-    shard.award = commitment.record.basis;
-    shard.commitment = commitment.cid;
+    if (!counts(shard)) continue;
     if (own) {
       waiting_.erase(number);
     } else {
-      workers_.at(commitment.signer).leased.erase(number);
+      end_leases(number);
     }
-    batch.open.insert(number);
+    shard.state = ShardState::committed;
+    shard.worker = worker;
+    shard.award = committed.basis;
+    shard.second_award.reset();
+    shard.commitment = cid;
+    ++batch.open;
   }
-  seen_commitments_.insert(commitment.cid);
-  if (!unverified_) undrawn_.push_back(commitment.cid);
-  batches_.emplace(commitment.cid, std::move(batch));
+  if (batch.open == 0) {
+    return fail(ErrorCode::conflict, "stale-award: none of these shards is leased to this node under this award (any more)");
+  }
+  seen_commitments_.insert(cid);
+  if (!unverified_) undrawn_.push_back(cid);
+  batches_.emplace(cid, std::move(batch));
   return {};
 }
 
-void Job::drop_from_batch(std::uint32_t number) {
+void Job::leave_batch(std::uint32_t number) {
   const auto it = batches_.find(shards_[number].commitment);
   if (it == batches_.end()) return;
-  it->second.open.erase(number);
-  it->second.checks.erase(number);
-  it->second.receipts.erase(number);
+  --it->second.open;
   forget_if_done(it->first);
 }
 
 void Job::forget_if_done(const Cid& commitment) {
   const auto it = batches_.find(commitment);
-  if (it == batches_.end() || !it->second.open.empty()) return;
+  if (it == batches_.end() || it->second.open > 0) return;
   const std::optional<Cid> round = it->second.round;
   const Cid gone = it->first;  // `commitment` may be the very key that goes.
   batches_.erase(it);
@@ -709,11 +781,7 @@ void Job::forget_if_done(const Cid& commitment) {
   if (in_use) return;
   const auto found = rounds_.find(*round);
   if (found == rounds_.end()) return;
-  if (found->second.drawn) {
-    const Cid draw = found->second.drawn->draw.cid;
-    draws_.erase(draw);
-    std::erase_if(verifier_commitments_, [&](const auto& entry) { return entry.second.record.basis == draw; });
-  }
+  if (found->second.drawn) draws_.erase(found->second.drawn->draw.cid);
   rounds_.erase(found);
 }
 
@@ -759,7 +827,11 @@ Status Job::apply_open(Signed<verification::RoundOpen> open) {
     const auto it = batches_.find(commitment);
     if (it == batches_.end()) return fail(ErrorCode::invalid, "a round over an unknown commitment");
     it->second.round = open.cid;
-    it->second.checks.clear();
+    it->second.panels.clear();
+    it->second.changes.clear();
+    it->second.committed.clear();
+    it->second.answers.clear();
+    it->second.reveal_asked = false;
     std::erase(undrawn_, commitment);
   }
   rounds_used_ = open.record.round;
@@ -834,8 +906,8 @@ void Job::draw_round(Instant now, Outbox& out) {
     const auto it = batches_.find(cid);
     if (it == batches_.end()) continue;
     it->second.since = now;
-    for (auto& [shard, check] : it->second.checks) {
-      for (auto& [node, seat] : check.by_node) {
+    for (Panel& panel : it->second.panels) {
+      for (auto& [node, seat] : panel.seats) {
         seat.since = now;
         drawn.insert(node);
       }
@@ -865,416 +937,524 @@ Status Job::apply_draw(const Signed<verification::Draw>& draw) {
     const auto it = batches_.find(cid);
     if (it == batches_.end()) continue;
     Batch& batch = it->second;
-    batch.checks.clear();
-    for (const std::uint32_t shard : batch.open) {
-      Check check{
-          .seats = {.order = drawn.order(cid, shard, batch.commitment.signer), .wanted = seats_wanted(), .lost = {}},
-          .by_node = {}};
-      for (const NodeId& node : check.seats.current()) check.by_node.emplace(node, Seat{});
-      batch.checks.emplace(shard, std::move(check));
-    }
+    // A worker reveals all that it committed to, and demands the seats of every shard of it.
+    Panel all{.shards = batch.receipt ? open_shards(batch) : batch.shards, .seats = {}, .wanted = seats_wanted()};
+    if (all.shards.empty()) continue;
+    batch.panels.push_back(std::move(all));
   }
   draws_.emplace(draw.cid, draw.record.open);
   past_draws_.insert(draw.cid);
   round.drawn = std::move(drawn);
+  for (const Cid& cid : round.open.record.commitments) {
+    if (const auto it = batches_.find(cid); it != batches_.end()) reseat(it->second, it->second.shards);
+  }
   if (current_round_ == draw.record.open) current_round_.reset();
   return {};
+}
+
+verification::Seats Job::seats_of(const Batch& batch, std::uint32_t shard) const {
+  verification::Seats seats{
+      .order = rounds_.at(*batch.round).drawn->order(batch.commitment.cid, shard, batch.commitment.signer),
+      .wanted = seats_wanted(),
+      .lost = {}};
+  for (const SeatChange& change : batch.changes) {
+    if (!std::ranges::binary_search(change.shards, shard)) continue;
+    if (change.lost) seats.lost.push_back(*change.lost);
+    seats.wanted = std::max(seats.wanted, change.wanted);
+  }
+  return seats;
+}
+
+bool Job::Panel::all(Seat::State state) const {
+  return complete() && std::ranges::all_of(seats, [&](const auto& entry) { return entry.second.state >= state; });
+}
+
+void Job::reseat(Batch& batch, const std::vector<std::uint32_t>& shards) {
+  std::vector<Panel> panels;
+  for (Panel& panel : batch.panels) {
+    std::vector<std::uint32_t> changed;
+    std::ranges::set_intersection(panel.shards, shards, std::back_inserter(changed));
+    if (changed.empty()) {
+      panels.push_back(std::move(panel));
+      continue;
+    }
+    std::map<std::vector<NodeId>, Panel> by_seats;
+    for (const std::uint32_t shard : changed) {
+      const verification::Seats seats = seats_of(batch, shard);
+      std::vector<NodeId> nodes = seats.current();
+      std::ranges::sort(nodes);
+      Panel& made = by_seats[nodes];
+      made.wanted = seats.wanted;
+      made.shards.push_back(shard);
+      for (const NodeId& node : nodes) {
+        const auto before = panel.seats.find(node);
+        made.seats.try_emplace(node, before == panel.seats.end() ? Seat{} : before->second);
+      }
+    }
+    for (auto& [nodes, made] : by_seats) panels.push_back(std::move(made));
+    std::vector<std::uint32_t> rest;
+    std::ranges::set_difference(panel.shards, changed, std::back_inserter(rest));
+    panel.shards = std::move(rest);
+    if (!panel.shards.empty()) panels.push_back(std::move(panel));
+  }
+  batch.panels = std::move(panels);
 }
 
 Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
   const auto open = draws_.find(commitment.record.basis);
   if (open == draws_.end())
     return fail(ErrorCode::invalid, "unknown-basis: the commitment answers no award and no open draw of this task");
-  MESH_LET(const std::vector<std::uint32_t> covered, task::expand(commitment.record.shards, intent_.record.shards));
-  if (covered.empty()) return fail(ErrorCode::invalid, "empty: the commitment covers nothing");
-  std::vector<Seat*> seats;
-  for (const std::uint32_t number : covered) {
-    const auto batch = batches_.find(shards_[number].commitment);
-    if (batch == batches_.end() || batch->second.round != open->second) continue;  // Judged already, or drawn anew.
-    const auto check = batch->second.checks.find(number);
-    if (check == batch->second.checks.end()) continue;
-    const auto seat = check->second.by_node.find(commitment.signer);
-    if (seat == check->second.by_node.end()) {
-      return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on shard " + std::to_string(number));
-    }
+  const auto found = batches_.find(*commitment.record.worker);
+  if (found == batches_.end() || found->second.round != open->second)
+    return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
+  Batch& batch = found->second;
+  MESH_LET(const std::vector<std::uint32_t> covered, receipt::covered(commitment.record, intent_.record.shards));
+  std::size_t seated = 0;
+  for (const Panel& panel : batch.panels) {
+    const auto seat = panel.seats.find(commitment.signer);
+    if (seat == panel.seats.end()) continue;
+    std::vector<std::uint32_t> both;
+    std::ranges::set_intersection(panel.shards, covered, std::back_inserter(both));
+    if (both.empty()) continue;
     if (seat->second.state != Seat::State::asked) {
       return fail(ErrorCode::conflict,
-                  "replayed: this node has committed to shard " + std::to_string(number) + " already");
+                  "replayed: this node has committed to shard " + std::to_string(both.front()) + " already");
     }
-    seats.push_back(&seat->second);
+    seated += both.size();
   }
-  if (seats.empty())
+  if (seated == 0 && std::ranges::none_of(covered, [&](std::uint32_t shard) { return is_open(batch, shard); }))
     return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
-  for (Seat* seat : seats) {
-    seat->state = Seat::State::committed;
-    seat->commitment = commitment.cid;
+  if (seated != covered.size())
+    return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on all of these shards");
+  std::vector<Panel> parts;
+  for (Panel& panel : batch.panels) {
+    const auto seat = panel.seats.find(commitment.signer);
+    if (seat == panel.seats.end()) continue;
+    std::vector<std::uint32_t> both;
+    std::ranges::set_intersection(panel.shards, covered, std::back_inserter(both));
+    if (both.empty()) continue;
+    if (both.size() < panel.shards.size()) {
+      // It committed to some of them: the others wait for another commitment of its.
+      Panel rest = panel;
+      rest.shards.clear();
+      std::ranges::set_difference(panel.shards, both, std::back_inserter(rest.shards));
+      parts.push_back(std::move(rest));
+      panel.shards = std::move(both);
+    }
+    seat->second.state = Seat::State::committed;
+    seat->second.commitment = commitment.cid;
   }
+  for (Panel& part : parts) batch.panels.push_back(std::move(part));
   seen_commitments_.insert(commitment.cid);
-  verifier_commitments_.emplace(commitment.cid, std::move(commitment));
+  batch.committed.emplace(commitment.cid, std::move(commitment));
   return {};
 }
 
 // ---------------------------------------------------------------------------------------------------- reveals
 
-void Job::ask_for_reveals(Instant now, Batch& batch, Outbox& out) {
-  std::vector<std::uint32_t> ready;
-  for (const std::uint32_t shard : batch.open) {
-    if (batch.receipts.contains(shard)) continue;
-    if (seats_wanted() == 0) {
-      ready.push_back(shard);
-      continue;
-    }
-    const auto it = batch.checks.find(shard);
-    if (it == batch.checks.end() || it->second.reveal_asked || !it->second.seats.complete()) continue;
-    const bool all = std::ranges::all_of(it->second.by_node,
-                                         [](const auto& entry) { return entry.second.state != Seat::State::asked; });
-    if (!all) continue;
-    it->second.reveal_asked = true;
-    ready.push_back(shard);
+void Job::ask_for_reveal(Instant now, Batch& batch, Outbox& out) {
+  if (batch.receipt || batch.reveal_asked) return;
+  if (seats_wanted() > 0) {
+    const bool all = !batch.panels.empty() && std::ranges::all_of(batch.panels, [](const Panel& panel) {
+      return panel.all(Seat::State::committed);
+    });
+    if (!all) return;
   }
-  if (ready.empty()) return;
+  batch.reveal_asked = true;
   batch.asked = now;
   batch.since = now;
-  send_reveal_request(batch, ready, out);
+  send_reveal_request(batch, out);
 }
 
-void Job::send_reveal_request(const Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) const {
-  std::set<Cid> commitments;
-  for (const std::uint32_t shard : shards) {
-    const auto check = batch.checks.find(shard);
-    if (check == batch.checks.end()) continue;  // Nobody verifies.
-    for (const auto& [node, seat] : check->second.by_node) commitments.insert(seat.commitment);
+void Job::send_reveal_request(const Batch& batch, Outbox& out) const {
+  verification::RevealRequest request{
+      .intent = id(), .commitment = batch.commitment.cid, .draw = {}, .commitments = {}};
+  if (batch.round && seats_wanted() > 0) {
+    request.draw = rounds_.at(*batch.round).drawn->draw.cid;
+    for (const auto& [cid, commitment] : batch.committed) {
+      request.commitments.push_back(cid);
+      out.send(batch.commitment.signer, Channel::award, commitment.envelope);
+    }
   }
-  verification::RevealRequest request{.intent = id(),
-                                      .commitment = batch.commitment.cid,
-                                      .draw = {},
-                                      .shards = task::ranges_of(shards),
-                                      .commitments = {commitments.begin(), commitments.end()}};
-  if (batch.round && seats_wanted() > 0) request.draw = rounds_.at(*batch.round).drawn->draw.cid;
-  for (const Cid& cid : commitments)
-    out.send(batch.commitment.signer, Channel::award, verifier_commitments_.at(cid).envelope);
   out.send(batch.commitment.signer, Channel::award, sign(std::move(request)).envelope);
 }
 
 void Job::on_receipt(Instant now, const Signed<ExecutionReceipt>& receipt, Outbox& out) {
   if (ended()) return;
-  const auto it = batches_.find(receipt.record.opening.commitment);
-  const std::uint32_t shard = receipt.record.opening.shard;
-  if (it == batches_.end() || !it->second.open.contains(shard) || it->second.receipts.contains(shard))
-    return;  // Sent twice, or stale.
-  const NodeId worker = it->second.commitment.signer;
+  const auto it = batches_.find(receipt.record.commitment);
+  if (it == batches_.end() || it->second.receipt) return;  // Sent twice, or stale.
+  Batch& batch = it->second;
+  const Cid batch_cid = it->first;
+  const NodeId worker = batch.commitment.signer;
   if (receipt.signer != worker)
     return refuse(receipt.signer, receipt.cid,
-                  {ErrorCode::unauthorised, "not-the-worker: another node committed to this shard"}, out);
+                  {ErrorCode::unauthorised, "not-the-worker: another node committed to these shards"}, out);
+  if (!batch.reveal_asked)
+    return refuse(worker, receipt.cid, {ErrorCode::denied, "early: nobody has asked for this receipt yet"}, out);
   const Status applied = apply_receipt(receipt);
   if (!applied) {
     // It committed to something that it cannot open: as good as a lie.
     refuse(worker, receipt.cid, applied.error(), out);
     workers_.at(worker).excluded = "revealed something else than it had committed to";
     blame(now, worker, workers_.at(worker).excluded, liar_penalty, out);
-    return_shards(now, {shard}, "worker " + short_name(worker) + " revealed something else than it had committed to",
-                  out);
+    return_shards(now, open_shards(batch),
+                  "worker " + short_name(worker) + " revealed something else than it had committed to", out);
     return advance(now, out);
   }
   heard(worker);
   keep("receipt", receipt, out);
-  Batch& batch = it->second;
   batch.since = now;
-  const Cid batch_cid = it->first;
-  if (seats_wanted() == 0) {
-    judge_shard(now, batch, shard, out);
-    forget_if_done(batch_cid);
-  } else {
-    forward_receipts(now, batch, {shard}, out);
-  }
+  forward_receipt(now, batch, out);
+  judge(now, batch_cid, out);
   advance(now, out);
 }
 
 Status Job::apply_receipt(Signed<ExecutionReceipt> receipt) {
-  const auto it = batches_.find(receipt.record.opening.commitment);
+  const auto it = batches_.find(receipt.record.commitment);
   if (it == batches_.end()) return fail(ErrorCode::invalid, "a receipt for an unknown commitment");
-  if (receipt.record.award != it->second.commitment.record.basis)
-    return fail(ErrorCode::invalid, "the receipt names another award than its commitment");
-  if (!it->second.open.contains(receipt.record.opening.shard))
-    return fail(ErrorCode::conflict, "a receipt for a shard that is decided");
-  MESH_TRY(receipt::check_opening(it->second.commitment, receipt.record.opening, receipt.record.finding,
-                                  intent_.record.shards));
-  if (receipt.record.finding.fuel != receipt.record.summary.fuel)
-    return fail(ErrorCode::invalid, "the receipt's summary and finding differ in fuel");
-  const std::uint32_t shard = receipt.record.opening.shard;
-  it->second.receipts.emplace(shard, std::move(receipt));
+  Batch& batch = it->second;
+  MESH_LET(batch.opened, receipt::open_execution(batch.commitment, receipt.record, intent_.record.shards));
+  batch.receipt = std::move(receipt);
   return {};
 }
 
-void Job::forward_receipts(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) {
-  for (const std::uint32_t shard : shards) {
-    const auto check = batch.checks.find(shard);
-    const auto receipt = batch.receipts.find(shard);
-    if (check == batch.checks.end() || receipt == batch.receipts.end()) continue;
-    for (auto& [node, seat] : check->second.by_node) {
+void Job::forward_receipt(Instant now, Batch& batch, Outbox& out) {
+  if (!batch.receipt) return;
+  std::set<NodeId> waiting;
+  for (Panel& panel : batch.panels) {
+    for (auto& [node, seat] : panel.seats) {
       if (seat.state != Seat::State::committed) continue;
       seat.since = now;
-      out.send(node, Channel::award, receipt->second.envelope);
+      waiting.insert(node);
     }
   }
+  for (const NodeId& node : waiting) out.send(node, Channel::award, batch.receipt->envelope);
 }
 
 void Job::on_verification(Instant now, const Signed<VerificationReceipt>& receipt, Outbox& out) {
   if (ended()) return;
-  const std::uint32_t shard = receipt.record.opening.shard;
-  if (shard >= shards_.size() || shards_[shard].state != ShardState::committed) return;
-  const Cid batch_cid = shards_[shard].commitment;
-  const auto it = batches_.find(batch_cid);
-  if (it == batches_.end()) return;
-  const auto check = it->second.checks.find(shard);
-  if (check == it->second.checks.end()) return;
-  const auto seat = check->second.by_node.find(receipt.signer);
-  if (seat == check->second.by_node.end() || seat->second.state != Seat::State::committed)
-    return;  // No seat, or sent twice.
+  // The commitment that it opens says which batch it is about.
+  const auto it = std::ranges::find_if(batches_, [&](const auto& entry) {
+    return entry.second.committed.contains(receipt.record.commitment);
+  });
+  if (it == batches_.end()) return;  // Decided.
+  Batch& batch = it->second;
+  const Cid batch_cid = it->first;
+  if (batch.answers.contains(receipt.record.commitment)) return;  // Sent twice.
   const NodeId verifier = receipt.signer;
   const Cid about = receipt.cid;
   if (const Status applied = apply_verification(receipt); !applied) {
     refuse(verifier, about, applied.error(), out);
-    lose_seat(now, it->second, {shard}, verifier, "revealed something else than it had committed to", out);
+    std::vector<std::uint32_t> shards;
+    for (const Panel& panel : batch.panels) {
+      const auto seat = panel.seats.find(verifier);
+      if (seat != panel.seats.end() && seat->second.commitment == receipt.record.commitment)
+        shards.insert(shards.end(), panel.shards.begin(), panel.shards.end());
+    }
+    if (applied.error().code == ErrorCode::unauthorised || shards.empty()) return;
+    std::ranges::sort(shards);
+    lose_seat(now, batch, shards, verifier, "revealed something else than it had committed to", out);
     return advance(now, out);
   }
   heard(verifier);
   keep("verification", receipt, out);
-  const bool all = std::ranges::all_of(check->second.by_node,
-                                       [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
-  if (all && check->second.seats.complete()) judge_shard(now, it->second, shard, out);
-  forget_if_done(batch_cid);
+  judge(now, batch_cid, out);
   advance(now, out);
 }
 
 Status Job::apply_verification(Signed<VerificationReceipt> receipt) {
-  const std::uint32_t shard = receipt.record.opening.shard;
-  if (shard >= shards_.size()) return fail(ErrorCode::invalid, "a verification of a shard that is not there");
-  const auto batch = batches_.find(shards_[shard].commitment);
-  if (batch == batches_.end()) return fail(ErrorCode::conflict, "a verification of a shard that is decided");
-  const auto check = batch->second.checks.find(shard);
-  const auto worker = batch->second.receipts.find(shard);
-  if (check == batch->second.checks.end() || worker == batch->second.receipts.end())
-    return fail(ErrorCode::conflict, "a verification before its time");
-  const auto seat = check->second.by_node.find(receipt.signer);
-  if (seat == check->second.by_node.end())
-    return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on this shard");
-  if (seat->second.state != Seat::State::committed || receipt.record.opening.commitment != seat->second.commitment) {
-    return fail(ErrorCode::invalid, "uncommitted: this node did not commit to this shard before");
-  }
-  if (receipt.record.receipt != worker->second.cid)
+  const Cid own = receipt.record.commitment;
+  const auto found =
+      std::ranges::find_if(batches_, [&](const auto& entry) { return entry.second.committed.contains(own); });
+  if (found == batches_.end()) return fail(ErrorCode::conflict, "a verification of shards that are decided");
+  Batch& batch = found->second;
+  const Signed<Commitment>& commitment = batch.committed.at(own);
+  if (commitment.signer != receipt.signer)
+    return fail(ErrorCode::unauthorised, "uncommitted: another node made the commitment that this opens");
+  if (!batch.receipt) return fail(ErrorCode::conflict, "early: a verification before the worker's receipt");
+  if (receipt.record.receipt != batch.receipt->cid)
     return fail(ErrorCode::invalid, "the verification is of another receipt");
-  MESH_TRY(receipt::check_opening(verifier_commitments_.at(seat->second.commitment), receipt.record.opening,
-                                  receipt.record.finding, intent_.record.shards));
-  const bool same = receipt.record.finding == worker->second.record.finding;
-  if (same != (receipt.record.verdict == receipt::Agreement::agree))
-    return fail(ErrorCode::invalid, "the verdict is not what the findings say");
-  seat->second.state = Seat::State::revealed;
-  seat->second.receipt = std::move(receipt);
+  MESH_LET(auto differing,
+           receipt::open_verification(commitment, receipt.record, batch.opened, intent_.record.shards));
+  for (Panel& panel : batch.panels) {
+    const auto seat = panel.seats.find(receipt.signer);
+    if (seat != panel.seats.end() && seat->second.commitment == own) seat->second.state = Seat::State::revealed;
+  }
+  batch.answers.emplace(own, Answer{.receipt = std::move(receipt), .differing = std::move(differing)});
   return {};
 }
 
 // ---------------------------------------------------------------------------------------------------- verdicts
 
-void Job::judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& out) {
-  const Signed<ExecutionReceipt>& receipt = batch.receipts.at(shard);
-  std::vector<receipt::Finding> findings;
-  std::vector<Cid> verifications;
-  std::optional<Cid> draw;
-  Check* check = nullptr;
-  if (const auto it = batch.checks.find(shard); it != batch.checks.end()) {
-    check = &it->second;
-    for (const NodeId& node : check->seats.current()) {
-      const Seat& seat = check->by_node.at(node);
-      findings.push_back(seat.receipt->record.finding);
-      verifications.push_back(seat.receipt->cid);
-    }
-    draw = rounds_.at(*batch.round).drawn->draw.cid;
-  }
-  const verification::Judgement judgement =
-      verification::judge(receipt.record.finding, findings, around_.config.policy.verification_quorum);
+const receipt::Finding* Job::found_by(const Batch& batch, const Seat& seat, std::uint32_t shard) const {
+  const auto answer = batch.answers.find(seat.commitment);
+  if (answer == batch.answers.end()) return nullptr;
+  const auto other = answer->second.differing.find(shard);
+  return other == answer->second.differing.end() ? batch.opened.find(shard) : &other->second;
+}
 
-  if (judgement.decision == Decision::disputed) {
-    verification::Seats wider = check->seats;
-    wider.wanted = std::min(around_.config.policy.verification_quorum.maximum_verifiers, wider.wanted + 2);
-    if (wider.wanted > check->seats.wanted && wider.complete()) {
-      const Signed<verification::Extension> extension =
-          sign(verification::Extension{.intent = id(), .draw = *draw, .shards = {{shard, 1}}, .seats = wider.wanted});
-      keep("extension", extension, out);
-      const Status applied = apply_extension(extension);
-      MESH_CHECK(applied.has_value(), "own-extension-applies");
-      tell(shard, "no majority: extended to " + std::to_string(wider.wanted) + " verifiers");
-      for (auto& [node, seat] : check->by_node) {
-        if (seat.state != Seat::State::asked) continue;
-        seat.since = now;
-        send_round_and_draw(rounds_.at(*batch.round), node, out);
-        out.send(node, Channel::award, extension.envelope);
+void Job::judge_panel(const Batch& batch, const Panel& panel, Endings& endings,
+                      std::vector<std::uint32_t>& disputed) const {
+  const bool agreed_on_all = std::ranges::all_of(
+      panel.seats, [&](const auto& entry) { return batch.answers.at(entry.second.commitment).differing.empty(); });
+  const auto seats = static_cast<std::uint32_t>(panel.seats.size());
+  std::optional<verification::Judgement> judgement;
+  Ended* ended = nullptr;
+  for (const std::uint32_t shard : panel.shards) {
+    if (!is_open(batch, shard)) continue;
+    if (!judgement || !agreed_on_all) {
+      std::vector<receipt::Finding> findings;
+      for (const auto& [node, seat] : panel.seats) findings.push_back(*found_by(batch, seat, shard));
+      judgement = verification::judge(*batch.opened.find(shard), findings, around_.config.policy.verification_quorum);
+      if (judgement->decision == Decision::disputed &&
+          seats < around_.config.policy.verification_quorum.maximum_verifiers) {
+        disputed.push_back(shard);
       }
-      check->reveal_asked = false;
-      return;
+      ended = &endings[{judgement->decision, judgement->agreed, seats}];
+      ended->seats = seats;
+      for (const auto& [node, seat] : panel.seats)
+        ended->verifications.insert(batch.answers.at(seat.commitment).receipt.cid);
     }
-  }
-
-  Shard& state = shards_[shard];
-  const std::uint32_t timely = verification::timeliness(
-      field_->offer_of(receipt.signer) == nullptr ? 0 : field_->offer_of(receipt.signer)->record.eta_ms,
-      static_cast<std::uint64_t>((now - state.since).count() / 1000));
-  verification::Verdict verdict{.intent = id(),
-                                .shard = shard,
-                                .decision = judgement.decision,
-                                .receipt = receipt.cid,
-                                .draw = draw,
-                                .verifications = std::move(verifications),
-                                .timeliness = timely,
-                                .contribution = verification::contribution_score(
-                                    judgement.agreed, static_cast<std::uint32_t>(findings.size()), timely)};
-  const NodeId worker = receipt.signer;
-  verdicts_to_seal_.push_back({worker, {std::string(verification::Verdict::type), record::encode(verdict)}});
-  const receipt::Finding finding = receipt.record.finding;
-  std::vector<NodeId> seats = check == nullptr ? std::vector<NodeId>{} : check->seats.current();
-  std::vector<NodeId> holders{worker};
-
-  switch (judgement.decision) {
-    case Decision::accepted:
-    case Decision::undetermined:
-    case Decision::unverified:
-      // Who served this node may ask more of it: only what a quorum confirmed counts.
-      if (judgement.decision == Decision::accepted) around_.quota.earn(now, worker, finding.fuel);
-      for (std::size_t i = 0; i < seats.size(); ++i) {
-        if (findings[i] == finding && judgement.decision == Decision::accepted)
-          around_.quota.earn(now, seats[i], finding.fuel);
-        if (findings[i] == finding || verification::incomparable(findings[i], finding)) continue;
-        const bool fuel_only = findings[i].result == finding.result && findings[i].outcome == finding.outcome;
-        const std::string why = std::string("was against the quorum on shard ") + std::to_string(shard) +
-                                (fuel_only ? " (other fuel)" : "");
-        if (judgement.decision == Decision::accepted) {
-          tell(shard, "verifier " + short_name(seats[i]) + " " + why);
-          blame(now, seats[i], why, liar_penalty, out);
-        }
-      }
-      out.notify({.kind = "job.shard",
-                  .job = id(),
-                  .peer = worker,
-                  .shard = shard,
-                  .phase = "verifying",
-                  .text = std::string(enum_names(judgement.decision)[static_cast<std::size_t>(judgement.decision)]) +
-                          (seats.empty()
-                               ? ""
-                               : " by " + std::to_string(judgement.agreed) + " of " + std::to_string(seats.size()))});
-      break;
-    case Decision::rejected: {
-      const std::string why = "was rejected by " + std::to_string(seats.size() - judgement.agreed) + " of " +
-                              std::to_string(seats.size()) + " verifiers on shard " + std::to_string(shard);
-      tell(shard, "worker " + short_name(worker) + " " + why);
-      workers_.at(worker).excluded = why;
-      blame(now, worker, why, liar_penalty, out);
-      for (std::size_t i = 0; i < seats.size(); ++i) {
-        if (findings[i] != finding) continue;
-        const std::string backed =
-            "backed the rejected worker " + short_name(worker) + " on shard " + std::to_string(shard);
-        tell(shard, "verifier " + short_name(seats[i]) + " " + backed);
-        blame(now, seats[i], backed, liar_penalty, out);
-      }
-      break;
-    }
-    case Decision::disputed:
-      tell(shard, "disputed: no majority among " + std::to_string(seats.size()) + " verifiers of worker " +
-                      short_name(worker));
-      break;
-  }
-
-  const Status applied = apply_verdict(verdict);
-  MESH_CHECK(applied.has_value(), "own-verdict-applies");
-  if (judgement.decision == Decision::rejected || judgement.decision == Decision::disputed) {
-    // apply_verdict has put the shard back; too many attempts end the job.
-    if (state.attempts >= max_attempts) {
-      end(now, JobPhase::failed,
-          std::string(judgement.decision == Decision::rejected ? "rejected" : "disputed") + ": shard " +
-              std::to_string(shard) + " failed with " + std::to_string(max_attempts) + " workers",
-          out);
-    }
+    ended->shards.push_back(shard);
   }
 }
 
-void Job::seal_verdicts(Outbox& out) {
-  if (verdicts_to_seal_.empty()) return;
-  std::vector<std::pair<NodeId, Draft>> verdicts = std::exchange(verdicts_to_seal_, {});
-  std::vector<Draft> drafts;
-  drafts.reserve(verdicts.size());
-  for (auto& [worker, draft] : verdicts) drafts.push_back(std::move(draft));
-  const std::vector<Envelope> sealed = around_.signer.seal(std::move(drafts));
-  for (std::size_t i = 0; i < sealed.size(); ++i) {
-    story_.push_back(sealed[i]);
-    out.journal(id(), "verdict", record::encode(sealed[i]));
-    const NodeId& worker = verdicts[i].first;
-    if (worker != around_.signer.id()) out.send(worker, Channel::award, sealed[i]);
+void Job::judge(Instant now, const Cid& cid, Outbox& out) {
+  const auto found = batches_.find(cid);
+  if (found == batches_.end() || !found->second.receipt) return;
+  Batch& batch = found->second;
+  Endings endings;
+  if (seats_wanted() == 0) {
+    endings[{Decision::unverified, 0, 0}].shards = open_shards(batch);
+  } else {
+    std::vector<std::uint32_t> disputed;
+    for (const Panel& panel : batch.panels) {
+      if (panel.all(Seat::State::revealed)) judge_panel(batch, panel, endings, disputed);
+    }
+    std::ranges::sort(disputed);
+    if (!disputed.empty() && extend(now, batch, disputed, out)) {
+      for (auto& [how, ended] : endings) {
+        std::erase_if(ended.shards, [&](std::uint32_t shard) { return std::ranges::binary_search(disputed, shard); });
+      }
+    }
   }
+  for (auto& [how, ended] : endings) {
+    if (ended.shards.empty()) continue;
+    std::ranges::sort(ended.shards);
+    give_verdict(now, batch, std::get<0>(how), std::get<1>(how), std::move(ended), out);
+    if (this->ended()) return;  // Too many attempts at a shard.
+  }
+  forget_if_done(cid);
+}
+
+bool Job::extend(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) {
+  verification::Seats wider = seats_of(batch, shards.front());
+  const std::uint32_t before = wider.wanted;
+  wider.wanted = std::min(around_.config.policy.verification_quorum.maximum_verifiers, wider.wanted + 2);
+  if (wider.wanted == before || !wider.complete()) return false;
+  const Signed<verification::Extension> extension =
+      sign(verification::Extension{.intent = id(),
+                                   .draw = rounds_.at(*batch.round).drawn->draw.cid,
+                                   .commitment = batch.commitment.cid,
+                                   .shards = task::ranges_of(shards),
+                                   .seats = wider.wanted});
+  keep("extension", extension, out);
+  const Status applied = apply_extension(extension);
+  MESH_CHECK(applied.has_value(), "own-extension-applies");
+  for (const std::uint32_t shard : shards)
+    tell(shard, "no majority: extended to " + std::to_string(wider.wanted) + " verifiers");
+  invite(now, batch, extension.envelope, out);
+  return true;
+}
+
+void Job::invite(Instant now, Batch& batch, const Envelope& change, Outbox& out) {
+  std::set<NodeId> newcomers;
+  for (Panel& panel : batch.panels) {
+    for (auto& [node, seat] : panel.seats) {
+      if (seat.state != Seat::State::asked || seat.since != Instant{}) continue;
+      seat.since = now;
+      newcomers.insert(node);
+    }
+  }
+  for (const NodeId& node : newcomers) {
+    send_round_and_draw(rounds_.at(*batch.round), node, out);
+    for (const SeatChange& earlier : batch.changes) {
+      if (earlier.envelope != change) out.send(node, Channel::award, earlier.envelope);
+    }
+    out.send(node, Channel::award, change);
+  }
+}
+
+void Job::give_verdict(Instant now, Batch& batch, Decision decision, std::uint32_t agreed, Ended ended, Outbox& out) {
+  const NodeId worker = batch.commitment.signer;
+  const Signed<market::ComputeOffer>* offer = field_->offer_of(worker);
+  const std::uint32_t timely =
+      verification::timeliness(offer == nullptr ? 0 : offer->record.eta_ms,
+                               static_cast<std::uint64_t>((now - shards_[ended.shards.front()].since).count() / 1000));
+  verification::Verdict verdict{
+      .intent = id(),
+      .shards = task::ranges_of(ended.shards),
+      .decision = decision,
+      .receipt = batch.receipt->cid,
+      .draw = {},
+      .verifications = {ended.verifications.begin(), ended.verifications.end()},
+      .timeliness = timely,
+      .contribution = verification::contribution_score(agreed, ended.seats, timely)};
+  if (batch.round && ended.seats > 0) verdict.draw = rounds_.at(*batch.round).drawn->draw.cid;
+  const Signed<verification::Verdict> signed_verdict = sign(std::move(verdict));
+  keep("verdict", signed_verdict, out);
   out.require_durable();
+  if (worker != around_.signer.id()) out.send(worker, Channel::award, signed_verdict.envelope);
+  blame_liars(now, batch, signed_verdict.record, ended.shards, out);
+  const Status applied = apply_verdict(signed_verdict.record);
+  MESH_CHECK(applied.has_value(), "own-verdict-applies");
+  out.notify({.kind = "job.shard",
+              .job = id(),
+              .peer = worker,
+              .shards = signed_verdict.record.shards,
+              .phase = "verifying",
+              .text = std::string(enum_names(decision)[static_cast<std::size_t>(decision)]) +
+                      (ended.seats == 0 ? "" : " by " + std::to_string(agreed) + " of " + std::to_string(ended.seats))});
+  if (decision != Decision::rejected && decision != Decision::disputed) return;
+  // apply_verdict has put the shards back; too many attempts end the job.
+  for (const std::uint32_t shard : ended.shards) {
+    if (shards_[shard].attempts < max_attempts) continue;
+    return end(now, JobPhase::failed,
+               std::string(decision == Decision::rejected ? "rejected" : "disputed") + ": shard " +
+                   std::to_string(shard) + " failed with " + std::to_string(max_attempts) + " workers",
+               out);
+  }
+}
+
+void Job::blame_liars(Instant now, const Batch& batch, const verification::Verdict& verdict,
+                      const std::vector<std::uint32_t>& shards, Outbox& out) {
+  const NodeId worker = batch.commitment.signer;
+  const auto first = [](std::uint32_t shard) { return " on shard " + std::to_string(shard); };
+  std::map<NodeId, std::string> blamed;  // Once for each, however many shards.
+  std::map<NodeId, std::uint64_t> earned;
+  for (const Panel& panel : batch.panels) {
+    std::vector<std::uint32_t> judged;
+    std::ranges::set_intersection(panel.shards, shards, std::back_inserter(judged));
+    for (const std::uint32_t shard : judged) {
+      const receipt::Finding& finding = *batch.opened.find(shard);
+      if (verdict.decision == Decision::rejected) {
+        const std::string why = "was rejected by a quorum of " + std::to_string(panel.seats.size()) + first(shard);
+        tell(shard, "worker " + short_name(worker) + " " + why);
+        blamed.try_emplace(worker, why);
+        workers_.at(worker).excluded = blamed.at(worker);
+      } else if (verdict.decision == Decision::disputed) {
+        tell(shard, "disputed: no majority among " + std::to_string(panel.seats.size()) + " verifiers of worker " +
+                        short_name(worker));
+      } else if (verdict.decision == Decision::accepted) {
+        // Who served this node may ask more of it: only what a quorum confirmed counts.
+        earned[worker] += finding.fuel;
+      }
+      for (const auto& [node, seat] : panel.seats) {
+        const receipt::Finding& other = *found_by(batch, seat, shard);
+        if (verdict.decision == Decision::accepted && other == finding) earned[node] += finding.fuel;
+        if (!verification::found_against(verdict.decision, finding, other)) continue;
+        std::string why = "backed the rejected worker " + short_name(worker) + first(shard);
+        if (verdict.decision == Decision::accepted) {
+          const bool fuel_only = other.result == finding.result && other.outcome == finding.outcome;
+          why = "was against the quorum" + first(shard) + (fuel_only ? " (other fuel)" : "");
+        }
+        tell(shard, "verifier " + short_name(node) + " " + why);
+        blamed.try_emplace(node, why);
+      }
+    }
+  }
+  for (const auto& [node, why] : blamed) blame(now, node, why, liar_penalty, out);
+  for (const auto& [node, fuel] : earned) around_.quota.earn(now, node, fuel);
 }
 
 Status Job::apply_extension(const Signed<verification::Extension>& extension) {
-  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
-  seat_changes_.emplace(extension.cid, extension.envelope);
-  for (const std::uint32_t shard : shards) {
-    const auto batch = batches_.find(shards_[shard].commitment);
-    if (batch == batches_.end()) continue;
-    const auto check = batch->second.checks.find(shard);
-    if (check == batch->second.checks.end()) continue;
-    check->second.seats.wanted = extension.record.seats;
-    check->second.changes.push_back(extension.cid);
-    check->second.reveal_asked = false;
-    for (const NodeId& node : check->second.seats.current()) check->second.by_node.try_emplace(node);
-  }
+  MESH_LET(std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
+  const auto batch = batches_.find(extension.record.commitment);
+  if (batch == batches_.end() || !draws_.contains(extension.record.draw)) return {};
+  batch->second.changes.push_back({.envelope = extension.envelope,
+                                   .shards = shards,
+                                   .lost = {},
+                                   .why = {},
+                                   .wanted = extension.record.seats});
+  reseat(batch->second, shards);
   return {};
 }
 
 Status Job::apply_verdict(const verification::Verdict& verdict) {
-  const std::uint32_t number = verdict.shard;
-  if (number >= shards_.size()) return fail(ErrorCode::invalid, "a verdict on a shard that is not there");
-  Shard& shard = shards_[number];
-  if (shard.state != ShardState::committed)
-    return fail(ErrorCode::invalid, "a verdict on a shard that is not committed");
-  const auto batch = batches_.find(shard.commitment);
-  if (batch == batches_.end() || !batch->second.receipts.contains(number))
+  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(verdict.shards, intent_.record.shards));
+  if (shards.empty()) return fail(ErrorCode::invalid, "a verdict on no shard");
+  const auto found = batches_.find(shards_[shards.front()].commitment);
+  if (found == batches_.end() || !found->second.receipt || found->second.receipt->cid != verdict.receipt)
     return fail(ErrorCode::invalid, "a verdict without a receipt");
-  const Signed<ExecutionReceipt>& receipt = batch->second.receipts.at(number);
-  shard.seats.clear();
-  if (const auto check = batch->second.checks.find(number); check != batch->second.checks.end()) {
-    for (const NodeId& node : check->second.seats.current()) {
-      const Seat& seat = check->second.by_node.at(node);
-      if (!seat.receipt) return fail(ErrorCode::invalid, "a verdict before all seats revealed");
-      const bool agreed = seat.receipt->record.finding == receipt.record.finding;
-      const bool unclear = verification::incomparable(seat.receipt->record.finding, receipt.record.finding);
-      shard.seats.push_back({node, agreed ? "agreed" : unclear ? "undetermined" : "disagreed"});
-      if (verification::found_against(verdict.decision, receipt.record.finding, seat.receipt->record.finding))
-        guilty_.insert(node);
+  Batch& batch = found->second;
+  if (!std::ranges::all_of(shards, [&](std::uint32_t shard) { return is_open(batch, shard); }))
+    return fail(ErrorCode::invalid, "a verdict on a shard that is not committed");
+  for (Panel& panel : batch.panels) {
+    std::vector<std::uint32_t> judged;
+    std::ranges::set_intersection(panel.shards, shards, std::back_inserter(judged));
+    if (judged.empty()) continue;
+    if (!panel.all(Seat::State::revealed)) return fail(ErrorCode::invalid, "a verdict before all seats revealed");
+    std::shared_ptr<const std::vector<SeatView>> all_agreed;
+    for (const std::uint32_t shard : judged) {
+      auto views = std::make_shared<std::vector<SeatView>>();
+      const receipt::Finding& finding = *batch.opened.find(shard);
+      bool differs = false;
+      for (const auto& [node, seat] : panel.seats) {
+        const receipt::Finding& other = *found_by(batch, seat, shard);
+        if (other == finding) continue;
+        differs = true;
+        if (verification::found_against(verdict.decision, finding, other)) guilty_.insert(node);
+      }
+      if (!differs && all_agreed && batch.changes.empty()) {
+        shards_[shard].seats = all_agreed;
+        continue;
+      }
+      for (const auto& [node, seat] : panel.seats) {
+        const receipt::Finding& other = *found_by(batch, seat, shard);
+        const bool unclear = verification::incomparable(other, finding);
+        views->push_back({node, other == finding ? "agreed" : unclear ? "undetermined" : "disagreed"});
+        if (verification::found_against(verdict.decision, finding, other)) guilty_.insert(node);
+      }
+      for (const SeatChange& change : batch.changes) {
+        if (change.lost && std::ranges::binary_search(change.shards, shard)) views->push_back({*change.lost, change.why});
+      }
+      shards_[shard].seats = views;
+      if (!differs) all_agreed = views;
     }
-    for (std::size_t i = 0; i < check->second.seats.lost.size(); ++i)
-      shard.seats.push_back({check->second.seats.lost[i], check->second.lost_because[i]});
+    std::vector<std::uint32_t> rest;
+    std::ranges::set_difference(panel.shards, judged, std::back_inserter(rest));
+    panel.shards = std::move(rest);
   }
-  if (verdict.decision == Decision::rejected || verdict.decision == Decision::disputed) {
-    drop_from_batch(number);
-    shard.state = ShardState::waiting;
-    waiting_.insert(number);
-    if (verdict.decision == Decision::rejected) {
-      guilty_.insert(shard.worker);
-      std::string& excluded = workers_.at(shard.worker).excluded;
-      if (excluded.empty()) excluded = "was rejected on shard " + std::to_string(number);
+  std::erase_if(batch.panels, [](const Panel& panel) { return panel.shards.empty(); });
+  if (verdict.decision == Decision::rejected) {
+    const NodeId& worker = batch.commitment.signer;
+    guilty_.insert(worker);
+    std::string& excluded = workers_.at(worker).excluded;
+    if (excluded.empty()) excluded = "was rejected on shard " + std::to_string(shards.front());
+  }
+  const bool decided = verdict.decision != Decision::rejected && verdict.decision != Decision::disputed;
+  for (const std::uint32_t number : shards) {
+    Shard& shard = shards_[number];
+    // The batch itself is let go by the caller (forget_if_done), which may still be using it; a restored one when the
+    // job resumes.
+    --batch.open;
+    if (!decided) {
+      shard.state = ShardState::waiting;
+      waiting_.insert(number);
+      continue;
     }
-    return {};
+    const auto row = static_cast<std::size_t>(std::ranges::lower_bound(batch.opened.shards, number) -
+                                              batch.opened.shards.begin());
+    const receipt::Finding& finding = batch.opened.findings[row];
+    shard.state = ShardState::finished;
+    shard.decision = verdict.decision;
+    shard.contribution = verdict.contribution;
+    shard.finding = finding;
+    shard.summary = batch.receipt->record.usage.summary(row, finding.fuel);
+    ++finished_;
+    fuel_ += finding.fuel;
+    if (!finding.outcome.succeeded() || verdict.decision == Decision::undetermined) ++failed_outcomes_;
   }
-  shard.state = ShardState::finished;
-  shard.decision = verdict.decision;
-  shard.contribution = verdict.contribution;
-  shard.finding = receipt.record.finding;
-  shard.summary = receipt.record.summary;
-  ++finished_;
-  fuel_ += receipt.record.finding.fuel;
-  if (!receipt.record.finding.outcome.succeeded() || verdict.decision == Decision::undetermined) ++failed_outcomes_;
-  // The batch itself is let go by the caller (forget_if_done), which may still be using it; a restored one by the next
-  // verdict or when the job ends.
-  batch->second.open.erase(number);
-  batch->second.checks.erase(number);
   return {};
 }
 
@@ -1282,19 +1462,12 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
 
 void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node,
                     const std::string& reason, Outbox& out) {
-  // Only where somebody can take the seat; where nobody can, the shard waits for a new draw.
+  // Only where somebody can take the seat; where nobody can, the batch waits for a new draw.
   std::vector<std::uint32_t> substituted;
-  bool without_spare = false;
   for (const std::uint32_t shard : shards) {
-    const auto check = batch.checks.find(shard);
-    if (check == batch.checks.end()) continue;
-    verification::Seats after = check->second.seats;
+    verification::Seats after = seats_of(batch, shard);
     after.lost.push_back(node);
-    if (after.complete()) {
-      substituted.push_back(shard);
-    } else {
-      without_spare = true;
-    }
+    if (after.complete()) substituted.push_back(shard);
     tell(shard, "verifier " + short_name(node) + " " + reason);
   }
   const bool lied = reason.starts_with("revealed");
@@ -1304,44 +1477,29 @@ void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>&
     const Signed<verification::Substitution> substitution =
         sign(verification::Substitution{.intent = id(),
                                         .draw = rounds_.at(*batch.round).drawn->draw.cid,
+                                        .commitment = batch.commitment.cid,
                                         .failed = node,
                                         .shards = task::ranges_of(substituted),
                                         .reason = reason});
     keep("substitution", substitution, out);
     const Status applied = apply_substitution(substitution);
     MESH_CHECK(applied.has_value(), "own-substitution-applies");
-    std::set<NodeId> newcomers;
-    for (const std::uint32_t shard : substituted) {
-      for (auto& [other, seat] : batch.checks.at(shard).by_node) {
-        if (seat.state != Seat::State::asked || seat.since != Instant{}) continue;
-        seat.since = now;
-        newcomers.insert(other);
-      }
-    }
-    for (const NodeId& other : newcomers) {
-      send_round_and_draw(rounds_.at(*batch.round), other, out);
-      out.send(other, Channel::award, substitution.envelope);
-    }
+    invite(now, batch, substitution.envelope, out);
+    if (!batch.receipt) batch.reveal_asked = false;
   }
-  if (without_spare) redraw(batch);
+  if (substituted.size() < shards.size()) redraw(batch);
 }
 
 Status Job::apply_substitution(const Signed<verification::Substitution>& substitution) {
-  MESH_LET(const std::vector<std::uint32_t> shards, task::expand(substitution.record.shards, intent_.record.shards));
-  seat_changes_.emplace(substitution.cid, substitution.envelope);
-  for (const std::uint32_t shard : shards) {
-    const auto batch = batches_.find(shards_[shard].commitment);
-    if (batch == batches_.end()) continue;
-    const auto it = batch->second.checks.find(shard);
-    if (it == batch->second.checks.end()) continue;
-    Check& check = it->second;
-    check.seats.lost.push_back(substitution.record.failed);
-    check.lost_because.push_back("lost its seat: " + substitution.record.reason);
-    check.changes.push_back(substitution.cid);
-    check.by_node.erase(substitution.record.failed);
-    check.reveal_asked = false;
-    for (const NodeId& node : check.seats.current()) check.by_node.try_emplace(node);
-  }
+  MESH_LET(std::vector<std::uint32_t> shards, task::expand(substitution.record.shards, intent_.record.shards));
+  const auto batch = batches_.find(substitution.record.commitment);
+  if (batch == batches_.end() || !draws_.contains(substitution.record.draw)) return {};
+  batch->second.changes.push_back({.envelope = substitution.envelope,
+                                   .shards = shards,
+                                   .lost = substitution.record.failed,
+                                   .why = "lost its seat: " + substitution.record.reason,
+                                   .wanted = 0});
+  reseat(batch->second, shards);
   return {};
 }
 
@@ -1362,12 +1520,10 @@ void Job::watch_time(Instant now, Outbox& out) {
                out);
   }
   if (!field_ || runs_here()) return;
-  const Duration work_limit = milliseconds(std::uint64_t{limits.fetch_ms} + limits.run_ms);
-
   for (auto& [node, worker] : workers_) {
     if (worker.leased.empty()) continue;
     const bool gone = away(now, node);
-    if (!gone && now - worker.progress < work_limit) {
+    if (!gone && now - worker.progress < work_limit()) {
       // Its award or its answer may have been lost; a long run is no offence.
       const Instant last = std::max(worker.progress, worker.reminded.value_or(worker.progress));
       if (now - last >= remind_worker_after && around_.peers.connected(node)) send_outstanding(now, node, out);
@@ -1380,7 +1536,7 @@ void Job::watch_time(Instant now, Outbox& out) {
         (gone ? " is gone"
               : " gave no result within " + seconds_text(limits.fetch_ms + std::uint64_t{limits.run_ms}) +
                     " (worker-timeout)");
-    return_shards(now, {worker.leased.begin(), worker.leased.end()}, why, out);
+    give_up_leases(now, node, why, out);
     if (ended()) return;
   }
 
@@ -1400,82 +1556,106 @@ void Job::watch_time(Instant now, Outbox& out) {
   std::vector<Cid> cids;
   for (const auto& [cid, batch] : batches_) cids.push_back(cid);
   for (const Cid& cid : cids) {
-    const auto it = batches_.find(cid);
-    if (it == batches_.end()) continue;
-    Batch& batch = it->second;
-    const NodeId worker = batch.commitment.signer;
-
-    // What a restart interrupted between two steps: every seat has committed, or every seat has revealed.
-    ask_for_reveals(now, batch, out);
-    std::vector<std::uint32_t> complete;
-    for (const auto& [shard, check] : batch.checks) {
-      const bool all = std::ranges::all_of(
-          check.by_node, [](const auto& entry) { return entry.second.state == Seat::State::revealed; });
-      if (all && !check.by_node.empty() && check.seats.complete() && batch.receipts.contains(shard))
-        complete.push_back(shard);
-    }
-    for (const std::uint32_t shard : complete) judge_shard(now, batch, shard, out);
+    watch_batch(now, cid, out);
     if (ended()) return;
-    if (!complete.empty()) {
-      forget_if_done(cid);
+  }
+}
+
+bool Job::leased_to(std::uint32_t shard, const NodeId& node) const {
+  const auto worker = workers_.find(node);
+  return worker != workers_.end() && worker->second.leased.contains(shard);
+}
+
+Duration Job::work_limit() const {
+  return milliseconds(std::uint64_t{intent_.record.limits.fetch_ms} + intent_.record.limits.run_ms);
+}
+
+void Job::give_up_leases(Instant now, const NodeId& node, const std::string& why, Outbox& out) {
+  std::vector<std::uint32_t> returned;
+  Worker& worker = workers_.at(node);
+  const std::set<std::uint32_t> leased = worker.leased;
+  for (const std::uint32_t number : leased) {
+    Shard& shard = shards_[number];
+    if (!shard.second_award) {
+      returned.push_back(number);
       continue;
     }
+    // Another has it too: it goes on there.
+    worker.leased.erase(number);
+    const NodeId other = field_->offer(awards_.at(*shard.second_award).record.offer)->signer;
+    if (other != node) {
+      shard.worker = other;
+      shard.award = *shard.second_award;
+    }
+    shard.second_award.reset();
+    tell(number, why);
+  }
+  return_shards(now, returned, why, out);
+}
 
-    // A worker that does not reveal. While its verifiers still run there is nothing that it should have revealed.
-    std::vector<std::uint32_t> unrevealed;
-    for (const std::uint32_t shard : batch.open) {
-      if (batch.receipts.contains(shard)) continue;
-      const auto check = batch.checks.find(shard);
-      if (seats_wanted() == 0 || (check != batch.checks.end() && check->second.reveal_asked))
-        unrevealed.push_back(shard);
-    }
-    if (!unrevealed.empty()) {
-      const bool gone = away(now, worker);
-      if (now - batch.since >= milliseconds(limits.reveal_ms) + (gone ? Duration{0} : away_grace) || gone) {
-        if (!gone) {
-          workers_.at(worker).avoid_until = now + unanswered_penalty;
-          blame(now, worker, "did not reveal what it had committed to", unanswered_penalty, out);
-        }
-        return_shards(now, unrevealed,
-                      "worker " + short_name(worker) +
-                          (gone ? " is gone before it revealed" : " did not reveal in time (reveal-timeout)"),
-                      out);
-        if (ended()) return;
-        continue;
-      }
-      if (now - batch.asked >= resend_after && around_.peers.connected(worker)) {
-        batch.asked = now;
-        send_outstanding(now, worker, out);
-      }
-    }
+void Job::watch_batch(Instant now, const Cid& cid, Outbox& out) {
+  const auto it = batches_.find(cid);
+  if (it == batches_.end()) return;
+  // What a restart interrupted between two steps: every seat has committed, or every seat has revealed.
+  ask_for_reveal(now, it->second, out);
+  judge(now, cid, out);
+  if (ended() || !batches_.contains(cid)) return;
+  watch_worker(now, it->second, out);
+  if (ended() || !batches_.contains(cid)) return;
+  watch_verifiers(now, it->second, out);
+}
 
-    // Verifiers that do not commit or reveal.
-    std::map<NodeId, std::pair<std::string, std::vector<std::uint32_t>>> failing;
-    std::set<NodeId> silent;
-    for (auto& [shard, check] : batch.checks) {
-      if (!check.seats.complete()) continue;
-      for (auto& [node, seat] : check.by_node) {
-        if (seat.state == Seat::State::revealed) continue;
-        if (seat.state == Seat::State::committed && !batch.receipts.contains(shard)) continue;  // Waits for the worker.
-        const bool gone = away(now, node);
-        const Duration limit = seat.state == Seat::State::asked ? work_limit : Duration(milliseconds(limits.reveal_ms));
-        if (gone || now - seat.since >= limit) {
-          failing[node].first = gone                               ? "went away"
-                                : seat.state == Seat::State::asked ? "did not answer when drawn (verify-timeout)"
-                                                                   : "did not reveal in time (reveal-timeout)";
-          failing[node].second.push_back(shard);
-        } else if (now - seat.since >= resend_after && around_.peers.connected(node)) {
-          silent.insert(node);
-        }
-      }
+void Job::watch_worker(Instant now, Batch& batch, Outbox& out) {
+  // While its verifiers still run there is nothing that it should have revealed.
+  if (batch.receipt || !batch.reveal_asked) return;
+  const NodeId worker = batch.commitment.signer;
+  const bool gone = away(now, worker);
+  if (now - batch.since >= milliseconds(intent_.record.limits.reveal_ms) + (gone ? Duration{0} : away_grace) || gone) {
+    if (!gone) {
+      workers_.at(worker).avoid_until = now + unanswered_penalty;
+      blame(now, worker, "did not reveal what it had committed to", unanswered_penalty, out);
     }
-    for (const auto& [node, failure] : failing) lose_seat(now, batch, failure.second, node, failure.first, out);
-    // Asked again now and then, in case a message was lost; running long is no offence within the limit.
-    if (!silent.empty() && now - batch.asked >= resend_after) {
-      batch.asked = now;
-      for (const NodeId& node : silent) send_outstanding(now, node, out);
+    return return_shards(now, open_shards(batch),
+                         "worker " + short_name(worker) +
+                             (gone ? " is gone before it revealed" : " did not reveal in time (reveal-timeout)"),
+                         out);
+  }
+  if (now - batch.asked >= resend_after && around_.peers.connected(worker)) {
+    batch.asked = now;
+    send_outstanding(now, worker, out);
+  }
+}
+
+void Job::watch_verifiers(Instant now, Batch& batch, Outbox& out) {
+  std::map<NodeId, std::pair<std::string, std::vector<std::uint32_t>>> failing;
+  std::set<NodeId> silent;
+  for (const Panel& panel : batch.panels) {
+    if (!panel.complete()) continue;
+    for (const auto& [node, seat] : panel.seats) {
+      if (seat.state == Seat::State::revealed) continue;
+      if (seat.state == Seat::State::committed && !batch.receipt) continue;  // Waits for the worker.
+      const bool gone = away(now, node);
+      const Duration limit =
+          seat.state == Seat::State::asked ? work_limit() : Duration(milliseconds(intent_.record.limits.reveal_ms));
+      if (gone || now - seat.since >= limit) {
+        auto& [why, shards] = failing[node];
+        why = gone                               ? "went away"
+              : seat.state == Seat::State::asked ? "did not answer when drawn (verify-timeout)"
+                                                 : "did not reveal in time (reveal-timeout)";
+        shards.insert(shards.end(), panel.shards.begin(), panel.shards.end());
+      } else if (now - seat.since >= resend_after && around_.peers.connected(node)) {
+        silent.insert(node);
+      }
     }
   }
+  for (auto& [node, failure] : failing) {
+    std::ranges::sort(failure.second);
+    lose_seat(now, batch, failure.second, node, failure.first, out);
+  }
+  // Asked again now and then, in case a message was lost; running long is no offence within the limit.
+  if (silent.empty() || now - batch.asked < resend_after) return;
+  batch.asked = now;
+  for (const NodeId& node : silent) send_outstanding(now, node, out);
 }
 
 void Job::on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox& out) {
@@ -1503,7 +1683,6 @@ void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
 
 void Job::on_tick(Instant now, Outbox& out) {
   if (!ended()) advance(now, out);
-  seal_verdicts(out);
 }
 
 std::optional<Instant> Job::deadline() const {
@@ -1554,13 +1733,16 @@ void Job::finish_if_complete(Instant now, Outbox& out) {
   effect::FetchResults fetch{.id = 0, .intent = id(), .roots = {}};
   std::set<Cid> seen;
   for (const Shard& shard : shards_) {
-    std::vector<NodeId> holders;
-    if (shard.worker != around_.signer.id()) holders.push_back(shard.worker);
-    for (const SeatView& seat : shard.seats) {
-      if (seat.state == "agreed") holders.push_back(seat.node);
-    }
     for (const Cid& root : {shard.finding->result, shard.finding->log}) {
-      if (seen.insert(root).second) fetch.roots.emplace_back(root, holders);
+      if (!seen.insert(root).second) continue;
+      std::vector<NodeId> holders;
+      if (shard.worker != around_.signer.id()) holders.push_back(shard.worker);
+      if (shard.seats) {
+        for (const SeatView& seat : *shard.seats) {
+          if (seat.state == "agreed") holders.push_back(seat.node);
+        }
+      }
+      fetch.roots.emplace_back(root, std::move(holders));
     }
   }
   out.add({std::move(fetch)});
@@ -1634,10 +1816,9 @@ void Job::stop(Instant now, Outbox& out) {
 
 void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
   if (ended()) return;
-  seal_verdicts(out);
   failure_ = std::move(failure);
   ended_at_ = now;
-  around_.executions.cancel(id(), out);
+  around_.executions.cancel(now, id(), out);
   dagcbor::Map map;
   map.emplace("phase", record::to_value(phase));
   map.emplace("failure", record::to_value(failure_));
@@ -1659,8 +1840,6 @@ void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
   batches_.clear();
   rounds_.clear();
   draws_.clear();
-  verifier_commitments_.clear();
-  seat_changes_.clear();
   undrawn_.clear();
   current_round_.reset();
 }
@@ -1715,42 +1894,34 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
   if (current_round_) send_round(rounds_.at(*current_round_), to, out);
 
   std::set<Cid> rounds;
-  std::set<Cid> changes;
-  for (auto& [cid, batch] : batches_) {
-    if (batch.commitment.signer == to) {
-      std::vector<std::uint32_t> unrevealed;
-      for (const std::uint32_t shard : batch.open) {
-        const auto check = batch.checks.find(shard);
-        if (batch.receipts.contains(shard) ||
-            (seats_wanted() > 0 && (check == batch.checks.end() || !check->second.reveal_asked)))
-          continue;
-        unrevealed.push_back(shard);
-      }
-      if (!unrevealed.empty()) {
-        // The award and the commitment too: a worker that lost both can then run and open them again.
-        out.send(to, Channel::award, awards_.at(batch.commitment.record.basis).envelope);
-        out.send(to, Channel::award, batch.commitment.envelope);
-        send_reveal_request(batch, unrevealed, out);
-      }
+  for (const auto& [cid, batch] : batches_) {
+    if (batch.commitment.signer == to && !batch.receipt && batch.reveal_asked) {
+      // The award and the commitment too: a worker that lost both can then run and open them again.
+      out.send(to, Channel::award, awards_.at(batch.commitment.record.basis).envelope);
+      out.send(to, Channel::award, batch.commitment.envelope);
+      send_reveal_request(batch, out);
     }
-    for (auto& [shard, check] : batch.checks) {
-      const auto seat = check.by_node.find(to);
-      if (seat == check.by_node.end() || seat->second.state == Seat::State::revealed) continue;
-      if (batch.round && rounds.insert(*batch.round).second) send_round_and_draw(rounds_.at(*batch.round), to, out);
+    std::set<Cid> committed;
+    bool asked = false;
+    for (const Panel& panel : batch.panels) {
+      const auto seat = panel.seats.find(to);
+      if (seat == panel.seats.end() || seat->second.state == Seat::State::revealed) continue;
       if (seat->second.state == Seat::State::committed) {
-        out.send(to, Channel::award, verifier_commitments_.at(seat->second.commitment).envelope);
-        if (const auto receipt = batch.receipts.find(shard); receipt != batch.receipts.end())
-          out.send(to, Channel::award, receipt->second.envelope);
+        committed.insert(seat->second.commitment);
       } else {
-        changes.insert(check.changes.begin(), check.changes.end());  // It may have its seat by these.
+        asked = true;
       }
     }
+    if (!asked && committed.empty()) continue;
+    if (rounds.insert(*batch.round).second) send_round_and_draw(rounds_.at(*batch.round), to, out);
+    for (const SeatChange& change : batch.changes) out.send(to, Channel::award, change.envelope);
+    for (const Cid& own : committed) out.send(to, Channel::award, batch.committed.at(own).envelope);
+    if (!committed.empty() && batch.receipt) out.send(to, Channel::award, batch.receipt->envelope);
   }
-  for (const Cid& change : changes) out.send(to, Channel::award, seat_changes_.at(change));
 }
 
 void Job::on_log(const NodeId& from, const LogPiece& piece, Outbox& out) {
-  if (ended() || piece.shard >= shards_.size() || shards_[piece.shard].worker != from ||
+  if (ended() || piece.shard >= shards_.size() || !leased_to(piece.shard, from) ||
       piece.bytes.size() > (64 << 10))
     return;
   std::uint64_t& seen = log_bytes_[piece.shard];
@@ -1759,7 +1930,7 @@ void Job::on_log(const NodeId& from, const LogPiece& piece, Outbox& out) {
   out.notify({.kind = "job.log",
               .job = id(),
               .peer = from,
-              .shard = piece.shard,
+              .shards = {{piece.shard, 1}},
               .phase = "running",
               .text = {},
               .bytes = piece.bytes});
@@ -1814,8 +1985,9 @@ std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) con
                    .summary = shard.summary,
                    .decision = shard.decision,
                    .contribution = shard.contribution,
-                   .seats = shard.seats,
-                   .story = shard.story};
+                   .seats = shard.seats ? *shard.seats : std::vector<SeatView>{},
+                   .story = {}};
+    if (const auto story = stories_.find(view.shard); story != stories_.end()) view.story = story->second;
     switch (shard.state) {
       case ShardState::waiting:
         view.state = runs_here() ? "running" : "waiting";
@@ -1824,12 +1996,14 @@ std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) con
         view.state = "running";
         break;
       case ShardState::committed: {
+        view.state = "committed";
         const auto batch = batches_.find(shard.commitment);
-        const bool drawn = batch != batches_.end() && batch->second.checks.contains(view.shard);
-        view.state = drawn ? "verifying" : "committed";
-        if (drawn) {
+        if (batch == batches_.end()) break;
+        for (const Panel& panel : batch->second.panels) {
+          if (!std::ranges::binary_search(panel.shards, view.shard)) continue;
+          view.state = "verifying";
           view.seats.clear();
-          for (const auto& [node, seat] : batch->second.checks.at(view.shard).by_node) {
+          for (const auto& [node, seat] : panel.seats) {
             view.seats.push_back({node, seat.state == Seat::State::asked       ? "asked"
                                         : seat.state == Seat::State::committed ? "committed"
                                                                                : "revealed"});

@@ -1,5 +1,10 @@
 // Job: the publisher's side of one task, from the bidding to the last verdict.
 //
+// Shards are leased to workers many at a time. What a worker commits to together is a batch: its seats are drawn, it is
+// revealed and judged as one, and shards of it whose seats are the same nodes share one panel. So a shard costs little more
+// than its hashes. Where workers have nothing to do, shards of one that lags are leased to them too, and whoever commits
+// first counts.
+//
 // Its state is what its records say: every record is checked, applied by one function whether it has just arrived or
 // comes from the journal, and written to the journal. What to do next follows from that state (`advance`), and what is
 // outstanding is sent again when time passes or a peer comes back, so that lost messages and restarts cost time only.
@@ -72,7 +77,7 @@ class Job {
   void on_log(const NodeId& from, const LogPiece& piece, Outbox& out);
   void on_peer_up(Instant now, const NodeId& peer, Outbox& out);
   void on_tick(Instant now, Outbox& out);
-  void on_executed(Instant now, std::uint32_t shard, const event::ExecutionDone& done, Outbox& out);
+  void on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out);
   void on_results_fetched(Instant now, const Status& status, Outbox& out);
   void on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out);
   void on_reduced(Instant now, const Job& child, Outbox& out);
@@ -104,6 +109,7 @@ class Job {
     ShardState state = ShardState::waiting;
     NodeId worker;
     Cid award;
+    std::optional<Cid> second_award;  ///< leased to a second worker as well
     Cid commitment;
     Instant since{};
     std::uint32_t attempts = 0;
@@ -111,8 +117,7 @@ class Job {
     std::optional<receipt::Finding> finding;
     std::optional<task::ExecutionSummary> summary;
     std::uint32_t contribution = 0;
-    std::vector<SeatView> seats;
-    std::vector<std::string> story;
+    std::shared_ptr<const std::vector<SeatView>> seats;  ///< of the verdict; shared with the shards that ended alike
   };
   struct Worker {
     std::uint32_t capacity = 1;
@@ -121,30 +126,50 @@ class Job {
     std::uint32_t lease_size = 1;      ///< shards that it may have outstanding
     Instant progress{};
     std::string excluded;              ///< why it gets nothing more of this job
+    std::optional<Duration> per_shard;  ///< from one commitment to the next, smoothed
     Instant avoid_until{};             ///< timed out: gets nothing until then
     std::optional<Instant> reminded;   ///< when all that is outstanding was last sent to it
     std::uint32_t reminders = 0;       ///< of these in a row without a word from it
   };
   struct Seat {
     enum class State : std::uint8_t { asked, committed, revealed } state = State::asked;
-    Cid commitment;
-    std::optional<Signed<receipt::VerificationReceipt>> receipt;
+    Cid commitment;  ///< the verifier's own
     Instant since{};
   };
-  struct Check {
-    verification::Seats seats;
-    std::map<NodeId, Seat> by_node;
-    std::vector<std::string> lost_because;  ///< parallel to seats.lost
-    std::vector<Cid> changes;               ///< the substitutions and extensions that made the seats what they are
-    bool reveal_asked = false;
+  /// Shards of a batch whose seats are the same nodes, in the same state.
+  struct Panel {
+    std::vector<std::uint32_t> shards;
+    std::map<NodeId, Seat> seats;
+    std::uint32_t wanted = 0;
+    [[nodiscard]] bool complete() const { return seats.size() == wanted; }
+    /// Whether every seat has come at least as far.
+    [[nodiscard]] bool all(Seat::State state) const;
+  };
+  /// A Substitution or an Extension of a batch's seats.
+  struct SeatChange {
+    Envelope envelope;
+    std::vector<std::uint32_t> shards;
+    std::optional<NodeId> lost;
+    std::string why;           ///< it lost them
+    std::uint32_t wanted = 0;  ///< seats, of an extension
+  };
+  struct Answer {
+    Signed<receipt::VerificationReceipt> receipt;
+    std::map<std::uint32_t, receipt::Finding> differing;
   };
   struct Batch {
     Signed<receipt::Commitment> commitment;
-    std::set<std::uint32_t> open;      ///< shards of it that wait for a verdict under this commitment
-    std::optional<Cid> round;          ///< the RoundOpen it is in
-    std::map<std::uint32_t, Check> checks;
-    std::map<std::uint32_t, Signed<receipt::ExecutionReceipt>> receipts;
-    Instant asked{};                   ///< last time the worker was asked to reveal
+    std::vector<std::uint32_t> shards;  ///< that it covers
+    std::uint32_t open = 0;             ///< shards that wait for a verdict under this commitment
+    std::optional<Cid> round;           ///< the RoundOpen it is in
+    std::vector<Panel> panels;          ///< of the shards that are not judged; none before the draw
+    std::vector<SeatChange> changes;    ///< since the draw
+    std::map<Cid, Signed<receipt::Commitment>> committed;  ///< the verifiers' commitments under the draw
+    std::map<Cid, Answer> answers;      ///< by the commitment that is opened
+    std::optional<Signed<receipt::ExecutionReceipt>> receipt;
+    receipt::Opened opened;
+    bool reveal_asked = false;
+    Instant asked{};                    ///< last time that the worker or a verifier was reminded
     Instant since{};
   };
   struct Round {
@@ -182,20 +207,60 @@ class Job {
   void close_bidding(Instant now, Outbox& out);
   void on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox& out);
   void award_waiting(Instant now, Outbox& out);
+  void award(Instant now, const NodeId& to, std::vector<std::uint32_t> shards, Outbox& out);
+  /// Leases shards of a worker that lags to one that has nothing to do.
+  void award_again(Instant now, Outbox& out);
+  [[nodiscard]] bool may_work(Instant now, const NodeId& node, const Worker& worker, bool also_penalised) const;
   void run_here(Instant now, Outbox& out);
   void open_round(Instant now, Outbox& out);
   void draw_round(Instant now, Outbox& out);
-  void ask_for_reveals(Instant now, Batch& batch, Outbox& out);
-  void forward_receipts(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out);
-  /// Signs the step's verdicts together, and writes and sends them.
-  void seal_verdicts(Outbox& out);
-  void judge_shard(Instant now, Batch& batch, std::uint32_t shard, Outbox& out);
+  /// Asks the worker to reveal, once every seat has committed.
+  void ask_for_reveal(Instant now, Batch& batch, Outbox& out);
+  /// Hands the worker's receipt to the verifiers that have committed and not answered.
+  void forward_receipt(Instant now, Batch& batch, Outbox& out);
+  /// Judges what is complete of the batch: one verdict for all shards that end alike. May forget the batch.
+  void judge(Instant now, const Cid& batch, Outbox& out);
+  struct Ended {
+    std::vector<std::uint32_t> shards;
+    std::set<Cid> verifications;
+    std::uint32_t seats = 0;
+  };
+  /// The ways in which shards end together: decision and seats that agreed, and seats in all.
+  using Endings = std::map<std::tuple<verification::Decision, std::uint32_t, std::uint32_t>, Ended>;
+  void judge_panel(const Batch& batch, const Panel& panel, Endings& endings,
+                   std::vector<std::uint32_t>& disputed) const;
+  void give_verdict(Instant now, Batch& batch, verification::Decision decision, std::uint32_t agreed, Ended ended,
+                    Outbox& out);
+  void blame_liars(Instant now, const Batch& batch, const verification::Verdict& verdict,
+                   const std::vector<std::uint32_t>& shards, Outbox& out);
+  /// Gives these shards more seats. Whether there are nodes for them.
+  bool extend(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out);
+  /// Sends the draw and the changes of the seats to those that have a seat by them now.
+  void invite(Instant now, Batch& batch, const Envelope& change, Outbox& out);
+  /// The seats of a shard as the draw and the changes since give them.
+  [[nodiscard]] verification::Seats seats_of(const Batch& batch, std::uint32_t shard) const;
+  /// Makes panels of these shards anew after a change; seats that go on keep their state.
+  void reseat(Batch& batch, const std::vector<std::uint32_t>& shards);
+  /// What a seat found on a shard of the batch; null while it has not revealed.
+  [[nodiscard]] const receipt::Finding* found_by(const Batch& batch, const Seat& seat, std::uint32_t shard) const;
+  /// Whether the shard waits for a verdict under this batch (and was not done by a second worker meanwhile).
+  [[nodiscard]] bool is_open(const Batch& batch, std::uint32_t shard) const;
+  [[nodiscard]] std::vector<std::uint32_t> open_shards(const Batch& batch) const;
   void watch_time(Instant now, Outbox& out);
   void lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, const NodeId& node,
                  const std::string& reason, Outbox& out);
   void redraw(Batch& batch);
+  void watch_batch(Instant now, const Cid& cid, Outbox& out);
+  void watch_worker(Instant now, Batch& batch, Outbox& out);
+  void watch_verifiers(Instant now, Batch& batch, Outbox& out);
   void return_shards(Instant now, const std::vector<std::uint32_t>& shards, const std::string& why, Outbox& out);
-  void drop_from_batch(std::uint32_t shard);
+  /// The shard does not wait for a verdict under its commitment any more.
+  void leave_batch(std::uint32_t shard);
+  void end_leases(std::uint32_t shard);
+  /// `node` will not do what it has leased: others get it.
+  void give_up_leases(Instant now, const NodeId& node, const std::string& why, Outbox& out);
+  [[nodiscard]] bool leased_to(std::uint32_t shard, const NodeId& node) const;
+  [[nodiscard]] Duration work_limit() const;
   void forget_if_done(const Cid& commitment);
   void finish_if_complete(Instant now, Outbox& out);
   void end(Instant now, JobPhase phase, std::string failure, Outbox& out);
@@ -207,8 +272,8 @@ class Job {
   void send_round_and_draw(const Round& round, const NodeId& to, Outbox& out) const;
   /// `from` has just said something that counts: it is there, and has what it was sent.
   void heard(const NodeId& from);
-  /// The verifiers' commitments that allow the worker to reveal these shards of its batch, and the request to do so.
-  void send_reveal_request(const Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) const;
+  /// The verifiers' commitments that allow the worker to reveal its batch, and the request to do so.
+  void send_reveal_request(const Batch& batch, Outbox& out) const;
   void send_outstanding(Instant now, const NodeId& to, Outbox& out);
   void refuse(const NodeId& who, const Cid& about, const Error& error, Outbox& out);
   void blame(Instant now, const NodeId& who, const std::string& why, Duration penalty, Outbox& out);
@@ -251,14 +316,13 @@ class Job {
   std::map<Cid, Round> rounds_;        ///< by RoundOpen; those with open batches
   std::map<Cid, Cid> draws_;           ///< Draw -> RoundOpen
   std::optional<Cid> current_round_;   ///< the one whose nonces are being gathered
-  std::map<Cid, Signed<receipt::Commitment>> verifier_commitments_;
   std::set<NodeId> guilty_;            ///< a verdict of this task found against them
   std::set<Cid> seen_commitments_;     ///< all that were taken, also of decided shards
-  std::vector<std::pair<NodeId, Draft>> verdicts_to_seal_;  ///< with the worker who is told
-  std::map<Cid, Envelope> seat_changes_;  ///< substitutions and extensions
+  std::map<std::uint32_t, std::vector<std::string>> stories_;  ///< of shards with which something went wrong
   std::set<Cid> past_draws_;           ///< all draws, also of decided shards
   std::uint32_t rounds_used_ = 0;
   std::uint32_t leases_ = 0;
+  Duration usual_gap_{0};  ///< between a worker's commitments, smoothed over all workers
   Instant next_round_{};
   Instant next_watch_{};
   std::uint32_t finished_ = 0;

@@ -94,7 +94,7 @@ class Node::Impl {
     last_ = now;
     std::visit([&](auto&& value) { on(now, std::forward<decltype(value)>(value)); }, std::move(event));
     housekeeping(now);
-    std::vector<Effect> effects = rename_requests(out_.take(signer_));
+    std::vector<Effect> effects = rename_requests(out_.take());
     return effects;
   }
 
@@ -473,7 +473,7 @@ void Node::Impl::on(Instant now, event::OfferByHand&& event) {
 void Node::Impl::on(Instant, event::ExecutionStarted&& event) {
   const effect::Execute* request = executions_.find(event.id);
   if (request == nullptr) return;
-  out_.notify({.kind = "run.started", .job = request->intent, .shard = request->shard});
+  out_.notify({.kind = "run.started", .job = request->intent, .shards = task::ranges_of(request->shards)});
 }
 
 void Node::Impl::on(Instant, event::ExecutionLog&& event) {
@@ -483,35 +483,35 @@ void Node::Impl::on(Instant, event::ExecutionLog&& event) {
     out_.notify({.kind = "job.log",
                  .job = request->intent,
                  .peer = signer_.id(),
-                 .shard = request->shard,
+                 .shards = {{event.shard, 1}},
                  .phase = "running",
                  .text = {},
                  .bytes = std::move(event.bytes)});
     return;
   }
   const auto engagement = engagements_.find(request->intent);
-  if (engagement == engagements_.end() || !engagement->second->awarded(request->shard)) return;
+  if (engagement == engagements_.end() || !engagement->second->awarded(event.shard)) return;
   for (std::size_t at = 0; at < event.bytes.size(); at += max_log_piece) {
     const std::size_t size = std::min(max_log_piece, event.bytes.size() - at);
     const auto first = event.bytes.begin() + static_cast<std::ptrdiff_t>(at);
     out_.send_log(engagement->second->publisher(), {.intent = request->intent,
-                                                    .shard = request->shard,
+                                                    .shard = event.shard,
                                                     .bytes = Bytes(first, first + static_cast<std::ptrdiff_t>(size))});
   }
 }
 
 void Node::Impl::on(Instant now, event::ExecutionDone&& event) {
-  const std::optional<effect::Execute> request = executions_.finished(event.id, out_);
+  const std::optional<effect::Execute> request = executions_.progressed(now, event, out_);
   if (!request) return;
   changed_ = true;
-  if (event.result) {
+  if (std::ranges::any_of(event.shards, [](const auto& shard) { return shard.result.has_value(); })) {
     remember_content(request->function);
     remember_content(request->inputs);
   }
-  if (Job* job = job_of(request->intent)) return job->on_executed(now, request->shard, event, out_);
+  if (Job* job = job_of(request->intent)) return job->on_executed(now, event.shards, out_);
   const auto engagement = engagements_.find(request->intent);
   if (engagement == engagements_.end()) return;
-  engagement->second->on_executed(now, request->shard, event, out_);
+  engagement->second->on_executed(now, event.shards, out_);
   if (const std::uint64_t fuel = engagement->second->take_fuel(); fuel > 0)
     quota_.use(now, engagement->second->publisher(), fuel);
 }
@@ -620,7 +620,7 @@ void Node::Impl::housekeeping(Instant now) {
       ++it;
       continue;
     }
-    executions_.cancel(it->first, out_);
+    executions_.cancel(now, it->first, out_);
     out_.drop_scope(it->first);
     out_.add({effect::Undeclare{it->first}});
     if (const auto heard = heard_.find(it->first); heard != heard_.end()) heard->second.state = "over";

@@ -27,8 +27,7 @@ void Outbox::flush(const NodeId& to, Channel channel, Pending& entry) {
 }
 
 void Outbox::send(const NodeId& to, Channel channel, const Envelope& envelope) {
-  const std::size_t path = envelope.batch ? envelope.batch->path.size() * (Digest::size + 2) + 32 : 0;
-  pending(to, channel, envelope.body.size() + envelope_overhead + path).parcel.envelopes.push_back(envelope);
+  pending(to, channel, envelope.body.size() + envelope_overhead).parcel.envelopes.push_back(envelope);
 }
 
 void Outbox::send_block(const NodeId& to, Channel channel, Bytes block) {
@@ -47,17 +46,7 @@ void Outbox::publish(Topic topic, const Envelope& envelope) {
 
 void Outbox::notify(Notice notice) { outgoing_.push_back({effect::Notify{std::move(notice)}}); }
 
-void Outbox::seal_drafts(const identity::Signer& signer) {
-  std::vector<Draft> drafts;
-  drafts.reserve(drafts_.size());
-  for (Unsealed& unsealed : drafts_) drafts.push_back(std::move(unsealed.draft));
-  const std::vector<Envelope> sealed = signer.seal(std::move(drafts));
-  for (std::size_t i = 0; i < sealed.size(); ++i) send(drafts_[i].to, drafts_[i].channel, sealed[i]);
-  drafts_.clear();
-}
-
-Effects Outbox::take(const identity::Signer& signer) {
-  seal_drafts(signer);
+Effects Outbox::take() {
   for (auto& [key, entry] : pending_) {
     if (entry.bytes != 0) flush(key.first, key.second, entry);
   }

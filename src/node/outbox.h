@@ -19,11 +19,6 @@ class Outbox {
   void require_durable() { durable_ = true; }
 
   void send(const NodeId& to, Channel channel, const Envelope& envelope);
-  /// A record that is signed, with one signature, together with all others that the step sends so.
-  template <record::Typed T>
-  void send_batched(const NodeId& to, Channel channel, const T& record) {
-    drafts_.push_back({to, channel, {std::string(T::type), record::encode(record)}});
-  }
   void send_block(const NodeId& to, Channel channel, Bytes block);
   void send_log(const NodeId& to, LogPiece piece);
   void publish(Topic topic, const Envelope& envelope);
@@ -31,27 +26,20 @@ class Outbox {
   /// Anything else, carried out at once and in order.
   void add(Effect effect) { immediate_.push_back(std::move(effect)); }
 
-  /// The step's effects; the outbox is empty afterwards. `signer` is the node's own.
-  [[nodiscard]] Effects take(const identity::Signer& signer);
+  /// The step's effects; the outbox is empty afterwards.
+  [[nodiscard]] Effects take();
 
  private:
   struct Pending {
     Parcel parcel;
     std::size_t bytes = 0;
   };
-  struct Unsealed {
-    NodeId to;
-    Channel channel;
-    Draft draft;
-  };
-  void seal_drafts(const identity::Signer& signer);
   Pending& pending(const NodeId& to, Channel channel, std::size_t more);
   void flush(const NodeId& to, Channel channel, Pending& pending);
 
   std::vector<JournalRecord> records_;
   std::vector<Cid> dropped_;
   bool durable_ = false;
-  std::vector<Unsealed> drafts_;
   std::map<std::pair<NodeId, Channel>, Pending> pending_;
   Effects immediate_;
   Effects outgoing_;

@@ -67,14 +67,16 @@ class LyingSandbox final : public wasm::Sandbox {
   LyingSandbox(std::unique_ptr<wasm::Sandbox> honest, Mode mode, std::shared_ptr<Shards> shards)
       : honest_(std::move(honest)), mode_(mode), shards_(std::move(shards)) {}
 
-  Status submit(wasm::Job job, OnLog on_log, OnDone on_done) override {
-    const auto input = job.input;
-    return honest_->submit(
-        std::move(job), std::move(on_log),
-        [mode = mode_, shards = shards_, input, on_done = std::move(on_done)](Result<wasm::RunResult> result) {
-          if (result) lie(mode, *shards, input ? ByteView(*input) : ByteView{}, *result);
-          on_done(std::move(result));
-        });
+  using Sandbox::submit;
+  Status submit(std::vector<wasm::Job> jobs, OnEachLog on_log, OnEachDone on_done) override {
+    std::vector<std::shared_ptr<const Bytes>> inputs;
+    for (const wasm::Job& job : jobs) inputs.push_back(job.input);
+    return honest_->submit(std::move(jobs), std::move(on_log),
+                           [mode = mode_, shards = shards_, inputs = std::move(inputs), on_done = std::move(on_done)](
+                               std::size_t job, Result<wasm::RunResult> result) {
+                             if (result) lie(mode, *shards, inputs[job] ? ByteView(*inputs[job]) : ByteView{}, *result);
+                             on_done(job, std::move(result));
+                           });
   }
   void stop(std::uint64_t id) override { honest_->stop(id); }
   Result<wasm::RunResult> run(wasm::Job job, OnLog on_log) override {
@@ -173,13 +175,13 @@ class Tongue {
       return true;
     }
     if (auto own = open<receipt::VerificationReceipt>(envelope, signer_.federation())) {
-      const auto copied = copies_.find(own->record.opening.commitment);
+      const auto copied = copies_.find(own->record.commitment);
       const auto said = revealed_.find(own->record.receipt);
       if (copied == copies_.end() || said == revealed_.end()) return false;
-      own->record.opening = said->second.opening;
-      own->record.opening.commitment = copied->second.cid();
-      own->record.finding = said->second.finding;
-      own->record.verdict = receipt::Agreement::agree;
+      own->record.commitment = copied->second.cid();
+      own->record.key = said->second.key;
+      own->record.differing.clear();
+      own->record.findings = {};
       envelope = signer_.seal(own->record);
       return true;
     }

@@ -124,10 +124,11 @@ struct Control {
   std::atomic<bool> stopped = false;
 };
 
+/// Jobs of one module that run one after the other.
 struct Task {
-  Job job;
-  Sandbox::OnLog on_log;
-  Sandbox::OnDone on_done;
+  std::vector<Job> jobs;
+  Sandbox::OnEachLog on_log;
+  Sandbox::OnEachDone on_done;
   std::shared_ptr<Control> control;
   LoadedPtr loaded;
 };
@@ -140,7 +141,8 @@ class WasmtimeSandbox final : public Sandbox {
   Status start();
   ~WasmtimeSandbox() override;
 
-  Status submit(Job job, OnLog on_log, OnDone on_done) override;
+  using Sandbox::submit;
+  Status submit(std::vector<Job> jobs, OnEachLog on_log, OnEachDone on_done) override;
   void stop(std::uint64_t id) override;
   Result<RunResult> run(Job job, OnLog on_log) override;
   Result<RunResult> run_on_this_thread(Job job, const OnLog& on_log) override;
@@ -158,7 +160,10 @@ class WasmtimeSandbox final : public Sandbox {
   Status spawn(void* (*entry)(void*));
   void work();
   void load_waiting();
-  void finish(Task& task, Result<RunResult> result);
+  void forget(const Task& task);
+  void run_all(Task& task);
+  /// Ends all jobs of a task that has not begun.
+  void finish(Task& task, const Error& error);
 
   LoadedPtr remembered(const Cid& module);  // With mutex_ held.
   void remember(const Cid& module, const LoadedPtr& loaded);  // With mutex_ held.
@@ -231,12 +236,25 @@ void* WasmtimeSandbox::loader_entry(void* self) {
   return nullptr;
 }
 
-void WasmtimeSandbox::finish(Task& task, Result<RunResult> result) {
-  {
-    const std::lock_guard lock(mutex_);
-    controls_.erase(task.job.id);
+void WasmtimeSandbox::forget(const Task& task) {
+  const std::lock_guard lock(mutex_);
+  controls_.erase(task.jobs.front().id);
+}
+
+void WasmtimeSandbox::finish(Task& task, const Error& error) {
+  forget(task);
+  for (std::size_t i = 0; i < task.jobs.size(); ++i) task.on_done(i, std::unexpected(error));
+}
+
+void WasmtimeSandbox::run_all(Task& task) {
+  for (std::size_t i = 0; i < task.jobs.size(); ++i) {
+    OnLog on_log;
+    if (task.on_log) on_log = [&task, i](ByteView more) { task.on_log(i, more); };
+    auto result = task.control->stopped ? Result<RunResult>(stopped_error())
+                                        : execute(task.jobs[i], *task.loaded, *task.control, on_log);
+    if (i + 1 == task.jobs.size()) forget(task);
+    task.on_done(i, std::move(result));
   }
-  task.on_done(std::move(result));
 }
 
 void WasmtimeSandbox::work() {
@@ -249,9 +267,9 @@ void WasmtimeSandbox::work() {
     --pending_;
     lock.unlock();
     if (task.control->stopped) {
-      finish(task, stopped_error());
+      finish(task, stopped_error().error());
     } else {
-      finish(task, execute(task.job, *task.loaded, *task.control, task.on_log));
+      run_all(task);
     }
   }
 }
@@ -266,8 +284,8 @@ void WasmtimeSandbox::load_waiting() {
     const auto it = waiting_.find(module);
     if (it == waiting_.end()) continue;  // All that waited were stopped.
     Job model;  // What load() needs of the first; the tasks themselves may be stopped meanwhile.
-    model.module = it->second.front().job.module;
-    model.load_module = it->second.front().job.load_module;
+    model.module = it->second.front().jobs.front().module;
+    model.load_module = it->second.front().jobs.front().load_module;
     const bool closing = closing_;
     lock.unlock();
     auto loaded = closing ? Result<LoadedPtr>(stopped_error()) : load(model);
@@ -286,7 +304,7 @@ void WasmtimeSandbox::load_waiting() {
     pending_ -= node.mapped().size();
     lock.unlock();
     for (Task& task : node.mapped())
-      finish(task, std::unexpected(task.control->stopped ? stopped_error().error() : error));
+      finish(task, task.control->stopped ? stopped_error().error() : error);
     lock.lock();
   }
 }
@@ -302,8 +320,12 @@ Status WasmtimeSandbox::check(const Job& job) const {
   return {};
 }
 
-Status WasmtimeSandbox::submit(Job job, OnLog on_log, OnDone on_done) {
-  MESH_TRY(check(job));
+Status WasmtimeSandbox::submit(std::vector<Job> jobs, OnEachLog on_log, OnEachDone on_done) {
+  for (const Job& job : jobs) {
+    MESH_TRY(check(job));
+    if (job.module != jobs.front().module) return fail(ErrorCode::invalid, "Jobs that run together have one module.");
+  }
+  if (jobs.empty()) return fail(ErrorCode::invalid, "There is no job to run.");
   const std::lock_guard lock(mutex_);
   if (closing_) return fail(ErrorCode::unavailable, "The sandbox is closing.");
   if (pending_ >= config_.queue_bound) {
@@ -311,17 +333,17 @@ Status WasmtimeSandbox::submit(Job job, OnLog on_log, OnDone on_done) {
                 fmt::format("The sandbox already has {} jobs waiting; try again later.", pending_));
   }
   auto control = std::make_shared<Control>();
-  if (!controls_.emplace(job.id, control).second)
-    return fail(ErrorCode::conflict, fmt::format("Job {} is running already.", job.id));
+  if (!controls_.emplace(jobs.front().id, control).second)
+    return fail(ErrorCode::conflict, fmt::format("Job {} is running already.", jobs.front().id));
   ++pending_;
-  Task task{std::move(job), std::move(on_log), std::move(on_done), std::move(control), nullptr};
-  task.loaded = remembered(task.job.module);
+  Task task{std::move(jobs), std::move(on_log), std::move(on_done), std::move(control), nullptr};
+  task.loaded = remembered(task.jobs.front().module);
   if (task.loaded) {
     queue_.push_back(std::move(task));
     ready_.notify_one();
     return {};
   }
-  const Cid module = task.job.module;
+  const Cid module = task.jobs.front().module;
   auto& list = waiting_[module];
   list.push_back(std::move(task));
   if (list.size() == 1) {
@@ -339,7 +361,7 @@ void WasmtimeSandbox::stop(std::uint64_t id) {
     it->second->stopped = true;
     // A job that waits goes to the front, so that the next free thread ends it.
     for (auto list = waiting_.begin(); list != waiting_.end(); ++list) {
-      const auto task = std::ranges::find_if(list->second, [id](const Task& t) { return t.job.id == id; });
+      const auto task = std::ranges::find_if(list->second, [id](const Task& t) { return t.jobs.front().id == id; });
       if (task == list->second.end()) continue;
       queue_.push_front(std::move(*task));
       list->second.erase(task);
@@ -347,7 +369,7 @@ void WasmtimeSandbox::stop(std::uint64_t id) {
       ready_.notify_one();
       break;
     }
-    const auto queued = std::ranges::find_if(queue_, [id](const Task& t) { return t.job.id == id; });
+    const auto queued = std::ranges::find_if(queue_, [id](const Task& t) { return t.jobs.front().id == id; });
     if (queued != queue_.end() && queued != queue_.begin()) {
       Task task = std::move(*queued);
       queue_.erase(queued);
@@ -839,6 +861,15 @@ Limits Limits::of(const task::CapabilityScope& scope) {
   limits.output_bytes = bytes(scope.io_mb);
   limits.log_bytes = std::max(mebibyte, limits.output_bytes / 16);
   return limits;
+}
+
+Status Sandbox::submit(Job job, OnLog on_log, OnDone on_done) {
+  OnEachLog each_log;
+  if (on_log) each_log = [on_log = std::move(on_log)](std::size_t, ByteView more) { on_log(more); };
+  std::vector<Job> jobs;
+  jobs.push_back(std::move(job));
+  return submit(std::move(jobs), std::move(each_log),
+                [on_done = std::move(on_done)](std::size_t, Result<RunResult> result) { on_done(std::move(result)); });
 }
 
 Result<std::unique_ptr<Sandbox>> Sandbox::create(Config config) {

@@ -100,6 +100,9 @@ class Sandbox {
   /// Called exactly once for each job that submit accepted, on a thread of the sandbox. Must not block and must not
   /// destroy the sandbox.
   using OnDone = std::function<void(Result<RunResult>)>;
+  /// The same for jobs that were submitted together, which are counted from 0.
+  using OnEachLog = std::function<void(std::size_t, ByteView)>;
+  using OnEachDone = std::function<void(std::size_t, Result<RunResult>)>;
 
   /// Errors: storage if the cache folder cannot be used, exhausted if the address space for instances is not to be had.
   [[nodiscard]] static Result<std::unique_ptr<Sandbox>> create(Config config);
@@ -109,7 +112,10 @@ class Sandbox {
   /// Runs the job on the pool; compiles its module first if need be, without holding up other jobs. Errors: exhausted
   /// (the queue is full; the job was not taken), unsupported (a limit beyond what this engine can give), conflict (a job
   /// of this id is not done yet).
-  [[nodiscard]] virtual Status submit(Job job, OnLog on_log, OnDone on_done) = 0;
+  [[nodiscard]] Status submit(Job job, OnLog on_log, OnDone on_done);
+  /// Runs jobs of one module (at least one), one after the other on one thread: short ones cost less so. They are one in the
+  /// queue, and stop() knows them by the first's id.
+  [[nodiscard]] virtual Status submit(std::vector<Job> jobs, OnEachLog on_log, OnEachDone on_done) = 0;
   /// The operator's kill switch: the job's on_done gets Error denied "stopped". Jobs that wait are stopped too. Unknown
   /// ids are ignored. Never an outcome: only fuel stops a run deterministically.
   virtual void stop(std::uint64_t id) = 0;

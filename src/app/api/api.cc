@@ -583,7 +583,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         for (const LoggedEvent& event : batch) {
           cursor = event.seq;
           if (event.notice.job != job || event.notice.kind != "job.log") continue;
-          const std::uint32_t shard = event.notice.shard.value_or(0);
+          const std::uint32_t shard = (event.notice.shards.empty() ? 0 : event.notice.shards.front().first);
           if (!wants(shard) || stored.contains(shard)) continue;
           live.insert(shard);
           pending.push_back(line(shard, event.notice.peer, event.notice.bytes));

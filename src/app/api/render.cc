@@ -222,7 +222,12 @@ Json event_json(const LoggedEvent& event) {
   Json json{{"seq", event.seq}, {"time", rfc3339(event.time_ms)}, {"kind", event.notice.kind}};
   if (event.notice.job) json["job"] = event.notice.job->text();
   if (event.notice.peer) json["peer"] = peer_text(*event.notice.peer);
-  if (event.notice.shard) json["shard"] = *event.notice.shard;
+  if (!event.notice.shards.empty()) {
+    json["shard"] = event.notice.shards.front().first;
+    Json ranges = Json::array();
+    for (const task::ShardRange& range : event.notice.shards) ranges.push_back({range.first, range.count});
+    json["shards"] = std::move(ranges);
+  }
   if (!event.notice.phase.empty()) json["phase"] = event.notice.phase;
   if (!event.notice.text.empty()) json["text"] = event.notice.text;
   // Base64, since a log may be cut inside a character.

@@ -33,6 +33,16 @@ void start_log(const config::Settings& settings) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+/// "shard 3", "shards 3-10 12".
+std::string shards_text(const std::vector<task::ShardRange>& ranges) {
+  std::string text = ranges.size() == 1 && ranges.front().count == 1 ? "shard" : "shards";
+  for (const task::ShardRange& range : ranges) {
+    text += fmt::format(" {}", range.first);
+    if (range.count > 1) text += fmt::format("-{}", range.first + range.count - 1);
+  }
+  return text;
+}
+
 void log_notice(const app::LoggedEvent& event, bool json) {
   const node::Notice& notice = event.notice;
   if (notice.kind == "job.log") return;
@@ -47,7 +57,7 @@ void log_notice(const app::LoggedEvent& event, bool json) {
   }
   std::string text = notice.kind;
   if (notice.job) text += " " + short_id(notice.job->text());
-  if (notice.shard) text += fmt::format(" shard {}", *notice.shard);
+  if (!notice.shards.empty()) text += fmt::format(" {}", shards_text(notice.shards));
   if (notice.peer) text += " " + identity::short_name(*notice.peer);
   if (!notice.phase.empty()) text += " " + notice.phase;
   if (!notice.text.empty()) text += ": " + notice.text;

@@ -20,6 +20,10 @@ namespace mesh::app {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
+namespace {
+constexpr auto tell_every = std::chrono::milliseconds(20);
+}
+
 struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   struct Run {
     node::effect::Execute effect;
@@ -28,12 +32,16 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     bool ended = false;
     bool again = false;     ///< content that was thought to be here was fetched a second time
     std::optional<FunctionParts> parts;
-    Cid input;
+    std::vector<Cid> inputs;  ///< of effect.shards
+    std::size_t left = 0;     ///< shards that are not told yet
 
-    std::mutex log_mutex;
-    Bytes log;
-    std::uint64_t log_left_out = 0;
+    std::mutex mutex;  ///< over what the sandbox's threads add to
+    std::vector<std::pair<std::uint32_t, Bytes>> logs;  ///< by shard
+    std::uint64_t log_bytes = 0, log_left_out = 0;
     bool log_posted = false;
+    std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> results;
+    std::size_t running = 0;  ///< shards that the sandbox has
+    Clock::time_point told{};
   };
   using RunPointer = std::shared_ptr<Run>;
 
@@ -47,6 +55,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   bool closed = false;
   std::uint64_t next_job = 1;
   std::map<std::uint64_t, RunPointer> runs;
+  std::pair<Cid, std::shared_ptr<const task::ShardList>> latest_list;  ///< runs of one task follow one another
   std::atomic<std::uint64_t> started{0}, failed{0}, fuel{0}, running{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, ContentExchange& exchange, wasm::Sandbox& engine,
@@ -70,6 +79,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     MESH_CHECK(!runs.contains(effect.id), "execution-id-used-twice");
     const RunPointer run = std::make_shared<Run>();
     run->effect = std::move(effect);
+    run->left = run->effect.shards.size();
     run->fetch_until = Clock::now() + milliseconds(run->effect.fetch_ms);
     runs.emplace(run->effect.id, run);
     running = runs.size();
@@ -100,16 +110,18 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     if (const auto* refused = std::get_if<Refusal>(&*parts)) return end_refused(run, refused->detail);
     run->parts = std::move(std::get<FunctionParts>(*parts));
 
-    const Result<store::BlockBytes> list_block = blocks.get(run->effect.inputs);
-    if (!list_block) return retry_or_end(run, list_block.error());
-    const auto list = record::decode<task::ShardList>(**list_block);
-    if (!list) return end_refused(run, "the shard list does not read: " + list.error().message);
-    if (run->effect.shard >= list->inputs.size()) {
-      return end_refused(
-          run, fmt::format("there is no shard {} in a shard list of {}", run->effect.shard, list->inputs.size()));
+    auto list = list_of(run->effect.inputs);
+    if (!list) return retry_or_end(run, std::move(list.error()));
+    if (!*list) return end_refused(run, "the shard list does not read");
+    run->inputs.clear();
+    for (const std::uint32_t shard : run->effect.shards) {
+      if (shard >= (*list)->inputs.size()) {
+        return end_refused(run, fmt::format("there is no shard {} in a shard list of {}", shard, (*list)->inputs.size()));
+      }
+      run->inputs.push_back((*list)->inputs[shard]);
+      if (run->inputs.back().codec() == Multicodec::dag_cbor)
+        return end_refused(run, fmt::format("the input of shard {} is a record, not a file", shard));
     }
-    run->input = list->inputs[run->effect.shard];
-    if (run->input.codec() == Multicodec::dag_cbor) return end_refused(run, "the input is a record, not a file");
 
     std::vector<ContentExchange::Want> wants;
     if (run->parts->node) {
@@ -117,7 +129,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     } else {
       wants.push_back({.root = run->effect.function, .below = {}});
     }
-    wants.push_back({.root = run->input, .below = run->effect.inputs});
+    std::set<Cid> inputs(run->inputs.begin(), run->inputs.end());
+    for (const Cid& input : inputs) wants.push_back({.root = input, .below = run->effect.inputs});
     content.fetch_all(std::move(wants), run->effect.holders, time_left(*run),
                       [weak = weak_from_this(), run](Status fetched) {
                         if (const auto self = weak.lock(); self && !self->closed && !run->ended)
@@ -125,47 +138,105 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
                       });
   }
 
-  void found_content(const RunPointer& run, Status status) {
-    if (!status) return end_with_error(run, std::move(status.error()));
-    Result<Bytes> input = blocks.read_dag_file(run->input, limits.max_input_bytes);
-    if (!input) {
-      if (input.error().code == ErrorCode::not_found || input.error().code == ErrorCode::storage)
-        return retry_or_end(run, std::move(input.error()));
-      return end_refused(run, "the input: " + input.error().message);
-    }
-    const auto shared_input = std::make_shared<const Bytes>(std::move(*input));
-    auto loaded = loader.load(*run->parts, shared_input);
-    if (!loaded) return retry_or_end(run, std::move(loaded.error()));
-    if (const auto* refused = std::get_if<Refusal>(&*loaded)) return end_refused(run, refused->detail);
-
-    wasm::Job job = std::move(std::get<wasm::Job>(*loaded));
-    job.id = next_job++;
-    job.input = shared_input;
-    job.entropy_key = task::entropy_key(run->effect.function, run->input);
-    job.limits = wasm::Limits::of(run->effect.scope);
-    run->job = job.id;
-    started += 1;
-    emit(node::event::ExecutionStarted{.id = run->effect.id});
-    Status taken = sandbox.submit(
-        std::move(job), [weak = weak_from_this(), run](ByteView more) { take_log(weak, run, more); },
-        [weak = weak_from_this(), run, &context = io](Result<wasm::RunResult> result) {
-          asio::post(context, [weak, run, result = std::move(result)]() mutable {
-            if (const auto self = weak.lock(); self && !self->closed && !run->ended) self->end(run, std::move(result));
-          });
-        });
-    if (!taken) end_with_error(run, std::move(taken.error()));
+  /// The list of a task's inputs; null for a block that is none.
+  Result<std::shared_ptr<const task::ShardList>> list_of(const Cid& cid) {
+    if (latest_list.first == cid && latest_list.second) return latest_list.second;
+    MESH_LET(const store::BlockBytes block, blocks.get(cid));
+    auto list = record::decode<task::ShardList>(*block);
+    if (!list) return nullptr;
+    latest_list = {cid, std::make_shared<const task::ShardList>(std::move(*list))};
+    return latest_list.second;
   }
 
-  /// On a thread of the sandbox.
-  static void take_log(const std::weak_ptr<Impl>& weak, const RunPointer& run, ByteView more) {
+  void found_content(const RunPointer& run, Status status) {
+    if (!status) return end_with_error(run, std::move(status.error()));
+    std::vector<wasm::Job> jobs;
+    std::vector<std::uint32_t> shards;
+    std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> refused;
+    std::shared_ptr<const Bytes> input;
+    for (std::size_t i = 0; i < run->inputs.size(); ++i) {
+      const std::uint32_t shard = run->effect.shards[i];
+      if (i == 0 || run->inputs[i] != run->inputs[i - 1] || !input) {
+        Result<Bytes> bytes = blocks.read_dag_file(run->inputs[i], limits.max_input_bytes);
+        input = bytes ? std::make_shared<const Bytes>(std::move(*bytes)) : nullptr;
+        if (!bytes) {
+          if (bytes.error().code == ErrorCode::not_found || bytes.error().code == ErrorCode::storage)
+            return retry_or_end(run, std::move(bytes.error()));
+          refused.emplace_back(shard, refusal("the input: " + bytes.error().message));
+          continue;
+        }
+      }
+      auto loaded = loader.load(*run->parts, input);
+      if (!loaded) return retry_or_end(run, std::move(loaded.error()));
+      if (const auto* why = std::get_if<Refusal>(&*loaded)) {
+        refused.emplace_back(shard, refusal(why->detail));
+        continue;
+      }
+      wasm::Job job = std::move(std::get<wasm::Job>(*loaded));
+      job.id = next_job++;
+      job.input = input;
+      job.entropy_key = task::entropy_key(run->effect.function, run->inputs[i]);
+      job.limits = wasm::Limits::of(run->effect.scope);
+      jobs.push_back(std::move(job));
+      shards.push_back(shard);
+    }
+    started += run->inputs.size();
+    emit(node::event::ExecutionStarted{.id = run->effect.id});
+    run->running = jobs.size();
+    run->told = Clock::now();
+    if (!jobs.empty()) {
+      run->job = jobs.front().id;
+      Status taken = sandbox.submit(
+          std::move(jobs),
+          [weak = weak_from_this(), run, shards](std::size_t job, ByteView more) {
+            take_log(weak, run, shards[job], more);
+          },
+          [weak = weak_from_this(), run, shards](std::size_t job, Result<wasm::RunResult> result) {
+            take_result(weak, run, shards[job], std::move(result));
+          });
+      if (!taken) return end_with_error(run, std::move(taken.error()));
+    }
+    if (!refused.empty()) tell(run, std::move(refused));
+  }
+
+  /// On a thread of the sandbox. Results that follow one another quickly are told together.
+  static void take_result(const std::weak_ptr<Impl>& weak, const RunPointer& run, std::uint32_t shard,
+                          Result<wasm::RunResult> result) {
     const auto self = weak.lock();
     if (!self) return;
     {
-      const std::lock_guard guard(run->log_mutex);
-      const std::size_t room =
-          self->limits.max_live_log_bytes - std::min(run->log.size(), self->limits.max_live_log_bytes);
-      const std::size_t taken = std::min(room, more.size());
-      append(run->log, more.first(taken));
+      const std::lock_guard guard(run->mutex);
+      run->results.emplace_back(shard, std::move(result));
+      --run->running;
+      const auto now = Clock::now();
+      if (run->running > 0 && now - run->told < tell_every) return;
+      run->told = now;
+    }
+    asio::post(self->io, [weak, run] {
+      const auto here = weak.lock();
+      if (!here || here->closed || run->ended) return;
+      std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> results;
+      {
+        const std::lock_guard guard(run->mutex);
+        results.swap(run->results);
+      }
+      if (!results.empty()) here->tell(run, std::move(results));
+    });
+  }
+
+  /// On a thread of the sandbox.
+  static void take_log(const std::weak_ptr<Impl>& weak, const RunPointer& run, std::uint32_t shard, ByteView more) {
+    const auto self = weak.lock();
+    if (!self) return;
+    {
+      const std::lock_guard guard(run->mutex);
+      const std::size_t taken =
+          std::min<std::size_t>(self->limits.max_live_log_bytes - run->log_bytes, more.size());
+      if (taken > 0) {
+        if (run->logs.empty() || run->logs.back().first != shard) run->logs.emplace_back(shard, Bytes{});
+        append(run->logs.back().second, more.first(taken));
+        run->log_bytes += taken;
+      }
       run->log_left_out += more.size() - taken;
       if (std::exchange(run->log_posted, true)) return;
     }
@@ -175,18 +246,21 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   }
 
   void flush_log(Run& run) {
-    Bytes log;
+    std::vector<std::pair<std::uint32_t, Bytes>> logs;
     {
-      const std::lock_guard guard(run.log_mutex);
+      const std::lock_guard guard(run.mutex);
       run.log_posted = false;
-      log = std::exchange(run.log, {});
-      if (run.log_left_out > 0) {
-        append(log, as_bytes(fmt::format("\n[{} bytes came too fast for the live log; the stored log has them]\n",
-                                         run.log_left_out)));
+      logs.swap(run.logs);
+      run.log_bytes = 0;
+      if (run.log_left_out > 0 && !logs.empty()) {
+        append(logs.back().second,
+               as_bytes(fmt::format("\n[{} bytes came too fast for the live log; the stored log has them]\n",
+                                    run.log_left_out)));
         run.log_left_out = 0;
       }
     }
-    if (!log.empty()) emit(node::event::ExecutionLog{.id = run.effect.id, .bytes = std::move(log)});
+    for (auto& [shard, log] : logs)
+      emit(node::event::ExecutionLog{.id = run.effect.id, .shard = shard, .bytes = std::move(log)});
   }
 
   /// A block that was here a moment ago is gone or damaged: its holders are asked once more.
@@ -206,43 +280,58 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     return built.cid;
   }
 
-  void end(const RunPointer& run, Result<wasm::RunResult> result) {
-    flush_log(*run);
-    if (!result) return end_with_error(run, std::move(result.error()));
+  Result<node::event::ExecutionDone::Output> output_of(Result<wasm::RunResult> result) {
+    if (!result) return std::unexpected(std::move(result.error()));
     node::event::ExecutionDone::Output output;
     output.finding.outcome = task::bounded(std::move(result->outcome));
     output.finding.fuel = result->summary.fuel;
     output.summary = result->summary;
-    Result<Cid> kept = keep(result->output, output.result_block);
-    if (!kept) return end_with_error(run, std::move(kept.error()));
-    output.finding.result = *kept;
-    kept = keep(result->log, output.log_block);
-    if (!kept) return end_with_error(run, std::move(kept.error()));
-    output.finding.log = *kept;
+    MESH_LET(output.finding.result, keep(result->output, output.result_block));
+    MESH_LET(output.finding.log, keep(result->log, output.log_block));
     fuel += output.finding.fuel;
-    done(run, std::move(output));
+    return output;
   }
 
-  void end_refused(const RunPointer& run, std::string detail) {
+  static wasm::RunResult refusal(std::string detail) {
     wasm::RunResult result;
     result.outcome.kind = task::OutcomeKind::refused;
     result.outcome.detail = std::move(detail);
-    started += 1;
+    return result;
+  }
+
+  /// Keeps what came out and tells the node.
+  void tell(const RunPointer& run, std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> results) {
+    flush_log(*run);
+    node::event::ExecutionDone done{.id = run->effect.id, .shards = {}, .last = false};
+    done.shards.reserve(results.size());
+    for (auto& [shard, result] : results) {
+      done.shards.push_back({shard, output_of(std::move(result))});
+      if (!done.shards.back().result) failed += 1;
+    }
+    run->left -= done.shards.size();
+    done.last = run->left == 0;
+    if (done.last) {
+      run->ended = true;
+      runs.erase(run->effect.id);
+      running = runs.size();
+    }
+    emit(std::move(done));
+  }
+
+  /// The same for all shards of a run, none of which was told.
+  void end_all(const RunPointer& run, const Result<wasm::RunResult>& result) {
+    std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> results;
+    for (const std::uint32_t shard : run->effect.shards) results.emplace_back(shard, result);
+    tell(run, std::move(results));
+  }
+
+  void end_refused(const RunPointer& run, std::string detail) {
+    started += run->effect.shards.size();
     emit(node::event::ExecutionStarted{.id = run->effect.id});
-    end(run, std::move(result));
+    end_all(run, refusal(std::move(detail)));
   }
 
-  void end_with_error(const RunPointer& run, Error error) {
-    failed += 1;
-    done(run, std::unexpected(std::move(error)));
-  }
-
-  void done(const RunPointer& run, Result<node::event::ExecutionDone::Output> result) {
-    run->ended = true;
-    runs.erase(run->effect.id);
-    running = runs.size();
-    emit(node::event::ExecutionDone{.id = run->effect.id, .result = std::move(result)});
-  }
+  void end_with_error(const RunPointer& run, Error error) { end_all(run, std::unexpected(std::move(error))); }
 
   void cancel(std::uint64_t id) {
     const auto found = runs.find(id);

@@ -1,7 +1,7 @@
 // Carries out what the node decides about runs: brings content here, turns a function into a job of the sandbox, keeps
 // what comes out, and answers with events.
 //
-// Every effect::Execute is answered by exactly one ExecutionDone, also after a cancel. What the function is to blame
+// Every shard of an effect::Execute comes in exactly one ExecutionDone, also after a cancel. What the function is to blame
 // for (a node that does not read, a tar with `..`, an input that is no file) is the outcome `refused`, equal on every
 // node; what this host could not do (content not to be had, disk full, compilation too long) is an Error.
 //
@@ -47,7 +47,7 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   void execute(node::effect::Execute effect);
-  /// The run's ExecutionDone is then the Error denied "stopped", unless it had ended already.
+  /// The run's shards that have not ended then give the Error denied "stopped".
   void cancel(std::uint64_t id);
   void fetch_results(node::effect::FetchResults effect);
   void build_reduce_input(node::effect::BuildReduceInput effect);

@@ -54,10 +54,6 @@ class Signer {
   [[nodiscard]] Envelope seal(const T& value) const {
     return mesh::seal(value, federation_, seed_, id_);
   }
-  /// Signs records together; in order.
-  [[nodiscard]] std::vector<Envelope> seal(std::vector<Draft> drafts) const {
-    return mesh::seal_batches(std::move(drafts), federation_, seed_, id_);
-  }
   /// A record with its envelope, as if it had been received and checked.
   template <record::Typed T>
   [[nodiscard]] Signed<T> sign(T value) const {
