@@ -15,11 +15,11 @@ using node::JobPhase;
 using verification::Decision;
 
 /// The same lie from everybody who tells it, so that colluders agree with one another.
-void false_result(const node::effect::Execute& run, node::event::ExecutionDone::Output& output) {
-  const Digest lie = tagged_hash("lie", {run.function.binary(), big_endian(run.shard)});
+void false_result(const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
+  const Digest lie = tagged_hash("lie", {run.function.binary(), big_endian(shard)});
   output.finding.result = Cid::of(Multicodec::raw, lie.view());
 }
-void false_fuel(const node::effect::Execute&, node::event::ExecutionDone::Output& output) {
+void false_fuel(const node::effect::Execute&, std::uint32_t, node::event::ExecutionDone::Output& output) {
   output.finding.fuel += 1;
   output.summary.fuel += 1;
 }
@@ -68,9 +68,9 @@ TEST(Liars, AWorkerWithOneColludingVerifierIsRejectedAndBothAreNamed) {
   World world({.seed = 22, .nodes = 8});
   world.behave(3, {.lie = false_result, .tamper = {}});
   world.behave(5, {.lie =
-                       [&](const node::effect::Execute& run, node::event::ExecutionDone::Output& output) {
-                         const std::vector<node::ShardView> shard = world.at(0).shards(run.intent, run.shard, 1);
-                         if (!shard.empty() && shard.front().worker == world.id(3)) false_result(run, output);
+                       [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
+                         const std::vector<node::ShardView> view = world.at(0).shards(run.intent, shard, 1);
+                         if (!view.empty() && view.front().worker == world.id(3)) false_result(run, shard, output);
                        },
                    .tamper = {}});
   const Outcome outcome = run_job(world, 60);
@@ -97,8 +97,8 @@ TEST(Liars, AVerifierAloneIsOutvotedAndNamed) {
   World world({.seed = 24, .nodes = 8});
   std::set<std::uint32_t> awarded;
   world.behave(4, {.lie =
-                       [&](const node::effect::Execute& run, node::event::ExecutionDone::Output& output) {
-                         if (!awarded.contains(run.shard)) false_result(run, output);
+                       [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
+                         if (!awarded.contains(shard)) false_result(run, shard, output);
                        },
                    .tamper = {}});
   world.start();

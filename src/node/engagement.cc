@@ -209,7 +209,7 @@ Status Engagement::on_award(Instant now, const Envelope& envelope, Outbox& out) 
 
 Status Engagement::on_commitment(Instant, const Envelope& envelope, Outbox&) {
   MESH_LET(Signed<Commitment> commitment, open<Commitment>(envelope, around_.signer.federation()));
-  MESH_LET(std::vector<std::uint32_t> shards, receipt::covered(commitment.record, intent_.record.shards));
+  MESH_LET(std::vector<std::uint32_t> shards, receipt::covered(commitment, intent_.record.shards));
   if (commitments_.size() >= max_kept_records) commitments_.clear();
   if (commitment.signer == around_.signer.id()) {
     add_own(std::move(commitment), std::move(shards));  // Perhaps forgotten here, but signed by this node.
@@ -272,7 +272,7 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
       const auto commitment = commitments_.find(cid);
       if (commitment == commitments_.end()) continue;  // Its own, or decided meanwhile: no seat for this node there.
       if (commitment->second.record.worker) return fail(ErrorCode::invalid, "bad-round: a verifier's commitment is drawn for");
-      MESH_LET(task.benches[cid].covered, receipt::covered(commitment->second.record, intent_.record.shards));
+      MESH_LET(task.benches[cid].covered, receipt::covered(commitment->second, intent_.record.shards));
     }
     for (const Cid& cid : draw.record.reveals) reveals_.erase(cid);
     draws_.emplace(draw.cid, std::move(task));
@@ -536,7 +536,8 @@ std::size_t Engagement::commit(const Cid& basis, const std::optional<Cid>& worke
     digests.push_back(found.digest);
   }
   const std::size_t count = covered.size();
-  Commitment commitment{.intent = id(), .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}};
+  Commitment commitment{
+      .intent = id(), .node = around_.signer.id(), .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}};
   commitment.root = receipt::root_of(id(), around_.signer.id(), receipt::salt_key(around_.signer, commitment), covered, digests);
   Signed<Commitment> signed_commitment = around_.signer.sign(std::move(commitment));
   journal("committed", record::encode(signed_commitment.envelope), out);
@@ -580,7 +581,7 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
         return fail(ErrorCode::denied, "early: a verifier's commitment is named but did not come along");
       }
       MESH_LET(const std::vector<std::uint32_t> theirs,
-               receipt::covered(commitment->second.record, intent_.record.shards));
+               receipt::covered(commitment->second, intent_.record.shards));
       for (const std::uint32_t shard : theirs) committed[shard].insert(commitment->second.signer);
     }
     for (const std::uint32_t shard : own->second.shards) {

@@ -609,7 +609,7 @@ void Job::on_executed(Instant now, const std::vector<event::ExecutionDone::Shard
       receipt.usage.add(output->summary);
     }
     Commitment made{
-        .intent = id(), .basis = receipt.award, .worker = {}, .shards = task::ranges_of(shards), .root = {}};
+        .intent = id(), .node = around_.signer.id(), .basis = receipt.award, .worker = {}, .shards = task::ranges_of(shards), .root = {}};
     receipt.key = receipt::salt_key(around_.signer, made);
     receipt.findings = receipt::columns_of(findings);
     made.root = receipt::root_of(id(), around_.signer.id(), receipt.key, shards, digests);
@@ -719,7 +719,7 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
   const Cid& cid = batch.commitment.cid;
   const Commitment& committed = batch.commitment.record;
   const NodeId& worker = batch.commitment.signer;
-  MESH_LET(batch.shards, receipt::covered(committed, intent_.record.shards));
+  MESH_LET(batch.shards, receipt::covered(batch.commitment, intent_.record.shards));
   const bool own = worker == intent_.signer && runs_here() && committed.basis == field_->roster.cid;
   if (!own) {
     const auto award = awards_.find(committed.basis);
@@ -1008,7 +1008,7 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
   if (found == batches_.end() || found->second.round != open->second)
     return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
   Batch& batch = found->second;
-  MESH_LET(const std::vector<std::uint32_t> covered, receipt::covered(commitment.record, intent_.record.shards));
+  MESH_LET(const std::vector<std::uint32_t> covered, receipt::covered(commitment, intent_.record.shards));
   std::size_t seated = 0;
   for (const Panel& panel : batch.panels) {
     const auto seat = panel.seats.find(commitment.signer);

@@ -120,7 +120,10 @@ const Finding* Opened::find(std::uint32_t shard) const {
   return it == shards.end() || *it != shard ? nullptr : &findings[static_cast<std::size_t>(it - shards.begin())];
 }
 
-Result<std::vector<std::uint32_t>> covered(const Commitment& commitment, std::uint32_t shards) {
+Result<std::vector<std::uint32_t>> covered(const Signed<Commitment>& signed_commitment, std::uint32_t shards) {
+  const Commitment& commitment = signed_commitment.record;
+  if (commitment.node != signed_commitment.signer)
+    return fail(ErrorCode::unauthorised, "not-the-signers: the commitment is in another node's name");
   std::uint64_t count = 0;
   for (const task::ShardRange& range : commitment.shards) count += range.count;
   if (count < 1 || count > max_commitment_shards) {
@@ -148,7 +151,7 @@ Result<Opened> open_execution(const Signed<Commitment>& commitment, const Execut
     return fail(ErrorCode::invalid, "the receipt names another award than its commitment");
   if (committed.worker) return fail(ErrorCode::invalid, "the receipt opens a verifier's commitment");
   Opened opened;
-  MESH_LET(opened.shards, covered(committed, shards));
+  MESH_LET(opened.shards, covered(commitment, shards));
   MESH_LET(opened.findings, rows_of(receipt.findings, opened.shards.size()));
   if (!receipt.usage.has(opened.shards.size()))
     return fail(ErrorCode::invalid, "the receipt does not say of every shard what its run used");
@@ -164,7 +167,7 @@ Result<std::map<std::uint32_t, Finding>> open_verification(const Signed<Commitme
                                                            std::uint32_t shards) {
   const Commitment& committed = commitment.record;
   if (receipt.commitment != commitment.cid) return fail(ErrorCode::invalid, "the receipt opens another commitment");
-  MESH_LET(const std::vector<std::uint32_t> mine, covered(committed, shards));
+  MESH_LET(const std::vector<std::uint32_t> mine, covered(commitment, shards));
   MESH_LET(const std::vector<std::uint32_t> differing, task::expand(receipt.differing, shards));
   MESH_LET(std::vector<Finding> others, rows_of(receipt.findings, differing.size()));
   if (!std::ranges::includes(mine, differing))

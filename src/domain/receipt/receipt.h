@@ -89,6 +89,7 @@ struct Commitment {
   static constexpr std::uint64_t version = 2;
 
   Cid intent;
+  NodeId node;  ///< who commits, and signs: a copy by another is another record
   Cid basis;  ///< the Award (of a worker) or the Draw (of a verifier) that it answers
   std::optional<Cid> worker;  ///< of a verifier: the worker's commitment that it has seats on
   std::vector<task::ShardRange> shards;  ///< 1 to max_commitment_shards of them
@@ -97,6 +98,7 @@ struct Commitment {
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
+    v("node", self.node);
     v("basis", self.basis);
     v("worker", self.worker);
     v("shards", self.shards);
@@ -158,8 +160,10 @@ struct Opened {
   [[nodiscard]] const Finding* find(std::uint32_t shard) const;
 };
 
-/// The shards of a commitment; `shards` is how many the task has. Errors: none, too many, or ranges that are none.
-[[nodiscard]] Result<std::vector<std::uint32_t>> covered(const Commitment& commitment, std::uint32_t shards);
+/// The shards of a commitment; `shards` is how many the task has. Errors: none, too many, ranges that
+/// are none, or a signature that is not the committing node's.
+[[nodiscard]] Result<std::vector<std::uint32_t>> covered(const Signed<Commitment>& commitment,
+                                                         std::uint32_t shards);
 
 /// Whether the receipt opens the commitment; what it reveals. The error says what does not fit.
 [[nodiscard]] Result<Opened> open_execution(const Signed<Commitment>& commitment, const ExecutionReceipt& receipt,

@@ -239,7 +239,7 @@ class Checker {
     const std::uint32_t shards = records_.intent->record.shards;
     Revealed revealed;
     MESH_LET(revealed.differing, receipt::open_verification(own->second, r, worker, shards));
-    MESH_LET(revealed.shards, receipt::covered(own->second.record, shards));
+    MESH_LET(revealed.shards, receipt::covered(own->second, shards));
     return Answer{.revealed = &revealed_.emplace(verification_cid, std::move(revealed)).first->second};
   }
 
