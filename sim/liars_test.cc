@@ -67,12 +67,13 @@ TEST(Liars, AWorkerWithOneColludingVerifierIsRejectedAndBothAreNamed) {
   // colluding verifiers, which is at the quorum (see below).
   World world({.seed = 22, .nodes = 8});
   world.behave(3, {.lie = false_result, .tamper = {}});
-  world.behave(5, {.lie =
-                       [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
-                         const std::vector<node::ShardView> view = world.at(0).shards(run.intent, shard, 1);
-                         if (!view.empty() && view.front().worker == world.id(3)) false_result(run, shard, output);
-                       },
-                   .tamper = {}});
+  world.behave(
+      5, {.lie =
+              [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
+                const std::vector<node::ShardView> view = world.at(0).shards(run.intent, shard, 1);
+                if (!view.empty() && view.front().worker == world.id(3)) false_result(run, shard, output);
+              },
+          .tamper = {}});
   const Outcome outcome = run_job(world, 60);
   EXPECT_EQ(outcome.view.phase, JobPhase::done) << outcome.view.failure;
   EXPECT_EQ(outcome.accepted_wrong, 0U);
@@ -96,11 +97,12 @@ TEST(Liars, AVerifierAloneIsOutvotedAndNamed) {
   // Host 4 lies as a verifier alone: as a worker it is honest, so that it is not rejected first.
   World world({.seed = 24, .nodes = 8});
   std::set<std::uint32_t> awarded;
-  world.behave(4, {.lie =
-                       [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
-                         if (!awarded.contains(shard)) false_result(run, shard, output);
-                       },
-                   .tamper = {}});
+  world.behave(
+      4, {.lie =
+              [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
+                if (!awarded.contains(shard)) false_result(run, shard, output);
+              },
+          .tamper = {}});
   world.start();
   world.run_for(seconds(1));
   const Cid job = world.submit(0, world.spec(40));

@@ -17,7 +17,7 @@ constexpr Duration gather_for = milliseconds(20);    // Findings are committed t
 constexpr std::size_t max_findings_bytes = std::size_t{512} << 10;  // Of what one receipt reveals: it fits a message.
 constexpr Duration retry_after = seconds(1);
 constexpr std::uint32_t max_retries = 20;
-constexpr Duration forgotten_after = seconds(900);   // Without a word from the publisher.
+constexpr Duration forgotten_after = seconds(900);  // Without a word from the publisher.
 constexpr std::size_t max_kept_records = 16384;
 
 }  // namespace
@@ -43,7 +43,9 @@ bool Engagement::over(Instant now) const {
 }
 
 bool Engagement::awarded(std::uint32_t shard) const {
-  return std::ranges::any_of(leases_, [&](const auto& entry) { return entry.second.uncommitted.contains(shard); });
+  return std::ranges::any_of(leases_, [&](const auto& entry) {
+    return entry.second.running.contains(shard) || entry.second.ready.contains(shard);
+  });
 }
 
 std::uint64_t Engagement::take_fuel() { return std::exchange(fuel_, 0); }
@@ -62,7 +64,8 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
     MESH_LET(const std::vector<std::uint32_t> shards, task::expand(found.shards, intent_.record.shards));
     MESH_LET(const std::vector<receipt::Finding> rows, receipt::rows_of(found.findings, shards.size()));
     if (!found.usage.has(shards.size())) return fail(ErrorCode::storage, "the record of what was found is damaged");
-    for (std::size_t i = 0; i < shards.size(); ++i) take_found(shards[i], rows[i], found.usage.summary(i, rows[i].fuel));
+    for (std::size_t i = 0; i < shards.size(); ++i)
+      take_found(shards[i], rows[i], found.usage.summary(i, rows[i].fuel));
     return {};
   }
   MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
@@ -77,7 +80,7 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
     MESH_LET(const Signed<market::Award> award, open<market::Award>(envelope, federation));
     MESH_LET(const std::vector<std::uint32_t> shards, task::expand(award.record.shards, intent_.record.shards));
     awards_.emplace(award.cid, award);
-    leases_[award.cid] = Lease{.uncommitted = {shards.begin(), shards.end()}, .ready_since = {}};
+    leases_[award.cid] = Lease{.running = {shards.begin(), shards.end()}, .ready = {}, .ready_since = {}};
     return {};
   }
   if (kind == "opened") {
@@ -90,7 +93,7 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
     MESH_LET(const Signed<Commitment> commitment, open<Commitment>(envelope, federation));
     MESH_LET(const std::vector<std::uint32_t> shards, task::expand(commitment.record.shards, intent_.record.shards));
     if (const auto lease = leases_.find(commitment.record.basis); lease != leases_.end()) {
-      for (const std::uint32_t shard : shards) lease->second.uncommitted.erase(shard);
+      for (const std::uint32_t shard : shards) lease->second.running.erase(shard);
     }
     add_own(commitment, shards);
     return {};
@@ -100,10 +103,8 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
 
 void Engagement::resume(Instant now, Outbox& out) {
   heard_ = now;
-  for (auto& [cid, lease] : leases_) {
-    need(now, {lease.uncommitted.begin(), lease.uncommitted.end()}, Executions::Purpose::work, nullptr, out);
-    commit_ready(now, cid, lease, out);
-  }
+  const std::map<Cid, Lease> leases = std::exchange(leases_, {});
+  for (const auto& [cid, lease] : leases) take_lease(now, cid, {lease.running.begin(), lease.running.end()}, out);
 }
 
 // ---------------------------------------------------------------------------------------------------- records
@@ -199,11 +200,8 @@ Status Engagement::on_award(Instant now, const Envelope& envelope, Outbox& out) 
   } else {
     journal("award", record::encode(envelope), out);
     awards_.emplace(award.cid, award);
-    leases_[award.cid] = Lease{.uncommitted = {shards.begin(), shards.end()}, .ready_since = {}};
+    take_lease(now, award.cid, shards, out);
   }
-  Lease& lease = leases_.at(award.cid);
-  need(now, {lease.uncommitted.begin(), lease.uncommitted.end()}, Executions::Purpose::work, nullptr, out);
-  commit_ready(now, award.cid, lease, out);
   return {};
 }
 
@@ -271,13 +269,15 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
     for (const Cid& cid : round->second.record.commitments) {
       const auto commitment = commitments_.find(cid);
       if (commitment == commitments_.end()) continue;  // Its own, or decided meanwhile: no seat for this node there.
-      if (commitment->second.record.worker) return fail(ErrorCode::invalid, "bad-round: a verifier's commitment is drawn for");
+      if (commitment->second.record.worker)
+        return fail(ErrorCode::invalid, "bad-round: a verifier's commitment is drawn for");
       MESH_LET(task.benches[cid].covered, receipt::covered(commitment->second, intent_.record.shards));
     }
     for (const Cid& cid : draw.record.reveals) reveals_.erase(cid);
     draws_.emplace(draw.cid, std::move(task));
     draw_order_.push_back(draw.cid);
     while (draw_order_.size() > draws_kept) {
+      std::erase_if(open_benches_, [&](const auto& bench) { return bench.first == draw_order_.front(); });
       draws_.erase(draw_order_.front());
       draw_order_.pop_front();
     }
@@ -303,7 +303,8 @@ Status Engagement::on_seats_changed(Instant now, const Cid& record, const Cid& d
 void Engagement::take_seats(Instant now, const Cid& draw, const Cid& commitment, Outbox& out) {
   DrawnTask& task = draws_.at(draw);
   Bench& bench = task.benches.at(commitment);
-  bench.uncommitted.clear();
+  bench.running.clear();
+  bench.ready.clear();
   bench.committed.clear();
   if (const auto own = own_by_worker_.find(commitment); own != own_by_worker_.end()) {
     for (const Cid& cid : own->second) {
@@ -314,18 +315,18 @@ void Engagement::take_seats(Instant now, const Cid& draw, const Cid& commitment,
   const NodeId worker = commitments_.contains(commitment) ? commitments_.at(commitment).signer : publisher();
   for (const std::uint32_t shard : bench.covered) {
     if (bench.committed.contains(shard)) continue;
-    verification::Seats seats{.order = task.round.order(commitment, shard, worker),
-                              .wanted = intent_.record.verifiers,
-                              .lost = {}};
+    verification::Seats seats{
+        .order = task.round.order(commitment, shard, worker), .wanted = intent_.record.verifiers, .lost = {}};
     for (const auto& [cid, change] : bench.changes) {
       if (!std::ranges::binary_search(change.shards, shard)) continue;
       if (change.lost) seats.lost.push_back(*change.lost);
       seats.wanted = std::max(seats.wanted, change.wanted);
     }
-    if (seats.holds(around_.signer.id())) bench.uncommitted.insert(shard);
+    if (seats.holds(around_.signer.id())) (found_.contains(shard) ? bench.ready : bench.running).insert(shard);
   }
-  need(now, {bench.uncommitted.begin(), bench.uncommitted.end()}, Executions::Purpose::verify, &worker, out);
-  commit_bench(draw, commitment, bench, out);
+  open_benches_.insert({draw, commitment});
+  need(now, {bench.running.begin(), bench.running.end()}, Executions::Purpose::verify, &worker, out);
+  commit_bench(draw, commitment, out);
 }
 
 Status Engagement::on_receipt(Instant now, const Envelope& envelope, Outbox& out) {
@@ -335,10 +336,9 @@ Status Engagement::on_receipt(Instant now, const Envelope& envelope, Outbox& out
     return fail(ErrorCode::invalid, "unknown-commitment: the receipt opens nothing that is known here");
   if (commitment->second.signer != receipt.signer)
     return fail(ErrorCode::unauthorised, "not-the-worker: the receipt is not by whom committed to it");
-  MESH_LET(receipt::Opened opened,
-           receipt::open_execution(commitment->second, receipt.record, intent_.record.shards));
-  to_answer_.insert_or_assign(
-      commitment->first, ToAnswer{.receipt = receipt.cid, .worker = receipt.signer, .opened = std::move(opened)});
+  MESH_LET(receipt::Opened opened, receipt::open_execution(commitment->second, receipt.record, intent_.record.shards));
+  to_answer_.insert_or_assign(commitment->first,
+                              ToAnswer{.receipt = receipt.cid, .worker = receipt.signer, .opened = std::move(opened)});
   answer_receipt(now, commitment->first, out);
   return {};
 }
@@ -395,9 +395,12 @@ Status Engagement::on_verdict(Instant now, const Envelope& envelope, Outbox& out
   // Decided, perhaps by what another worker did: nobody waits for them any more.
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(verdict.record.shards, intent_.record.shards));
   for (auto& [cid, lease] : leases_) {
-    for (const std::uint32_t shard : shards) lease.uncommitted.erase(shard);
-    commit_ready(now, cid, lease, out);
+    for (const std::uint32_t shard : shards) {
+      lease.running.erase(shard);
+      lease.ready.erase(shard);
+    }
   }
+  commit_all_ready(now, out);
   for (const std::uint32_t shard : shards) retries_.erase(shard);
   return {};
 }
@@ -483,9 +486,19 @@ void Engagement::on_executed(Instant now, const std::vector<event::ExecutionDone
     declared_ = true;
   }
   out.add({effect::Declare{id(), {roots.begin(), roots.end()}}});
-  for (auto& [cid, lease] : leases_) commit_ready(now, cid, lease, out);
-  for (auto& [draw, task] : draws_) {
-    for (auto& [cid, bench] : task.benches) commit_bench(draw, cid, bench, out);
+  for (auto& [cid, lease] : leases_) {
+    for (const std::uint32_t shard : shards) {
+      if (lease.running.erase(shard) > 0) lease.ready.insert(shard);
+    }
+  }
+  commit_all_ready(now, out);
+  const auto benches = open_benches_;
+  for (const auto& [draw, cid] : benches) {
+    Bench& bench = draws_.at(draw).benches.at(cid);
+    for (const std::uint32_t shard : shards) {
+      if (bench.running.erase(shard) > 0) bench.ready.insert(shard);
+    }
+    commit_bench(draw, cid, out);
   }
   const std::set<Cid> reveals = to_reveal_;
   for (const Cid& cid : reveals) reveal(now, cid, out);
@@ -494,30 +507,47 @@ void Engagement::on_executed(Instant now, const std::vector<event::ExecutionDone
   for (const Cid& cid : answers) answer_receipt(now, cid, out);
 }
 
-void Engagement::commit_ready(Instant now, const Cid& award, Lease& lease, Outbox& out) {
-  std::vector<std::uint32_t> ready;
-  for (const std::uint32_t shard : lease.uncommitted) {
-    if (found_.contains(shard)) ready.push_back(shard);
-  }
-  if (ready.empty()) {
+void Engagement::take_lease(Instant now, const Cid& award, const std::vector<std::uint32_t>& shards, Outbox& out) {
+  Lease& lease = leases_[award];
+  for (const std::uint32_t shard : shards) (found_.contains(shard) ? lease.ready : lease.running).insert(shard);
+  need(now, {lease.running.begin(), lease.running.end()}, Executions::Purpose::work, nullptr, out);
+  commit_ready(now, award, out);
+}
+
+void Engagement::commit_all_ready(Instant now, Outbox& out) {
+  std::vector<Cid> awards;
+  for (const auto& [award, lease] : leases_) awards.push_back(award);
+  for (const Cid& award : awards) commit_ready(now, award, out);
+}
+
+void Engagement::commit_ready(Instant now, const Cid& award, Outbox& out) {
+  const auto found = leases_.find(award);
+  if (found == leases_.end()) return;
+  Lease& lease = found->second;
+  if (lease.ready.empty()) {
     lease.ready_since.reset();
+    if (lease.running.empty()) leases_.erase(found);
     return;
   }
   if (!lease.ready_since) lease.ready_since = now;
-  const bool all = ready.size() == lease.uncommitted.size();
-  if (!all && ready.size() < receipt::max_commitment_shards && now - *lease.ready_since < gather_for) return;
+  if (!lease.running.empty() && lease.ready.size() < receipt::max_commitment_shards &&
+      now - *lease.ready_since < gather_for)
+    return;
+  const std::vector<std::uint32_t> ready(lease.ready.begin(), lease.ready.end());
+  lease.ready.clear();
   lease.ready_since.reset();
-  for (const std::uint32_t shard : ready) lease.uncommitted.erase(shard);
+  const bool done = lease.running.empty();
   for (std::span<const std::uint32_t> left = ready; !left.empty();) left = left.subspan(commit(award, {}, left, out));
+  if (done) leases_.erase(award);
 }
 
-void Engagement::commit_bench(const Cid& draw, const Cid& commitment, Bench& bench, Outbox& out) {
-  if (bench.uncommitted.empty() ||
-      !std::ranges::all_of(bench.uncommitted, [&](std::uint32_t shard) { return found_.contains(shard); }))
-    return;
-  const std::vector<std::uint32_t> ready(bench.uncommitted.begin(), bench.uncommitted.end());
+void Engagement::commit_bench(const Cid& draw, const Cid& commitment, Outbox& out) {
+  Bench& bench = draws_.at(draw).benches.at(commitment);
+  if (!bench.running.empty()) return;
+  const std::vector<std::uint32_t> ready(bench.ready.begin(), bench.ready.end());
   bench.committed.insert(ready.begin(), ready.end());
-  bench.uncommitted.clear();
+  bench.ready.clear();
+  open_benches_.erase({draw, commitment});
   for (std::span<const std::uint32_t> left = ready; !left.empty();)
     left = left.subspan(commit(draw, commitment, left, out));
 }
@@ -536,9 +566,14 @@ std::size_t Engagement::commit(const Cid& basis, const std::optional<Cid>& worke
     digests.push_back(found.digest);
   }
   const std::size_t count = covered.size();
-  Commitment commitment{
-      .intent = id(), .node = around_.signer.id(), .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}};
-  commitment.root = receipt::root_of(id(), around_.signer.id(), receipt::salt_key(around_.signer, commitment), covered, digests);
+  Commitment commitment{.intent = id(),
+                        .node = around_.signer.id(),
+                        .basis = basis,
+                        .worker = worker,
+                        .shards = task::ranges_of(covered),
+                        .root = {}};
+  commitment.root =
+      receipt::root_of(id(), around_.signer.id(), receipt::salt_key(around_.signer, commitment), covered, digests);
   Signed<Commitment> signed_commitment = around_.signer.sign(std::move(commitment));
   journal("committed", record::encode(signed_commitment.envelope), out);
   out.send(publisher(), Channel::receipt, signed_commitment.envelope);
@@ -580,8 +615,7 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
           commitment->second.record.worker != request.record.commitment) {
         return fail(ErrorCode::denied, "early: a verifier's commitment is named but did not come along");
       }
-      MESH_LET(const std::vector<std::uint32_t> theirs,
-               receipt::covered(commitment->second, intent_.record.shards));
+      MESH_LET(const std::vector<std::uint32_t> theirs, receipt::covered(commitment->second, intent_.record.shards));
       for (const std::uint32_t shard : theirs) committed[shard].insert(commitment->second.signer);
     }
     for (const std::uint32_t shard : own->second.shards) {
@@ -600,7 +634,10 @@ void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
   const Commitment& commitment = own->second.commitment.record;
   // Lost in a crash: the same work gives the same finding.
   if (need(now, own->second.shards, Executions::Purpose::verify, nullptr, out)) return;
-  ExecutionReceipt receipt{.intent = id(), .award = commitment.basis, .commitment = cid, .key = receipt::salt_key(around_.signer, commitment)};
+  ExecutionReceipt receipt{.intent = id(),
+                           .award = commitment.basis,
+                           .commitment = cid,
+                           .key = receipt::salt_key(around_.signer, commitment)};
   std::vector<receipt::Finding> findings;
   std::set<Cid> sent;
   for (const std::uint32_t shard : own->second.shards) {
@@ -622,9 +659,7 @@ void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
 // ---------------------------------------------------------------------------------------------------- time
 
 void Engagement::on_tick(Instant now, Outbox& out) {
-  for (auto& [cid, lease] : leases_) {
-    if (lease.ready_since && now - *lease.ready_since >= gather_for) commit_ready(now, cid, lease, out);
-  }
+  commit_all_ready(now, out);
   std::vector<std::uint32_t> due;
   for (const auto& [shard, retry] : retries_) {
     if (now >= retry.at) due.push_back(shard);

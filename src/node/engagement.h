@@ -69,13 +69,15 @@ class Engagement {
   };
   /// Shards of an award that this node has to find something on and commit to.
   struct Lease {
-    std::set<std::uint32_t> uncommitted;
+    std::set<std::uint32_t> running;  ///< nothing found yet
+    std::set<std::uint32_t> ready;  ///< found and not committed to
     std::optional<Instant> ready_since;
   };
   /// Shards of one worker's commitment that this node has seats on under a draw.
   struct Bench {
     std::vector<std::uint32_t> covered;  ///< by the worker's commitment
-    std::set<std::uint32_t> uncommitted;
+    std::set<std::uint32_t> running;  ///< seats on which nothing is found yet
+    std::set<std::uint32_t> ready;  ///< found; committed to once nothing is running
     std::set<std::uint32_t> committed;
     struct Change {
       std::vector<std::uint32_t> shards;
@@ -124,8 +126,12 @@ class Engagement {
             Outbox& out);
   void take_found(std::uint32_t shard, receipt::Finding finding, const task::ExecutionSummary& summary);
   void take_seats(Instant now, const Cid& draw, const Cid& commitment, Outbox& out);
-  void commit_ready(Instant now, const Cid& award, Lease& lease, Outbox& out);
-  void commit_bench(const Cid& draw, const Cid& commitment, Bench& bench, Outbox& out);
+  /// Leases these shards under the award.
+  void take_lease(Instant now, const Cid& award, const std::vector<std::uint32_t>& shards, Outbox& out);
+  /// Commits to what is ready, if it is enough or has waited long enough; forgets a lease that is done.
+  void commit_ready(Instant now, const Cid& award, Outbox& out);
+  void commit_all_ready(Instant now, Outbox& out);
+  void commit_bench(const Cid& draw, const Cid& commitment, Outbox& out);
   /// Commits to as many of these shards, from the first on, as one receipt can reveal; returns how many.
   std::size_t commit(const Cid& basis, const std::optional<Cid>& worker, std::span<const std::uint32_t> shards,
                      Outbox& out);
@@ -150,7 +156,8 @@ class Engagement {
   std::map<Cid, Signed<market::ComputeOffer>> offers_;  ///< until the roster is complete
   std::optional<verification::Field> field_;
   std::map<Cid, Signed<market::Award>> awards_;
-  std::map<Cid, Lease> leases_;  ///< by award
+  std::map<Cid, Lease> leases_;  ///< by award; those that are not committed to altogether
+  std::set<std::pair<Cid, Cid>> open_benches_;  ///< draws and workers' commitments on which this node is not done
   std::map<std::uint32_t, Found> found_;
   std::map<std::uint32_t, Blocks> blocks_;  ///< small ones, to go along with the receipt
   std::map<std::uint32_t, Retry> retries_;

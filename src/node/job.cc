@@ -30,9 +30,11 @@ constexpr std::size_t max_story_lines = 32;
 constexpr std::uint64_t max_live_log_bytes = 1 << 20;  // Per shard; the whole log is in the receipt.
 constexpr std::uint32_t max_in_verification = 16'384;  // Committed shards without a verdict: then no more are awarded.
 constexpr std::uint32_t max_lease = 2048;
+constexpr std::uint32_t max_first_lease = 32;
 constexpr std::size_t max_run_here = 1024;  // Shards that a node alone has queued at a time.
-constexpr Duration lag_at_least = milliseconds(500);  // So long no commitment, or so many usual gaps between them: a worker
-constexpr std::int64_t lag_factor = 4;                // lags behind the others.
+constexpr Duration lag_at_least =
+    milliseconds(500);  // So long no commitment, or so many usual gaps between them: a worker
+constexpr std::int64_t lag_factor = 4;  // lags behind the others.
 constexpr std::uint32_t hasty_rounds = 16;  // So many begin at once; later ones gather commitments for a moment.
 
 std::string seconds_text(std::uint64_t ms) {
@@ -388,8 +390,13 @@ Status Job::apply_roster(Signed<market::Roster> roster, std::vector<Signed<marke
   MESH_LET(verification::Field field, verification::make_field(intent_, std::move(roster), std::move(offers)));
   std::uint32_t rank = 0;
   for (const Signed<market::ComputeOffer>& offer : field.offers) {
-    workers_[offer.signer] = Worker{
-        .capacity = offer.record.capacity, .rank = rank++, .leased = {}, .lease_size = 2 * offer.record.capacity};
+    // What to begin with, when nothing is known of how long a shard takes: of many shards some more.
+    const auto share = static_cast<std::uint32_t>(shards_.size() / (8 * field.offers.size()));
+    const std::uint32_t least = 2 * offer.record.capacity;
+    workers_[offer.signer] = Worker{.capacity = offer.record.capacity,
+                                    .rank = rank++,
+                                    .leased = {},
+                                    .lease_size = std::clamp(share, least, std::max(least, max_first_lease))};
   }
   if (intent_.record.verifiers > 0 && field.offers.size() < std::size_t{intent_.record.verifiers} + 1)
     unverified_ = true;
@@ -592,8 +599,7 @@ void Job::on_executed(Instant now, const std::vector<event::ExecutionDone::Shard
     tell(run.shard, "could not run here: " + run.result.error().message);
     if (++shards_[run.shard].attempts >= max_attempts) {
       return end(now, JobPhase::failed,
-                 "run-failed: shard " + std::to_string(run.shard) +
-                     " could not be run: " + run.result.error().message,
+                 "run-failed: shard " + std::to_string(run.shard) + " could not be run: " + run.result.error().message,
                  out);
     }
   }
@@ -608,8 +614,12 @@ void Job::on_executed(Instant now, const std::vector<event::ExecutionDone::Shard
       digests.push_back(receipt::digest_of(output->finding));
       receipt.usage.add(output->summary);
     }
-    Commitment made{
-        .intent = id(), .node = around_.signer.id(), .basis = receipt.award, .worker = {}, .shards = task::ranges_of(shards), .root = {}};
+    Commitment made{.intent = id(),
+                    .node = around_.signer.id(),
+                    .basis = receipt.award,
+                    .worker = {},
+                    .shards = task::ranges_of(shards),
+                    .root = {}};
     receipt.key = receipt::salt_key(around_.signer, made);
     receipt.findings = receipt::columns_of(findings);
     made.root = receipt::root_of(id(), around_.signer.id(), receipt.key, shards, digests);
@@ -663,7 +673,8 @@ bool Job::is_open(const Batch& batch, std::uint32_t shard) const {
 
 std::vector<std::uint32_t> Job::open_shards(const Batch& batch) const {
   std::vector<std::uint32_t> open;
-  std::ranges::copy_if(batch.shards, std::back_inserter(open), [&](std::uint32_t shard) { return is_open(batch, shard); });
+  std::ranges::copy_if(batch.shards, std::back_inserter(open),
+                       [&](std::uint32_t shard) { return is_open(batch, shard); });
   return open;
 }
 
@@ -698,17 +709,18 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
   worker.per_shard = worker.per_shard ? (*worker.per_shard * 3 + each) / 4 : each;
   usual_gap_ = (usual_gap_ * 3 + taken) / 4;
   if (worker.leased.size() * 2 <= worker.lease_size) {
-    if (taken < milliseconds(50)) worker.lease_size = std::min(max_lease, worker.lease_size * 2);
+    if (taken < milliseconds(50)) worker.lease_size = std::min(max_lease, worker.lease_size * 4);
     if (taken > seconds(2)) worker.lease_size = std::max(2 * worker.capacity, worker.lease_size / 2);
   }
   worker.progress = now;
   batch.since = now;
-  out.notify({.kind = "job.committed",
-              .job = id(),
-              .peer = from,
-              .shards = commitment.record.shards,
-              .phase = "verifying",
-              .text = std::to_string(batch.shards.size()) + (batch.shards.size() == 1 ? " shard" : " shards") + " run"});
+  out.notify(
+      {.kind = "job.committed",
+       .job = id(),
+       .peer = from,
+       .shards = commitment.record.shards,
+       .phase = "verifying",
+       .text = std::to_string(batch.shards.size()) + (batch.shards.size() == 1 ? " shard" : " shards") + " run"});
   ask_for_reveal(now, batch, out);
   advance(now, out);
 }
@@ -728,7 +740,8 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
     const Signed<market::ComputeOffer>* offer = field_->offer(award->second.record.offer);
     if (offer == nullptr || offer->signer != worker)
       return fail(ErrorCode::unauthorised, "not-awarded: the award is another node's");
-    MESH_LET(const std::vector<std::uint32_t> awarded, task::expand(award->second.record.shards, intent_.record.shards));
+    MESH_LET(const std::vector<std::uint32_t> awarded,
+             task::expand(award->second.record.shards, intent_.record.shards));
     if (!std::ranges::includes(awarded, batch.shards))
       return fail(ErrorCode::unauthorised, "not-awarded: the award does not cover all of these shards");
   }
@@ -754,7 +767,8 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
     ++batch.open;
   }
   if (batch.open == 0) {
-    return fail(ErrorCode::conflict, "stale-award: none of these shards is leased to this node under this award (any more)");
+    return fail(ErrorCode::conflict,
+                "stale-award: none of these shards is leased to this node under this award (any more)");
   }
   seen_commitments_.insert(cid);
   if (!unverified_) undrawn_.push_back(cid);
@@ -1134,9 +1148,8 @@ void Job::forward_receipt(Instant now, Batch& batch, Outbox& out) {
 void Job::on_verification(Instant now, const Signed<VerificationReceipt>& receipt, Outbox& out) {
   if (ended()) return;
   // The commitment that it opens says which batch it is about.
-  const auto it = std::ranges::find_if(batches_, [&](const auto& entry) {
-    return entry.second.committed.contains(receipt.record.commitment);
-  });
+  const auto it = std::ranges::find_if(
+      batches_, [&](const auto& entry) { return entry.second.committed.contains(receipt.record.commitment); });
   if (it == batches_.end()) return;  // Decided.
   Batch& batch = it->second;
   const Cid batch_cid = it->first;
@@ -1174,8 +1187,7 @@ Status Job::apply_verification(Signed<VerificationReceipt> receipt) {
   if (!batch.receipt) return fail(ErrorCode::conflict, "early: a verification before the worker's receipt");
   if (receipt.record.receipt != batch.receipt->cid)
     return fail(ErrorCode::invalid, "the verification is of another receipt");
-  MESH_LET(auto differing,
-           receipt::open_verification(commitment, receipt.record, batch.opened, intent_.record.shards));
+  MESH_LET(auto differing, receipt::open_verification(commitment, receipt.record, batch.opened, intent_.record.shards));
   for (Panel& panel : batch.panels) {
     const auto seat = panel.seats.find(receipt.signer);
     if (seat != panel.seats.end() && seat->second.commitment == own) seat->second.state = Seat::State::revealed;
@@ -1291,15 +1303,14 @@ void Job::give_verdict(Instant now, Batch& batch, Decision decision, std::uint32
   const std::uint32_t timely =
       verification::timeliness(offer == nullptr ? 0 : offer->record.eta_ms,
                                static_cast<std::uint64_t>((now - shards_[ended.shards.front()].since).count() / 1000));
-  verification::Verdict verdict{
-      .intent = id(),
-      .shards = task::ranges_of(ended.shards),
-      .decision = decision,
-      .receipt = batch.receipt->cid,
-      .draw = {},
-      .verifications = {ended.verifications.begin(), ended.verifications.end()},
-      .timeliness = timely,
-      .contribution = verification::contribution_score(agreed, ended.seats, timely)};
+  verification::Verdict verdict{.intent = id(),
+                                .shards = task::ranges_of(ended.shards),
+                                .decision = decision,
+                                .receipt = batch.receipt->cid,
+                                .draw = {},
+                                .verifications = {ended.verifications.begin(), ended.verifications.end()},
+                                .timeliness = timely,
+                                .contribution = verification::contribution_score(agreed, ended.seats, timely)};
   if (batch.round && ended.seats > 0) verdict.draw = rounds_.at(*batch.round).drawn->draw.cid;
   const Signed<verification::Verdict> signed_verdict = sign(std::move(verdict));
   keep("verdict", signed_verdict, out);
@@ -1308,13 +1319,14 @@ void Job::give_verdict(Instant now, Batch& batch, Decision decision, std::uint32
   blame_liars(now, batch, signed_verdict.record, ended.shards, out);
   const Status applied = apply_verdict(signed_verdict.record);
   MESH_CHECK(applied.has_value(), "own-verdict-applies");
-  out.notify({.kind = "job.shard",
-              .job = id(),
-              .peer = worker,
-              .shards = signed_verdict.record.shards,
-              .phase = "verifying",
-              .text = std::string(enum_names(decision)[static_cast<std::size_t>(decision)]) +
-                      (ended.seats == 0 ? "" : " by " + std::to_string(agreed) + " of " + std::to_string(ended.seats))});
+  out.notify(
+      {.kind = "job.shard",
+       .job = id(),
+       .peer = worker,
+       .shards = signed_verdict.record.shards,
+       .phase = "verifying",
+       .text = std::string(enum_names(decision)[static_cast<std::size_t>(decision)]) +
+               (ended.seats == 0 ? "" : " by " + std::to_string(agreed) + " of " + std::to_string(ended.seats))});
   if (decision != Decision::rejected && decision != Decision::disputed) return;
   // apply_verdict has put the shards back; too many attempts end the job.
   for (const std::uint32_t shard : ended.shards) {
@@ -1371,11 +1383,8 @@ Status Job::apply_extension(const Signed<verification::Extension>& extension) {
   MESH_LET(std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
   const auto batch = batches_.find(extension.record.commitment);
   if (batch == batches_.end() || !draws_.contains(extension.record.draw)) return {};
-  batch->second.changes.push_back({.envelope = extension.envelope,
-                                   .shards = shards,
-                                   .lost = {},
-                                   .why = {},
-                                   .wanted = extension.record.seats});
+  batch->second.changes.push_back(
+      {.envelope = extension.envelope, .shards = shards, .lost = {}, .why = {}, .wanted = extension.record.seats});
   reseat(batch->second, shards);
   return {};
 }
@@ -1416,7 +1425,8 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
         if (verification::found_against(verdict.decision, finding, other)) guilty_.insert(node);
       }
       for (const SeatChange& change : batch.changes) {
-        if (change.lost && std::ranges::binary_search(change.shards, shard)) views->push_back({*change.lost, change.why});
+        if (change.lost && std::ranges::binary_search(change.shards, shard))
+          views->push_back({*change.lost, change.why});
       }
       shards_[shard].seats = views;
       if (!differs) all_agreed = views;
@@ -1443,8 +1453,8 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
       waiting_.insert(number);
       continue;
     }
-    const auto row = static_cast<std::size_t>(std::ranges::lower_bound(batch.opened.shards, number) -
-                                              batch.opened.shards.begin());
+    const auto row =
+        static_cast<std::size_t>(std::ranges::lower_bound(batch.opened.shards, number) - batch.opened.shards.begin());
     const receipt::Finding& finding = batch.opened.findings[row];
     shard.state = ShardState::finished;
     shard.decision = verdict.decision;
@@ -1921,8 +1931,7 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
 }
 
 void Job::on_log(const NodeId& from, const LogPiece& piece, Outbox& out) {
-  if (ended() || piece.shard >= shards_.size() || !leased_to(piece.shard, from) ||
-      piece.bytes.size() > (64 << 10))
+  if (ended() || piece.shard >= shards_.size() || !leased_to(piece.shard, from) || piece.bytes.size() > (64 << 10))
     return;
   std::uint64_t& seen = log_bytes_[piece.shard];
   if (seen + piece.bytes.size() > max_live_log_bytes) return;

@@ -123,13 +123,13 @@ class Job {
     std::uint32_t capacity = 1;
     std::uint32_t rank = 0;
     std::set<std::uint32_t> leased;
-    std::uint32_t lease_size = 1;      ///< shards that it may have outstanding
+    std::uint32_t lease_size = 1;  ///< shards that it may have outstanding
     Instant progress{};
-    std::string excluded;              ///< why it gets nothing more of this job
+    std::string excluded;  ///< why it gets nothing more of this job
     std::optional<Duration> per_shard;  ///< from one commitment to the next, smoothed
-    Instant avoid_until{};             ///< timed out: gets nothing until then
-    std::optional<Instant> reminded;   ///< when all that is outstanding was last sent to it
-    std::uint32_t reminders = 0;       ///< of these in a row without a word from it
+    Instant avoid_until{};  ///< timed out: gets nothing until then
+    std::optional<Instant> reminded;  ///< when all that is outstanding was last sent to it
+    std::uint32_t reminders = 0;  ///< of these in a row without a word from it
   };
   struct Seat {
     enum class State : std::uint8_t { asked, committed, revealed } state = State::asked;
@@ -150,7 +150,7 @@ class Job {
     Envelope envelope;
     std::vector<std::uint32_t> shards;
     std::optional<NodeId> lost;
-    std::string why;           ///< it lost them
+    std::string why;  ///< it lost them
     std::uint32_t wanted = 0;  ///< seats, of an extension
   };
   struct Answer {
@@ -160,16 +160,16 @@ class Job {
   struct Batch {
     Signed<receipt::Commitment> commitment;
     std::vector<std::uint32_t> shards;  ///< that it covers
-    std::uint32_t open = 0;             ///< shards that wait for a verdict under this commitment
-    std::optional<Cid> round;           ///< the RoundOpen it is in
-    std::vector<Panel> panels;          ///< of the shards that are not judged; none before the draw
-    std::vector<SeatChange> changes;    ///< since the draw
+    std::uint32_t open = 0;  ///< shards that wait for a verdict under this commitment
+    std::optional<Cid> round;  ///< the RoundOpen it is in
+    std::vector<Panel> panels;  ///< of the shards that are not judged; none before the draw
+    std::vector<SeatChange> changes;  ///< since the draw
     std::map<Cid, Signed<receipt::Commitment>> committed;  ///< the verifiers' commitments under the draw
-    std::map<Cid, Answer> answers;      ///< by the commitment that is opened
+    std::map<Cid, Answer> answers;  ///< by the commitment that is opened
     std::optional<Signed<receipt::ExecutionReceipt>> receipt;
     receipt::Opened opened;
     bool reveal_asked = false;
-    Instant asked{};                    ///< last time that the worker or a verifier was reminded
+    Instant asked{};  ///< last time that the worker or a verifier was reminded
     Instant since{};
   };
   struct Round {
@@ -312,14 +312,14 @@ class Job {
   std::map<NodeId, Worker> workers_;
   std::map<Cid, Signed<market::Award>> awards_;
   std::map<Cid, Batch> batches_;
-  std::deque<Cid> undrawn_;            ///< commitments that wait for a round
-  std::map<Cid, Round> rounds_;        ///< by RoundOpen; those with open batches
-  std::map<Cid, Cid> draws_;           ///< Draw -> RoundOpen
-  std::optional<Cid> current_round_;   ///< the one whose nonces are being gathered
-  std::set<NodeId> guilty_;            ///< a verdict of this task found against them
-  std::set<Cid> seen_commitments_;     ///< all that were taken, also of decided shards
+  std::deque<Cid> undrawn_;  ///< commitments that wait for a round
+  std::map<Cid, Round> rounds_;  ///< by RoundOpen; those with open batches
+  std::map<Cid, Cid> draws_;  ///< Draw -> RoundOpen
+  std::optional<Cid> current_round_;  ///< the one whose nonces are being gathered
+  std::set<NodeId> guilty_;  ///< a verdict of this task found against them
+  std::set<Cid> seen_commitments_;  ///< all that were taken, also of decided shards
   std::map<std::uint32_t, std::vector<std::string>> stories_;  ///< of shards with which something went wrong
-  std::set<Cid> past_draws_;           ///< all draws, also of decided shards
+  std::set<Cid> past_draws_;  ///< all draws, also of decided shards
   std::uint32_t rounds_used_ = 0;
   std::uint32_t leases_ = 0;
   Duration usual_gap_{0};  ///< between a worker's commitments, smoothed over all workers

@@ -303,8 +303,7 @@ void WasmtimeSandbox::load_waiting() {
     const Error error = loaded ? stopped_error().error() : loaded.error();
     pending_ -= node.mapped().size();
     lock.unlock();
-    for (Task& task : node.mapped())
-      finish(task, task.control->stopped ? stopped_error().error() : error);
+    for (Task& task : node.mapped()) finish(task, task.control->stopped ? stopped_error().error() : error);
     lock.lock();
   }
 }

@@ -32,7 +32,10 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     bool ended = false;
     bool again = false;     ///< content that was thought to be here was fetched a second time
     std::optional<FunctionParts> parts;
-    std::vector<Cid> inputs;  ///< of effect.shards
+    /// The shards that have an input, and these; why the others have none.
+    std::vector<std::uint32_t> shards;
+    std::vector<Cid> inputs;
+    std::vector<std::pair<std::uint32_t, std::string>> without_input;
     std::size_t left = 0;     ///< shards that are not told yet
 
     std::mutex mutex;  ///< over what the sandbox's threads add to
@@ -113,14 +116,20 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     auto list = list_of(run->effect.inputs);
     if (!list) return retry_or_end(run, std::move(list.error()));
     if (!*list) return end_refused(run, "the shard list does not read");
+    run->shards.clear();
     run->inputs.clear();
+    run->without_input.clear();
     for (const std::uint32_t shard : run->effect.shards) {
+      // Of each by itself: what a shard comes to may not depend on those that run with it.
       if (shard >= (*list)->inputs.size()) {
-        return end_refused(run, fmt::format("there is no shard {} in a shard list of {}", shard, (*list)->inputs.size()));
+        run->without_input.emplace_back(
+            shard, fmt::format("there is no shard {} in a shard list of {}", shard, (*list)->inputs.size()));
+      } else if ((*list)->inputs[shard].codec() == Multicodec::dag_cbor) {
+        run->without_input.emplace_back(shard, fmt::format("the input of shard {} is a record, not a file", shard));
+      } else {
+        run->shards.push_back(shard);
+        run->inputs.push_back((*list)->inputs[shard]);
       }
-      run->inputs.push_back((*list)->inputs[shard]);
-      if (run->inputs.back().codec() == Multicodec::dag_cbor)
-        return end_refused(run, fmt::format("the input of shard {} is a record, not a file", shard));
     }
 
     std::vector<ContentExchange::Want> wants;
@@ -153,9 +162,10 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     std::vector<wasm::Job> jobs;
     std::vector<std::uint32_t> shards;
     std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> refused;
+    for (const auto& [shard, why] : run->without_input) refused.emplace_back(shard, refusal(why));
     std::shared_ptr<const Bytes> input;
     for (std::size_t i = 0; i < run->inputs.size(); ++i) {
-      const std::uint32_t shard = run->effect.shards[i];
+      const std::uint32_t shard = run->shards[i];
       if (i == 0 || run->inputs[i] != run->inputs[i - 1] || !input) {
         Result<Bytes> bytes = blocks.read_dag_file(run->inputs[i], limits.max_input_bytes);
         input = bytes ? std::make_shared<const Bytes>(std::move(*bytes)) : nullptr;
@@ -180,7 +190,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
       jobs.push_back(std::move(job));
       shards.push_back(shard);
     }
-    started += run->inputs.size();
+    started += run->effect.shards.size();
     emit(node::event::ExecutionStarted{.id = run->effect.id});
     run->running = jobs.size();
     run->told = Clock::now();
@@ -230,8 +240,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     if (!self) return;
     {
       const std::lock_guard guard(run->mutex);
-      const std::size_t taken =
-          std::min<std::size_t>(self->limits.max_live_log_bytes - run->log_bytes, more.size());
+      const std::size_t taken = std::min<std::size_t>(self->limits.max_live_log_bytes - run->log_bytes, more.size());
       if (taken > 0) {
         if (run->logs.empty() || run->logs.back().first != shard) run->logs.emplace_back(shard, Bytes{});
         append(run->logs.back().second, more.first(taken));

@@ -29,6 +29,19 @@ constexpr std::string_view cat_wat = R"((module
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
         (br $more))))))
 )";
+// Copies the beginning of its input to its log and its output; runs for ever if that begins with "loop".
+constexpr std::string_view log_input_wat = R"((module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 4096)) (i32.store (i32.const 4) (i32.const 100))
+    (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
+    (i32.store (i32.const 4) (i32.load (i32.const 16)))
+    (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 16)))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+    (if (i32.eq (i32.load (i32.const 4096)) (i32.const 0x706f6f6c)) (then (loop $l (br $l))))))
+)";
 constexpr std::string_view spin_wat =
     R"((module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l)))))";
 
@@ -90,13 +103,13 @@ struct ExecutorTest : testing::Test {
     return store.add_record(list);
   }
 
-  std::uint64_t execute(const Cid& function, const Cid& inputs, std::uint32_t shard = 0,
+  std::uint64_t execute(const Cid& function, const Cid& inputs, std::vector<std::uint32_t> shards = {0},
                         std::vector<NodeId> holders = {}) {
     node::effect::Execute effect;
     effect.id = next_id++;
     effect.function = function;
     effect.inputs = inputs;
-    effect.shard = shard;
+    effect.shards = std::move(shards);
     effect.fetch_ms = 60'000;
     effect.holders = std::move(holders);
     executor->execute(std::move(effect));
@@ -104,7 +117,34 @@ struct ExecutorTest : testing::Test {
   }
   Result<ExecutionDone::Output> run(const Cid& function, const Cid& inputs, std::uint32_t shard = 0,
                                     std::vector<NodeId> holders = {}) {
-    return wait_for<ExecutionDone>(execute(function, inputs, shard, std::move(holders))).result;
+    return only(wait_for<ExecutionDone>(execute(function, inputs, {shard}, std::move(holders))));
+  }
+  /// The result of a run of one shard.
+  static Result<ExecutionDone::Output> only(ExecutionDone done) {
+    EXPECT_TRUE(done.last);
+    EXPECT_EQ(done.shards.size(), 1U);
+    return std::move(done.shards.at(0).result);
+  }
+  using Results = std::map<std::uint32_t, Result<ExecutionDone::Output>>;
+  /// All results of a run, told together or bit by bit, after what was `told` already.
+  Results wait_for_all(std::uint64_t id, Results told = {}) {
+    while (true) {
+      ExecutionDone done = wait_for<ExecutionDone>(id);
+      for (ExecutionDone::Shard& shard : done.shards)
+        EXPECT_TRUE(told.emplace(shard.shard, std::move(shard.result)).second) << shard.shard << " was told twice";
+      if (!done.last) continue;
+      io.restart();
+      io.poll();  // What else would come of it.
+      for (const node::Event& event : events) {
+        const auto* more = std::get_if<ExecutionDone>(&event);
+        EXPECT_FALSE(more != nullptr && more->id == id) << "something came after the last";
+      }
+      return told;
+    }
+  }
+  Results run_all(const Cid& function, const Cid& inputs, std::vector<std::uint32_t> shards,
+                  std::vector<NodeId> holders = {}) {
+    return wait_for_all(execute(function, inputs, std::move(shards), std::move(holders)));
   }
   std::string text_of(const Cid& cid) { return std::string(as_text(*ours.blocks->read_dag_file(cid, 1 << 30))); }
 };
@@ -112,10 +152,12 @@ struct ExecutorTest : testing::Test {
 TEST_F(ExecutorTest, RunsWhatIsHere) {
   const Cid function = module(ours, cat_wat);
   const Cid inputs = list(ours, {ours.add(as_bytes("first")), ours.add(as_bytes("second"))});
-  const std::uint64_t id = execute(function, inputs, 1);
+  const std::uint64_t id = execute(function, inputs, {1});
   EXPECT_EQ(wait_for<ExecutionStarted>(id).id, id);
-  EXPECT_EQ(as_text(wait_for<ExecutionLog>(id).bytes), "log");
-  const auto done = wait_for<ExecutionDone>(id).result;
+  const auto log = wait_for<ExecutionLog>(id);
+  EXPECT_EQ(as_text(log.bytes), "log");
+  EXPECT_EQ(log.shard, 1U);
+  const auto done = only(wait_for<ExecutionDone>(id));
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_TRUE(done->finding.outcome.succeeded()) << done->finding.outcome.text();
   EXPECT_EQ(text_of(done->finding.result), "second");
@@ -191,7 +233,7 @@ TEST_F(ExecutorTest, AMalformedFunctionIsRefusedTheSameEverywhere) {
       {"", ours.add(as_bytes("this is no module")), inputs},
       {"the shard list does not read", good, node([](auto&) {})},
       {"no shard 7", good, inputs, 7},
-      {"the input is a record", good, list(ours, {inputs})},
+      {"the input of shard 0 is a record", good, list(ours, {inputs})},
       {"not a file", good, list(ours, {folder->built.cid})},
   };
   for (const Case& one : cases) {
@@ -220,16 +262,147 @@ TEST_F(ExecutorTest, ACancelledRunEndsOnce) {
   const std::uint64_t id = execute(module(ours, spin_wat), inputs);
   wait_for<ExecutionStarted>(id);
   executor->cancel(id);
-  const auto done = wait_for<ExecutionDone>(id).result;
+  const auto done = only(wait_for<ExecutionDone>(id));
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::denied);
   executor->cancel(id);
   // One that still waits for its content ends at once.
   std::vector<int> held;
   opener.peers[they] = [&held](int end) { held.push_back(end); };
-  const std::uint64_t waiting = execute(Cid::of(Multicodec::raw, as_bytes("later")), inputs, 0, {they});
+  const std::uint64_t waiting = execute(Cid::of(Multicodec::raw, as_bytes("later")), inputs, {0}, {they});
   executor->cancel(waiting);
-  EXPECT_EQ(wait_for<ExecutionDone>(waiting).result.error().code, ErrorCode::denied);
+  EXPECT_EQ(only(wait_for<ExecutionDone>(waiting)).error().code, ErrorCode::denied);
+  for (const int end : held) ::close(end);
+}
+
+// ---- Runs of several shards.
+
+TEST_F(ExecutorTest, ARunOfManyShardsTellsEachOnce) {
+  std::vector<Cid> inputs;
+  for (std::uint32_t shard = 0; shard < 300; ++shard)
+    inputs.push_back(theirs.add(as_bytes(fmt::format("input {}", shard / 2))));  // Two follow one another alike.
+  const Cid function = module(theirs, cat_wat);
+  const Cid list_of_all = list(theirs, inputs);
+  theirs.declare(function);
+  theirs.declare(list_of_all);
+  std::vector<std::uint32_t> shards;
+  for (std::uint32_t shard = 299; shard >= 100; --shard) shards.push_back(shard);
+  const Results results = run_all(function, list_of_all, shards, {they});
+  ASSERT_EQ(results.size(), 200U);
+  for (const auto& [shard, result] : results) {
+    EXPECT_GE(shard, 100U);
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(as_text(result->result_block), fmt::format("input {}", shard / 2));
+    EXPECT_EQ(as_text(result->log_block), "log");
+    EXPECT_EQ(text_of(result->finding.result), fmt::format("input {}", shard / 2));
+  }
+  EXPECT_FALSE(ours.blocks->has(inputs[0])) << "what no shard of the run needs is not fetched";
+  EXPECT_EQ(executor->figures().started, 200U);
+  EXPECT_EQ(executor->figures().failed, 0U);
+  EXPECT_EQ(executor->figures().running, 0U);
+  // What a shard comes to is no matter of what ran with it.
+  EXPECT_EQ(run(function, list_of_all, 150)->finding, results.at(150)->finding);
+}
+
+TEST_F(ExecutorTest, LogsOfARunNameTheirShards) {
+  const Cid function = module(ours, log_input_wat);
+  std::vector<Cid> inputs;
+  for (std::uint32_t shard = 0; shard < 5; ++shard)
+    inputs.push_back(ours.add(as_bytes(fmt::format("log of {}", shard))));
+  const std::uint64_t id = execute(function, list(ours, inputs), {4, 0, 2});
+  EXPECT_EQ(wait_for_all(id).size(), 3U);
+  std::map<std::uint32_t, std::string> logs;
+  for (const node::Event& event : events) {
+    const auto* log = std::get_if<ExecutionLog>(&event);
+    if (log != nullptr && log->id == id) logs[log->shard] += as_text(log->bytes);
+  }
+  EXPECT_EQ(logs, (std::map<std::uint32_t, std::string>{{0, "log of 0"}, {2, "log of 2"}, {4, "log of 4"}}));
+}
+
+TEST_F(ExecutorTest, ARefusedInputHarmsNoOtherShard) {
+  const Cid function = module(ours, cat_wat);
+  const auto folder = asset::build_directory({});
+  ASSERT_TRUE(ours.blocks->put(folder->built.cid, folder->block));
+  const Cid file = ours.add(as_bytes("a file"));
+  const Cid inputs = list(ours, {file, folder->built.cid, function, list(ours, {file}), file});
+  const Results together = run_all(function, inputs, {0, 1, 3, 4, 5, 4'000'000'000});
+  ASSERT_EQ(together.size(), 6U);
+  for (const std::uint32_t shard : {0U, 4U}) {
+    ASSERT_TRUE(together.at(shard)) << shard;
+    EXPECT_TRUE(together.at(shard)->finding.outcome.succeeded());
+    EXPECT_EQ(text_of(together.at(shard)->finding.result), "a file");
+  }
+  const std::map<std::uint32_t, std::string> texts{{1, "not a file"},
+                                                   {3, "the input of shard 3 is a record, not a file"},
+                                                   {5, "there is no shard 5 in a shard list of 5"},
+                                                   {4'000'000'000, "there is no shard 4000000000"}};
+  for (const auto& [shard, text] : texts) {
+    ASSERT_TRUE(together.at(shard)) << shard << ": no error of this host";
+    const receipt::Finding& finding = together.at(shard)->finding;
+    EXPECT_EQ(finding.outcome.kind, task::OutcomeKind::refused) << shard;
+    EXPECT_NE(finding.outcome.detail.find(text), std::string::npos) << finding.outcome.detail;
+    EXPECT_EQ(run(function, inputs, shard)->finding, finding) << "the same as by itself: else the honest would differ";
+  }
+  EXPECT_EQ(run(function, inputs, 4)->finding, together.at(4)->finding);
+  // None that can run.
+  EXPECT_EQ(run_all(function, inputs, {1, 3, 5}).size(), 3U);
+  EXPECT_EQ(executor->figures().running, 0U);
+}
+
+TEST_F(ExecutorTest, AFunctionThatIsRefusedIsSoForEveryShard) {
+  const Cid inputs = list(ours, {ours.add(as_bytes("x")), ours.add(as_bytes("y"))});
+  for (const Cid& function : {list(ours, {}), ours.add(as_bytes("this is no module"))}) {
+    const Results results = run_all(function, inputs, {0, 1});
+    ASSERT_EQ(results.size(), 2U);
+    for (const auto& [shard, result] : results) {
+      ASSERT_TRUE(result) << result.error().message;
+      EXPECT_EQ(result->finding.outcome.kind, task::OutcomeKind::refused);
+      EXPECT_EQ(run(function, inputs, shard)->finding, result->finding);
+    }
+  }
+}
+
+TEST_F(ExecutorTest, WhatCannotBeHadIsAnErrorOfEveryShard) {
+  const Cid function = module(ours, cat_wat);
+  const Cid here = ours.add(as_bytes("here"));
+  const Cid missing = Cid::of(Multicodec::raw, as_bytes("nobody has it"));
+  const Results results = run_all(function, list(ours, {here, missing, here}), {0, 1, 2}, {they});
+  ASSERT_EQ(results.size(), 3U);
+  for (const auto& [shard, result] : results) {
+    ASSERT_FALSE(result) << shard;
+    EXPECT_EQ(result.error().code, ErrorCode::unavailable) << shard;
+  }
+  EXPECT_EQ(executor->figures().failed, 3U);
+  EXPECT_EQ(executor->figures().running, 0U);
+}
+
+TEST_F(ExecutorTest, ACancelledRunGivesAnErrorForWhatHadNotEnded) {
+  // Shard 1 runs for ever, once it has said so.
+  const Cid function = module(ours, log_input_wat);
+  const Cid inputs = list(ours, {ours.add(as_bytes("one")), ours.add(as_bytes("loop")), ours.add(as_bytes("three"))});
+  const std::uint64_t id = execute(function, inputs, {0, 1, 2, 7});
+  while (wait_for<ExecutionLog>(id).shard != 1) {
+  }
+  executor->cancel(id);
+  const Results results = wait_for_all(id);
+  ASSERT_EQ(results.size(), 4U);
+  ASSERT_TRUE(results.at(0)) << results.at(0).error().message;
+  EXPECT_EQ(text_of(results.at(0)->finding.result), "one");
+  EXPECT_EQ(results.at(7)->finding.outcome.kind, task::OutcomeKind::refused);
+  for (const std::uint32_t shard : {1U, 2U}) {
+    ASSERT_FALSE(results.at(shard)) << shard;
+    EXPECT_EQ(results.at(shard).error().code, ErrorCode::denied);
+  }
+  executor->cancel(id);
+  EXPECT_EQ(executor->figures().running, 0U);
+  // Before its content is there: all of them.
+  std::vector<int> held;
+  opener.peers[they] = [&held](int end) { held.push_back(end); };
+  const std::uint64_t waiting = execute(Cid::of(Multicodec::raw, as_bytes("later")), inputs, {0, 2}, {they});
+  executor->cancel(waiting);
+  const Results none = wait_for_all(waiting);
+  ASSERT_EQ(none.size(), 2U);
+  for (const auto& [shard, result] : none) EXPECT_EQ(result.error().code, ErrorCode::denied);
   for (const int end : held) ::close(end);
 }
 

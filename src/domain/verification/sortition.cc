@@ -8,8 +8,12 @@ namespace mesh::verification {
 
 namespace {
 
-std::string owner_of(const Member& member) {
-  return member.owner.empty() ? identity::did_of(member.node) : member.owner;
+/// An owner that is not named is the node itself, by its did.
+bool same_owner(const Member& a, const Member& b) {
+  if (a.owner.empty() && b.owner.empty()) return a.node == b.node;
+  if (a.owner.empty()) return identity::did_of(a.node) == b.owner;
+  if (b.owner.empty()) return identity::did_of(b.node) == a.owner;
+  return a.owner == b.owner;
 }
 
 /// The first eight bytes of a digest as a number.
@@ -54,20 +58,17 @@ Digest round_seed(const Cid& open, const Digest& publisher_link, const std::vect
 
 SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t shard, const std::vector<Member>& members,
                      const Member& worker, const Member& publisher) {
-  const std::string worker_owner = owner_of(worker);
-  const std::string publisher_owner = owner_of(publisher);
   std::vector<const Member*> others;
-  std::vector<const Member*> same_owner;
+  std::vector<const Member*> last_resort;
   for (const Member& member : members) {
     if (member.withheld || member.node == worker.node || member.node == publisher.node) continue;
-    const std::string owner = owner_of(member);
-    (owner == worker_owner || owner == publisher_owner ? same_owner : others).push_back(&member);
+    (same_owner(member, worker) || same_owner(member, publisher) ? last_resort : others).push_back(&member);
   }
   const Digest shard_seed = tagged_hash("meshwork/1/shard-seed", {seed.view(), commitment.binary(), big_endian(shard)});
   SeatOrder order{.nodes = {}, .same_owner_from = others.size()};
-  order.nodes.reserve(others.size() + same_owner.size());
+  order.nodes.reserve(others.size() + last_resort.size());
   draw_all(shard_seed, std::move(others), order.nodes);
-  draw_all(shard_seed, std::move(same_owner), order.nodes);
+  draw_all(shard_seed, std::move(last_resort), order.nodes);
   return order;
 }
 
