@@ -281,22 +281,32 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     begin(run);
   }
 
-  Result<Cid> keep(ByteView bytes, Bytes& attached) {
+  /// What was kept last of one kind: shards of one run often come to the same, and nearly all logs are empty.
+  struct Kept {
+    Bytes bytes;
+    std::optional<Cid> cid;
+  };
+
+  Result<Cid> keep(ByteView bytes, Kept& last, Bytes& attached) {
+    if (bytes.size() <= max_attached_bytes) attached = to_bytes(bytes);
+    if (last.cid && std::ranges::equal(last.bytes, bytes)) return *last.cid;
     asset::FileBuilder builder([this](const Cid& cid, const Bytes& block) { return blocks.put(cid, block); });
     MESH_TRY(builder.feed(bytes));
     MESH_LET(const asset::Built built, builder.finish());
-    if (bytes.size() <= max_attached_bytes) attached = to_bytes(bytes);
+    last.cid.reset();
+    if (bytes.size() <= max_attached_bytes) last = {to_bytes(bytes), built.cid};
     return built.cid;
   }
 
-  Result<node::event::ExecutionDone::Output> output_of(Result<wasm::RunResult> result) {
+  Result<node::event::ExecutionDone::Output> output_of(Result<wasm::RunResult> result, Kept& last_result,
+                                                       Kept& last_log) {
     if (!result) return std::unexpected(std::move(result.error()));
     node::event::ExecutionDone::Output output;
     output.finding.outcome = task::bounded(std::move(result->outcome));
     output.finding.fuel = result->summary.fuel;
     output.summary = result->summary;
-    MESH_LET(output.finding.result, keep(result->output, output.result_block));
-    MESH_LET(output.finding.log, keep(result->log, output.log_block));
+    MESH_LET(output.finding.result, keep(result->output, last_result, output.result_block));
+    MESH_LET(output.finding.log, keep(result->log, last_log, output.log_block));
     fuel += output.finding.fuel;
     return output;
   }
@@ -313,8 +323,9 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     flush_log(*run);
     node::event::ExecutionDone done{.id = run->effect.id, .shards = {}, .last = false};
     done.shards.reserve(results.size());
+    Kept last_result, last_log;  // Of this call alone: what lies in the store now may be collected later.
     for (auto& [shard, result] : results) {
-      done.shards.push_back({shard, output_of(std::move(result))});
+      done.shards.push_back({shard, output_of(std::move(result), last_result, last_log)});
       if (!done.shards.back().result) failed += 1;
     }
     run->left -= done.shards.size();
