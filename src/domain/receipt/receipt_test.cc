@@ -15,6 +15,7 @@ constexpr std::string_view not_it = "what is revealed is not what was committed 
 constexpr std::string_view not_one_each = "there is not one finding for each shard";
 constexpr std::string_view not_in_order = "the lists of logs and outcomes are not in the order of their use";
 constexpr std::string_view listed_twice = "a log or an outcome is listed twice";
+constexpr std::string_view not_the_signers = "not-the-signers: the commitment is in another node's name";
 
 std::string error_of(const auto& result) { return result ? "" : result.error().message; }
 
@@ -54,6 +55,7 @@ std::vector<std::uint32_t> every(std::uint32_t step, std::uint32_t count, std::u
 Signed<Commitment> commit(const identity::Signer& signer, const Commitment& form,
                           const std::vector<std::uint32_t>& shards, const Finds& finds) {
   Commitment commitment = form;
+  commitment.node = signer.id();
   commitment.shards = task::ranges_of(shards);
   std::vector<Digest> digests;
   for (const std::uint32_t shard : shards) digests.push_back(digest_of(finds(shard)));
@@ -73,8 +75,8 @@ struct Worker {
 
   explicit Worker(std::uint32_t count, std::uint32_t first = 0, const Finds& finds = finding)
       : shards(first + 2 * count), covered(every(2, count, first)) {
-    commitment =
-        commit(signer, {.intent = intent, .basis = award, .worker = {}, .shards = {}, .root = {}}, covered, finds);
+    commitment = commit(signer, {.intent = intent, .node = {}, .basis = award, .worker = {}, .shards = {}, .root = {}},
+                        covered, finds);
     std::vector<Finding> rows;
     receipt = {.intent = intent,
                .award = award,
@@ -114,11 +116,11 @@ struct Verifier {
   Verifier(const Worker& of, const std::vector<std::uint32_t>& seats, const std::vector<std::uint32_t>& lies = {})
       : worker(of), opened(of.opened()) {
     const Cid draw = testing::record("draw");
-    commitment =
-        commit(signer, {.intent = of.intent, .basis = draw, .worker = of.commitment.cid, .shards = {}, .root = {}},
-               seats, [&](std::uint32_t shard) {
-                 return std::ranges::find(lies, shard) == lies.end() ? finding(shard) : lie(shard);
-               });
+    commitment = commit(
+        signer, {.intent = of.intent, .node = {}, .basis = draw, .worker = of.commitment.cid, .shards = {}, .root = {}},
+        seats, [&](std::uint32_t shard) {
+          return std::ranges::find(lies, shard) == lies.end() ? finding(shard) : lie(shard);
+        });
     std::vector<Finding> rows;
     for (const std::uint32_t shard : lies) rows.push_back(lie(shard));
     receipt = {.intent = of.intent,
@@ -308,10 +310,19 @@ TEST(Execution, ColumnsThatLieAreRefused) {
 
 TEST(Execution, ACopiedCommitmentOpensForNobodyButItsAuthor) {
   const Worker worker(4);
-  // Node 3 signs node 2's root as its own and later copies what node 2 reveals.
-  const Signed<Commitment> copied = testing::signer(3).sign(Commitment(worker.commitment.record));
-  EXPECT_EQ(copied.cid, worker.commitment.cid) << "the very same record, by another";
-  EXPECT_EQ(error_of(open_execution(copied, worker.receipt, worker.shards)), not_it);
+  // Node 3 signs node 2's commitment word for word and later copies what node 2 reveals.
+  const Signed<Commitment> word_for_word = testing::signer(3).sign(Commitment(worker.commitment.record));
+  EXPECT_EQ(word_for_word.cid, worker.commitment.cid) << "the very same record, by another";
+  EXPECT_EQ(error_of(open_execution(word_for_word, worker.receipt, worker.shards)), not_the_signers);
+  // In its own name the record is another, and the root does not open.
+  Commitment in_own_name = worker.commitment.record;
+  in_own_name.node = testing::node(3);
+  const Signed<Commitment> copied = testing::signer(3).sign(std::move(in_own_name));
+  EXPECT_NE(copied.cid, worker.commitment.cid);
+  EXPECT_EQ(error_of(open_execution(copied, worker.receipt, worker.shards)), "the receipt opens another commitment");
+  ExecutionReceipt receipt = worker.receipt;
+  receipt.commitment = copied.cid;
+  EXPECT_EQ(error_of(open_execution(copied, receipt, worker.shards)), not_it);
 }
 
 TEST(Execution, OfAnotherCommitmentAwardOrTaskIsRefused) {
@@ -457,10 +468,17 @@ TEST(Verification, CoversNoShardThatTheWorkersReceiptDoesNot) {
 TEST(Verification, ACopiedCommitmentOpensForNobodyButItsAuthor) {
   const Worker worker(4);
   const Verifier author(worker, {0, 2}, {2});
-  const Signed<Commitment> copied = testing::signer(4).sign(Commitment(author.commitment.record));
-  EXPECT_EQ(error_of(open_verification(copied, author.receipt, author.opened, worker.shards)), not_it);
+  const Signed<Commitment> word_for_word = testing::signer(4).sign(Commitment(author.commitment.record));
+  EXPECT_EQ(error_of(open_verification(word_for_word, author.receipt, author.opened, worker.shards)), not_the_signers);
+  Commitment in_own_name = author.commitment.record;
+  in_own_name.node = testing::node(4);
+  const Signed<Commitment> copied = testing::signer(4).sign(std::move(in_own_name));
+  VerificationReceipt repeated = author.receipt;
+  repeated.commitment = copied.cid;
+  EXPECT_EQ(error_of(open_verification(copied, repeated, author.opened, worker.shards)), not_it);
   // The worker's own root, signed by a verifier that then copies the worker's key.
   Commitment record = worker.commitment.record;
+  record.node = testing::node(3);
   record.basis = testing::record("draw");
   record.worker = worker.commitment.cid;
   const Signed<Commitment> of_worker = testing::signer(3).sign(std::move(record));
@@ -482,8 +500,8 @@ TEST(Commitments, WithRangesThatLieAreRefused) {
     std::set<std::string> all;
     Commitment lying = worker.commitment.record;
     lying.shards = ranges;
-    all.insert(error_of(covered(lying, worker.shards)));
     Signed<Commitment> commitment = worker.signer.sign(Commitment(lying));
+    all.insert(error_of(covered(commitment, worker.shards)));
     ExecutionReceipt execution = worker.receipt;
     execution.commitment = commitment.cid;
     all.insert(error_of(open_execution(commitment, execution, worker.shards)));
@@ -510,12 +528,39 @@ TEST(Commitments, WithRangesThatLieAreRefused) {
 }
 
 TEST(Commitments, CoverUpToTheirBound) {
-  Commitment commitment;
-  commitment.shards = {{10, 1024}};
-  EXPECT_EQ(covered(commitment, 1034), every(1, 1024, 10));
-  EXPECT_FALSE(covered(commitment, 1033).has_value());
-  commitment.shards = {{0, 1}, {2, 2}};
-  EXPECT_EQ(covered(commitment, 4), (std::vector<std::uint32_t>{0, 2, 3}));
+  const auto over = [](std::vector<task::ShardRange> ranges) {
+    Commitment commitment;
+    commitment.node = testing::node(2);
+    commitment.shards = std::move(ranges);
+    return testing::signer(2).sign(std::move(commitment));
+  };
+  EXPECT_EQ(covered(over({{10, 1024}}), 1034), every(1, 1024, 10));
+  EXPECT_FALSE(covered(over({{10, 1024}}), 1033).has_value());
+  EXPECT_EQ(covered(over({{0, 1}, {2, 2}}), 4), (std::vector<std::uint32_t>{0, 2, 3}));
+}
+
+TEST(Commitments, AreTheirSignersOwn) {
+  const Worker worker(4);
+  const Verifier verifier(worker, {0, 2});
+  const auto errors = [&](const NodeId& node) {
+    std::set<std::string> all;
+    Commitment other = worker.commitment.record;
+    other.node = node;
+    Signed<Commitment> commitment = worker.signer.sign(std::move(other));
+    all.insert(error_of(covered(commitment, worker.shards)));
+    ExecutionReceipt execution = worker.receipt;
+    execution.commitment = commitment.cid;
+    all.insert(error_of(open_execution(commitment, execution, worker.shards)));
+    other = verifier.commitment.record;
+    other.node = node;
+    commitment = verifier.signer.sign(std::move(other));
+    VerificationReceipt verification = verifier.receipt;
+    verification.commitment = commitment.cid;
+    all.insert(error_of(open_verification(commitment, verification, verifier.opened, worker.shards)));
+    return all;
+  };
+  for (const NodeId& node : {NodeId(), testing::node(1), testing::node(4)})
+    EXPECT_EQ(errors(node), std::set<std::string>{std::string(not_the_signers)});
 }
 
 TEST(CommitmentDeath, RowsAndShardsThatDifferInNumberAreOurBug) {
@@ -567,6 +612,7 @@ TEST(Salt, IsOfEachShardAndKey) {
 TEST(SaltKey, IsTheNodesOwnOfEachCommitmentAndTheSameAfterARestart) {
   const auto key_with = [](const std::function<void(Commitment&)>& change, std::uint8_t number = 2) {
     Commitment commitment{.intent = testing::record("intent"),
+                          .node = testing::node(number),
                           .basis = testing::record("basis"),
                           .worker = testing::record("worker"),
                           .shards = {{0, 2}, {4, 1}},
@@ -591,6 +637,8 @@ TEST(SaltKey, IsTheNodesOwnOfEachCommitmentAndTheSameAfterARestart) {
   EXPECT_EQ(key_with([](Commitment&) {}), keys.front());
   EXPECT_EQ(key_with([](Commitment& c) { c.root = testing::digest("root"); }), keys.front())
       << "the root is what it is for";
+  EXPECT_EQ(key_with([](Commitment& c) { c.node = testing::node(9); }), keys.front())
+      << "the signer's secret makes it the node's";
 }
 
 // ---------------------------------------------------------------------------------------------------- records
