@@ -439,6 +439,242 @@ TEST(Sandbox, TheQueueIsBounded) {
   EXPECT_EQ(last.error().code, ErrorCode::exhausted);
 }
 
+// ---- jobs that are submitted together
+
+/// Copies its input to its log and its output; loops for ever if the input begins with `l`.
+constexpr std::string_view log_and_maybe_loop = R"((module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 64))
+    (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
+    (i32.store (i32.const 4) (i32.load (i32.const 16)))
+    (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (if (i32.eq (i32.load8_u (i32.const 100)) (i32.const 108)) (then (loop (br 0)))))))";
+
+/// One job for each input, of one module, with ids from `first_id` on.
+std::vector<Job> jobs_of(std::string_view wat, const std::vector<std::string>& inputs, std::uint64_t first_id) {
+  std::vector<Job> jobs;
+  for (const std::string& input : inputs) {
+    jobs.push_back(job_of(wat));
+    jobs.back().id = first_id + jobs.size() - 1;
+    jobs.back().input = shared(input);
+    jobs.back().limits.fuel = std::uint64_t{1} << 60;
+  }
+  return jobs;
+}
+
+/// What the sandbox tells of jobs that were submitted together, in the order in which it does.
+class Told {
+ public:
+  explicit Told(std::size_t jobs) : ended_(static_cast<std::ptrdiff_t>(jobs)) {}
+  Sandbox::OnEachLog on_log() {
+    return [this](std::size_t job, ByteView more) {
+      add(fmt::format("log {}: {}", job, as_text(more)));
+      if (!more.empty() && more.front() == 'l') looping_.count_down();
+    };
+  }
+  Sandbox::OnEachDone on_done() {
+    return [this](std::size_t job, Result<RunResult> result) {
+      if (result) {
+        add(fmt::format("done {}: {}", job, as_text(result->output)));
+      } else {
+        add(fmt::format("error {}: {}", job, result.error().code == ErrorCode::denied ? "stopped" : "other"));
+      }
+      ended_.count_down();
+    };
+  }
+  void wait_until_one_loops() { looping_.wait(); }
+  std::vector<std::string> wait() {
+    ended_.wait();
+    const std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  void add(std::string line) {
+    const std::lock_guard lock(mutex_);
+    lines_.push_back(std::move(line));
+  }
+  std::latch ended_;
+  std::latch looping_{1};
+  std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+using Lines = std::vector<std::string>;
+
+TEST(SandboxJobs, RunOneAfterTheOther) {
+  TestSandbox sandbox([](Config& config) { config.threads = 4; });
+  Lines inputs;
+  Lines expected;
+  for (int i = 0; i < 50; ++i) {
+    inputs.push_back(fmt::format("input {}", i));
+    expected.push_back(fmt::format("log {}: input {}", i, i));
+    expected.push_back(fmt::format("done {}: input {}", i, i));
+  }
+  // The module is compiled for the first time, and is in memory for the second.
+  for (int i = 0; i < 2; ++i) {
+    Told told(inputs.size());
+    ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, inputs, 7), told.on_log(), told.on_done()));
+    EXPECT_EQ(told.wait(), expected);
+  }
+  // Each gives what it gives by itself.
+  const auto alone = sandbox->run(jobs_of(log_and_maybe_loop, {"input 3"}, 1).front());
+  ASSERT_TRUE(alone) << alone.error().message;
+  std::latch done(4);
+  std::vector<std::uint64_t> fuel(4);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"input 3", "x", "", "input 3"}, 1), {},
+                              [&](std::size_t job, Result<RunResult> result) {
+                                fuel.at(job) = result ? result->summary.fuel : 0;
+                                done.count_down();
+                              }));
+  done.wait();
+  EXPECT_EQ(fuel[0], alone->summary.fuel);
+  EXPECT_EQ(fuel[3], alone->summary.fuel);
+}
+
+TEST(SandboxJobs, OneThatFailsHarmsNoOther) {
+  // Input `l` loops until its own fuel is used up.
+  std::vector<Job> jobs = jobs_of(log_and_maybe_loop, {"one", "loop", "three"}, 1);
+  jobs[1].limits.fuel = 1'000'000;
+  std::latch done(3);
+  std::vector<std::optional<OutcomeKind>> kinds(3);
+  TestSandbox sandbox;
+  ASSERT_TRUE(sandbox->submit(std::move(jobs), {}, [&](std::size_t job, Result<RunResult> result) {
+    if (result) kinds.at(job) = result->outcome.kind;
+    done.count_down();
+  }));
+  done.wait();
+  EXPECT_EQ(kinds, (std::vector<std::optional<OutcomeKind>>{OutcomeKind::exited, OutcomeKind::out_of_fuel,
+                                                            OutcomeKind::exited}));
+}
+
+TEST(SandboxJobs, StoppedInTheMiddleTheRestGivesAnError) {
+  TestSandbox sandbox([](Config& config) { config.threads = 1; });
+  Told told(4);
+  ASSERT_TRUE(
+      sandbox->submit(jobs_of(log_and_maybe_loop, {"one", "loop", "three", "four"}, 5), told.on_log(), told.on_done()));
+  told.wait_until_one_loops();
+  EXPECT_EQ(
+      sandbox->submit(jobs_of(log_and_maybe_loop, {"x"}, 5), {}, [](std::size_t, Result<RunResult>) {}).error().code,
+      ErrorCode::conflict)
+      << "they are known by the first's id while any of them runs";
+  sandbox->stop(5);
+  EXPECT_EQ(told.wait(), (Lines{"log 0: one", "done 0: one", "log 1: loop", "error 1: stopped", "error 2: stopped",
+                                "error 3: stopped"}));
+  Told again(1);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"x"}, 5), again.on_log(), again.on_done()))
+      << "the id is free again";
+  EXPECT_EQ(again.wait(), (Lines{"log 0: x", "done 0: x"}));
+}
+
+TEST(SandboxJobs, StoppedWhileTheyWaitNoneRuns) {
+  TestSandbox sandbox([](Config& config) { config.threads = 1; });
+  Told first(1);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"loop"}, 1), first.on_log(), first.on_done()));
+  first.wait_until_one_loops();
+  Told kept(2);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"a", "b"}, 2), kept.on_log(), kept.on_done()));
+  Told stopped(3);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"c", "d", "e"}, 4), stopped.on_log(), stopped.on_done()));
+  sandbox->stop(4);
+  sandbox->stop(1);
+  EXPECT_EQ(first.wait(), (Lines{"log 0: loop", "error 0: stopped"}));
+  EXPECT_EQ(stopped.wait(), (Lines{"error 0: stopped", "error 1: stopped", "error 2: stopped"}));
+  EXPECT_EQ(kept.wait(), (Lines{"log 0: a", "done 0: a", "log 1: b", "done 1: b"}));
+}
+
+TEST(SandboxJobs, StoppedWhileTheirModuleIsCompiledNoneRuns) {
+  TestSandbox sandbox([](Config& config) {
+    config.threads = 1;
+    config.compile_command = {"/bin/sh", "-c", "exec sleep 1000"};
+  });
+  Told told(2);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"a", "b"}, 1), told.on_log(), told.on_done()));
+  sandbox->stop(1);
+  EXPECT_EQ(told.wait(), (Lines{"error 0: stopped", "error 1: stopped"}));
+}
+
+TEST(SandboxJobs, AreOneInTheQueue) {
+  TestSandbox sandbox([](Config& config) {
+    config.threads = 1;
+    config.queue_bound = 2;
+  });
+  Told first(1);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"loop"}, 1), first.on_log(), first.on_done()));
+  first.wait_until_one_loops();
+  Told second(20);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, Lines(20, "x"), 100), second.on_log(), second.on_done()));
+  Told third(20);
+  ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, Lines(20, "y"), 200), third.on_log(), third.on_done()));
+  const Status full = sandbox->submit(jobs_of(log_and_maybe_loop, {"z"}, 300), {},
+                                      [](std::size_t, Result<RunResult>) { ADD_FAILURE() << "it was not taken"; });
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, ErrorCode::exhausted);
+  sandbox->stop(1);
+  EXPECT_EQ(first.wait().size(), 2U);
+  EXPECT_EQ(second.wait().size(), 40U);
+  EXPECT_EQ(third.wait().size(), 40U);
+}
+
+TEST(SandboxJobs, NoneOrOfTwoModulesOrPastTheEngineAreRefused) {
+  TestSandbox sandbox;
+  const auto error = [&](std::vector<Job> jobs) {
+    const Status status = sandbox->submit(std::move(jobs), {},
+                                          [](std::size_t, Result<RunResult>) { ADD_FAILURE() << "nothing was taken"; });
+    return status ? "" : status.error().message;
+  };
+  EXPECT_EQ(error({}), "There is no job to run.");
+  std::vector<Job> mixed = jobs_of(log_and_maybe_loop, {"a", "b"}, 1);
+  mixed.push_back(job_of(echo_call));
+  EXPECT_EQ(error(std::move(mixed)), "Jobs that run together have one module.");
+  std::vector<Job> large = jobs_of(log_and_maybe_loop, {"a", "b"}, 1);
+  large[1].limits.memory_bytes = (std::uint64_t{1} << 32) + 1;
+  EXPECT_NE(error(std::move(large)), "");
+}
+
+TEST(SandboxJobs, OfAModuleThatCannotRunAllEndAlike) {
+  TestSandbox sandbox;
+  std::latch done(6);
+  std::atomic<int> refused = 0;
+  std::atomic<int> failed = 0;
+  const auto on_done = [&](std::size_t, const Result<RunResult>& result) {
+    if (!result) {
+      ++failed;
+    } else if (result->outcome.kind == OutcomeKind::refused) {
+      ++refused;
+    }
+    done.count_down();
+  };
+  ASSERT_TRUE(sandbox->submit(jobs_of("(module (func (export \"other\")))", {"a", "b", "c"}, 1), {}, on_done));
+  std::vector<Job> missing = jobs_of(echo_call, {"a", "b", "c"}, 4);
+  for (Job& job : missing) {
+    job.load_module = []() -> Result<std::shared_ptr<const Bytes>> { return nullptr; };
+  }
+  ASSERT_TRUE(sandbox->submit(std::move(missing), {}, on_done));
+  done.wait();
+  EXPECT_EQ(refused, 3);
+  EXPECT_EQ(failed, 3);
+}
+
+TEST(SandboxJobs, ClosingEndsEachWithAnError) {
+  std::atomic<int> failed = 0;
+  std::latch looping(1);
+  {
+    TestSandbox sandbox([](Config& config) { config.threads = 1; });
+    const auto on_done = [&](std::size_t, const Result<RunResult>& result) { failed += result ? 0 : 1; };
+    ASSERT_TRUE(sandbox->submit(
+        jobs_of(log_and_maybe_loop, {"loop", "b"}, 1), [&](std::size_t, ByteView) { looping.count_down(); }, on_done));
+    ASSERT_TRUE(sandbox->submit(jobs_of(log_and_maybe_loop, {"c", "d", "e"}, 10), {}, on_done));
+    ASSERT_TRUE(sandbox->submit(jobs_of(echo_call, {"f", "g"}, 20), {}, on_done)) << "its module is not compiled";
+    looping.wait();
+  }
+  EXPECT_EQ(failed, 7);
+}
+
 TEST(Sandbox, LimitsBeyondTheEngineAreNamed) {
   Job job = job_of(echo_call);
   job.limits.memory_bytes = (std::uint64_t{1} << 32) + 1;
