@@ -97,8 +97,12 @@ struct Author {
 
   Signed<Commitment> commit(std::uint8_t number, const Cid& basis, const std::optional<Cid>& worker,
                             const std::vector<std::uint32_t>& covered, const std::function<void(Commitment&)>& hook) {
-    Commitment commitment{
-        .intent = intent.cid, .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}};
+    Commitment commitment{.intent = intent.cid,
+                          .node = testing::node(number),
+                          .basis = basis,
+                          .worker = worker,
+                          .shards = task::ranges_of(covered),
+                          .root = {}};
     std::vector<Digest> digests;
     for (const std::uint32_t shard : covered)
       digests.push_back(receipt::digest_of(finds(testing::node(number), shard)));
@@ -108,9 +112,12 @@ struct Author {
   }
   [[nodiscard]] Digest key(std::uint8_t number, const Cid& basis, const std::optional<Cid>& worker,
                            const std::vector<std::uint32_t>& covered) const {
-    return receipt::salt_key(
-        testing::signer(number),
-        {.intent = intent.cid, .basis = basis, .worker = worker, .shards = task::ranges_of(covered), .root = {}});
+    return receipt::salt_key(testing::signer(number), {.intent = intent.cid,
+                                                       .node = testing::node(number),
+                                                       .basis = basis,
+                                                       .worker = worker,
+                                                       .shards = task::ranges_of(covered),
+                                                       .root = {}});
   }
   Signed<ExecutionReceipt> reveal(std::uint8_t number, const Cid& basis, const Cid& commitment,
                                   const std::vector<std::uint32_t>& covered) {
@@ -791,6 +798,8 @@ TEST(ProofMeaning, AReceiptOpensWhatItsWorkerCommittedTo) {
             "shard 0: a commitment covers 1 to 1024 shards, not 1025");
   EXPECT_EQ(committed([](Commitment& c) { c.worker = testing::record("another"); }),
             "shard 0: the receipt opens a verifier's commitment");
+  EXPECT_EQ(committed([](Commitment& c) { c.node = testing::node(3); }),
+            "shard 0: not-the-signers: the commitment is in another node's name");
   EXPECT_EQ(with([](ExecutionReceipt& r) { r.findings = receipt::columns_of(std::vector{truth(0), lie(1)}); }), not_it)
       << "on a shard other than the first of the verdict";
   EXPECT_EQ(with([](ExecutionReceipt& r) { r.findings = receipt::columns_of(std::vector{truth(1), truth(0)}); }),
@@ -1005,6 +1014,8 @@ TEST(ProofMeaning, AVerificationIsOfThisReceiptUnderThisDraw) {
   EXPECT_EQ(committed([](Commitment& c) { c.basis = testing::record("another draw"); }), not_made);
   EXPECT_EQ(committed([](Commitment& c) { c.worker.reset(); }), not_made);
   EXPECT_EQ(committed([](Commitment& c) { c.worker = testing::record("another"); }), not_made);
+  EXPECT_EQ(committed([](Commitment& c) { c.node = testing::node(2); }),
+            "shard 0: not-the-signers: the commitment is in another node's name");
   EXPECT_EQ(committed([](Commitment& c) { c.shards = {}; }), "shard 0: a commitment covers 1 to 1024 shards, not 0");
   EXPECT_EQ(committed([](Commitment& c) { c.shards = {{0, 3}}; }),
             "shard 0: the verification covers a shard that the worker's receipt does not");
