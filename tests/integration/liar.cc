@@ -158,7 +158,7 @@ class Tongue {
   }
 
  private:
-  static constexpr std::uint32_t task_shards_at_most = 16'384;
+  static constexpr std::uint32_t task_shards_at_most = task::max_shards;
 
   bool copy(Envelope& envelope) {
     if (auto own = open<receipt::Commitment>(envelope, signer_.federation())) {

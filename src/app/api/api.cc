@@ -341,16 +341,18 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       built.spec.reduce = reduce.function;
       built.description += ", folded by " + reduce.description;
     }
-    std::vector<Cid> inputs;
+    std::vector<ListedInput> inputs;
     for (auto& input : task.inputs) {
       if (const Cid* cid = std::get_if<Cid>(&input)) {
-        inputs.push_back(*cid);
+        // Of a file of one block that is here, the size is known: such are listed many to a part.
+        const auto block = cid->codec() == Multicodec::raw ? backend_.blocks().get(*cid) : fail(ErrorCode::not_found, "");
+        inputs.push_back({*cid, block ? std::optional<std::uint64_t>((*block)->size()) : std::nullopt});
         continue;
       }
       asset::FileBuilder builder(sink);
       MESH_TRY(builder.feed(std::get<Bytes>(input)));
       MESH_LET(const asset::Built file, builder.finish());
-      inputs.push_back(file.cid);
+      inputs.push_back({file.cid, file.content_bytes});
       built.bytes += file.content_bytes;
     }
     Result<ImportedInputs> list =

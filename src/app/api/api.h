@@ -2,7 +2,7 @@
 // what is described is what answers.
 //
 // Runs on the backend's io_context, disk work on its bulk thread. Who may ask at all (token, Host, Origin, sizes) is
-// adapters/http's business. Bounds: JSON bodies of 48 MiB, 16,384 inputs, lists of at most 1000 entries a page, 64 contents to be
+// adapters/http's business. Bounds: JSON bodies of 48 MiB, 1,048,576 inputs, lists of at most 1000 entries a page, 64 contents to be
 // fetched for one task. Errors are application/problem+json; an ambiguous id names its candidates.
 #pragma once
 

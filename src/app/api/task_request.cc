@@ -9,7 +9,7 @@
 namespace mesh::app {
 namespace {
 
-constexpr std::size_t max_inputs = 16'384;
+constexpr std::size_t max_inputs = task::max_shards;
 
 Result<FunctionRequest> parse_function(const nlohmann::json& json, const std::string& where) {
   FunctionRequest request;

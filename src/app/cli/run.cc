@@ -346,7 +346,7 @@ int run_run(Session& session, const RunOptions& options) {
   if (const Status status = upload.flush(); !status) return session.fail(status.error());
 
   Json list = Json::array();
-  for (const Cid& cid : inputs->inputs) list.push_back(cid.text());
+  for (const app::ListedInput& input : inputs->inputs) list.push_back(input.cid.text());
   task["inputs"] = std::move(list);
   task["map"] = options.map;
   task["dry_run"] = options.dry_run;

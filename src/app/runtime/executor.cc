@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "app/runtime/function_loader.h"
 #include "base/check.h"
@@ -25,6 +26,24 @@ constexpr auto tell_every = std::chrono::milliseconds(20);
 }
 
 struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
+  /// A shard list that was read, and where its parts end.
+  struct KnownList {
+    Cid cid;
+    task::ShardList list;
+    std::vector<std::uint64_t> ends;  ///< of the parts: the number of the first shard after each
+    [[nodiscard]] std::uint64_t shards() const { return ends.empty() ? list.inputs.size() : ends.back(); }
+    [[nodiscard]] std::size_t part_of(std::uint32_t shard) const {
+      return static_cast<std::size_t>(std::ranges::upper_bound(ends, std::uint64_t{shard}) - ends.begin());
+    }
+    [[nodiscard]] std::set<Cid> parts_of(const std::vector<std::uint32_t>& wanted) const {
+      std::set<Cid> parts;
+      for (const std::uint32_t shard : wanted) {
+        if (shard < shards()) parts.insert(list.parts[part_of(shard)].list);
+      }
+      return parts;
+    }
+  };
+
   struct Run {
     node::effect::Execute effect;
     Clock::time_point fetch_until;
@@ -58,7 +77,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   bool closed = false;
   std::uint64_t next_job = 1;
   std::map<std::uint64_t, RunPointer> runs;
-  std::pair<Cid, std::shared_ptr<const task::ShardList>> latest_list;  ///< runs of one task follow one another
+  std::shared_ptr<const KnownList> latest_list;  ///< runs of one task follow one another
   std::atomic<std::uint64_t> started{0}, failed{0}, fuel{0}, running{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, ContentExchange& exchange, wasm::Sandbox& engine,
@@ -116,30 +135,19 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     auto list = list_of(run->effect.inputs);
     if (!list) return retry_or_end(run, std::move(list.error()));
     if (!*list) return end_refused(run, "the shard list does not read");
-    run->shards.clear();
-    run->inputs.clear();
-    run->without_input.clear();
-    for (const std::uint32_t shard : run->effect.shards) {
-      // Of each by itself: what a shard comes to may not depend on those that run with it.
-      if (shard >= (*list)->inputs.size()) {
-        run->without_input.emplace_back(
-            shard, fmt::format("there is no shard {} in a shard list of {}", shard, (*list)->inputs.size()));
-      } else if ((*list)->inputs[shard].codec() == Multicodec::dag_cbor) {
-        run->without_input.emplace_back(shard, fmt::format("the input of shard {} is a record, not a file", shard));
-      } else {
-        run->shards.push_back(shard);
-        run->inputs.push_back((*list)->inputs[shard]);
-      }
-    }
-
     std::vector<ContentExchange::Want> wants;
     if (run->parts->node) {
       for (const Cid& part : run->parts->linked) wants.push_back({.root = part, .below = run->effect.function});
     } else {
       wants.push_back({.root = run->effect.function, .below = {}});
     }
-    std::set<Cid> inputs(run->inputs.begin(), run->inputs.end());
-    for (const Cid& input : inputs) wants.push_back({.root = input, .below = run->effect.inputs});
+    if ((*list)->list.parts.empty()) {
+      wants.push_back({.root = (*list)->list.inputs.front(), .below = run->effect.inputs});
+    } else {
+      // With their inputs: a part is small, or has one alone.
+      for (const Cid& part : (*list)->parts_of(run->effect.shards))
+        wants.push_back({.root = part, .below = run->effect.inputs});
+    }
     content.fetch_all(std::move(wants), run->effect.holders, time_left(*run),
                       [weak = weak_from_this(), run](Status fetched) {
                         if (const auto self = weak.lock(); self && !self->closed && !run->ended)
@@ -148,17 +156,71 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   }
 
   /// The list of a task's inputs; null for a block that is none.
-  Result<std::shared_ptr<const task::ShardList>> list_of(const Cid& cid) {
-    if (latest_list.first == cid && latest_list.second) return latest_list.second;
+  Result<std::shared_ptr<const KnownList>> list_of(const Cid& cid) {
+    if (latest_list && latest_list->cid == cid) return latest_list;
+    MESH_LET(const std::shared_ptr<const task::ShardList> list, read_list(cid));
+    if (!list || list->parts.empty() == list->inputs.empty() || list->inputs.size() > 1) return nullptr;
+    auto known = std::make_shared<KnownList>();
+    known->cid = cid;
+    known->list = *list;
+    std::uint64_t end = 0;
+    for (const task::ShardList::Part& part : list->parts) known->ends.push_back(end += part.shards);
+    latest_list = known;
+    return known;
+  }
+
+  /// Null for a block that is none.
+  Result<std::shared_ptr<const task::ShardList>> read_list(const Cid& cid) {
     MESH_LET(const store::BlockBytes block, blocks.get(cid));
     auto list = record::decode<task::ShardList>(*block);
     if (!list) return nullptr;
-    latest_list = {cid, std::make_shared<const task::ShardList>(std::move(*list))};
-    return latest_list.second;
+    return std::make_shared<const task::ShardList>(std::move(*list));
+  }
+
+  /// Finds the inputs of the run's shards in the list and its parts, which are here: of each by itself, since what a shard
+  /// comes to may not depend on those that run with it.
+  Status find_inputs(Run& run) {
+    MESH_LET(const std::shared_ptr<const KnownList> known, list_of(run.effect.inputs));
+    run.shards.clear();
+    run.inputs.clear();
+    run.without_input.clear();
+    std::map<std::size_t, std::shared_ptr<const task::ShardList>> parts;
+    for (const std::uint32_t shard : run.effect.shards) {
+      if (shard >= known->shards()) {
+        run.without_input.emplace_back(
+            shard, fmt::format("there is no shard {} in a shard list of {}", shard, known->shards()));
+        continue;
+      }
+      Cid input;
+      if (known->list.parts.empty()) {
+        input = known->list.inputs.front();
+      } else {
+        const std::size_t number = known->part_of(shard);
+        const task::ShardList::Part& wanted = known->list.parts[number];
+        auto part = parts.find(number);
+        if (part == parts.end()) {
+          MESH_LET(auto read, read_list(wanted.list));
+          part = parts.emplace(number, std::move(read)).first;
+        }
+        if (!part->second || !part->second->parts.empty() || part->second->inputs.size() != wanted.shards) {
+          run.without_input.emplace_back(shard, "its part of the shard list is not what the list says");
+          continue;
+        }
+        input = part->second->inputs[shard - (number == 0 ? 0 : known->ends[number - 1])];
+      }
+      if (input.codec() == Multicodec::dag_cbor) {
+        run.without_input.emplace_back(shard, fmt::format("the input of shard {} is a record, not a file", shard));
+        continue;
+      }
+      run.shards.push_back(shard);
+      run.inputs.push_back(input);
+    }
+    return {};
   }
 
   void found_content(const RunPointer& run, Status status) {
     if (!status) return end_with_error(run, std::move(status.error()));
+    if (Status found = find_inputs(*run); !found) return retry_or_end(run, std::move(found.error()));
     std::vector<wasm::Job> jobs;
     std::vector<std::uint32_t> shards;
     std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> refused;

@@ -26,7 +26,8 @@ namespace {
 constexpr std::uint64_t max_program_bytes = std::uint64_t{64} << 20;
 constexpr std::size_t max_program_files = 4'096;
 constexpr std::size_t max_depth = 32;
-constexpr std::size_t max_shards = 16'384;
+using task::max_shards;
+constexpr std::size_t max_list_bytes = std::size_t{2} << 20;  // What every reader of records takes.
 constexpr std::size_t max_line_bytes = std::size_t{64} << 20;
 constexpr std::size_t max_module_bytes = std::size_t{64} << 20;
 constexpr std::size_t max_wat_bytes = std::size_t{16} << 20;
@@ -133,7 +134,13 @@ struct FolderReader {
   bool is_program = false;  ///< with the bounds of a program, and what no program needs left out
   std::uint64_t files = 0, bytes = 0;
   std::vector<std::string> left_out;
-  std::vector<std::pair<std::string, Cid>> found;  ///< every file by its relative path
+  struct Found {
+    std::string path;
+    Cid cid;
+    std::uint64_t bytes = 0;
+    auto operator<=>(const Found&) const = default;
+  };
+  std::vector<Found> found;  ///< every file by its relative path
 
   void leave_out(const std::string& path) {
     if (left_out.size() < max_left_out_told) left_out.push_back(path);
@@ -194,7 +201,7 @@ struct FolderReader {
       }
       if (!built) return built;
       bytes += built->content_bytes;
-      found.emplace_back(path, built->cid);
+      found.push_back({path, built->cid, built->content_bytes});
       entries.push_back({.name = name, .cid = built->cid, .total_bytes = built->total_bytes});
     }
     Result<asset::BuiltFolder> made = asset::build_directory(std::move(entries));
@@ -473,7 +480,7 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
   FolderReader reader{.sink = sink, .is_program = true, .left_out = {}, .found = {}};
   MESH_LET(const FileDescriptor folder, open_folder(parent));
   MESH_LET(const asset::Built built, reader.read(folder, parent, "", 0));
-  if (std::ranges::none_of(reader.found, [&](const auto& entry) { return entry.first == program.script; })) {
+  if (std::ranges::none_of(reader.found, [&](const auto& entry) { return entry.path == program.script; })) {
     return fail(
         ErrorCode::invalid,
         fmt::format(
@@ -588,12 +595,12 @@ struct InputCollector {
   const asset::BlockSink& sink;
   ImportedInputs result;
 
-  Status add(const Cid& cid, std::string name) {
+  Status add(ListedInput input, std::string name) {
     if (result.inputs.size() >= max_shards) {
       return fail(ErrorCode::exhausted,
                   fmt::format("there are more than {} inputs; put several into one, or make several jobs", max_shards));
     }
-    result.inputs.push_back(cid);
+    result.inputs.push_back(std::move(input));
     result.names.push_back(std::move(name));
     return {};
   }
@@ -601,7 +608,7 @@ struct InputCollector {
   Status add_bytes(ByteView bytes, std::string name) {
     MESH_LET(const asset::Built built, build_bytes(bytes, sink));
     result.bytes += bytes.size();
-    return add(built.cid, std::move(name));
+    return add({built.cid, bytes.size()}, std::move(name));
   }
 
   Status add_lines(const fs::path& path) {
@@ -647,7 +654,7 @@ struct InputCollector {
       MESH_LET(const FileDescriptor folder, open_folder(path));
       MESH_TRY(reader.read(folder, path, "", 0));
       std::ranges::sort(reader.found);
-      for (const auto& [name, cid] : reader.found) MESH_TRY(add(cid, name));
+      for (const auto& [name, cid, bytes] : reader.found) MESH_TRY(add({cid, bytes}, name));
       result.bytes += reader.bytes;
       return {};
     }
@@ -656,25 +663,56 @@ struct InputCollector {
     MESH_LET(const FileDescriptor file, open_file(AT_FDCWD, path.string(), path, 0));
     MESH_LET(const asset::Built built, build_file(file, path, sink));
     result.bytes += built.content_bytes;
-    return add(built.cid, path.filename().string());
+    return add({built.cid, built.content_bytes}, path.filename().string());
   }
 };
 
 }  // namespace
 
-Result<ImportedInputs> list_inputs(std::vector<Cid> inputs, const asset::BlockSink& sink) {
+Result<ImportedInputs> list_inputs(std::vector<ListedInput> inputs, const asset::BlockSink& sink) {
   if (inputs.empty() || inputs.size() > max_shards) {
     return fail(inputs.empty() ? ErrorCode::invalid : ErrorCode::exhausted,
                 fmt::format("a task has 1 to {} inputs, not {}", max_shards, inputs.size()));
   }
-  ImportedInputs result;
+  const auto keep = [&](const task::ShardList& list) -> Result<Cid> {
+    Bytes block = record::encode(list);
+    if (block.size() > max_list_bytes) {
+      return fail(ErrorCode::exhausted,
+                  "these inputs are too many and too large for one task; make several jobs of them");
+    }
+    const Cid cid = dagcbor::cid_of(block);
+    MESH_TRY(sink(cid, std::move(block)));
+    return cid;
+  };
   task::ShardList list;
-  list.inputs = inputs;
-  Bytes block = record::encode(list);
-  result.shard_list = dagcbor::cid_of(block);
-  for (const Cid& cid : inputs) result.names.push_back(cid.text());
+  task::ShardList part;
+  std::uint64_t part_bytes = 0;
+  const auto end_part = [&]() -> Status {
+    if (part.inputs.empty()) return {};
+    MESH_LET(const Cid cid, keep(part));
+    list.parts.push_back({cid, static_cast<std::uint32_t>(part.inputs.size())});
+    part.inputs.clear();
+    part_bytes = 0;
+    return {};
+  };
+  if (inputs.size() == 1) {
+    list.inputs.push_back(inputs.front().cid);
+  } else {
+    for (const ListedInput& input : inputs) {
+      const std::uint64_t bytes = input.bytes.value_or(task::ShardList::max_part_bytes);
+      if (part.inputs.size() >= task::ShardList::max_part_shards ||
+          bytes > task::ShardList::max_part_bytes - std::min(part_bytes, task::ShardList::max_part_bytes)) {
+        MESH_TRY(end_part());
+      }
+      part.inputs.push_back(input.cid);
+      part_bytes += bytes;
+    }
+    MESH_TRY(end_part());
+  }
+  ImportedInputs result;
+  MESH_LET(result.shard_list, keep(list));
+  for (const ListedInput& input : inputs) result.names.push_back(input.cid.text());
   result.inputs = std::move(inputs);
-  MESH_TRY(sink(result.shard_list, std::move(block)));
   return result;
 }
 
@@ -693,7 +731,7 @@ Result<ImportedInputs> import_inputs(const std::vector<InputSpec>& specs, bool m
         MESH_TRY(collector.add_bytes(spec.bytes, "stdin"));
         break;
       case InputSpec::Kind::cid:
-        MESH_TRY(collector.add(spec.cid, spec.cid.text()));
+        MESH_TRY(collector.add({spec.cid, {}}, spec.cid.text()));
         break;
     }
   }

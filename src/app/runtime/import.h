@@ -4,7 +4,7 @@
 // reachable from a peer. It blocks; the caller keeps it off the node's thread. Blocks go to a sink (normally
 // block_sink() of a store, or a CAR on its way to a node), so that a program without a store can use it too.
 //
-// Bounds: a program folder of 64 MiB, 4,096 files, depth 32; a module of 64 MiB; 16,384 shards; a line of 64 MiB. Symbolic
+// Bounds: a program folder of 64 MiB, 4,096 files, depth 32; a module of 64 MiB; 1,048,576 shards; a line of 64 MiB. Symbolic
 // links are never followed: in a folder they are left out. FIFOs, sockets and devices are left out of programs, and are an
 // error that names them elsewhere.
 #pragma once
@@ -129,9 +129,15 @@ struct InputSpec {
   Cid cid;  ///< of cid: content that the mesh has already
 };
 
+/// An input that is content already.
+struct ListedInput {
+  Cid cid;
+  std::optional<std::uint64_t> bytes;  ///< of the file; absent if not known
+};
+
 struct ImportedInputs {
   Cid shard_list;
-  std::vector<Cid> inputs;
+  std::vector<ListedInput> inputs;
   std::vector<std::string> names;  ///< one per shard, for people: the file's name, "line 7", "stdin", the CID
   std::uint64_t bytes = 0;  ///< that were read
 };
@@ -144,7 +150,7 @@ struct ImportedInputs {
                                                    const asset::BlockSink& sink);
 
 /// The shard list of inputs that are content already.
-[[nodiscard]] Result<ImportedInputs> list_inputs(std::vector<Cid> inputs, const asset::BlockSink& sink);
+[[nodiscard]] Result<ImportedInputs> list_inputs(std::vector<ListedInput> inputs, const asset::BlockSink& sink);
 
 /// A file (UnixFS file or raw leaf by size) from a path, streamed; symbolic links in the last place are refused.
 [[nodiscard]] Result<asset::Built> import_file(const std::filesystem::path& path, const asset::BlockSink& sink);

@@ -22,9 +22,9 @@ Status validate(const MeshPolicy& policy) {
     return fail(ErrorCode::invalid, "1 <= minimum_verifiers <= maximum_verifiers <= 63");
   }
   const Scheduling& scheduling = policy.scheduling;
-  if (scheduling.max_shards_per_task < 1 || scheduling.max_shards_per_task > 16384 ||
+  if (scheduling.max_shards_per_task < 1 || scheduling.max_shards_per_task > 1'048'576 ||
       scheduling.max_queued_shards < 1) {
-    return fail(ErrorCode::invalid, "max_shards_per_task is between 1 and 16384, max_queued_shards at least 1");
+    return fail(ErrorCode::invalid, "max_shards_per_task is between 1 and 1048576, max_queued_shards at least 1");
   }
   if (scheduling.bid_window_ms < 1 || scheduling.bid_window_ms > scheduling.max_bid_window_ms) {
     return fail(ErrorCode::invalid, "1 <= bid_window_ms <= max_bid_window_ms");

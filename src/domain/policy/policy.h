@@ -37,8 +37,8 @@ struct RewardSettings {
 };
 
 struct Scheduling {
-  std::uint32_t max_queued_shards = 4096;      ///< that one node takes on, running ones included
-  std::uint32_t max_shards_per_task = 16384;
+  std::uint32_t max_queued_shards = 65536;     ///< that one node takes on, running ones included
+  std::uint32_t max_shards_per_task = 1'048'576;
   std::uint32_t bid_window_ms = 2000;          ///< default of an intent
   std::uint32_t max_bid_window_ms = 60'000;
   template <class Self, class V>

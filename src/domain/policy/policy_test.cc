@@ -82,9 +82,9 @@ TEST(Policy, InvariantsHoldAtTheirBoundsAndNotPastThem) {
   EXPECT_EQ(error_with([](MeshPolicy& p) { p.verification_quorum.minimum_verifiers = 8; }), verifiers);
   EXPECT_EQ(error_with([](MeshPolicy& p) { p.verification_quorum.maximum_verifiers = 63; }), "");
   EXPECT_EQ(error_with([](MeshPolicy& p) { p.verification_quorum.maximum_verifiers = 64; }), verifiers);
-  const std::string_view shards = "max_shards_per_task is between 1 and 16384, max_queued_shards at least 1";
+  const std::string_view shards = "max_shards_per_task is between 1 and 1048576, max_queued_shards at least 1";
   EXPECT_EQ(error_with([](MeshPolicy& p) { p.scheduling.max_shards_per_task = 0; }), shards);
-  EXPECT_EQ(error_with([](MeshPolicy& p) { p.scheduling.max_shards_per_task = 16385; }), shards);
+  EXPECT_EQ(error_with([](MeshPolicy& p) { p.scheduling.max_shards_per_task = 1048577; }), shards);
   EXPECT_EQ(error_with([](MeshPolicy& p) { p.scheduling.max_queued_shards = 0; }), shards);
   EXPECT_EQ(error_with([](MeshPolicy& p) { p.scheduling.bid_window_ms = 0; }),
             "1 <= bid_window_ms <= max_bid_window_ms");

@@ -1,6 +1,7 @@
 // TaskIntent: what a publisher asks for. Signed, gossiped, and the root of a task's whole story.
 //
-// Bounds: 16,384 shards (the shard list is one block of at most 2 MiB), label of 128 bytes, 63 verifiers.
+// Bounds: 1,048,576 shards (their list is a block of at most 2 MiB, and one for every 256 of them), label of 128 bytes, 63
+// verifiers.
 #pragma once
 
 #include "codec/hash.h"
@@ -87,16 +88,33 @@ struct TaskIntent {
   }
 };
 
-/// The inputs of a task, one per shard. A block of its own, so that the intent stays small on the gossip.
+/// The inputs of a task, one per shard. A block of its own, so that the intent stays small on the gossip. The list of one
+/// input has it in `inputs`; a longer one links to parts, each a ShardList with inputs alone, so that whoever runs some of
+/// them fetches these and few others in one go.
 struct ShardList {
   static constexpr std::string_view type = "shard-list";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
+  /// A part has so many inputs at most, and, unless it has one alone, so many bytes of them.
+  static constexpr std::uint32_t max_part_shards = 256;
+  static constexpr std::uint64_t max_part_bytes = std::uint64_t{4} << 20;
+  struct Part {
+    Cid list;
+    std::uint32_t shards = 0;
+    template <class Self, class V>
+    static void fields(Self& self, V& v) {
+      v("list", self.list);
+      v("shards", self.shards);
+    }
+  };
   std::vector<Cid> inputs;
+  std::vector<Part> parts;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("inputs", self.inputs);
+    v("parts", self.parts);
   }
 };
+inline constexpr std::uint32_t max_shards = 1U << 20;
 
 /// A run of shard numbers, first..first+count-1.
 struct ShardRange {

@@ -34,7 +34,7 @@ TEST(Intent, NumbersHoldAtTheirBoundsAndNotPastThem) {
   };
   const auto narrow = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
   const std::vector<Case> cases{
-      {"the number of shards", 1, 16384, UINT32_MAX, [&](TaskIntent& i, std::uint64_t v) { i.shards = narrow(v); }},
+      {"the number of shards", 1, 1048576, UINT32_MAX, [&](TaskIntent& i, std::uint64_t v) { i.shards = narrow(v); }},
       {"the number of verifiers", 0, 7, UINT32_MAX, [&](TaskIntent& i, std::uint64_t v) { i.verifiers = narrow(v); }},
       {"bid_window_ms", 1, 60'000, UINT32_MAX, [&](TaskIntent& i, std::uint64_t v) { i.bid_window_ms = narrow(v); }},
       {"memory_mb", 1, 4096, UINT64_MAX, [](TaskIntent& i, std::uint64_t v) { i.scope.memory_mb = v; }},
