@@ -106,7 +106,10 @@ class Sandboxes {
 
   /// Compiles the job's module for one setting after another: some interpreters take a gigabyte and a minute each.
   void prepare(const Job& job) {
-    for (const auto& sandbox : all_) (void)sandbox->prepare(job);  // run() meets the same error.
+    for (const auto& sandbox : all_) {
+      const auto ready = sandbox->prepare(job);
+      if (!ready) fmt::print("  {}\n", ready.error().message);  // run() meets it again, and that counts.
+    }
   }
 
   /// The results of each job under each setting.
@@ -460,7 +463,7 @@ print(json.dumps({w: words.count(w) for w in words}, sort_keys=True), hash('a'),
 print(math.sin(1), 2 ** 200, sum(i * i % 7 for i in range(2000)), {'a', 'b', 'c'}, float('nan'), file=sys.stderr)
 )";
 
-Job program_job(std::shared_ptr<const Bytes> module, std::vector<std::string> args, std::string_view input) {
+Job program_job(const std::shared_ptr<const Bytes>& module, std::vector<std::string> args, std::string_view input) {
   Job job;
   job.module = Cid::of(Multicodec::raw, *module);
   job.load_module = [module]() -> Result<std::shared_ptr<const Bytes>> { return module; };
