@@ -28,7 +28,7 @@ fuzz: ## Run each fuzz target for a while (ARGS selects targets, SECONDS_EACH th
 sim: ## Run the simulator (ARGS are its arguments)
 	@scripts/extra.sh sim $(ARGS)
 
-soak: ## Run the long test of a real mesh under kills and load
+soak: ## Run the long tests: fuel over 10,000 modules, a real mesh under kills and load
 	@scripts/extra.sh soak $(ARGS)
 
 clean: ## Remove the build folder (not the cache outside the clone)

@@ -45,8 +45,11 @@ cargo_shared() (
   exec 9>"$MESH_CACHE/cargo/.meshwork-lock"
   flock 9
   cd "$("$root/cmake/mirror_crates.sh" "$root/crates" "$MESH_CACHE/cargo")" || exit
-  # Without a network it works where everything that the lock file names is on this machine.
-  if cargo fetch --locked --offline >/dev/null 2>&1; then export CARGO_NET_OFFLINE=true; fi
+  # Without a network it works where everything that the lock files name is on this machine.
+  if cargo fetch --locked --offline >/dev/null 2>&1 &&
+    cargo fetch --locked --offline --manifest-path corpus/Cargo.toml >/dev/null 2>&1; then
+    export CARGO_NET_OFFLINE=true
+  fi
   export MESH_ENGINES_INCLUDE=$MESH_CACHE/cargo/meshwork-include CARGO_TARGET_DIR=$MESH_CACHE/cargo
   cargo "$@"
 )

@@ -31,6 +31,9 @@ case $verb in
   soak)
     need tests/soak.sh
     "$root/scripts/build.sh"
+    build release mesh_liar mesh_fuel_corpus
+    MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
+    export MESH_RUNTIMES_DIR
     MESH=$root/build/mesh exec tests/soak.sh "$@"
     ;;
   fuzz)

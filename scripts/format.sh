@@ -9,6 +9,6 @@ source "$root/scripts/common.sh"
 cd "$root"
 mapfile -t cpp < <(git ls-files '*.cc' '*.h' '*.c')
 clang-format-19 -i "${cpp[@]}"
-(cd crates && cargo fmt --all)
+(cd crates && cargo fmt --all && cargo fmt --manifest-path corpus/Cargo.toml)
 tools=$("$root/scripts/lint_tools.sh")
 "$tools/prettier" --log-level warn --write .

@@ -36,10 +36,13 @@ none() {
 
 check_cpp_format() { files '*.cc' '*.h' '*.c' | xargs -0 -r clang-format-19 --dry-run --Werror; }
 check_cpp_tidy() { "$root/scripts/tidy.sh"; }
-check_rust_format() { (cd crates && cargo fmt --all --check); }
+check_rust_format() {
+  (cd crates && cargo fmt --all --check && cargo fmt --manifest-path corpus/Cargo.toml --check)
+}
 check_rust_clippy() {
   # In the build's own profile and folder, so that build scripts, macros and what they made are there already.
   cargo_shared clippy --release --workspace --all-targets --locked -- -D warnings
+  cargo_shared clippy --manifest-path corpus/Cargo.toml --release --all-targets --locked -- -D warnings
 }
 check_js_format() { "$tools/prettier" --log-level warn --check .; }
 check_js_lint() { files '*.js' '*.mjs' | xargs -0 -r "$tools/eslint" --max-warnings 0; }

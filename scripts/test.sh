@@ -36,6 +36,7 @@ step_rust() {
   local status=0
   # Test programs are built with the release profile, whose dependencies are there already.
   cargo_shared test --release --workspace --locked --no-fail-fast 2>&1 | tee "$reports/rust.out" || status=$?
+  cargo_shared test --manifest-path corpus/Cargo.toml --release --locked 2>&1 | tee -a "$reports/rust.out" || status=$?
   # libtest's only stable report is its closing line, one for each test program.
   awk '/^test result: / { p += $4; f += $6; s += $8 } END { print p + 0, f + 0, s + 0 }' "$reports/rust.out" >"$reports/rust.count"
   return "$status"

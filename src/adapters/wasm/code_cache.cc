@@ -131,7 +131,7 @@ Result<std::unique_ptr<CodeCache>> CodeCache::open(const Config& config) {
   if (config.cache_folder.empty()) return fail(ErrorCode::invalid, "The sandbox needs a folder for compiled code.");
   if (config.compile_command.empty()) return fail(ErrorCode::invalid, "The sandbox needs a command that compiles.");
   const Digest name =
-      tagged_hash("meshwork/code-folder/1", {as_bytes(engine_id()), as_bytes(config.copy_on_write ? "cow" : "copy")});
+      tagged_hash("meshwork/code-folder/1", {as_bytes(engine_id()), as_bytes(std::to_string(config.variant.number()))});
   impl->folder = fmt::format("{}/{}", config.cache_folder, name.hex().substr(0, 16));
   std::error_code error;
   const bool fresh = !fs::exists(config.cache_folder, error);
@@ -228,7 +228,7 @@ Result<std::variant<Bytes, Refusal>> CodeCache::Impl::compile_in_child(ByteView 
   std::vector<std::string> words = config.compile_command;
   words.push_back(std::to_string(config.compile_seconds));
   words.push_back(std::to_string(config.compile_memory_bytes));
-  words.emplace_back(config.copy_on_write ? "1" : "0");
+  words.push_back(std::to_string(config.variant.number()));
   words.push_back(std::to_string(getpid()));
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());

@@ -14,6 +14,7 @@
 #include <wasmtime/async.h>
 
 #include "adapters/wasm/module_binary.h"
+#include "base/check.h"
 
 namespace mesh::wasm {
 namespace {
@@ -53,6 +54,35 @@ std::optional<Bytes> read_input() {
   return bytes;
 }
 
+/// What code is made of a module. None of it changes what the code does, its fuel included.
+void set_code(wasm_config_t* config, const EngineVariant& variant) {
+  switch (variant.optimize) {
+    case EngineVariant::Optimize::speed:
+      wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_SPEED);
+      break;
+    case EngineVariant::Optimize::speed_and_size:
+      wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_SPEED_AND_SIZE);
+      break;
+    case EngineVariant::Optimize::none:
+      wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_NONE);
+      break;
+  }
+  if (variant.target == EngineVariant::Target::pulley) {
+    const EngineError error(wasmtime_config_target_set(config, "pulley64"));
+    MESH_CHECK(!error, "wasm-pulley-missing");
+  }
+#ifdef __x86_64__
+  if (variant.target == EngineVariant::Target::basic) {
+    for (const char* feature :
+         {"has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_cmpxchg16b", "has_popcnt", "has_bmi1", "has_bmi2",
+          "has_lzcnt", "has_fma", "has_avx", "has_avx2", "has_avx_vnni", "has_avx512bitalg", "has_avx512dq",
+          "has_avx512f", "has_avx512vbmi", "has_avx512vl", "has_avx512vnni"}) {
+      wasmtime_config_cranelift_flag_set(config, feature, "false");
+    }
+  }
+#endif
+}
+
 int answer(int exit, ByteView bytes) {
   while (!bytes.empty()) {
     const ssize_t count = write(1, bytes.data(), bytes.size());
@@ -65,7 +95,8 @@ int answer(int exit, ByteView bytes) {
 }  // namespace
 
 const std::string& engine_id() {
-  // Cranelift's processor features are not named: with canonical NaNs and no relaxed SIMD they change no result.
+  // Cranelift's processor features are not named: with canonical NaNs and no relaxed SIMD they change no result
+  // (tests/corpus).
   static const std::string id = fmt::format(
       "wasmtime-{};cranelift;fuel=1;host-fuel=1;epoch=1;nan=canonical;simd=1;relaxed-simd=0;threads=0;gc=0;exceptions="
       "0;"
@@ -74,12 +105,30 @@ const std::string& engine_id() {
   return id;
 }
 
+std::uint64_t EngineVariant::number() const {
+  return static_cast<std::uint64_t>(target) | static_cast<std::uint64_t>(optimize) << 2U |
+         static_cast<std::uint64_t>(copy_on_write) << 4U | static_cast<std::uint64_t>(pooling) << 5U |
+         static_cast<std::uint64_t>(parallel) << 6U;
+}
+
+std::optional<EngineVariant> EngineVariant::of(std::uint64_t number) {
+  const std::uint64_t target = number & 3U;
+  const std::uint64_t optimize = number >> 2U & 3U;
+  if (number >= 128 || target > 2 || optimize > 2) return std::nullopt;
+  return EngineVariant{.target = static_cast<Target>(target),
+                       .optimize = static_cast<Optimize>(optimize),
+                       .copy_on_write = (number >> 4U & 1U) != 0,
+                       .pooling = (number >> 5U & 1U) != 0,
+                       .parallel = (number >> 6U & 1U) != 0};
+}
+
 Engine make_engine(const EngineOptions& options) {
+  const EngineVariant& variant = options.variant;
   wasm_config_t* config = wasm_config_new();
   wasmtime_config_strategy_set(config, WASMTIME_STRATEGY_CRANELIFT);
-  wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_SPEED);
+  set_code(config, variant);
   wasmtime_config_cranelift_nan_canonicalization_set(config, true);
-  wasmtime_config_parallel_compilation_set(config, options.use == EngineUse::compile);
+  wasmtime_config_parallel_compilation_set(config, options.use == EngineUse::compile && variant.parallel);
   wasmtime_config_consume_fuel_set(config, true);
   wasmtime_config_epoch_interruption_set(config, true);
   wasmtime_config_async_stack_size_set(config, stack_bytes * 2);  // Not used, but must not be below the next.
@@ -105,8 +154,8 @@ Engine make_engine(const EngineOptions& options) {
   wasmtime_config_memory_may_move_set(config, false);
   wasmtime_config_memory_reservation_set(config, wasm32_bytes);
   wasmtime_config_memory_guard_size_set(config, guard_bytes);
-  wasmtime_config_memory_init_cow_set(config, options.copy_on_write);
-  if (options.use == EngineUse::run) {
+  wasmtime_config_memory_init_cow_set(config, variant.copy_on_write);
+  if (options.use == EngineUse::run && variant.pooling) {
     const std::unique_ptr<wasmtime_pooling_allocation_config_t, PoolDelete> pool(
         wasmtime_pooling_allocation_config_new());
     wasmtime_pooling_allocation_config_total_core_instances_set(pool.get(), options.instances);
@@ -170,13 +219,13 @@ Result<Bytes> wat_to_wasm(std::string_view text) {
 }
 
 int compile_main(int argc, char** argv) {
-  // argv: program, verb, seconds, address space, copy on write, the node's process id.
+  // argv: program, verb, seconds, address space, the engine's variant, the node's process id.
   if (argc != 6) return EXIT_FAILURE;
   const auto seconds = number(argv[2]);
   [[maybe_unused]] const auto memory_bytes = number(argv[3]);
-  const bool copy_on_write = std::string_view(argv[4]) == "1";
+  const auto variant = EngineVariant::of(number(argv[4]).value_or(~std::uint64_t{0}));
   const auto parent = number(argv[5]);
-  if (!seconds || !memory_bytes || !parent) return EXIT_FAILURE;
+  if (!seconds || !memory_bytes || !variant || !parent) return EXIT_FAILURE;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (static_cast<std::uint64_t>(getppid()) != *parent) return EXIT_FAILURE;  // The node died before the line above.
@@ -192,14 +241,14 @@ int compile_main(int argc, char** argv) {
   const auto module = read_input();
   if (!module) return EXIT_FAILURE;
   {
-    const Engine validator = make_engine({.use = EngineUse::validate, .copy_on_write = copy_on_write});
+    const Engine validator = make_engine({.use = EngineUse::validate, .variant = *variant});
     if (const EngineError error(wasmtime_module_validate(validator.get(), module->data(), module->size())); error) {
       return answer(refused, as_bytes(fmt::format("The module is not valid: {}", text_of(error))));
     }
   }
   const auto prepared = prepare_module(*module);
   if (!prepared) return answer(refused, as_bytes(prepared.error().message));
-  const Engine engine = make_engine({.use = EngineUse::compile, .copy_on_write = copy_on_write});
+  const Engine engine = make_engine({.use = EngineUse::compile, .variant = *variant});
   wasmtime_module_t* made = nullptr;
   if (const EngineError error(wasmtime_module_new(engine.get(), prepared->data(), prepared->size(), &made)); error) {
     return answer(failed, as_bytes(text_of(error)));

@@ -26,14 +26,14 @@ using Trap = std::unique_ptr<wasm_trap_t, Freed<wasm_trap_delete>>;
 using EngineError = std::unique_ptr<wasmtime_error_t, Freed<wasmtime_error_delete>>;
 
 enum class EngineUse : std::uint8_t {
-  run,  ///< with the pooling allocator
+  run,  ///< with the pooling allocator, unless the variant is without
   compile,  ///< without, on all cores
   validate,  ///< on one core, so that of several errors the first is found
 };
 
 struct EngineOptions {
   EngineUse use = EngineUse::run;
-  bool copy_on_write = true;
+  EngineVariant variant;
   std::uint32_t instances = 0;  ///< of the pool
 };
 

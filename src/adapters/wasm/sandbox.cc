@@ -889,7 +889,7 @@ Result<std::unique_ptr<Sandbox>> Sandbox::create(Config config) {
             needed >> 30U, instances));
   }
   munmap(probe, needed);
-  Engine engine = make_engine({.use = EngineUse::run, .copy_on_write = config.copy_on_write, .instances = instances});
+  Engine engine = make_engine({.use = EngineUse::run, .variant = config.variant, .instances = instances});
   auto sandbox = std::make_unique<WasmtimeSandbox>(std::move(config), std::move(engine), std::move(cache));
   MESH_TRY(sandbox->start());
   return sandbox;

@@ -77,6 +77,28 @@ struct RunResult {
   task::ExecutionSummary summary;
 };
 
+/// How the engine does its work, none of which may show in a result, a log or the fuel. Only the tests that hold it to that
+/// set anything here; nothing that a user or a peer gives comes to it.
+struct EngineVariant {
+  enum class Target : std::uint8_t {
+    native,  ///< this processor, with all it has
+    basic,  ///< this family of processors, without what its older members lack; x86-64 alone has this
+    pulley,  ///< wasmtime's interpreter, the same on every processor
+  };
+  enum class Optimize : std::uint8_t { speed, speed_and_size, none };
+
+  Target target = Target::native;
+  Optimize optimize = Optimize::speed;
+  bool copy_on_write = true;  ///< memories begin as mapped images rather than as copies
+  bool pooling = true;  ///< instances come from a pool rather than from the system
+  bool parallel = true;  ///< compiling uses all cores
+
+  /// For the compiling process and the names of folders; `of` reads it back, nullopt if no variant has that number.
+  [[nodiscard]] std::uint64_t number() const;
+  [[nodiscard]] static std::optional<EngineVariant> of(std::uint64_t number);
+  bool operator==(const EngineVariant&) const = default;
+};
+
 struct Config {
   std::string cache_folder;  ///< compiled code; made 0700 if absent
   unsigned threads = 0;  ///< 0 = one per core
@@ -90,7 +112,7 @@ struct Config {
   /// The command that compiles: this program must answer it by calling compile_main. A killed or failing one costs a job,
   /// never the node.
   std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};
-  bool copy_on_write = true;  ///< false only to test that nothing depends on it
+  EngineVariant variant;  ///< other than the default only to test that nothing depends on it
 };
 
 class Sandbox {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <latch>
 #include <mutex>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -710,7 +711,7 @@ constexpr std::string_view curious = R"((module
 
 TEST(Sandbox, FiftyRunsInThreeSandboxesAreEqualToTheLastUnit) {
   TestSandbox other;
-  TestSandbox copying([](Config& config) { config.copy_on_write = false; });
+  TestSandbox copying([](Config& config) { config.variant.copy_on_write = false; });
   std::optional<RunResult> first;
   for (int i = 0; i < 50; ++i) {
     Sandbox& sandbox = i % 3 == 0 ? shared_sandbox() : i % 3 == 1 ? *other : *copying;
@@ -736,12 +737,76 @@ TEST(Sandbox, FiftyRunsInThreeSandboxesAreEqualToTheLastUnit) {
   EXPECT_EQ(different->summary.fuel, first->summary.fuel);
 }
 
+TEST(Sandbox, EngineVariantsHaveNumbersAndCodeOfTheirOwn) {
+  std::set<std::uint64_t> numbers;
+  for (std::uint64_t number = 0; number < 256; ++number) {
+    const auto variant = EngineVariant::of(number);
+    if (!variant) continue;
+    EXPECT_EQ(variant->number(), number);
+    numbers.insert(number);
+  }
+  EXPECT_EQ(numbers.size(), 72U);  // 3 targets, 3 levels and three switches.
+  EXPECT_FALSE(EngineVariant::of(~std::uint64_t{0}));
+  // Code of one variant is never taken for another's, though they share a cache.
+  TestSandbox shipped;
+  ASSERT_TRUE(shipped->run(job_of(echo_call)));
+  TestSandbox interpreted([&](Config& config) {
+    config.cache_folder = shipped.folder();
+    config.variant.target = EngineVariant::Target::pulley;
+  });
+  Job job = job_of(echo_call);
+  int loads = 0;
+  job.load_module = [&loads, inner = job.load_module] {
+    ++loads;
+    return inner();
+  };
+  job.input = shared("hello");
+  const auto result = interpreted->run(std::move(job));
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(as_text(result->output), "hello");
+  EXPECT_EQ(loads, 1);
+}
+
 TEST(Sandbox, EqualOnTheCallersThread) {
   const auto pool = run_wat(curious);
   const auto here = shared_sandbox().run_on_this_thread(job_of(curious));
   ASSERT_TRUE(here) << here.error().message;
   EXPECT_EQ(here->output, pool.output);
   EXPECT_EQ(here->summary.fuel, pool.summary.fuel);
+}
+
+TEST(Sandbox, EngineVariantsReachTheCompiler) {
+  constexpr std::string_view wat = R"((module (memory 1) (data (i32.const 8) "data")
+    (func (export "_start") (local f64) (local.set 0 (f64.floor (f64.load (i32.const 8))))
+      (f64.store (i32.const 16) (f64.add (f64.mul (local.get 0) (local.get 0)) (local.get 0)))
+      (i32.store (i32.const 24) (i32.popcnt (i32.load (i32.const 8)))))))";
+  const auto code_of = [&](const EngineVariant& variant) {
+    TestSandbox sandbox([&](Config& config) { config.variant = variant; });
+    const auto result = sandbox->run(job_of(wat));
+    EXPECT_TRUE(result && result->outcome.succeeded());
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(sandbox.folder())) {
+      if (entry.path().extension() != ".cwasm") continue;
+      std::ifstream in(entry.path(), std::ios::binary);
+      std::string code{std::istreambuf_iterator<char>(in), {}};
+      code.resize(code.size() - Digest::size);  // The seal, whose key differs.
+      return code;
+    }
+    return std::string();
+  };
+  const std::string shipped = code_of({});
+  std::set<std::string> codes{shipped};
+  std::vector<EngineVariant> others{{.copy_on_write = false},
+                                    {.optimize = EngineVariant::Optimize::none},
+                                    {.optimize = EngineVariant::Optimize::speed_and_size},
+                                    {.target = EngineVariant::Target::pulley}};
+#ifdef __x86_64__
+  others.push_back({.target = EngineVariant::Target::basic});
+#endif
+  for (const EngineVariant& variant : others) {
+    EXPECT_TRUE(codes.insert(code_of(variant)).second) << variant.number();
+  }
+  EXPECT_EQ(code_of({.parallel = false}), shipped);  // The order in which functions are compiled does not show.
+  EXPECT_EQ(code_of({.pooling = false}), shipped);
 }
 
 TEST(CodeCache, DamagedAndForeignFilesAreCompiledAnew) {
