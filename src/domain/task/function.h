@@ -12,6 +12,7 @@ namespace mesh::task {
 enum class Abi : std::uint8_t {
   wasi,  ///< a WASI preview 1 command: input on stdin, output on stdout, log on stderr, the exit code is the outcome
   call,  ///< exports mesh_alloc(size) -> ptr and mesh_run(ptr, size) -> (ptr << 32 | size); no start-up cost
+  component,  ///< a component over WASI 0.2 that exports exec(args, env) -> exit code, or wasi:cli/run; streams as in wasi
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(Abi);
 
