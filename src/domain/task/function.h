@@ -22,11 +22,11 @@ struct FunctionNode {
   static constexpr std::string_view type = "function";
   static constexpr std::uint64_t version = 1;
 
-  Cid runtime;                    ///< the module that is instantiated
-  std::optional<Cid> root;        ///< read-only tree mounted at / (the interpreter's library), a UnixFS folder
-  std::optional<Cid> program;     ///< read-only tree mounted at /program, a UnixFS folder or one file
+  Cid runtime;  ///< the module that is instantiated
+  std::optional<Cid> root;  ///< read-only tree mounted at / (the interpreter's library), a UnixFS folder
+  std::optional<Cid> program;  ///< read-only tree mounted at /program, a UnixFS folder or one file
   std::vector<std::string> args;  ///< argv from argv[0] on; at most 256, 64 KiB together
-  std::vector<std::string> env;   ///< NAME=value; at most 64, 16 KiB together
+  std::vector<std::string> env;  ///< NAME=value; at most 64, 16 KiB together
   Abi abi = Abi::wasi;
 
   template <class Self, class V>
