@@ -305,7 +305,8 @@ def rows_of(figures):
     if "engine" in figures:
         yield "fresh metered instance and call, sandbox", us("engine", "through_the_sandbox"), "bare wasmtime " + us("engine", "bare_wasmtime")
         yield "tiny wasm, run in the sandbox", us("engine", "tiny_wasm_run"), ""
-        yield "tiny Python, run in the sandbox", us("engine", "tiny_python_run"), ""
+        yield "tiny Python, run in the sandbox", us("engine", "tiny_python_run"), "full interpreter " + us("engine", "tiny_full_python_run")
+        yield "tiny JavaScript, run in the sandbox", us("engine", "tiny_javascript_run"), ""
     if "network" in figures:
         yield "message there and back, TCP", us("network", "message_round_trip_tcp"), ""
         yield "message there and back, QUIC", us("network", "message_round_trip_quic"), ""
