@@ -183,7 +183,7 @@ TEST(Component, FuelIsTheSameInEveryRunAndHoweverMemoryIsMade) {
       "(loop (call $write (call $stdout) (i32.const 0) (i32.const 6) (i32.const 512))"
       "(br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100)))) (i32.const 0)",
       "20");
-  const TestSandbox copying([](Config& config) { config.copy_on_write = false; });
+  const TestSandbox copying([](Config& config) { config.variant.copy_on_write = false; });
   const auto with = [&](Sandbox& sandbox) {
     Job job = job_of(wat);
     job.args = {"main", "x"};

@@ -231,10 +231,10 @@ bool is_component(ByteView bytes) {
 namespace {
 
 /// The compiler's answer for a component. Its modules have no start functions: such components are refused.
-int compile_component(ByteView component, bool copy_on_write) {
+int compile_component(ByteView component, const EngineVariant& variant) {
   if (const OwnedText refusal(mesh_component_check({component.data(), component.size()})); refusal)
     return answer(refused, as_bytes(std::string_view(refusal.get())));
-  const Engine engine = make_engine({.use = EngineUse::compile, .copy_on_write = copy_on_write});
+  const Engine engine = make_engine({.use = EngineUse::compile, .variant = variant});
   mesh_slice code{};
   if (const EngineError error(mesh_component_compile(engine.get(), {component.data(), component.size()}, &code)); error)
     return answer(failed, as_bytes(text_of(error)));
@@ -267,7 +267,7 @@ int compile_main(int argc, char** argv) {
 
   const auto module = read_input();
   if (!module) return EXIT_FAILURE;
-  if (is_component(*module)) return compile_component(*module, copy_on_write);
+  if (is_component(*module)) return compile_component(*module, *variant);
   {
     const Engine validator = make_engine({.use = EngineUse::validate, .variant = *variant});
     if (const EngineError error(wasmtime_module_validate(validator.get(), module->data(), module->size())); error) {
