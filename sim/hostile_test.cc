@@ -183,8 +183,12 @@ TEST(Hostile, TruncatedAndMangledParcelsAreRefusedAndLoseNothing) {
 TEST(Hostile, ACommitmentNobodyAwardedIsRefused) {
   Bidding b;
   b.send(b.world.signer(1).seal(b.offer()));
-  b.send(b.world.signer(1).seal(receipt::Commitment{
-      .intent = b.job, .node = b.world.id(1), .basis = b.job, .worker = b.job, .shards = {{0, 1}}, .root = {}}));
+  receipt::Commitment commitment{
+      .intent = b.job, .node = b.world.id(1), .basis = b.job, .worker = {}, .shards = {{0, 1}}, .root = {}};
+  b.send(b.world.signer(1).seal(commitment));
+  EXPECT_NE(b.last_refusal().find("unknown-award"), std::string::npos) << b.last_refusal();
+  commitment.worker = b.job;
+  b.send(b.world.signer(1).seal(commitment));
   EXPECT_NE(b.last_refusal().find("unknown-basis"), std::string::npos) << b.last_refusal();
 }
 

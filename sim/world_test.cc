@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "domain/verification/proof.h"
+#include "node/parcel.h"
 
 namespace mesh::sim {
 namespace {
@@ -143,6 +148,76 @@ TEST(World, WhoLacksTheScopeNeitherOffersNorWins) {
   ASSERT_EQ(view.refused.size(), 1U);
   EXPECT_EQ(view.refused[0].node, world.id(3));
   EXPECT_EQ(view.refused[0].reason, "memory: 512 MiB wanted, 128 here");
+}
+
+TEST(World, AWorkerThatLagsHoldsNobodyUpAndItsLateWordHarmsNobody) {
+  World world({.seed = 16, .nodes = 7});
+  // What host 3 commits to as a worker is held up on its way.
+  std::vector<Bytes> held;
+  std::set<std::uint32_t> shards;
+  const auto hold_up = [&](const node::Effect& effect) {
+    const auto* send = std::get_if<node::effect::Send>(&effect.value);
+    if (send == nullptr || send->channel != node::Channel::receipt) return false;
+    const auto parcel = record::decode<node::Parcel>(send->bytes);
+    bool found = false;
+    for (const Envelope& envelope : parcel->envelopes) {
+      const auto commitment = record::decode<receipt::Commitment>(envelope.body);
+      if (!commitment || commitment->worker) continue;
+      found = true;
+      const auto covered = task::expand(commitment->shards, 40);
+      shards.insert(covered->begin(), covered->end());
+    }
+    if (found) held.push_back(send->bytes);
+    return found;
+  };
+  world.behave(3, {.lie = {}, .tamper = [&](std::uint32_t, std::vector<node::Effect>& effects) {
+                     std::erase_if(effects, hold_up);
+                     for (node::Effect& effect : effects) {
+                       if (auto* persist = std::get_if<node::effect::Persist>(&effect.value))
+                         std::erase_if(persist->then, hold_up);
+                     }
+                   }});
+  world.start();
+  world.run_for(seconds(1));
+  const Cid job = world.submit(0, world.spec(40));
+  // Until another has committed to one of them.
+  const auto overtaken = [&] {
+    const std::vector<node::ShardView> views = world.at(0).shards(job, 0, 40);
+    return std::ranges::any_of(shards, [&](std::uint32_t shard) {
+      return views[shard].worker != world.id(3) && views[shard].state != "running" && views[shard].state != "waiting";
+    });
+  };
+  ASSERT_TRUE(world.run_until(overtaken, seconds(30)));
+  EXPECT_FALSE(ended(world, job));
+  ASSERT_FALSE(held.empty());
+  const std::vector<Bytes> late = held;
+  for (const Bytes& parcel : late) world.inject(0, world.id(3), node::Channel::receipt, parcel);
+  ASSERT_TRUE(world.run_until([&] { return ended(world, job); }, seconds(30))) << "long before anything times out";
+  EXPECT_EQ(world.at(0).job(job)->phase, JobPhase::done) << world.at(0).job(job)->failure;
+  expect_all_true(world, job, 40);
+  for (const auto& [host, notice] : world.notices()) EXPECT_NE(notice.kind, "job.blame") << notice.text;
+  const auto report = verification::verify_bundle(
+      verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(verification::Decision::accepted), 40U);
+}
+
+TEST(World, ManyShortShardsAreVerifiedManyAtATime) {
+  World world({.seed = 17, .nodes = 6, .run_us_min = 10, .run_us_max = 50});
+  world.start();
+  world.run_for(seconds(1));
+  constexpr std::uint32_t shards = 3000;
+  const Cid job = world.submit(0, world.spec(shards));
+  ASSERT_TRUE(world.run_until([&] { return ended(world, job); }, seconds(600)));
+  expect_all_true(world, job, shards);
+  // What each shard costs is no record of its own: there are far fewer of them than shards.
+  std::map<std::string, std::size_t> records;
+  for (const Envelope& envelope : world.at(0).story(job)) ++records[*type_of(envelope.body)];
+  for (const auto& [type, count] : records) EXPECT_LT(count, shards / 5) << type;
+  const auto report = verification::verify_bundle(
+      verification::build_bundle(world.at(0).federation(), {}, job, world.at(0).story(job), {}));
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(verification::Decision::accepted), shards);
 }
 
 TEST(World, NobodyOffersAndTheReasonsAreTold) {

@@ -1164,7 +1164,9 @@ void Job::on_verification(Instant now, const Signed<VerificationReceipt>& receip
       if (seat != panel.seats.end() && seat->second.commitment == receipt.record.commitment)
         shards.insert(shards.end(), panel.shards.begin(), panel.shards.end());
     }
-    if (applied.error().code == ErrorCode::unauthorised || shards.empty()) return;
+    // Another's, or of a receipt that a restart made this node forget (it answers again): no lie.
+    const ErrorCode code = applied.error().code;
+    if (code == ErrorCode::unauthorised || code == ErrorCode::conflict || shards.empty()) return;
     std::ranges::sort(shards);
     lose_seat(now, batch, shards, verifier, "revealed something else than it had committed to", out);
     return advance(now, out);
@@ -1186,7 +1188,7 @@ Status Job::apply_verification(Signed<VerificationReceipt> receipt) {
     return fail(ErrorCode::unauthorised, "uncommitted: another node made the commitment that this opens");
   if (!batch.receipt) return fail(ErrorCode::conflict, "early: a verification before the worker's receipt");
   if (receipt.record.receipt != batch.receipt->cid)
-    return fail(ErrorCode::invalid, "the verification is of another receipt");
+    return fail(ErrorCode::conflict, "stale-receipt: the verification is of another receipt");
   MESH_LET(auto differing, receipt::open_verification(commitment, receipt.record, batch.opened, intent_.record.shards));
   for (Panel& panel : batch.panels) {
     const auto seat = panel.seats.find(receipt.signer);

@@ -1,6 +1,8 @@
 // The node's small parts: who is there, the queue of runs, and what leaves a step.
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "domain/market/market_testing.h"
 #include "node/executions.h"
 #include "node/outbox.h"
@@ -150,100 +152,266 @@ TEST(PeerTable, WhatWasSaidBeforeAPeerWentIsNoNews) {
 
 // ---------------------------------------------------------------------------------------------------- runs
 
-effect::Execute request(const Cid& intent, std::uint32_t shard) {
+effect::Execute request(const Cid& intent, std::vector<std::uint32_t> shards) {
   effect::Execute execute;
   execute.intent = intent;
   execute.function = testing::content("function");
   execute.inputs = testing::record("inputs");
-  execute.shard = shard;
+  execute.shards = std::move(shards);
   return execute;
 }
 
-/// The runs that were started, and those that were cancelled, since the last call.
-std::pair<std::vector<effect::Execute>, std::vector<std::uint64_t>> taken(Outbox& out) {
-  std::pair<std::vector<effect::Execute>, std::vector<std::uint64_t>> result;
-  for (Effect& effect : out.take(testing::signer(1))) {
-    if (auto* execute = std::get_if<effect::Execute>(&effect.value)) result.first.push_back(*execute);
-    if (auto* cancel = std::get_if<effect::CancelExecution>(&effect.value)) result.second.push_back(cancel->id);
-  }
-  return result;
+std::vector<std::uint32_t> numbers(std::uint32_t first, std::uint32_t count) {
+  std::vector<std::uint32_t> shards(count);
+  std::iota(shards.begin(), shards.end(), first);
+  return shards;
 }
+
+/// That these shards of a run ended, all with an error: what they came to is no matter here.
+event::ExecutionDone done(std::uint64_t id, const std::vector<std::uint32_t>& shards, bool last = true) {
+  event::ExecutionDone event{.id = id, .shards = {}, .last = last};
+  for (const std::uint32_t shard : shards)
+    event.shards.push_back({shard, fail(ErrorCode::unavailable, "it could not be fetched")});
+  return event;
+}
+
+using Purpose = Executions::Purpose;
 
 const Cid first_task = testing::record("first task");
 const Cid second_task = testing::record("second task");
 
-TEST(Executions, RunsAsManyAtATimeAsThereAreSlots) {
-  Executions runs(2, 10);
+/// Executions, what it decided since one looked last, and a clock.
+struct Runs {
+  Executions executions;
   Outbox out;
-  for (std::uint32_t shard = 0; shard < 5; ++shard)
-    EXPECT_TRUE(runs.request(request(first_task, shard), Executions::Purpose::work, out));
-  auto started = taken(out).first;
-  ASSERT_EQ(started.size(), 2U);
-  EXPECT_EQ(runs.running(), 2U);
-  EXPECT_EQ(runs.queued(), 3U);
-  EXPECT_NE(started[0].id, started[1].id);
-  const auto done = runs.finished(started[1].id, out);
-  ASSERT_TRUE(done.has_value());
-  EXPECT_EQ(done->shard, 1U);
-  EXPECT_FALSE(runs.has(first_task, 1));
-  started = taken(out).first;
-  ASSERT_EQ(started.size(), 1U);
-  EXPECT_EQ(started[0].shard, 2U);
+  Instant now = at(0);
+  std::vector<effect::Execute> started;
+  std::vector<std::uint64_t> cancelled;
+
+  Runs(std::uint32_t slots, std::uint32_t bound) : executions(slots, bound) {}
+  bool want(const Cid& intent, std::vector<std::uint32_t> shards, Purpose purpose = Purpose::work) {
+    const bool all = executions.request(now, request(intent, std::move(shards)), purpose, out);
+    look();
+    return all;
+  }
+  std::optional<effect::Execute> end(const event::ExecutionDone& event) {
+    std::optional<effect::Execute> run = executions.progressed(now, event, out);
+    look();
+    return run;
+  }
+  void cancel(const Cid& intent) {
+    executions.cancel(now, intent, out);
+    look();
+  }
+  /// Ends a run as a whole, each of its shards having taken so long.
+  void end_after(const effect::Execute& run, Duration each) {
+    now += each * static_cast<std::int64_t>(run.shards.size());
+    EXPECT_TRUE(end(done(run.id, run.shards)).has_value());
+  }
+  /// The only run that was started since the last call.
+  effect::Execute only() {
+    EXPECT_EQ(started.size(), 1U);
+    effect::Execute run = started.empty() ? effect::Execute() : started.front();
+    started.clear();
+    return run;
+  }
+  /// Lets one shard of the task run, so that it is known how long one takes.
+  void learn(const Cid& intent, std::uint32_t shard, Duration each) {
+    EXPECT_TRUE(want(intent, {shard}));
+    end_after(only(), each);
+  }
+
+ private:
+  void look() {
+    for (Effect& effect : out.take()) {
+      if (auto* execute = std::get_if<effect::Execute>(&effect.value)) started.push_back(*execute);
+      if (auto* cancel = std::get_if<effect::CancelExecution>(&effect.value)) cancelled.push_back(cancel->id);
+    }
+  }
+};
+
+TEST(Executions, RunsAsManyAtATimeAsThereAreSlots) {
+  Runs runs(2, 10);
+  EXPECT_TRUE(runs.want(first_task, numbers(0, 5)));
+  ASSERT_EQ(runs.started.size(), 2U);
+  EXPECT_EQ(runs.executions.running(), 2U);
+  EXPECT_EQ(runs.executions.queued(), 3U);
+  EXPECT_NE(runs.started[0].id, runs.started[1].id);
+  EXPECT_EQ(runs.started[0].shards, numbers(0, 1)) << "nothing is known of the task: one at a time";
+  EXPECT_EQ(runs.started[1].shards, numbers(1, 1));
+  EXPECT_EQ(runs.started[1].function, testing::content("function"));
+  EXPECT_EQ(runs.started[1].inputs, testing::record("inputs"));
+  const std::uint64_t second = runs.started[1].id;
+  runs.started.clear();
+  runs.now += seconds(1);
+  const auto run = runs.end(done(second, {1}));
+  ASSERT_TRUE(run.has_value());
+  EXPECT_EQ(run->intent, first_task);
+  EXPECT_TRUE(run->shards.empty()) << "nothing is left of it";
+  EXPECT_FALSE(runs.executions.has(first_task, 1));
+  EXPECT_TRUE(runs.executions.has(first_task, 0)) << "runs";
+  EXPECT_TRUE(runs.executions.has(first_task, 4)) << "waits";
+  EXPECT_FALSE(runs.executions.has(second_task, 0));
+  EXPECT_EQ(runs.only().shards, numbers(2, 1)) << "a second is long: still one at a time";
+}
+
+TEST(Executions, ShortShardsRunTogetherForAsLongAsIsMeant) {
+  Runs runs(1, 10'000);
+  runs.learn(first_task, 0, milliseconds(2));
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 100)));
+  const effect::Execute run = runs.only();
+  EXPECT_EQ(run.shards, numbers(1, static_cast<std::uint32_t>(Executions::run_target / milliseconds(2))));
+  EXPECT_EQ(runs.executions.queued(), 90U);
+  // They turn out to take longer: fewer at a time, by a quarter of the news.
+  runs.end_after(run, milliseconds(6));
+  const effect::Execute next = runs.only();
+  EXPECT_EQ(next.shards, numbers(11, 6)) << "3 ms each are expected";
+  // Another task is judged by itself.
+  EXPECT_TRUE(runs.want(second_task, numbers(0, 9), Purpose::verify));
+  EXPECT_TRUE(runs.end(done(next.id, next.shards)).has_value());
+  EXPECT_EQ(runs.only().shards, numbers(0, 1));
+}
+
+TEST(Executions, ARunIsBoundedHoweverShortItsShards) {
+  Runs runs(1, 10'000);
+  runs.learn(first_task, 0, Duration(0));
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 600)));
+  EXPECT_EQ(runs.only().shards, numbers(1, Executions::max_run_shards));
+}
+
+TEST(Executions, SlotsShareWhatThereIs) {
+  Runs runs(4, 10'000);
+  runs.learn(first_task, 0, Duration(1));
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 10)));
+  ASSERT_EQ(runs.started.size(), 4U) << "not all in one run while other slots are free";
+  EXPECT_EQ(runs.started[0].shards, numbers(1, 3));
+  EXPECT_EQ(runs.started[1].shards, numbers(4, 2));
+  EXPECT_EQ(runs.started[2].shards, numbers(6, 2));
+  EXPECT_EQ(runs.started[3].shards, numbers(8, 1));
+  EXPECT_EQ(runs.executions.queued(), 2U);
+}
+
+TEST(Executions, AreToldBitByBitAndEndWithTheLast) {
+  Runs runs(1, 100);
+  runs.learn(first_task, 0, milliseconds(1));
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 5)));
+  const effect::Execute run = runs.only();
+  ASSERT_EQ(run.shards, numbers(1, 5));
+  EXPECT_TRUE(runs.want(second_task, {0}));
+  std::optional<effect::Execute> left = runs.end(done(run.id, {2, 4}, false));
+  ASSERT_TRUE(left.has_value());
+  EXPECT_EQ(left->shards, (std::vector<std::uint32_t>{1, 3, 5}));
+  EXPECT_FALSE(runs.executions.has(first_task, 4)) << "it may be wanted again";
+  EXPECT_TRUE(runs.executions.has(first_task, 3));
+  EXPECT_EQ(runs.executions.running(), 1U);
+  EXPECT_TRUE(runs.started.empty()) << "the slot is not free";
+  left = runs.end(done(run.id, {}, false));
+  ASSERT_TRUE(left.has_value());
+  EXPECT_EQ(left->shards.size(), 3U) << "nothing new";
+  ASSERT_NE(runs.executions.find(run.id), nullptr);
+  EXPECT_EQ(runs.executions.find(run.id)->shards.size(), 3U);
+  left = runs.end(done(run.id, {1, 3, 5}));
+  ASSERT_TRUE(left.has_value());
+  EXPECT_TRUE(left->shards.empty());
+  EXPECT_EQ(runs.executions.find(run.id), nullptr);
+  EXPECT_EQ(runs.only().intent, second_task) << "and now it is";
+}
+
+TEST(Executions, TheLastEndsARunAlsoWhenShardsAreLeft) {
+  Runs runs(1, 3);
+  runs.learn(first_task, 0, milliseconds(1));
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 3)));
+  const effect::Execute run = runs.only();
+  const std::optional<effect::Execute> left = runs.end(done(run.id, {1}));
+  ASSERT_TRUE(left.has_value());
+  EXPECT_EQ(left->shards, numbers(2, 2)) << "which nobody told of";
+  EXPECT_FALSE(runs.executions.has(first_task, 2));
+  EXPECT_EQ(runs.executions.running(), 0U);
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 3))) << "they hold no room";
+}
+
+TEST(Executions, AShardThatIsToldTwiceOrIsNotOfTheRunCountsOnce) {
+  Runs runs(1, 4);
+  runs.learn(first_task, 0, milliseconds(1));
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 4)));
+  const effect::Execute run = runs.only();
+  ASSERT_EQ(run.shards.size(), 4U);
+  EXPECT_EQ(runs.end(done(run.id, {1, 1, 9}, false))->shards, numbers(2, 3));
+  EXPECT_EQ(runs.end(done(run.id, {1}, false))->shards, numbers(2, 3));
+  // Three are held still: there is room for one, not for two.
+  EXPECT_FALSE(runs.want(second_task, {0, 1}));
+  EXPECT_TRUE(runs.executions.has(second_task, 0));
+  EXPECT_FALSE(runs.executions.has(second_task, 1));
 }
 
 TEST(Executions, VerificationGoesBeforeWork) {
-  Executions runs(1, 10);
-  Outbox out;
-  EXPECT_TRUE(runs.request(request(first_task, 0), Executions::Purpose::work, out));
-  EXPECT_TRUE(runs.request(request(first_task, 1), Executions::Purpose::work, out));
-  EXPECT_TRUE(runs.request(request(second_task, 0), Executions::Purpose::verify, out));
-  const auto first = taken(out).first;
-  ASSERT_EQ(first.size(), 1U);
-  EXPECT_TRUE(runs.finished(first[0].id, out).has_value());
-  const auto second = taken(out).first;
-  ASSERT_EQ(second.size(), 1U);
-  EXPECT_EQ(second[0].intent, second_task);
+  Runs runs(1, 10);
+  EXPECT_TRUE(runs.want(first_task, {0, 1}));
+  EXPECT_TRUE(runs.want(second_task, {0}, Purpose::verify));
+  EXPECT_TRUE(runs.want(second_task, {1}));
+  EXPECT_TRUE(runs.want(first_task, {2}, Purpose::verify));
+  std::vector<std::pair<Cid, std::uint32_t>> order;
+  while (!runs.started.empty()) {
+    const effect::Execute run = runs.only();
+    ASSERT_EQ(run.shards.size(), 1U);
+    order.emplace_back(run.intent, run.shards.front());
+    runs.end_after(run, seconds(1));
+  }
+  const std::vector<std::pair<Cid, std::uint32_t>> wanted{
+      {first_task, 0}, {second_task, 0}, {first_task, 2}, {first_task, 1}, {second_task, 1}};
+  EXPECT_EQ(order, wanted);
 }
 
-TEST(Executions, TheSameShardIsOneRunAndTheBoundHolds) {
-  Executions runs(1, 2);
-  Outbox out;
-  EXPECT_TRUE(runs.request(request(first_task, 0), Executions::Purpose::work, out));
-  EXPECT_TRUE(runs.request(request(first_task, 0), Executions::Purpose::verify, out)) << "wanted twice, run once";
-  EXPECT_EQ(runs.running() + runs.queued(), 1U);
-  EXPECT_TRUE(runs.request(request(first_task, 1), Executions::Purpose::work, out));
-  EXPECT_FALSE(runs.request(request(first_task, 2), Executions::Purpose::work, out));
-  EXPECT_TRUE(runs.request(request(first_task, 1), Executions::Purpose::work, out)) << "known ones are still taken";
+TEST(Executions, TheSameShardIsRunOnceAndTheBoundHolds) {
+  Runs runs(1, 3);
+  EXPECT_TRUE(runs.want(first_task, {0, 1}));
+  EXPECT_TRUE(runs.want(first_task, {0, 1}, Purpose::verify)) << "wanted twice, run once";
+  EXPECT_EQ(runs.executions.running() + runs.executions.queued(), 2U);
+  EXPECT_FALSE(runs.want(first_task, {1, 2, 3})) << "there is room for one more";
+  EXPECT_TRUE(runs.executions.has(first_task, 2));
+  EXPECT_FALSE(runs.executions.has(first_task, 3));
+  EXPECT_FALSE(runs.want(second_task, {0}));
+  EXPECT_FALSE(runs.executions.has(second_task, 0));
+  EXPECT_TRUE(runs.want(first_task, {0, 1, 2})) << "known ones are still taken";
+  EXPECT_TRUE(runs.want(second_task, {})) << "and nothing is always taken";
+  runs.end_after(runs.only(), seconds(1));
+  EXPECT_TRUE(runs.want(second_task, {0}));
+  EXPECT_FALSE(runs.want(second_task, {1}));
 }
 
-TEST(Executions, AnUnknownOrUnstartedRunDoesNotEnd) {
-  Executions runs(1, 10);
-  Outbox out;
-  EXPECT_FALSE(runs.finished(0, out).has_value());
-  EXPECT_TRUE(runs.request(request(first_task, 0), Executions::Purpose::work, out));
-  EXPECT_TRUE(runs.request(request(first_task, 1), Executions::Purpose::work, out));
-  const std::uint64_t running = taken(out).first[0].id;
-  EXPECT_FALSE(runs.finished(running + 1, out).has_value()) << "it only waits";
-  EXPECT_TRUE(runs.finished(running, out).has_value());
-  EXPECT_FALSE(runs.finished(running, out).has_value()) << "not twice";
-  EXPECT_EQ(runs.running(), 1U);
+TEST(Executions, AnUnknownOrUnstartedOrEndedRunDoesNotEnd) {
+  Runs runs(1, 10);
+  EXPECT_FALSE(runs.end(done(0, {0})).has_value());
+  EXPECT_TRUE(runs.want(first_task, {0, 1}));
+  const std::uint64_t running = runs.only().id;
+  EXPECT_FALSE(runs.end(done(running + 1, {1})).has_value()) << "it only waits";
+  EXPECT_EQ(runs.executions.find(running + 1), nullptr);
+  EXPECT_TRUE(runs.end(done(running, {0})).has_value());
+  EXPECT_FALSE(runs.end(done(running, {0, 1})).has_value()) << "not twice";
+  EXPECT_EQ(runs.executions.running(), 1U);
+  EXPECT_TRUE(runs.executions.has(first_task, 1));
 }
 
 TEST(Executions, CancellingATaskFreesItsSlotsForOthers) {
-  Executions runs(1, 10);
-  Outbox out;
-  for (std::uint32_t shard = 0; shard < 3; ++shard)
-    EXPECT_TRUE(runs.request(request(first_task, shard), Executions::Purpose::work, out));
-  EXPECT_TRUE(runs.request(request(second_task, 7), Executions::Purpose::work, out));
-  const std::uint64_t running = taken(out).first[0].id;
-  runs.cancel(first_task, out);
-  const auto [started, cancelled] = taken(out);
-  EXPECT_EQ(cancelled, std::vector<std::uint64_t>{running}) << "what only waited needs no cancelling";
-  ASSERT_EQ(started.size(), 1U);
-  EXPECT_EQ(started[0].intent, second_task);
-  EXPECT_EQ(runs.queued(), 0U);
-  EXPECT_FALSE(runs.finished(running, out).has_value()) << "its end comes too late";
-  EXPECT_TRUE(runs.request(request(first_task, 0), Executions::Purpose::work, out)) << "it can be wanted again";
+  Runs runs(1, 6);
+  runs.learn(first_task, 0, milliseconds(5));
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 5)));
+  const effect::Execute run = runs.only();
+  ASSERT_EQ(run.shards, numbers(1, 4)) << "one of its shards waits";
+  EXPECT_TRUE(runs.want(second_task, {7}));
+  EXPECT_TRUE(runs.end(done(run.id, {2}, false)).has_value());
+  runs.cancel(first_task);
+  EXPECT_EQ(runs.cancelled, std::vector<std::uint64_t>{run.id}) << "what only waited needs no cancelling";
+  EXPECT_EQ(runs.only().intent, second_task);
+  EXPECT_EQ(runs.executions.queued(), 0U);
+  for (std::uint32_t shard = 1; shard <= 5; ++shard) EXPECT_FALSE(runs.executions.has(first_task, shard));
+  EXPECT_FALSE(runs.end(done(run.id, {1, 3, 4})).has_value()) << "its end comes too late";
+  EXPECT_EQ(runs.executions.running(), 1U) << "and ends no other";
+  EXPECT_TRUE(runs.want(first_task, numbers(1, 5))) << "it can be wanted again, and holds no room";
+  EXPECT_FALSE(runs.want(first_task, {6}));
+  runs.cancelled.clear();
+  runs.cancel(testing::record("no task"));
+  EXPECT_TRUE(runs.cancelled.empty());
 }
 
 // ---------------------------------------------------------------------------------------------------- outbox
@@ -274,7 +442,7 @@ Sent sent_by(Outbox& out) {
       }
     }
   };
-  walk(out.take(testing::signer(1)), false);
+  walk(out.take(), false);
   return sent;
 }
 
@@ -286,7 +454,7 @@ TEST(Outbox, GathersWhatGoesToOnePeerOnOneChannel) {
   out.send_block(testing::node(2), Channel::offer, Bytes{1, 2, 3});
   out.send(testing::node(3), Channel::offer, envelope_of(13));
   EXPECT_EQ(sent_by(out).parcels.size(), 3U);
-  EXPECT_TRUE(out.take(testing::signer(1)).empty()) << "and is empty afterwards";
+  EXPECT_TRUE(out.take().empty()) << "and is empty afterwards";
 }
 
 TEST(Outbox, KeepsTheOrderAndTheBoundOfEachParcel) {

@@ -4,8 +4,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+
 #include "codec/utf8.h"
 #include "domain/market/market_testing.h"
+#include "domain/verification/nonce_chain.h"
+#include "domain/verification/round.h"
 #include "node/engagement.h"
 #include "node/parcel.h"
 
@@ -25,6 +33,7 @@ struct Subject {
   std::vector<effect::GossipVerdict> verdicts;
   std::size_t kept_blocks = 0;
   std::size_t executions = 0;
+  std::vector<effect::Execute> runs;  ///< that did not end
 
   static Config config() {
     Config config;
@@ -65,14 +74,44 @@ struct Subject {
         verdicts.push_back(judge->verdict);
       } else if (auto* keep = std::get_if<effect::KeepBlocks>(&effect.value)) {
         kept_blocks += keep->raw.size();
-      } else if (std::holds_alternative<effect::Execute>(effect.value)) {
+      } else if (auto* execute = std::get_if<effect::Execute>(&effect.value)) {
         ++executions;
+        runs.push_back(std::move(*execute));
       }
     }
   }
   void step(Event event) {
     now += milliseconds(1);
     carry_out(node->step(now, std::move(event)));
+  }
+  /// Ends the runs under way, and those that they make room for, until none is left. A shard is left running where `finds`
+  /// gives nothing.
+  void run_all(const std::function<std::optional<receipt::Finding>(std::uint32_t)>& finds) {
+    std::vector<effect::Execute> kept;
+    while (!runs.empty()) {
+      effect::Execute run = std::move(runs.front());
+      runs.erase(runs.begin());
+      event::ExecutionDone done{.id = run.id, .shards = {}, .last = false};
+      std::vector<std::uint32_t> left;
+      for (const std::uint32_t shard : run.shards) {
+        const std::optional<receipt::Finding> found = finds(shard);
+        if (!found) {
+          left.push_back(shard);
+          continue;
+        }
+        event::ExecutionDone::Output output;
+        output.finding = *found;
+        output.summary.fuel = found->fuel;
+        done.shards.push_back({shard, std::move(output)});
+      }
+      done.last = left.empty();
+      if (!left.empty()) {
+        run.shards = std::move(left);
+        kept.push_back(std::move(run));
+      }
+      if (!done.shards.empty()) step(std::move(done));
+    }
+    runs = std::move(kept);
   }
   void message(std::uint8_t from, Bytes bytes) {
     step(event::Message{testing::node(from), Channel::award, std::move(bytes)});
@@ -86,6 +125,12 @@ struct Subject {
   template <class T>
   [[nodiscard]] std::vector<T> sent_to(std::uint8_t to) const {
     std::vector<T> records;
+    for (Signed<T>& record : signed_to<T>(to)) records.push_back(std::move(record.record));
+    return records;
+  }
+  template <class T>
+  [[nodiscard]] std::vector<Signed<T>> signed_to(std::uint8_t to) const {
+    std::vector<Signed<T>> records;
     for (const effect::Send& send : sends) {
       if (send.to != testing::node(to)) continue;
       const Result<Parcel> parcel = record::decode<Parcel>(send.bytes);
@@ -94,7 +139,7 @@ struct Subject {
       for (const Envelope& envelope : parcel->envelopes) {
         const Result<Signed<T>> opened = open<T>(envelope, testing::federation());
         if (opened) {
-          records.push_back(opened->record);
+          records.push_back(*opened);
         } else {
           EXPECT_EQ(opened.error().message.find("UTF-8"), std::string::npos) << opened.error().message;
         }
@@ -119,6 +164,7 @@ struct Task {
   explicit Task(std::string_view label = "a task") {
     task::TaskIntent wanted = testing::intent();
     wanted.label = label;
+    wanted.nonce_tip = publisher_link(0);
     intent = testing::signer(1).sign(std::move(wanted));
     market::Roster list{.intent = intent.cid, .offers = {}};
     for (std::uint8_t number = 2; number <= 6; ++number) {
@@ -128,15 +174,29 @@ struct Task {
     }
     roster = testing::signer(1).sign(std::move(list));
   }
+  [[nodiscard]] static Digest publisher_link(std::uint32_t round) {
+    return verification::chain_link(testing::digest("the publisher's chain"), task::max_rounds(4), round);
+  }
   [[nodiscard]] std::vector<Envelope> roster_parcel() const {
     std::vector<Envelope> envelopes;
     for (const auto& offer : offers) envelopes.push_back(offer.envelope);
     envelopes.push_back(roster.envelope);
     return envelopes;
   }
-  [[nodiscard]] Signed<market::Award> award() const {
+  [[nodiscard]] Signed<market::Award> award(std::vector<task::ShardRange> shards = {{0, 2}}) const {
     return testing::signer(1).sign(market::Award{
-        .intent = intent.cid, .roster = roster.cid, .offer = offers[0].cid, .lease = 0, .shards = {{0, 2}}});
+        .intent = intent.cid, .roster = roster.cid, .offer = offers[0].cid, .lease = 0, .shards = std::move(shards)});
+  }
+  [[nodiscard]] Signed<verification::Verdict> verdict(std::vector<task::ShardRange> shards,
+                                                      verification::Decision decision) const {
+    return testing::signer(1).sign(verification::Verdict{.intent = intent.cid,
+                                                         .shards = std::move(shards),
+                                                         .decision = decision,
+                                                         .receipt = testing::record("receipt"),
+                                                         .draw = {},
+                                                         .verifications = {},
+                                                         .timeliness = 1000,
+                                                         .contribution = 0});
   }
   /// The subject has offered and knows the roster.
   void begin(Subject& subject) const {
@@ -148,26 +208,81 @@ struct Task {
   }
 };
 
+receipt::Finding truth(std::uint32_t shard) {
+  return {.result = testing::content("result " + std::to_string(shard)),
+          .log = testing::content("log"),
+          .outcome = {},
+          .fuel = 1000 + shard};
+}
+receipt::Finding lie(std::uint32_t shard) {
+  receipt::Finding found = truth(shard);
+  found.result = testing::content("lie " + std::to_string(shard));
+  return found;
+}
+
+using Finds = std::function<receipt::Finding(std::uint32_t)>;
+
+/// What node `number` commits to under an award, or under a draw on the worker's commitment `worker`.
+Signed<receipt::Commitment> commitment_of(std::uint8_t number, const Cid& intent, const Cid& basis,
+                                          const std::optional<Cid>& worker, const std::vector<std::uint32_t>& shards,
+                                          const Finds& finds = truth) {
+  const identity::Signer signer = testing::signer(number);
+  receipt::Commitment commitment{.intent = intent,
+                                 .node = signer.id(),
+                                 .basis = basis,
+                                 .worker = worker,
+                                 .shards = task::ranges_of(shards),
+                                 .root = {}};
+  std::vector<Digest> digests;
+  for (const std::uint32_t shard : shards) digests.push_back(receipt::digest_of(finds(shard)));
+  commitment.root = receipt::root_of(intent, signer.id(), receipt::salt_key(signer, commitment), shards, digests);
+  return signer.sign(std::move(commitment));
+}
+
+/// What opens a worker's commitment.
+Signed<receipt::ExecutionReceipt> receipt_of(std::uint8_t number, const Signed<receipt::Commitment>& commitment,
+                                             const Finds& finds = truth) {
+  const identity::Signer signer = testing::signer(number);
+  receipt::ExecutionReceipt receipt{.intent = commitment.record.intent,
+                                    .award = commitment.record.basis,
+                                    .commitment = commitment.cid,
+                                    .key = receipt::salt_key(signer, commitment.record),
+                                    .findings = {},
+                                    .usage = {}};
+  std::vector<receipt::Finding> rows;
+  for (const task::ShardRange& range : commitment.record.shards) {
+    for (std::uint32_t i = 0; i < range.count; ++i) {
+      rows.push_back(finds(range.first + i));
+      receipt.usage.add({.fuel = rows.back().fuel, .wall_ms = 1, .peak_memory_bytes = 2, .io_bytes = 3});
+    }
+  }
+  receipt.findings = receipt::columns_of(rows);
+  return signer.sign(std::move(receipt));
+}
+
 std::vector<Envelope> every_kind_of_record(const Task& task) {
   const identity::Signer publisher = testing::signer(1);
   const Cid cid = task.intent.cid;
-  return {task.intent.envelope,
-          task.offers[1].envelope,
-          task.roster.envelope,
-          task.award().envelope,
-          publisher.seal(receipt::Commitment{.intent = cid, .basis = {}, .shards = {{0, 1}}, .root = {}}),
-          publisher.seal(verification::RoundOpen{
-              .intent = cid, .roster = task.roster.cid, .round = 1, .commitments = {}, .barred = {}}),
-          publisher.seal(verification::NonceReveal{.intent = cid, .open = {}, .round = 1, .link = {}}),
-          publisher.seal(verification::Draw{.intent = cid, .open = {}, .round = 1, .link = {}, .reveals = {}}),
-          publisher.seal(verification::Substitution{
-              .intent = cid, .draw = {}, .failed = testing::node(3), .shards = {{0, 1}}, .reason = "x"}),
-          publisher.seal(verification::Extension{.intent = cid, .draw = {}, .shards = {{0, 1}}, .seats = 5}),
-          publisher.seal(verification::RevealRequest{
-              .intent = cid, .commitment = {}, .draw = {}, .shards = {{0, 1}}, .commitments = {}}),
-          publisher.seal(
-              receipt::ExecutionReceipt{.intent = cid, .award = {}, .opening = {}, .finding = {}, .summary = {}}),
-          publisher.seal(market::Close{.intent = cid, .reason = "done"})};
+  return {
+      task.intent.envelope,
+      task.offers[1].envelope,
+      task.roster.envelope,
+      task.award().envelope,
+      publisher.seal(receipt::Commitment{
+          .intent = cid, .node = testing::node(1), .basis = {}, .worker = {}, .shards = {{0, 1}}, .root = {}}),
+      publisher.seal(verification::RoundOpen{
+          .intent = cid, .roster = task.roster.cid, .round = 1, .commitments = {}, .barred = {}}),
+      publisher.seal(verification::NonceReveal{.intent = cid, .open = {}, .round = 1, .link = {}}),
+      publisher.seal(verification::Draw{.intent = cid, .open = {}, .round = 1, .link = {}, .reveals = {}}),
+      publisher.seal(verification::Substitution{
+          .intent = cid, .draw = {}, .commitment = {}, .failed = testing::node(3), .shards = {{0, 1}}, .reason = "x"}),
+      publisher.seal(
+          verification::Extension{.intent = cid, .draw = {}, .commitment = {}, .shards = {{0, 1}}, .seats = 5}),
+      publisher.seal(verification::RevealRequest{.intent = cid, .commitment = {}, .draw = {}, .commitments = {}}),
+      publisher.seal(receipt::ExecutionReceipt{
+          .intent = cid, .award = {}, .commitment = {}, .key = {}, .findings = {}, .usage = {}}),
+      task.verdict({{0, 1}}, verification::Decision::accepted).envelope,
+      publisher.seal(market::Close{.intent = cid, .reason = "done"})};
 }
 
 TEST(NodeStep, OffersOnWhatItHears) {
@@ -445,7 +560,7 @@ TEST(NodeStep, AReductionsLabelIsCutBetweenCharacters) {
   event::ExecutionDone::Output output;
   output.finding = {.result = testing::content("result"), .log = testing::content(""), .outcome = {}, .fuel = 5};
   output.summary.fuel = 5;
-  step(event::ExecutionDone{*run, output});
+  step(event::ExecutionDone{.id = *run, .shards = {{0, output}}});
   step(event::Tick{});
   ASSERT_TRUE(fetch.has_value());
   step(event::ResultsFetched{*fetch, {}});
@@ -534,12 +649,47 @@ TEST(NodeEngagement, RefusesWhatDoesNotFitByName) {
   EXPECT_EQ(
       refusal(publisher.seal(verification::Draw{.intent = cid, .open = {}, .round = 1, .link = {}, .reveals = {}})),
       "unknown-round: the draw came without its round");
-  EXPECT_EQ(refusal(publisher.seal(
-                verification::Extension{.intent = cid, .draw = {}, .shards = {{0, 1}}, .seats = UINT32_MAX})),
+  EXPECT_EQ(refusal(publisher.seal(verification::Extension{
+                .intent = cid, .draw = {}, .commitment = {}, .shards = {{0, 1}}, .seats = UINT32_MAX})),
             "too-many-seats: the policy allows fewer verifiers");
-  EXPECT_EQ(refusal(publisher.seal(verification::RevealRequest{
-                .intent = cid, .commitment = cid, .draw = {}, .shards = {{0, 1}}, .commitments = {}})),
+  EXPECT_EQ(refusal(publisher.seal(
+                verification::RevealRequest{.intent = cid, .commitment = cid, .draw = {}, .commitments = {}})),
             "unknown-commitment: this node has no such commitment");
+  const auto commitment = [&](const std::function<void(receipt::Commitment&)>& change) {
+    receipt::Commitment record{.intent = cid,
+                               .node = testing::node(3),
+                               .basis = task.award().cid,
+                               .worker = {},
+                               .shards = {{0, 1}},
+                               .root = {}};
+    change(record);
+    return refusal(testing::signer(3).seal(record));
+  };
+  EXPECT_EQ(commitment([](receipt::Commitment& c) { c.node = testing::node(4); }),
+            "not-the-signers: the commitment is in another node's name");
+  EXPECT_EQ(commitment([](receipt::Commitment& c) { c.shards = {}; }), "a commitment covers 1 to 1024 shards, not 0");
+  EXPECT_EQ(commitment([](receipt::Commitment& c) { c.shards = {{0, 5}}; }),
+            "shard ranges must be ascending, not empty, apart, and below 4");
+  const auto receipt = [&](const Cid& opens) {
+    return refusal(testing::signer(3).seal(receipt::ExecutionReceipt{
+        .intent = cid, .award = {}, .commitment = opens, .key = {}, .findings = {}, .usage = {}}));
+  };
+  EXPECT_EQ(receipt(cid), "unknown-commitment: the receipt opens nothing that is known here");
+  EXPECT_EQ(refusal(publisher.seal(receipt::VerificationReceipt{
+                .intent = cid, .receipt = cid, .commitment = cid, .key = {}, .differing = {}, .findings = {}})),
+            "unexpected: a \"verification-receipt\" has no place here");
+  EXPECT_EQ(refusal(publisher.seal(verification::Substitution{.intent = cid,
+                                                              .draw = cid,
+                                                              .commitment = cid,
+                                                              .failed = testing::node(3),
+                                                              .shards = {{0, 1}},
+                                                              .reason = "x"})),
+            "unknown-draw: the draw that this changes is not known here");
+  using verification::Decision;
+  EXPECT_EQ(refusal(task.verdict({{0, UINT32_MAX}}, Decision::accepted).envelope),
+            "shard ranges must be ascending, not empty, apart, and below 4");
+  EXPECT_EQ(refusal(testing::signer(3).seal(task.verdict({{0, 1}}, Decision::accepted).record)),
+            "not-the-publisher: only the task's publisher can say this");
   EXPECT_EQ(refusal(publisher.seal(market::Decline{.intent = cid, .reason = "x"})),
             "unexpected: a \"decline\" has no place here");
   EXPECT_EQ(subject.executions, 0U);
@@ -579,7 +729,11 @@ TEST(NodeEngagement, ADamagedJournalIsAnErrorAndNoCrash) {
   Subject subject;
   task.begin(subject);
   subject.parcel(1, {task.award().envelope});
-  ASSERT_GE(subject.journal.size(), 4U);
+  subject.run_all(truth);
+  std::set<std::string> kinds;
+  for (const JournalRecord& record : subject.journal) kinds.insert(record.kind);
+  EXPECT_EQ(kinds,
+            (std::set<std::string>{"intent", "own-offer", "roster-offer", "roster", "award", "found", "committed"}));
   for (std::size_t i = 0; i < subject.journal.size(); ++i) {
     std::vector<JournalRecord> damaged = subject.journal;
     damaged[i].bytes.resize(damaged[i].bytes.size() / 2);
@@ -589,6 +743,581 @@ TEST(NodeEngagement, ADamagedJournalIsAnErrorAndNoCrash) {
               std::string::npos)
         << node.error().message;
   }
+}
+
+TEST(NodeEngagement, ReportsTogetherWhatItRanAndRevealsOnlyWhenAllSeatsHaveCommitted) {
+  const Task task;
+  Subject subject;
+  task.begin(subject);
+  const Signed<market::Award> award = task.award({{0, 3}});
+  subject.parcel(1, {award.envelope});
+  subject.run_all([](std::uint32_t shard) { return truth(shard); });
+  const auto commitments = subject.signed_to<receipt::Commitment>(1);
+  ASSERT_EQ(commitments.size(), 1U) << "of all that came to an end within a moment";
+  const Signed<receipt::Commitment>& own = commitments[0];
+  EXPECT_EQ(receipt::covered(own, 4), (std::vector<std::uint32_t>{0, 1, 2}));
+  EXPECT_EQ(own.record.node, testing::node(2));
+  EXPECT_EQ(own.record.basis, award.cid);
+  EXPECT_FALSE(own.record.worker);
+  // Sent again: answered with the same.
+  subject.forget();
+  subject.parcel(1, {award.envelope});
+  ASSERT_EQ(subject.signed_to<receipt::Commitment>(1).size(), 1U);
+  EXPECT_EQ(subject.signed_to<receipt::Commitment>(1)[0].cid, own.cid);
+  EXPECT_EQ(subject.executions, 0U);
+
+  const Cid draw = testing::record("draw");
+  const auto ask = [&](const std::optional<Cid>& under, const std::vector<Signed<receipt::Commitment>>& with,
+                       const std::vector<Cid>& named) {
+    subject.forget();
+    std::vector<Envelope> envelopes;
+    for (const auto& commitment : with) envelopes.push_back(commitment.envelope);
+    envelopes.push_back(testing::signer(1).seal(verification::RevealRequest{
+        .intent = task.intent.cid, .commitment = own.cid, .draw = under, .commitments = named}));
+    subject.parcel(1, envelopes);
+    return subject.last_refusal();
+  };
+  EXPECT_EQ(ask({}, {}, {}), "early: this task is verified, and no draw is named");
+  EXPECT_EQ(ask(draw, {}, {}), "early: not all verifiers have committed yet");
+  const auto seat = [&](std::uint8_t number, const std::vector<std::uint32_t>& shards, std::string_view basis = "draw",
+                        std::optional<Cid> worker = {}) {
+    return commitment_of(number, task.intent.cid, testing::record(basis), worker.value_or(own.cid), shards);
+  };
+  const auto third = seat(3, {0, 1, 2});
+  const auto fourth = seat(4, {0, 1, 2});
+  const auto fifth = seat(5, {0, 2});
+  EXPECT_EQ(ask(draw, {third, fourth}, {third.cid, fourth.cid, fifth.cid}),
+            "early: a verifier's commitment is named but did not come along");
+  EXPECT_EQ(ask(draw, {fifth}, {third.cid, fourth.cid, fifth.cid}), "early: not all verifiers have committed yet")
+      << "on shard 1 there are two";
+  EXPECT_EQ(ask(draw, {}, {third.cid, fourth.cid, fifth.cid, third.cid}), "early: not all verifiers have committed yet")
+      << "naming one twice makes it no two";
+  const auto under_another = seat(6, {1}, "another draw");
+  EXPECT_EQ(ask(draw, {under_another}, {third.cid, fourth.cid, fifth.cid, under_another.cid}),
+            "early: a verifier's commitment is named but did not come along");
+  const auto of_another = seat(6, {1}, "draw", testing::record("another's commitment"));
+  EXPECT_EQ(ask(draw, {of_another}, {third.cid, fourth.cid, fifth.cid, of_another.cid}),
+            "early: a verifier's commitment is named but did not come along");
+  EXPECT_TRUE(subject.sent_to<receipt::ExecutionReceipt>(1).empty());
+  const auto sixth = seat(6, {1});
+  EXPECT_EQ(ask(draw, {sixth}, {third.cid, fourth.cid, fifth.cid, sixth.cid}), "");
+  const auto receipts = subject.sent_to<receipt::ExecutionReceipt>(1);
+  ASSERT_EQ(receipts.size(), 1U);
+  const Result<receipt::Opened> opened = receipt::open_execution(own, receipts[0], 4);
+  ASSERT_TRUE(opened.has_value()) << opened.error().message;
+  for (std::uint32_t shard = 0; shard < 3; ++shard) EXPECT_EQ(*opened->find(shard), truth(shard));
+}
+
+TEST(NodeEngagement, AVerdictTakesADecidedShardOutOfItsLease) {
+  using verification::Decision;
+  const Task task;
+  for (const Decision decision : {Decision::rejected, Decision::disputed, Decision::accepted, Decision::undetermined}) {
+    Subject subject;
+    task.begin(subject);
+    subject.parcel(1, {task.award({{0, 4}}).envelope});
+    // Shard 1 ends; 0, 2 and 3 take long.
+    subject.run_all([](std::uint32_t shard) { return shard == 1 ? std::optional(truth(shard)) : std::nullopt; });
+    EXPECT_TRUE(subject.sent_to<receipt::Commitment>(1).empty()) << "it waits a moment for the others";
+    subject.parcel(1, {task.verdict({{2, 2}}, decision).envelope});
+    EXPECT_TRUE(subject.sent_to<receipt::Commitment>(1).empty());
+    EXPECT_EQ(subject.last_refusal(), "");
+    subject.parcel(1, {task.verdict({{0, 1}}, decision).envelope});
+    const auto commitments = subject.signed_to<receipt::Commitment>(1);
+    if (decision == Decision::rejected || decision == Decision::disputed) {
+      EXPECT_TRUE(commitments.empty()) << "somebody has to do them again, perhaps this node";
+      subject.run_all([](std::uint32_t shard) { return truth(shard); });
+      ASSERT_EQ(subject.signed_to<receipt::Commitment>(1).size(), 1U);
+      EXPECT_EQ(receipt::covered(subject.signed_to<receipt::Commitment>(1)[0], 4)->size(), 4U);
+      continue;
+    }
+    ASSERT_EQ(commitments.size(), 1U) << "there is nothing left to wait for";
+    EXPECT_EQ(receipt::covered(commitments[0], 4), (std::vector<std::uint32_t>{1}));
+    // What runs still comes to nothing: nobody waits for it.
+    subject.forget();
+    subject.run_all([](std::uint32_t shard) { return truth(shard); });
+    subject.now += seconds(1);
+    subject.step(event::Tick{});
+    EXPECT_TRUE(subject.sent_to<receipt::Commitment>(1).empty());
+  }
+}
+
+/// A task of node 1 in which node 3 has committed to shards 0 to 2 and the seats are drawn; the subject is a verifier.
+struct Drawn {
+  Task task;
+  Subject subject;
+  Signed<receipt::Commitment> worker;
+  Signed<verification::Draw> draw;
+  std::vector<std::uint32_t> seats;  ///< the subject's
+
+  explicit Drawn(const Finds& finds = truth) {
+    task.begin(subject);
+    const Cid& cid = task.intent.cid;
+    worker = commitment_of(3, cid, testing::record("award of node 3"), {}, {0, 1, 2}, finds);
+    const auto open = testing::signer(1).sign(verification::RoundOpen{
+        .intent = cid, .roster = task.roster.cid, .round = 1, .commitments = {worker.cid}, .barred = {}});
+    subject.parcel(1, {worker.envelope, open.envelope});
+    const auto own = subject.signed_to<verification::NonceReveal>(1);
+    EXPECT_EQ(own.size(), 1U);
+    std::vector<Signed<verification::NonceReveal>> reveals{own.at(0)};
+    for (std::uint8_t number = 3; number <= 6; ++number) {
+      const Digest secret = testing::signer(number).secret("meshwork/1/verifier-chain", {cid.binary()});
+      reveals.push_back(testing::signer(number).sign(
+          verification::NonceReveal{.intent = cid,
+                                    .open = open.cid,
+                                    .round = 1,
+                                    .link = verification::chain_link(secret, task::max_rounds(4), 1)}));
+    }
+    verification::Draw record{
+        .intent = cid, .open = open.cid, .round = 1, .link = Task::publisher_link(1), .reveals = {}};
+    std::vector<Envelope> envelopes;
+    for (const auto& reveal : reveals) {
+      record.reveals.push_back(reveal.cid);
+      envelopes.push_back(reveal.envelope);
+    }
+    draw = testing::signer(1).sign(std::move(record));
+    envelopes.push_back(draw.envelope);
+    const auto field = verification::make_field(task.intent, task.roster, task.offers);
+    const auto round = verification::make_round(*field, open, reveals, draw);
+    EXPECT_TRUE(round.has_value()) << round.error().message;
+    for (std::uint32_t shard = 0; round && shard < 3; ++shard) {
+      const verification::Seats of_shard{
+          .order = round->order(worker.cid, shard, testing::node(3)), .wanted = 3, .lost = {}};
+      if (of_shard.holds(testing::node(2))) seats.push_back(shard);
+    }
+    subject.forget();
+    subject.parcel(1, envelopes);
+    EXPECT_EQ(subject.last_refusal(), "");
+  }
+  [[nodiscard]] std::vector<std::uint32_t> wanted() const {
+    std::vector<std::uint32_t> shards;
+    for (const effect::Execute& run : subject.runs) shards.insert(shards.end(), run.shards.begin(), run.shards.end());
+    std::ranges::sort(shards);
+    return shards;
+  }
+};
+
+TEST(NodeEngagement, AVerifierRunsItsSeatsAndAnswersForThemTogether) {
+  const Finds finds = [](std::uint32_t shard) { return shard == 1 ? lie(shard) : truth(shard); };
+  Drawn drawn(finds);
+  Subject& subject = drawn.subject;
+  ASSERT_FALSE(drawn.seats.empty()) << "the seeds, which are fixed, seat it";
+  EXPECT_EQ(drawn.wanted(), drawn.seats);
+  const Signed<receipt::ExecutionReceipt> receipt = receipt_of(3, drawn.worker, finds);
+  // The worker's receipt before this node has committed is no help to it.
+  subject.parcel(1, {receipt.envelope});
+  EXPECT_TRUE(subject.sent_to<receipt::Commitment>(1).empty());
+  subject.run_all([](std::uint32_t shard) { return truth(shard); });
+  const auto commitments = subject.signed_to<receipt::Commitment>(1);
+  ASSERT_EQ(commitments.size(), 1U);
+  const Signed<receipt::Commitment>& own = commitments[0];
+  EXPECT_EQ(receipt::covered(own, 4), drawn.seats);
+  EXPECT_EQ(own.record.basis, drawn.draw.cid);
+  EXPECT_EQ(own.record.worker, drawn.worker.cid);
+  EXPECT_EQ(own.record.root,
+            commitment_of(2, drawn.task.intent.cid, drawn.draw.cid, drawn.worker.cid, drawn.seats).record.root)
+      << "what it found itself";
+  subject.forget();
+  subject.parcel(1, {receipt.envelope});
+  const auto answers = subject.sent_to<receipt::VerificationReceipt>(1);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].receipt, receipt.cid);
+  const Result<receipt::Opened> opened = receipt::open_execution(drawn.worker, receipt.record, 4);
+  ASSERT_TRUE(opened.has_value()) << opened.error().message;
+  const auto differing = receipt::open_verification(own, answers[0], *opened, 4);
+  ASSERT_TRUE(differing.has_value()) << differing.error().message;
+  const bool sits_on_the_lie = std::ranges::find(drawn.seats, 1U) != drawn.seats.end();
+  ASSERT_EQ(differing->size(), sits_on_the_lie ? 1U : 0U);
+  if (sits_on_the_lie) {
+    EXPECT_EQ(differing->at(1), truth(1));
+  }
+}
+
+TEST(NodeEngagement, AReceiptThatDoesNotOpenTheWorkersCommitmentIsRefused) {
+  Drawn drawn;
+  Subject& subject = drawn.subject;
+  subject.run_all([](std::uint32_t shard) { return truth(shard); });
+  const auto refusal = [&](const Envelope& envelope) {
+    subject.forget();
+    subject.parcel(1, {envelope});
+    EXPECT_TRUE(subject.sent_to<receipt::VerificationReceipt>(1).empty());
+    return subject.last_refusal();
+  };
+  EXPECT_EQ(refusal(receipt_of(3, drawn.worker, lie).envelope), "what is revealed is not what was committed to");
+  EXPECT_EQ(refusal(testing::signer(4).seal(receipt_of(3, drawn.worker).record)),
+            "not-the-worker: the receipt is not by whom committed to it");
+}
+
+// ---------------------------------------------------------------------------------------------------- the publisher
+
+/// The subject publishes a task of ten shards that nodes 1, 3, 4, 5 and 6 work on; what they say is the test's.
+struct Publisher {
+  static constexpr std::uint32_t shards = 10;
+  static constexpr std::array<std::uint8_t, 5> members{1, 3, 4, 5, 6};
+  Subject subject;
+  Cid job;
+
+  Publisher() {
+    for (const std::uint8_t number : members) subject.step(event::PeerUp{testing::node(number)});
+    subject.step(event::Submit{.spec = {.function = testing::content("function"),
+                                        .inputs = testing::record("inputs"),
+                                        .shards = shards,
+                                        .reduce = {},
+                                        .scope = {},
+                                        .fee = 0,
+                                        .verifiers = 3,
+                                        .bid_window_ms = 1000,
+                                        .limits = {},
+                                        .label = "a task",
+                                        .created_ms = 0},
+                               .entropy = testing::digest("entropy")});
+    job = subject.node->jobs().at(0);
+    const auto intent = story<task::TaskIntent>().at(0);
+    for (const std::uint8_t number : members) {
+      const Digest tip = Engagement::nonce_tip(testing::signer(number), intent);
+      say(number, testing::offer_on(job, tip));
+    }
+    EXPECT_EQ(view().phase, JobPhase::running) << view().failure;
+    for (const std::uint8_t number : members) EXPECT_EQ(awarded(number).size(), 2U);
+  }
+  [[nodiscard]] JobView view() const { return *subject.node->job(job); }
+  [[nodiscard]] ShardView shard(std::uint32_t number) const { return subject.node->shards(job, number, 1).at(0); }
+  [[nodiscard]] std::string state(std::uint32_t number) const { return shard(number).state; }
+  template <class T>
+  void say(std::uint8_t number, const T& record) {
+    subject.parcel(number, {testing::signer(number).seal(record)});
+  }
+  template <class T>
+  void say(std::uint8_t number, const Signed<T>& record) {
+    subject.parcel(number, {record.envelope});
+  }
+  /// All records of a type in the job's story.
+  template <class T>
+  [[nodiscard]] std::vector<Signed<T>> story() const {
+    std::vector<Signed<T>> records;
+    for (const Envelope& envelope : subject.node->story(job)) {
+      if (type_of(envelope.body) == T::type) records.push_back(*open<T>(envelope, testing::federation()));
+    }
+    return records;
+  }
+  [[nodiscard]] Signed<market::Award> latest_award(std::uint8_t number) const {
+    std::optional<Signed<market::Award>> latest;
+    const auto offers = story<market::ComputeOffer>();
+    for (Signed<market::Award>& award : story<market::Award>()) {
+      const auto offer = std::ranges::find(offers, award.record.offer, &Signed<market::ComputeOffer>::cid);
+      if (offer != offers.end() && offer->signer == testing::node(number)) latest = std::move(award);
+    }
+    EXPECT_TRUE(latest.has_value());
+    return latest.value();
+  }
+  /// Shards of its latest award.
+  [[nodiscard]] std::vector<std::uint32_t> awarded(std::uint8_t number) const {
+    return *task::expand(latest_award(number).record.shards, shards);
+  }
+  /// A worker commits to shards of its latest award.
+  Signed<receipt::Commitment> work(std::uint8_t number, const std::vector<std::uint32_t>& done,
+                                   const Finds& finds = truth) {
+    Signed<receipt::Commitment> commitment = commitment_of(number, job, latest_award(number).cid, {}, done, finds);
+    say(number, commitment);
+    return commitment;
+  }
+  /// Everybody reveals its nonce of the round that is open; it is drawn.
+  void draw() {
+    const auto opened = story<verification::RoundOpen>();
+    ASSERT_FALSE(opened.empty());
+    const Signed<verification::RoundOpen>& round = opened.back();
+    const std::size_t before = story<verification::Draw>().size();
+    for (const std::uint8_t number : members) {
+      const Digest secret = testing::signer(number).secret("meshwork/1/verifier-chain", {job.binary()});
+      say(number, verification::NonceReveal{
+                      .intent = job,
+                      .open = round.cid,
+                      .round = round.record.round,
+                      .link = verification::chain_link(secret, task::max_rounds(shards), round.record.round)});
+    }
+    ASSERT_EQ(story<verification::Draw>().size(), before + 1);
+  }
+  [[nodiscard]] Cid latest_draw() const { return story<verification::Draw>().back().cid; }
+  /// Who verifies a shard now, as the job tells.
+  [[nodiscard]] std::vector<std::uint8_t> seats(std::uint32_t number) const {
+    std::vector<std::uint8_t> numbers;
+    for (const SeatView& seat : shard(number).seats) {
+      for (const std::uint8_t member : members) {
+        if (testing::node(member) == seat.node) numbers.push_back(member);
+      }
+    }
+    return numbers;
+  }
+  [[nodiscard]] bool seated(std::uint8_t number, std::uint32_t on) const {
+    const auto all = seats(on);
+    return std::ranges::find(all, number) != all.end();
+  }
+  /// A verifier commits, under the latest draw.
+  Signed<receipt::Commitment> verify(std::uint8_t number, const Signed<receipt::Commitment>& worker,
+                                     const std::vector<std::uint32_t>& on, const Finds& finds = truth) {
+    Signed<receipt::Commitment> commitment = commitment_of(number, job, latest_draw(), worker.cid, on, finds);
+    say(number, commitment);
+    return commitment;
+  }
+  /// A verifier that agrees with the worker on all of it opens its commitment.
+  void agree(std::uint8_t number, const Signed<receipt::Commitment>& own, const Cid& receipt) {
+    say(number, receipt::VerificationReceipt{.intent = job,
+                                             .receipt = receipt,
+                                             .commitment = own.cid,
+                                             .key = receipt::salt_key(testing::signer(number), own.record),
+                                             .differing = {},
+                                             .findings = {}});
+  }
+  /// Every seat of the worker's commitment commits, the worker reveals, every seat agrees.
+  void verify_all(std::uint8_t worker, const Signed<receipt::Commitment>& commitment) {
+    const std::vector<std::uint32_t> covered = *receipt::covered(commitment, shards);
+    std::vector<std::pair<std::uint8_t, Signed<receipt::Commitment>>> own;
+    for (const std::uint8_t member : members) {
+      std::vector<std::uint32_t> on;
+      std::ranges::copy_if(covered, std::back_inserter(on), [&](std::uint32_t s) { return seated(member, s); });
+      if (!on.empty()) own.emplace_back(member, commitment_of(member, job, latest_draw(), commitment.cid, on));
+    }
+    for (const auto& [member, verification] : own) say(member, verification);
+    const Signed<receipt::ExecutionReceipt> receipt = receipt_of(worker, commitment);
+    say(worker, receipt);
+    for (const auto& [member, verification] : own) agree(member, verification, receipt.cid);
+  }
+  /// Why the last record of a member was refused; empty if it was not.
+  [[nodiscard]] std::string refusal(std::uint8_t number) const {
+    const auto refusals = subject.sent_to<market::Refusal>(number);
+    return refusals.empty() ? "" : refusals.back().reason;
+  }
+  [[nodiscard]] std::size_t blamed() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(subject.notices, [](const Notice& notice) { return notice.kind == "job.blame"; }));
+  }
+};
+
+TEST(NodeJob, ABatchIsVerifiedAsAWhole) {
+  Publisher p;
+  const std::vector<std::uint32_t> shards = p.awarded(3);
+  const auto commitment = p.work(3, shards);
+  EXPECT_EQ(p.refusal(3), "");
+  EXPECT_EQ(p.state(shards[0]), "committed");
+  p.draw();
+  EXPECT_EQ(p.state(shards[0]), "verifying");
+  EXPECT_FALSE(p.seated(3, shards[0])) << "nobody verifies itself";
+  p.verify_all(3, commitment);
+  for (const std::uint32_t shard : shards) {
+    EXPECT_EQ(p.state(shard), "accepted");
+    EXPECT_EQ(p.shard(shard).finding, truth(shard));
+    EXPECT_EQ(p.shard(shard).worker, testing::node(3));
+  }
+  // Decided as soon as its seats have answered, each shard once, and the worker is told.
+  std::vector<std::uint32_t> decided;
+  for (const verification::Verdict& verdict : p.subject.sent_to<verification::Verdict>(3)) {
+    EXPECT_EQ(verdict.decision, verification::Decision::accepted);
+    const auto told = task::expand(verdict.shards, Publisher::shards);
+    decided.insert(decided.end(), told->begin(), told->end());
+  }
+  std::ranges::sort(decided);
+  EXPECT_EQ(decided, shards);
+  EXPECT_EQ(p.story<receipt::ExecutionReceipt>().size(), 1U);
+  EXPECT_EQ(p.blamed(), 0U);
+  EXPECT_EQ(p.view().finished, 2U);
+}
+
+TEST(NodeJob, AReceiptBeforeItWasAskedForIsEarly) {
+  Publisher p;
+  const auto commitment = p.work(3, p.awarded(3));
+  const std::string early = "early: nobody has asked for this receipt yet";
+  p.say(3, receipt_of(3, commitment));
+  EXPECT_EQ(p.refusal(3), early);
+  p.draw();
+  p.subject.forget();
+  p.say(3, receipt_of(3, commitment));
+  EXPECT_EQ(p.refusal(3), early) << "the verifiers have not committed";
+  EXPECT_TRUE(p.story<receipt::ExecutionReceipt>().empty());
+  for (const std::uint8_t member : Publisher::members)
+    EXPECT_TRUE(p.subject.sent_to<receipt::ExecutionReceipt>(member).empty()) << "nobody is helped by it";
+  EXPECT_EQ(p.blamed(), 0U);
+  p.subject.forget();
+  p.verify_all(3, commitment);
+  EXPECT_EQ(p.refusal(3), "");
+  EXPECT_EQ(p.view().finished, 2U) << "and taken in its time";
+}
+
+TEST(NodeJob, AnothersReceiptOrAnswerIsRefused) {
+  Publisher p;
+  const std::vector<std::uint32_t> shards = p.awarded(3);
+  const auto commitment = p.work(3, shards);
+  p.draw();
+  std::map<std::uint8_t, Signed<receipt::Commitment>> own;
+  for (const std::uint8_t member : Publisher::members) {
+    std::vector<std::uint32_t> on;
+    std::ranges::copy_if(shards, std::back_inserter(on), [&](std::uint32_t s) { return p.seated(member, s); });
+    if (!on.empty()) own.emplace(member, p.verify(member, commitment, on));
+  }
+  const auto receipt = receipt_of(3, commitment);
+  p.say(4, receipt.record);
+  EXPECT_EQ(p.refusal(4), "not-the-worker: another node committed to these shards");
+  const std::uint8_t first = own.begin()->first;
+  const std::uint8_t second = std::next(own.begin())->first;
+  p.agree(first, own.at(first), receipt.cid);
+  EXPECT_EQ(p.refusal(first), "early: a verification before the worker's receipt");
+  EXPECT_TRUE(p.story<receipt::VerificationReceipt>().empty());
+  p.say(3, receipt);
+  p.subject.forget();
+  p.agree(second, own.at(first), receipt.cid);
+  EXPECT_EQ(p.refusal(second), "uncommitted: another node made the commitment that this opens");
+  EXPECT_EQ(p.blamed(), 0U) << "and it keeps its seat";
+  EXPECT_TRUE(p.seated(second, own.at(second).record.shards[0].first));
+}
+
+TEST(NodeJob, AVerifierCommitsToShardsThatItHasASeatOn) {
+  Publisher p;
+  const std::vector<std::uint32_t> shards = p.awarded(3);
+  const auto commitment = p.work(3, shards);
+  p.draw();
+  const std::string not_drawn = "not-drawn: this node has no seat on all of these shards";
+  p.verify(3, commitment, shards);
+  EXPECT_EQ(p.refusal(3), not_drawn) << "the worker itself";
+  std::size_t without = 0;
+  for (const std::uint8_t member : Publisher::members) {
+    if (member == 3 || (p.seated(member, shards[0]) && p.seated(member, shards[1]))) continue;
+    ++without;
+    p.verify(member, commitment, shards);
+    EXPECT_EQ(p.refusal(member), not_drawn) << int{member} << " has no seat on one of them";
+    for (const std::uint32_t shard : shards) {
+      for (const SeatView& seat : p.shard(shard).seats) EXPECT_EQ(seat.state, "asked") << "nothing of it is taken";
+    }
+  }
+  EXPECT_GT(without, 0U) << "three seats for four";
+  const std::uint8_t seated = p.seats(shards[0])[0];
+  p.subject.forget();
+  p.verify(seated, commitment, shards[0] == 0 ? std::vector{0U, 9U} : std::vector{0U, shards[0]});
+  EXPECT_EQ(p.refusal(seated), not_drawn) << "a shard of another worker";
+  p.say(seated, commitment_of(seated, p.job, testing::record("no draw"), commitment.cid, {shards[0]}));
+  EXPECT_EQ(p.refusal(seated), "unknown-basis: the commitment answers no award and no open draw of this task");
+  p.say(seated, commitment_of(seated, p.job, p.latest_draw(), testing::record("no worker"), {shards[0]}));
+  EXPECT_EQ(p.refusal(seated), "stale-draw: the shards of this commitment are decided or drawn anew");
+  receipt::Commitment stolen = commitment_of(seated, p.job, p.latest_draw(), commitment.cid, {shards[0]}).record;
+  stolen.node = testing::node(99);
+  p.say(seated, stolen);
+  EXPECT_EQ(p.refusal(seated), "not-the-signers: the commitment is in another node's name");
+  EXPECT_TRUE(p.subject.sent_to<verification::RevealRequest>(3).empty());
+  EXPECT_EQ(p.blamed(), 0U);
+  p.verify_all(3, commitment);
+  EXPECT_EQ(p.view().finished, 2U) << "it harmed nobody";
+}
+
+TEST(NodeJob, ASeatMayCommitToItsShardsBitByBit) {
+  Publisher p;
+  const std::vector<std::uint32_t> shards = p.awarded(3);
+  const auto commitment = p.work(3, shards);
+  p.draw();
+  std::uint8_t split = 0;
+  for (const std::uint8_t member : Publisher::members) {
+    if (p.seated(member, shards[0]) && p.seated(member, shards[1])) split = member;
+  }
+  ASSERT_NE(split, 0) << "of four, two have seats on both";
+  std::vector<std::pair<std::uint8_t, Signed<receipt::Commitment>>> own;
+  own.emplace_back(split, p.verify(split, commitment, {shards[0]}));
+  EXPECT_EQ(p.refusal(split), "");
+  for (const std::uint8_t member : Publisher::members) {
+    std::vector<std::uint32_t> on;
+    std::ranges::copy_if(shards, std::back_inserter(on), [&](std::uint32_t s) { return p.seated(member, s); });
+    if (member != split && !on.empty()) own.emplace_back(member, p.verify(member, commitment, on));
+  }
+  EXPECT_TRUE(p.subject.sent_to<verification::RevealRequest>(3).empty()) << "a seat of one shard has not committed";
+  const std::string replayed = "replayed: this node has committed to shard " + std::to_string(shards[0]) + " already";
+  p.verify(split, commitment, {shards[0]}, lie);
+  EXPECT_EQ(p.refusal(split), replayed);
+  p.verify(split, commitment, shards);
+  EXPECT_EQ(p.refusal(split), replayed) << "not with another beside it either";
+  p.subject.forget();
+  p.say(split, own[0].second);
+  EXPECT_EQ(p.refusal(split), "") << "the same again is no offence";
+  own.emplace_back(split, p.verify(split, commitment, {shards[1]}));
+  const auto requests = p.subject.sent_to<verification::RevealRequest>(3);
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests[0].commitments.size(), own.size());
+  const auto receipt = receipt_of(3, commitment);
+  p.say(3, receipt);
+  for (const auto& [member, verification] : own) p.agree(member, verification, receipt.cid);
+  for (const std::uint32_t shard : shards) {
+    EXPECT_EQ(p.state(shard), "accepted");
+    EXPECT_EQ(p.shard(shard).seats.size(), 3U);
+  }
+  EXPECT_EQ(p.blamed(), 0U);
+}
+
+TEST(NodeJob, OfALaggingWorkersShardsTheFirstCommitmentCounts) {
+  Publisher p;
+  const std::vector<std::uint32_t> lagging = p.awarded(6);
+  const Cid first_award = p.latest_award(6).cid;
+  for (const std::uint8_t member : Publisher::members) {
+    if (member != 6) p.work(member, p.awarded(member));
+  }
+  const std::size_t awards = p.story<market::Award>().size();
+  p.subject.now += seconds(20);
+  p.subject.step(event::Tick{});
+  // Those that have nothing to do get them, the one that it would come to last first.
+  ASSERT_EQ(p.story<market::Award>().size(), awards + 2);
+  std::uint8_t second = 0;
+  std::uint8_t third = 0;
+  for (const std::uint8_t member : Publisher::members) {
+    if (member == 6) continue;
+    if (p.awarded(member) == std::vector{lagging[1]}) second = member;
+    if (p.awarded(member) == std::vector{lagging[0]}) third = member;
+  }
+  ASSERT_NE(second, 0);
+  ASSERT_NE(third, 0);
+  p.subject.forget();
+  EXPECT_EQ(p.shard(lagging[1]).worker, testing::node(6)) << "still";
+  const auto taken = p.work(second, {lagging[1]});
+  EXPECT_EQ(p.refusal(second), "");
+  EXPECT_EQ(p.shard(lagging[1]).worker, testing::node(second));
+  EXPECT_EQ(p.state(lagging[1]), "committed");
+  // Too late, and no offence.
+  const std::string stale = "stale-award: none of these shards is leased to this node under this award (any more)";
+  p.say(6, commitment_of(6, p.job, first_award, {}, {lagging[1]}));
+  EXPECT_EQ(p.refusal(6), stale);
+  EXPECT_EQ(p.shard(lagging[1]).worker, testing::node(second));
+  p.subject.forget();
+  // What is its own still it commits to together with what is not.
+  p.say(6, commitment_of(6, p.job, first_award, {}, lagging));
+  EXPECT_EQ(p.refusal(6), "");
+  EXPECT_EQ(p.state(lagging[0]), "committed");
+  EXPECT_EQ(p.shard(lagging[0]).worker, testing::node(6));
+  EXPECT_EQ(p.shard(lagging[1]).worker, testing::node(second)) << "that one is the other's";
+  p.work(third, {lagging[0]});
+  EXPECT_EQ(p.refusal(third), stale) << "the lagging one was first";
+  EXPECT_EQ(p.shard(lagging[0]).worker, testing::node(6));
+  EXPECT_EQ(p.blamed(), 0U);
+  // Both are verified: the shard that both ran is decided once.
+  p.draw();  // The first round, of whoever committed first.
+  p.draw();  // All others.
+  std::map<Cid, std::uint8_t> workers;
+  for (const auto& commitment : p.story<receipt::Commitment>()) {
+    if (commitment.record.worker) continue;
+    for (const std::uint8_t member : Publisher::members) {
+      if (testing::node(member) == commitment.signer) workers[commitment.cid] = member;
+    }
+  }
+  const auto verify = [&](const Signed<receipt::Commitment>& commitment) {
+    for (const auto& draw : p.story<verification::Draw>()) {
+      const auto rounds = p.story<verification::RoundOpen>();
+      const auto round = std::ranges::find(rounds, draw.record.open, &Signed<verification::RoundOpen>::cid);
+      if (std::ranges::find(round->record.commitments, commitment.cid) == round->record.commitments.end()) continue;
+      EXPECT_EQ(draw.cid, p.latest_draw());
+    }
+    p.verify_all(workers.at(commitment.cid), commitment);
+  };
+  verify(taken);
+  EXPECT_EQ(p.state(lagging[1]), "accepted");
+  EXPECT_EQ(p.state(lagging[0]), "verifying");
+  std::size_t decided = 0;
+  for (const auto& verdict : p.story<verification::Verdict>()) {
+    const auto shards = task::expand(verdict.record.shards, Publisher::shards);
+    if (std::ranges::find(*shards, lagging[1]) != shards->end()) ++decided;
+  }
+  EXPECT_EQ(decided, 1U);
+  EXPECT_EQ(p.blamed(), 0U);
 }
 
 }  // namespace

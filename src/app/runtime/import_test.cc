@@ -251,10 +251,11 @@ TEST_F(ImportTest, InputsOneOrMany) {
   write("lines.jsonl", "{\"n\":1}\r\n\n  \n{\"n\":2}\nlast");
   const auto nothing = inputs({}, false);
   ASSERT_TRUE(nothing);
-  EXPECT_EQ(nothing->inputs, std::vector<Cid>{Cid::of(Multicodec::raw, ByteView())});
+  ASSERT_EQ(nothing->inputs.size(), 1U);
+  EXPECT_EQ(nothing->inputs[0].cid, Cid::of(Multicodec::raw, ByteView()));
   const auto one = inputs({path("in/b.txt")}, false);
   ASSERT_TRUE(one);
-  EXPECT_EQ(text_of(one->inputs.at(0)), "bee");
+  EXPECT_EQ(text_of(one->inputs.at(0).cid), "bee");
   const auto list = record::decode<task::ShardList>(**store.blocks->get(one->shard_list));
   EXPECT_EQ(list->inputs, std::vector{one->inputs.front().cid});
   const auto files = inputs({path("in")}, true);
@@ -263,11 +264,11 @@ TEST_F(ImportTest, InputsOneOrMany) {
   const auto lines = inputs({path("lines.jsonl")}, true);
   ASSERT_TRUE(lines);
   ASSERT_EQ(lines->inputs.size(), 3U);
-  EXPECT_EQ(text_of(lines->inputs[0]), "{\"n\":1}");
-  EXPECT_EQ(text_of(lines->inputs[2]), "last");
+  EXPECT_EQ(text_of(lines->inputs[0].cid), "{\"n\":1}");
+  EXPECT_EQ(text_of(lines->inputs[2].cid), "last");
   EXPECT_EQ(lines->names[1], "lines.jsonl line 4");
   const InputSpec stdin_bytes{.kind = InputSpec::Kind::bytes, .path = {}, .bytes = to_bytes("piped"), .cid = {}};
-  const InputSpec by_cid{.kind = InputSpec::Kind::cid, .path = {}, .bytes = {}, .cid = one->inputs[0]};
+  const InputSpec by_cid{.kind = InputSpec::Kind::cid, .path = {}, .bytes = {}, .cid = one->inputs[0].cid};
   EXPECT_EQ(inputs({stdin_bytes, by_cid, path("in/b.txt")}, true)->inputs.size(), 3U);
   EXPECT_EQ(inputs({path("in")}, false).error().code, ErrorCode::invalid);
   EXPECT_EQ(inputs({stdin_bytes, by_cid}, false).error().code, ErrorCode::invalid);
@@ -275,12 +276,31 @@ TEST_F(ImportTest, InputsOneOrMany) {
   EXPECT_EQ(inputs({path("none")}, true).error().code, ErrorCode::not_found);
   ASSERT_EQ(::mkfifo((top / "in/pipe").c_str(), 0600), 0);
   EXPECT_EQ(inputs({path("in")}, true).error().code, ErrorCode::invalid);
-  write("many.jsonl", [] {
-    std::string text;
-    for (int i = 0; i < 16'385; ++i) text += "1\n";
-    return text;
-  }());
-  EXPECT_EQ(inputs({path("many.jsonl")}, true).error().code, ErrorCode::exhausted);
+}
+
+TEST_F(ImportTest, ManyInputsAreListedInPartsOfBoundedNumberAndSize) {
+  const Cid input = Cid::of(Multicodec::raw, as_bytes("1"));
+  const auto parts_of = [&](std::vector<ListedInput> listed) {
+    const auto made = list_inputs(std::move(listed), store.sink());
+    EXPECT_TRUE(made);
+    const auto list = record::decode<task::ShardList>(**store.blocks->get(made->shard_list));
+    EXPECT_TRUE(list->inputs.empty());
+    std::vector<std::uint32_t> sizes;
+    for (const task::ShardList::Part& part : list->parts) {
+      EXPECT_EQ(record::decode<task::ShardList>(**store.blocks->get(part.list))->inputs.size(), part.shards);
+      sizes.push_back(part.shards);
+    }
+    return sizes;
+  };
+  EXPECT_EQ(parts_of({600, {input, 1}}), (std::vector<std::uint32_t>{256, 256, 88}));
+  EXPECT_EQ(parts_of({5, {input, std::uint64_t{2} << 20}}), (std::vector<std::uint32_t>{2, 2, 1}));
+  EXPECT_EQ(parts_of({{input, 1}, {input, std::uint64_t{1} << 40}, {input, 1}, {input, 1}}),
+            (std::vector<std::uint32_t>{1, 1, 2}));
+  EXPECT_EQ(parts_of({3, {input, {}}}), (std::vector<std::uint32_t>{1, 1, 1})) << "of unknown size";
+  EXPECT_EQ(list_inputs({task::max_shards + 1, {input, 1}}, store.sink()).error().code, ErrorCode::exhausted);
+  EXPECT_EQ(list_inputs({100'000, {input, {}}}, store.sink()).error().message,
+            "these inputs are too many and too large for one task; make several jobs of them");
+  EXPECT_EQ(list_inputs({}, store.sink()).error().code, ErrorCode::invalid);
 }
 
 TEST_F(ImportTest, UnreadableIsAnError) {
