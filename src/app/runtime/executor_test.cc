@@ -99,7 +99,15 @@ struct ExecutorTest : testing::Test {
   Cid module(TestStore& store, std::string_view wat) { return store.add(*wasm::wat_to_wasm(wat)); }
   Cid list(TestStore& store, std::vector<Cid> inputs) {
     task::ShardList list;
-    list.inputs = std::move(inputs);
+    if (inputs.size() == 1) {
+      list.inputs = std::move(inputs);
+      return store.add_record(list);
+    }
+    for (std::size_t first = 0; first < inputs.size(); first += 2) {
+      task::ShardList part;
+      for (std::size_t i = first; i < std::min(first + 2, inputs.size()); ++i) part.inputs.push_back(inputs[i]);
+      list.parts.push_back({store.add_record(part), static_cast<std::uint32_t>(part.inputs.size())});
+    }
     return store.add_record(list);
   }
 
