@@ -261,6 +261,7 @@ Result<fs::path> find_main(const fs::path& folder) {
   std::vector<std::string> mains;
   for (const Language& language : languages) {
     const std::string name = fmt::format("main{}", language.extension);
+    if (std::ranges::find(mains, name) != mains.end()) continue;  // Two interpreters take it.
     std::error_code ignored;
     if (fs::is_regular_file(folder / name, ignored)) mains.push_back(name);
   }
