@@ -43,6 +43,8 @@ class Engagement {
   [[nodiscard]] const Signed<market::ComputeOffer>& offer() const { return offer_; }
   /// Closed by the publisher, or nothing heard of it for too long: to be dropped.
   [[nodiscard]] bool over(Instant now) const;
+  /// The publisher wants nothing more of it.
+  void close() { closed_ = true; }
   [[nodiscard]] bool awarded(std::uint32_t shard) const;
   /// Whether the bidding is over and this node is in.
   [[nodiscard]] bool has_roster() const { return field_.has_value(); }

@@ -1553,6 +1553,9 @@ void Job::watch_time(Instant now, Outbox& out) {
   }
 
   if (current_round_) {
+    draw_round(now, out);  // If its time is over and there are nonces enough: before the others are asked again.
+  }
+  if (current_round_) {
     Round& round = rounds_.at(*current_round_);
     if (now - round.since >= milliseconds(limits.nonce_ms)) {
       round.since = now;
