@@ -26,12 +26,13 @@ case $verb in
     need sim/CMakeLists.txt
     configure release
     build release mesh_sim
-    exec build/release/bin/mesh_sim "$@"
+    exec build/release/bin/mesh_sim --commit "$(git describe --always --dirty 2>/dev/null || echo unknown)" "$@"
     ;;
   soak)
     need tests/soak.sh
     "$root/scripts/build.sh"
-    MESH=$root/build/mesh exec tests/soak.sh "$@"
+    build release mesh_sim
+    MESH=$root/build/mesh MESH_SIM=$root/build/release/bin/mesh_sim exec tests/soak.sh "$@"
     ;;
   fuzz)
     need fuzz/CMakeLists.txt
