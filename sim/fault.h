@@ -34,8 +34,9 @@ enum class Fault : std::uint8_t {
   replay,  ///< an old message of another, sent again
   flood,  ///< a message for nothing but the work it makes
   sybil_offer,  ///< an offer in the name of nobody
+  forged_draw,  ///< a publisher's draw with another link than it had promised
 };
-inline constexpr std::size_t fault_count = 23;
+inline constexpr std::size_t fault_count = 24;
 
 [[nodiscard]] std::span<const std::string_view, fault_count> fault_names();
 [[nodiscard]] inline std::string_view name_of(Fault fault) { return fault_names()[static_cast<std::size_t>(fault)]; }

@@ -97,7 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Scenario, EverythingAtOnceTwiceTheSameAndAnotherSeedAnother) {
   Plan plan = small();
   plan.world.nodes = 30;
-  plan.jobs = 20;  // So that every liar has work.
+  plan.jobs = 12;  // So that every liar has work.
   plan = everything(plan);
   plan.world.stall_per_mille = 30;  // A minute has too little of either to be sure of one in a thousand.
   plan.world.fetch_fail_per_mille = 60;

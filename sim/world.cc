@@ -342,7 +342,7 @@ void World::transmit(std::uint32_t from, node::effect::Send send) {
   for (Observer* observer : observers_) observer->on_send(from, send);
   const auto known = by_id_.find(send.to);
   const std::uint64_t life = hosts_[from].life;
-  const bool reachable = known != by_id_.end() && running(known->second);
+  const bool reachable = known != by_id_.end() && known->second != from && running(known->second);
   const bool linked = reachable && hosts_[from].links.contains(known->second);
   if (!linked && (!reachable || blocked(from, known->second) || blocked(known->second, from))) {
     schedule(dial_timeout, [this, from, life, to = send.to, channel = send.channel] {

@@ -40,6 +40,8 @@ struct Tally {
 /// - each shard is accepted once, and nothing is ruled on it afterwards (`ruled-twice`);
 /// - the verdict rests on a quorum of others, each counted once (`no-quorum`, `counted-twice`, `own-judge`);
 /// - the bundle verifies offline (`no-proof`);
+/// - no offer is taken once the bidding is over (`late-offer`), the publisher draws others alone (`own-judge`), and what was
+///   done under a lease that had been given up counts for nothing (`stale-award`);
 /// - it ends at all, and not for lack of time, once everything is healed (`stuck`).
 class Jobs : public Observer {
  public:
@@ -55,7 +57,9 @@ class Jobs : public Observer {
   void finish();
 
   void on_publish(std::uint32_t from, const node::effect::Publish& publish) override;
+  void on_send(std::uint32_t from, const node::effect::Send& send) override;
   void on_notice(std::uint32_t host, const node::Notice& notice) override;
+  void on_started(std::uint32_t host) override;
 
   [[nodiscard]] const Tally& tally() const { return tally_; }
   [[nodiscard]] const std::map<std::string, std::uint64_t>& ends() const { return ends_; }
@@ -72,7 +76,16 @@ class Jobs : public Observer {
     node::JobPhase phase{};
     Digest outcome;  ///< over phase and all findings, when it ended
     std::set<std::string> ends;  ///< phases that it was said to have ended in
+    bool bidding = true;
+    struct Lease {
+      Cid award;
+      std::vector<task::ShardRange> shards;
+      Instant since{};
+    };
+    std::vector<Lease> leases;
+    std::set<std::pair<std::uint32_t, Cid>> given_up;  ///< shards under awards
   };
+  [[nodiscard]] Tracked* open_job(std::uint32_t host, const std::optional<Cid>& job);
   void check_ended(const Cid& job, Tracked& tracked, const node::JobView& view);
   [[nodiscard]] Digest outcome_of(const Cid& job, const Tracked& tracked, const node::JobView& view) const;
   [[nodiscard]] std::string name_of(const Cid& job, const Tracked& tracked) const;
@@ -108,18 +121,28 @@ class Bounds {
   std::uint64_t most_runs_ = 0, most_foreign_ = 0, most_records_ = 0, most_intents_ = 0;
 };
 
-/// What an honest node signs once it never contradicts (promises.cc): a nonce of a round is shown for one opening alone,
-/// a shard is ruled accepted once. Reads what honest nodes send.
+/// What honest nodes sign keeps to what was signed before (promises.cc), as far as what they send shows:
+/// - a nonce of a round is shown for one opening alone (`two-openings`);
+/// - a verifier commits under a draw alone whose link its publisher had promised in the intent (`forged-draw`);
+/// - a publisher passes a worker's receipt on only after it has asked for it, and asks only when the seats of a draw have
+///   committed (`told-early`).
 class Promises : public Observer {
  public:
   Promises(const World& world, Findings& findings) : world_(world), findings_(findings) {}
   void on_send(std::uint32_t from, const node::effect::Send& send) override;
+  void on_publish(std::uint32_t from, const node::effect::Publish& publish) override;
   [[nodiscard]] std::uint64_t nonces() const { return nonces_.size(); }
 
  private:
   const World& world_;
   Findings& findings_;
+  void on_told(std::uint32_t from, const Envelope& envelope, const std::string& type);
+  void on_answer(std::uint32_t from, const Envelope& envelope, const std::string& type);
+
   std::map<std::tuple<NodeId, Cid, std::uint32_t>, Cid> nonces_;  ///< node, task, round -> the opening
+  std::map<Cid, Digest> tips_;  ///< of the publishers' chains, by task
+  std::map<Cid, bool> draws_;  ///< whether the link was promised
+  std::set<Cid> asked_;  ///< workers' commitments whose receipts were asked for
 };
 
 /// The chance that a wrong result passes: `colluders` of `eligible` back it, `seats` are drawn without replacement,

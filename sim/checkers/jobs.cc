@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "domain/verification/proof.h"
+#include "node/parcel.h"
 #include "sim/checkers/checkers.h"
 #include "sim/checkers/story.h"
 
@@ -34,11 +35,62 @@ void Jobs::on_publish(std::uint32_t from, const node::effect::Publish& publish) 
   if (const auto job = jobs_.find(envelope->cid()); job != jobs_.end()) job->second.published = true;
 }
 
+Jobs::Tracked* Jobs::open_job(std::uint32_t host, const std::optional<Cid>& job) {
+  const auto found = job ? jobs_.find(*job) : jobs_.end();
+  return found == jobs_.end() || found->second.publisher != host || found->second.ended ? nullptr : &found->second;
+}
+
+void Jobs::on_send(std::uint32_t from, const node::effect::Send& send) {
+  if (send.channel != node::Channel::award) return;
+  const auto parcel = record::decode<node::Parcel>(send.bytes);
+  if (!parcel) return;
+  for (const Envelope& envelope : parcel->envelopes) {
+    const auto award = record::decode<market::Award>(envelope.body);
+    Tracked* const tracked = award ? open_job(from, award->intent) : nullptr;
+    if (tracked == nullptr) continue;
+    const Cid cid = envelope.cid();
+    if (std::ranges::find(tracked->leases, cid, &Tracked::Lease::award) == tracked->leases.end())
+      tracked->leases.push_back({cid, award->shards, world_.now()});
+  }
+}
+
+void Jobs::on_started(std::uint32_t host) {
+  // What was given up and not awarded again is forgotten with the crash: the
+  // lease holds as before.
+  for (auto& [job, tracked] : jobs_) {
+    if (tracked.publisher == host) tracked.given_up.clear();
+  }
+}
+
 void Jobs::on_notice(std::uint32_t host, const node::Notice& notice) {
-  if (notice.kind != "job.done" || !notice.job) return;
-  const auto job = jobs_.find(*notice.job);
-  if (job == jobs_.end() || job->second.publisher != host) return;
-  job->second.ends.insert(notice.phase);
+  if (notice.kind == "job.done" && notice.job) {
+    const auto job = jobs_.find(*notice.job);
+    if (job != jobs_.end() && job->second.publisher == host) job->second.ends.insert(notice.phase);
+    return;
+  }
+  Tracked* const tracked = open_job(host, notice.job);
+  if (tracked == nullptr) return;
+  if (notice.kind == "job.phase") {
+    tracked->bidding = notice.phase == "bidding";
+  } else if (notice.kind == "job.offer" && !tracked->bidding) {
+    findings_.add("late-offer: " + name_of(*notice.job, *tracked) + " took an offer after its bidding was over");
+  } else if (notice.kind == "job.drawn" && notice.peer == world_.id(host)) {
+    findings_.add("own-judge: " + name_of(*notice.job, *tracked) + " drew its own publisher");
+  } else if (notice.kind == "job.shard" && notice.phase == "running" && notice.text.ends_with("; awarded again")) {
+    // Only what was awarded a while ago: the notice may wait for a disk, and be
+    // overtaken by the new award.
+    for (const Tracked::Lease& lease : tracked->leases) {
+      if (world_.now() - lease.since < milliseconds(2500)) continue;
+      for (const task::ShardRange& range : notice.shards) {
+        for (std::uint32_t shard = range.first; shard - range.first < range.count; ++shard) {
+          const auto covers = [&](const task::ShardRange& leased) {
+            return shard >= leased.first && shard - leased.first < leased.count;
+          };
+          if (std::ranges::any_of(lease.shards, covers)) tracked->given_up.insert({shard, lease.award});
+        }
+      }
+    }
+  }
 }
 
 Digest Jobs::outcome_of(const Cid& job, const Tracked& tracked, const node::JobView& view) const {
@@ -108,6 +160,8 @@ void Jobs::check_ended(const Cid& job, Tracked& tracked, const node::JobView& vi
       continue;  // Awarded again, or the job's end.
     }
     settled.insert(ruling.shard);
+    if (tracked.given_up.contains({ruling.shard, ruling.award}))
+      findings_.add("stale-award: " + shard + " was decided by what was done under a lease that had been given up");
     const bool truth = ruling.finding == truth_of(view.spec.function, ruling.shard);
     if (ruling.decision != Decision::accepted) {
       ++(ruling.decision == Decision::unverified     ? tally_.unverified

@@ -148,6 +148,7 @@ Result<Story> read_story(const std::vector<Envelope>& envelopes) {
     if (type != verification::Verdict::type) continue;
     MESH_LET(const verification::Verdict verdict, record::decode<verification::Verdict>(envelope.body));
     MESH_LET(const Rows* const worker, reader.worker(verdict.receipt));
+    MESH_LET(const receipt::ExecutionReceipt done, named<receipt::ExecutionReceipt>(by_name, verdict.receipt));
     std::vector<std::pair<identity::NodeId, const Rows*>> seats;
     for (const Cid& cid : verdict.verifications) {
       MESH_LET(const Rows* const found, reader.verifier(cid, verdict.receipt));
@@ -161,6 +162,7 @@ Result<Story> read_story(const std::vector<Envelope>& envelopes) {
       Ruling ruling{.shard = shard,
                     .decision = verdict.decision,
                     .worker = by_name.at(verdict.receipt)->key,
+                    .award = done.award,
                     .finding = worked->second,
                     .verifiers = {}};
       for (const auto& [verifier, found] : seats) {

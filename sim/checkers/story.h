@@ -13,6 +13,7 @@ struct Ruling {
   std::uint32_t shard = 0;
   verification::Decision decision = verification::Decision::unverified;
   identity::NodeId worker;
+  Cid award;  ///< that the worker says it worked under
   receipt::Finding finding;
   std::vector<std::pair<identity::NodeId, receipt::Finding>> verifiers;  ///< by seat
 };

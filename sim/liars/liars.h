@@ -10,7 +10,7 @@
 namespace mesh::sim {
 
 // Of results (results.cc).
-/// Finds something else than everybody, as a worker and as a verifier, `per_mille` of the time.
+/// Finds something else than everybody, as a worker and as a verifier, `per_mille` of the time: now and then other fuel alone.
 void tell_wrong_results(World& world, std::uint32_t host, std::uint32_t per_mille = 1000);
 /// Answers at once, without a run, what it has heard of that very shard before, or a guess.
 void be_lazy(World& world, std::uint32_t host);
@@ -33,6 +33,10 @@ void never_reveal(World& world, std::uint32_t host, bool nonces);
 void reveal_early(World& world, std::uint32_t host);
 /// Shows what it committed to so much later.
 void reveal_late(World& world, std::uint32_t host, Duration late);
+
+/// As a publisher: draws with a link that its intent does not promise, as
+/// whoever wants to choose the verifiers would.
+void forge_draws(World& world, std::uint32_t host);
 
 // Of messages (messages.cc).
 /// Sends what it heard again: to whoever it came from and to others, as its own message.

@@ -27,6 +27,11 @@ void tell_wrong_results(World& world, std::uint32_t host, std::uint32_t per_mill
   world.behave(host, {.lie = [&world, host, per_mille](const ShardRun& run, Output& output) {
                  if (!world.random().chance(per_mille)) return;
                  world.faults().add(Fault::wrong_result);
+                 if (world.random().chance(250)) {
+                   ++output.finding.fuel; // The right bytes, and more work than they take.
+                   ++output.summary.fuel;
+                   return;
+                 }
                  say(output, "meshwork/sim/lie", run, host);
                }});
 }

@@ -107,4 +107,17 @@ void reveal_late(World& world, std::uint32_t host, Duration late) {
                }});
 }
 
+void forge_draws(World& world, std::uint32_t host) {
+  world.behave(host, {.tamper = [&world, host](std::uint32_t, std::vector<node::Effect>& effects) {
+                 change_records(effects, [&](const node::effect::Send&, const std::string& type, Envelope& envelope) {
+                   auto draw = record::decode<verification::Draw>(envelope.body);
+                   if (type != verification::Draw::type || !draw || envelope.key != world.id(host)) return Fate::keep;
+                   draw->link = tagged_hash("meshwork/sim/forged", {draw->link.view()});
+                   envelope = world.signer(host).seal(*draw);
+                   world.faults().add(Fault::forged_draw);
+                   return Fate::keep;
+                 });
+               }});
+}
+
 }  // namespace mesh::sim
