@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "codec/utf8.h"
 #include "domain/verification/nonce_chain.h"
 
@@ -243,7 +244,7 @@ void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out)
     }
     return refuse(offer.signer, offer.cid, {ErrorCode::conflict, "replayed: this offer was received before"}, out);
   }
-  if (phase_ != JobPhase::bidding) {
+  if (phase_ != JobPhase::bidding && !planted(Bug::late_offer_taken)) {
     return refuse(offer.signer, offer.cid, {ErrorCode::timeout, "late: the bidding on this task is closed"}, out);
   }
   if (const Status status = market::check_offer(offer, intent_); !status)
@@ -748,6 +749,8 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
   // Some may be decided by now, or be another's: whoever commits to a shard first counts.
   const auto counts = [&](const Shard& shard) {
     if (own) return shard.state == ShardState::waiting;
+    if (planted(Bug::shard_accepted_twice) && shard.state == ShardState::finished) return true;
+    if (planted(Bug::stale_award_honoured) && shard.state == ShardState::leased) return true;
     return shard.state == ShardState::leased &&
            (shard.award == committed.basis || shard.second_award == committed.basis);
   };
@@ -759,6 +762,7 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
     } else {
       end_leases(number);
     }
+    if (planted(Bug::shard_accepted_twice) && shard.state == ShardState::finished) --finished_;
     shard.state = ShardState::committed;
     shard.worker = worker;
     shard.award = committed.basis;
@@ -1103,7 +1107,7 @@ void Job::on_receipt(Instant now, const Signed<ExecutionReceipt>& receipt, Outbo
   if (receipt.signer != worker)
     return refuse(receipt.signer, receipt.cid,
                   {ErrorCode::unauthorised, "not-the-worker: another node committed to these shards"}, out);
-  if (!batch.reveal_asked)
+  if (!batch.reveal_asked && !planted(Bug::early_reveal_taken))
     return refuse(worker, receipt.cid, {ErrorCode::denied, "early: nobody has asked for this receipt yet"}, out);
   const Status applied = apply_receipt(receipt);
   if (!applied) {
@@ -1219,6 +1223,7 @@ void Job::judge_panel(const Batch& batch, const Panel& panel, Endings& endings,
     if (!judgement || !agreed_on_all) {
       std::vector<receipt::Finding> findings;
       for (const auto& [node, seat] : panel.seats) findings.push_back(*found_by(batch, seat, shard));
+      if (planted(Bug::verifier_counted_twice)) findings.back() = findings.front();
       judgement = verification::judge(*batch.opened.find(shard), findings, around_.config.policy.verification_quorum);
       if (judgement->decision == Decision::disputed &&
           seats < around_.config.policy.verification_quorum.maximum_verifiers) {
@@ -1652,7 +1657,7 @@ void Job::watch_verifiers(Instant now, Batch& batch, Outbox& out) {
       const bool gone = away(now, node);
       const Duration limit =
           seat.state == Seat::State::asked ? work_limit() : Duration(milliseconds(intent_.record.limits.reveal_ms));
-      if (gone || now - seat.since >= limit) {
+      if (gone || (now - seat.since >= limit && !planted(Bug::timeout_never_armed))) {
         auto& [why, shards] = failing[node];
         why = gone                               ? "went away"
               : seat.state == Seat::State::asked ? "did not answer when drawn (verify-timeout)"
