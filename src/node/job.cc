@@ -478,7 +478,7 @@ void Job::award_waiting(Instant now, Outbox& out) {
   }
 }
 
-void Job::award(Instant now, const NodeId& to, std::vector<std::uint32_t> shards, Outbox& out) {
+void Job::award(Instant now, const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out) {
   const Signed<market::Award> award = sign(market::Award{.intent = id(),
                                                          .roster = field_->roster.cid,
                                                          .offer = field_->offer_of(to)->cid,
@@ -528,7 +528,7 @@ void Job::award_again(Instant now, Outbox& out) {
     const std::size_t half = std::min<std::size_t>((shards.size() + 1) / 2, idle.lease_size);
     shards.erase(shards.begin(), shards.end() - static_cast<std::ptrdiff_t>(half));
     if (shards.empty()) return;
-    award(now, node, std::move(shards), out);
+    award(now, node, shards, out);
   }
 }
 

@@ -207,7 +207,7 @@ class Job {
   void close_bidding(Instant now, Outbox& out);
   void on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox& out);
   void award_waiting(Instant now, Outbox& out);
-  void award(Instant now, const NodeId& to, std::vector<std::uint32_t> shards, Outbox& out);
+  void award(Instant now, const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out);
   /// Leases shards of a worker that lags to one that has nothing to do.
   void award_again(Instant now, Outbox& out);
   [[nodiscard]] bool may_work(Instant now, const NodeId& node, const Worker& worker, bool also_penalised) const;
