@@ -195,6 +195,13 @@ Status Job::restore(std::string_view kind, ByteView bytes) {
     }
     return {};
   }
+  if (kind == "counts") {
+    MESH_LET(const dagcbor::Value value, dagcbor::decode(bytes));
+    std::vector<task::ShardRange> ranges;
+    MESH_TRY(record::from_value(value, ranges));
+    MESH_LET(restored_counts_, task::expand(ranges, intent_.record.shards));
+    return {};
+  }
   MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
   const auto apply = [&]<class T>(Status (Job::*function)(Signed<T>)) -> Status {
     MESH_LET(Signed<T> record, open<T>(envelope, federation));
@@ -690,6 +697,10 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
   Status applied = of_worker ? apply_commitment(commitment) : apply_verifier_commitment(commitment);
   if (!applied) return refuse(from, about, applied.error(), out);
   heard(from);
+  if (of_worker) {
+    const std::vector<task::ShardRange> counted = task::ranges_of(open_shards(batches_.at(about)));
+    out.journal(id(), "counts", dagcbor::encode(record::to_value(counted)));
+  }
   keep(of_worker ? "commitment" : "verifier-commitment", commitment, out);
   if (!of_worker) {
     Batch& batch = batches_.at(*commitment.record.worker);
@@ -746,19 +757,21 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
       return fail(ErrorCode::unauthorised, "not-awarded: the award does not cover all of these shards");
   }
   // Some may be decided by now, or be another's: whoever commits to a shard first counts.
-  const auto counts = [&](const Shard& shard) {
+  // What became of leases since is not in the journal; which shards a commitment counted for is.
+  const std::optional<std::vector<std::uint32_t>> restored = std::exchange(restored_counts_, std::nullopt);
+  const auto counts = [&](std::uint32_t number) {
+    const Shard& shard = shards_[number];
+    if (restored) return shard.state != ShardState::finished && std::ranges::binary_search(*restored, number);
     if (own) return shard.state == ShardState::waiting;
     return shard.state == ShardState::leased &&
            (shard.award == committed.basis || shard.second_award == committed.basis);
   };
   for (const std::uint32_t number : batch.shards) {
     Shard& shard = shards_[number];
-    if (!counts(shard)) continue;
-    if (own) {
-      waiting_.erase(number);
-    } else {
-      end_leases(number);
-    }
+    if (!counts(number)) continue;
+    if (shard.state == ShardState::leased) end_leases(number);
+    if (shard.state == ShardState::committed) leave_batch(number);
+    waiting_.erase(number);
     shard.state = ShardState::committed;
     shard.worker = worker;
     shard.award = committed.basis;

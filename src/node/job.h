@@ -317,6 +317,7 @@ class Job {
   std::map<Cid, Cid> draws_;  ///< Draw -> RoundOpen
   std::optional<Cid> current_round_;  ///< the one whose nonces are being gathered
   std::set<NodeId> guilty_;  ///< a verdict of this task found against them
+  std::optional<std::vector<std::uint32_t>> restored_counts_;  ///< while restoring: of the commitment that comes next
   std::set<Cid> seen_commitments_;  ///< all that were taken, also of decided shards
   std::map<std::uint32_t, std::vector<std::string>> stories_;  ///< of shards with which something went wrong
   std::set<Cid> past_draws_;  ///< all draws, also of decided shards
