@@ -117,7 +117,7 @@ class Engagement {
   [[nodiscard]] Status on_open(const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_draw(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
-                                        Bench::Change change, Outbox& out);
+                                        const Bench::Change& change, Outbox& out);
   [[nodiscard]] Status on_reveal_request(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_receipt(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_verdict(Instant now, const Envelope& envelope, Outbox& out);

@@ -59,7 +59,8 @@ void mesh_wasi_delete(mesh_wasi_t* wasi);
  * author; the same on every machine). Reads everything, compiles nothing. */
 char* mesh_component_check(mesh_slice component);
 /* Compiled code, to be freed with mesh_bytes_delete; or an error. */
-struct wasmtime_error* mesh_component_compile(const struct wasm_engine_t* engine, mesh_slice component, mesh_slice* code);
+struct wasmtime_error* mesh_component_compile(const struct wasm_engine_t* engine, mesh_slice component,
+                                              mesh_slice* code);
 /* Whether compiled code is of a component or of a module. */
 bool mesh_is_component_code(mesh_slice code);
 void mesh_bytes_delete(mesh_slice bytes);

@@ -669,7 +669,7 @@ struct InputCollector {
       return fail(ErrorCode::exhausted,
                   fmt::format("there are more than {} inputs; put several into one, or make several jobs", max_shards));
     }
-    result.inputs.push_back(std::move(input));
+    result.inputs.push_back(input);
     result.names.push_back(std::move(name));
     return {};
   }

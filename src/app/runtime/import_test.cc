@@ -35,7 +35,7 @@ struct ImportTest : testing::Test {
     std::ofstream(top / name, std::ios::binary) << content;
   }
   std::string text_of(const Cid& cid) { return std::string(as_text(*store.blocks->read_dag_file(cid, 1 << 30))); }
-  Result<Program> program(const fs::path& path, ProgramOptions options = {}) {
+  Result<Program> program(const fs::path& path, const ProgramOptions& options = {}) {
     return import_program(path, options, store.sink());
   }
   Result<ImportedInputs> inputs(const std::vector<InputSpec>& specs, bool map) {

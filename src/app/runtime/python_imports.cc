@@ -22,14 +22,12 @@ class Tokens {
   std::string_view next() {
     while (!rest_.empty()) {
       const char c = rest_.front();
-      if (c == ' ' || c == '\t' || c == '\r' || c == '\f') {
+      if (c == ' ' || c == '\t' || c == '\r' || c == '\f' || (c == '\n' && depth_ > 0)) {
         rest_.remove_prefix(1);
       } else if (c == '#') {
         rest_.remove_prefix(std::min(rest_.find('\n'), rest_.size()));
       } else if (c == '\\' && rest_.size() > 1 && (rest_[1] == '\n' || rest_[1] == '\r')) {
         rest_.remove_prefix(std::min(rest_.find('\n'), rest_.size() - 1) + 1);
-      } else if (c == '\n' && depth_ > 0) {
-        rest_.remove_prefix(1);
       } else {
         break;
       }

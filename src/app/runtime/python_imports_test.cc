@@ -52,7 +52,7 @@ TEST(PythonImports, TakesAnyText) {
 
 TEST(PythonProgram, NeedsTheFullInterpreterForWhatTheOtherHasNot) {
   const PythonLibrary library{.modules = {"json", "json.decoder", "xml"}, .missing = {"sqlite3", "xml.parsers"}};
-  const auto why = [&](std::vector<std::pair<std::string, std::string>> files) {
+  const auto why = [&](const std::vector<std::pair<std::string, std::string>>& files) {
     PythonProgram program;
     for (const auto& [path, text] : files) program.add(path, text);
     return program.needs_full_interpreter(library);
