@@ -32,9 +32,9 @@ struct Settings {
   Plan plan;
 };
 
-int usage(const std::string& error) {
-  if (!error.empty()) fmt::print(stderr, "error: {}\n", error);
-  fmt::print(stderr,
+int usage(const std::string& error, std::FILE* to = stderr) {
+  if (!error.empty()) fmt::print(to, "error: {}\n", error);
+  fmt::print(to,
              "usage: mesh_sim [--hours H] [--only] [--no-shrink] [--quiet] [--fast-signatures]\n                "
              "[--commit TEXT] [--NAME NUMBER ...]\n"
              "       mesh_sim --escape WORLDS [--seed N] [--nodes N]\n"
@@ -42,7 +42,7 @@ int usage(const std::string& error) {
              "liar is on, in numbers that suit the nodes and the time.\n\n");
   const Plan plain;
   for (const PlanEntry& entry : plan_entries())
-    fmt::print(stderr, "  --{:<22} {} [{}]\n", entry.name, entry.help, entry.of(plain));
+    fmt::print(to, "  --{:<22} {} [{}]\n", entry.name, entry.help, entry.of(plain));
   return 2;
 }
 
@@ -144,7 +144,12 @@ int escapes(const Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Result<Settings> read = read_settings(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
+  const std::span<char* const> arguments = std::span(argv, static_cast<std::size_t>(argc)).subspan(1);
+  if (!arguments.empty() && std::string_view(arguments.front()) == "--help") {
+    usage({}, stdout);
+    return 0;
+  }
+  const Result<Settings> read = read_settings(arguments);
   if (!read) return usage(read.error().message);
   const Settings& settings = *read;
   if (settings.fast_signatures) use_fast_signatures();

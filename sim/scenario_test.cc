@@ -129,6 +129,25 @@ TEST(Scenario, ASparseMeshForwardsGossipAndDialsWhoItSendsTo) {
   EXPECT_LE(report.traffic.gossip_copies, 4 * 100 * 12U);
 }
 
+// Leases end and shards go to others and come back while publishers are down: what a journal says of a commitment has to
+// be what it counted for then.
+TEST(Scenario, LongRunsAndCrashesByTheHundredLoseNothing) {
+  for (const std::uint64_t seed : {2U, 5U}) {
+    Plan plan;
+    plan.world = {.seed = seed, .nodes = 10, .link_max_us = 20'000, .run_us_max = 15'000'000, .run_tailed = 1};
+    plan.load_s = 60;
+    plan.jobs = plan.shards = 12;
+    plan.crashes = 100;
+    plan.crash_down_ms = 8000;
+    plan.heal_s = 300;
+    plan.drain_s = 0;
+    const Report report = run(plan);
+    EXPECT_GE(report.faults.of(Fault::crash), 50U);
+    EXPECT_EQ(report.jobs, 12U);
+    for (const std::string& text : report.findings.texts()) ADD_FAILURE() << "seed " << seed << ": " << text;
+  }
+}
+
 TEST(Scenario, NothingOfOthersIsKeptInTheEnd) {
   Plan plan = small();
   plan.drain_s = 1000;
