@@ -66,7 +66,7 @@ std::optional<effect::Execute> Executions::progressed(Instant now, const event::
   if (ended > 0) {
     const Duration each = (now - run.since) / static_cast<std::int64_t>(ended);
     std::optional<Duration>& per_shard = task->second.per_shard;
-    per_shard = per_shard ? (*per_shard * 3 + each) / 4 : each;
+    per_shard = smoothed(per_shard, each);
   }
   run.since = now;
   effect::Execute request = run.request;

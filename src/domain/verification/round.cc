@@ -118,6 +118,12 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
   return round;
 }
 
+void Seats::follow(const SeatChange& change, std::uint32_t shard) {
+  if (!std::ranges::binary_search(change.shards, shard)) return;
+  if (change.lost) lost.push_back(*change.lost);
+  wanted = std::max(wanted, change.wanted);
+}
+
 std::vector<NodeId> Seats::current() const {
   std::vector<NodeId> seats;
   for (const NodeId& node : order.nodes) {
