@@ -134,7 +134,7 @@ Json caught_json(std::uint32_t sample_per_mille, std::uint32_t shards) {
     const double probability = verification::catch_probability(sample_per_mille, wrong);
     // Rounded down: nothing is certain.
     rows.push_back(
-        {{"wrong_shards", wrong}, {"probability_per_million", static_cast<std::uint64_t>(probability * 1e6)}});
+        {{"wrong_shards", wrong}, {"probability_per_million", static_cast<std::uint64_t>(probability * 1e6 + 1e-6)}});
   }
   return rows;
 }
