@@ -35,6 +35,7 @@ struct ProofBundle {
 struct SeatProof {
   NodeId node;
   bool agreed = false;
+  bool operator==(const SeatProof&) const = default;
 };
 
 /// What the bundle proves of one shard.
@@ -49,6 +50,7 @@ struct ShardProof {
   bool same_owner = false;      ///< a verifier has the same owner as the worker or the publisher
   bool self_executed = false;   ///< the publisher ran it itself
   std::uint32_t rejected_attempts = 0;
+  bool operator==(const ShardProof&) const = default;
 };
 
 struct ProofReport {
