@@ -1047,7 +1047,7 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
     return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
   Batch& batch = found->second;
   MESH_LET(const std::vector<std::uint32_t> covered, receipt::covered(commitment, intent_.record.shards));
-  std::size_t seated = 0;
+  std::vector<std::uint32_t> seated;
   for (const Panel& panel : batch.panels) {
     const auto seat = panel.seats.find(commitment.signer);
     if (seat == panel.seats.end()) continue;
@@ -1058,11 +1058,18 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
       return fail(ErrorCode::conflict,
                   "replayed: this node has committed to shard " + std::to_string(both.front()) + " already");
     }
-    seated += both.size();
+    seated.insert(seated.end(), both.begin(), both.end());
   }
-  if (seated == 0 && std::ranges::none_of(covered, [&](std::uint32_t shard) { return is_open(batch, shard); }))
+  if (seated.empty() && std::ranges::none_of(covered, [&](std::uint32_t shard) { return is_open(batch, shard); }))
     return fail(ErrorCode::conflict, "stale-draw: the shards of this commitment are decided or drawn anew");
-  if (seated != covered.size())
+  // It commits to all of the worker's batch that the draw gave it, and does not know which of that had been decided when
+  // only the rest was drawn anew: such a shard counts for nothing, and the rest must not wait for another commitment.
+  std::ranges::sort(seated);
+  const auto drawn_or_decided = [&](std::uint32_t shard) {
+    return std::ranges::binary_search(seated, shard) ||
+           (std::ranges::binary_search(batch.shards, shard) && !is_open(batch, shard));
+  };
+  if (seated.empty() || !std::ranges::all_of(covered, drawn_or_decided))
     return fail(ErrorCode::unauthorised, "not-drawn: this node has no seat on all of these shards");
   std::vector<Panel> parts;
   for (Panel& panel : batch.panels) {

@@ -13,6 +13,7 @@
 #include "codec/utf8.h"
 #include "domain/market/market_testing.h"
 #include "domain/verification/nonce_chain.h"
+#include "domain/verification/proof.h"
 #include "domain/verification/round.h"
 #include "node/engagement.h"
 #include "node/parcel.h"
@@ -963,7 +964,7 @@ struct Publisher {
   Subject subject;
   Cid job;
 
-  Publisher() {
+  explicit Publisher(std::string label = "a task") {
     for (const std::uint8_t number : members) subject.step(event::PeerUp{testing::node(number)});
     subject.step(event::Submit{.spec = {.function = testing::content("function"),
                                         .inputs = testing::record("inputs"),
@@ -974,7 +975,7 @@ struct Publisher {
                                         .verifiers = 3,
                                         .bid_window_ms = 1000,
                                         .limits = {},
-                                        .label = "a task",
+                                        .label = std::move(label),
                                         .created_ms = 0},
                                .entropy = testing::digest("entropy")});
     job = subject.node->jobs().at(0);
@@ -1251,6 +1252,75 @@ TEST(NodeJob, ASeatMayCommitToItsShardsBitByBit) {
     EXPECT_EQ(p.shard(shard).seats.size(), 3U);
   }
   EXPECT_EQ(p.blamed(), 0U);
+}
+
+TEST(NodeJob, ARestThatIsDrawnAnewTakesCommitmentsToTheWholeBatch) {
+  // Of the four that may verify, one has no seat on each shard: wanted is a task in which it is each time another.
+  std::optional<Publisher> drawn;
+  std::vector<std::uint32_t> shards;
+  std::optional<Signed<receipt::Commitment>> committed;
+  const auto spare_of = [&](std::uint32_t shard) {
+    return *std::ranges::find_if(Publisher::members,
+                                 [&](std::uint8_t m) { return m != 3 && !drawn->seated(m, shard); });
+  };
+  for (int number = 0; !drawn || spare_of(shards[0]) == spare_of(shards[1]); ++number) {
+    ASSERT_LT(number, 32);
+    drawn.emplace("task " + std::to_string(number));
+    shards = drawn->awarded(3);
+    committed = drawn->work(3, shards);
+    drawn->draw();
+  }
+  Publisher& p = *drawn;
+  const Signed<receipt::Commitment>& commitment = *committed;
+  const std::uint8_t of_rest = spare_of(shards[0]);
+  const std::uint8_t spare = spare_of(shards[1]);
+  std::map<std::uint8_t, Signed<receipt::Commitment>> own;
+  for (const std::uint8_t member : Publisher::members) {
+    std::vector<std::uint32_t> on;
+    std::ranges::copy_if(shards, std::back_inserter(on), [&](std::uint32_t s) { return p.seated(member, s); });
+    if (!on.empty()) own.emplace(member, p.verify(member, commitment, on));
+  }
+  const auto receipt = receipt_of(3, commitment);
+  p.say(3, receipt);
+  for (const auto& [member, verification] : own) {
+    if (member != of_rest) p.agree(member, verification, receipt.cid);
+  }
+  EXPECT_EQ(p.state(shards[0]), "accepted");
+  EXPECT_EQ(p.state(shards[1]), "verifying") << "one of its seats has not revealed";
+  // Neither that one nor the only one that could take its place is there any more: the rest is drawn anew.
+  for (const std::uint8_t gone : {of_rest, spare}) p.subject.step(event::PeerDown{testing::node(gone)});
+  for (int i = 0; i < 60 && p.story<verification::RoundOpen>().size() < 2; ++i) {
+    p.subject.now += milliseconds(200);
+    p.subject.step(event::Tick{});
+  }
+  for (const std::uint8_t back : {of_rest, spare}) p.subject.step(event::PeerUp{testing::node(back)});
+  p.draw();
+  ASSERT_EQ(p.story<verification::Draw>().size(), 2U);
+  // Whoever is drawn commits to all that its draw gives it of the worker's commitment, decided or not.
+  p.subject.forget();
+  const std::string not_drawn = "not-drawn: this node has no seat on all of these shards";
+  p.verify(3, commitment, shards);
+  EXPECT_EQ(p.refusal(3), not_drawn);
+  const std::vector<std::uint8_t> seats = p.seats(shards[1]);
+  ASSERT_EQ(seats.size(), 3U);
+  p.verify(seats[0], commitment, {std::min(shards[0], shards[1]) + 5});
+  EXPECT_NE(p.refusal(seats[0]), "") << "a shard of another worker is still none of its";
+  p.subject.forget();
+  own.clear();
+  for (const std::uint8_t member : seats) {
+    own.emplace(member, p.verify(member, commitment, shards));
+    EXPECT_EQ(p.refusal(member), "") << int{member};
+  }
+  for (const auto& [member, verification] : own) p.agree(member, verification, receipt.cid);
+  EXPECT_EQ(p.state(shards[1]), "accepted");
+  EXPECT_EQ(p.view().finished, 2U);
+  const auto verdicts = p.story<verification::Verdict>();
+  ASSERT_EQ(verdicts.size(), 2U);
+  EXPECT_EQ(verdicts[1].record.shards, task::ranges_of({shards[1]})) << "decided once";
+  const Result<verification::ProofReport> report = verification::verify_bundle(
+      verification::build_bundle(testing::federation(), {}, p.job, p.subject.node->story(p.job), {}));
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(verification::Decision::accepted), 2U);
 }
 
 TEST(NodeJob, OfALaggingWorkersShardsTheFirstCommitmentCounts) {

@@ -34,6 +34,15 @@ WAT_HELLO = WAT_EXIT.replace("boom\\n", "hello").replace("(i32.const 2) (i32.con
 WAT_TRAP = '(module (memory (export "memory") 1) (func $inner unreachable) (func (export "_start") (call $inner)))'
 WAT_LOOP = '(module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l))))'
 
+# Reads a byte of its input: loops for ever on "x", else ends.
+WAT_LOOP_ON_X = """(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 1))
+    (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 20)))
+    (loop $l (br_if $l (i32.eq (i32.load8_u (i32.const 100)) (i32.const 120))))))"""
+
 
 def environment(**more):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k in ("MESH_CACHE", "MESH_RUNTIMES_DIR")}
@@ -268,6 +277,61 @@ class Alone(Case):
         out = self.folder / "out"
         self.assertEqual(self.mesh("run", EXAMPLES / "collatz/collatz.wasm", "-i", lines, "--map", "--output-dir", out).returncode, 0)
         self.assertEqual([file.read_text() for file in sorted(out.iterdir())], ["9 20\n", "18 21\n", "27 112\n"])
+
+    def test_what_proves_one_shard_is_exported_and_checked_alone(self):
+        node = self.node()
+        lines = self.file("three.txt", "1 10\n11 20\n21 30\n")
+        job = self.mesh("run", EXAMPLES / "collatz/collatz.wasm", "-i", lines, "--map", "--detach").stdout.decode().strip()
+        self.mesh("job", "logs", "-f", job)
+        one, whole = self.folder / "one.car", self.folder / "whole.car"
+        exported = self.mesh("receipt", "export", job, "--shard", 1, "--file", one)
+        self.assertEqual(exported.stdout.decode(), f"{one}\n", exported.stderr.decode())
+        self.assertEqual(self.mesh("receipt", "export", job, "--file", whole).returncode, 0)
+        self.refused(self.mesh("receipt", "export", job, "--shard", 3, "--file", self.folder / "no.car"), 4, "the job has 3 shards, numbered from 0")
+        self.refused(self.mesh("receipt", "export", job, "--shard", 2**32 - 1), 4, "the job has 3 shards")
+        for bad in ("-1", "x", 2**32, "1.5"):
+            self.refused(self.mesh("receipt", "export", job, f"--shard={bad}"), 2, "--shard")
+        self.assertFalse((self.folder / "no.car").exists())
+        node.stop()
+        nowhere = self.folder / "nowhere"
+        report = json.loads(self.mesh("receipt", "verify", one, "--shard", 1, "--json", home=nowhere).stdout)
+        self.assertEqual([(row["shard"], row["decision"]) for row in report["shards"]], [(1, "unverified")])
+        self.assertEqual((report["id"], report["shards_total"]), (job, 3))
+        checked = self.mesh("receipt", "verify", whole, "--each-shard", "--json", home=nowhere)
+        alone = json.loads(checked.stdout)["alone"]
+        self.assertEqual(alone["shards"], 3, checked.stderr.decode())
+        self.assertIn("each of the 3 shards", checked.stderr.decode())
+        self.assertLess(alone["largest_bytes"], 64 << 10)
+        self.refused(self.mesh("receipt", "verify", one, "--shard", 3, home=nowhere), 4, "the job has 3 shards, numbered from 0")
+        self.refused(self.mesh("receipt", "verify", one, "--shard", 1, "--each-shard", home=nowhere), 2, "--each-shard")
+        good = one.read_bytes()
+        for at in range(0, len(good), len(good) // 16):
+            one.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
+            self.refused(self.mesh("receipt", "verify", one, "--shard", 1, home=nowhere), 6, "does not prove")
+        one.write_bytes(good[:-1])
+        self.refused(self.mesh("receipt", "verify", one, "--each-shard", home=nowhere), 6, "does not prove")
+
+    def test_a_shard_that_is_not_decided_is_not_proven(self):
+        node = self.node()
+        lines = self.file("lines.txt", "a\nx\n")
+        job = self.mesh("run", self.file("x.wat", WAT_LOOP_ON_X), "-i", lines, "--map", "--fuel", 10**15, "--detach").stdout.decode().strip()
+        shards = lambda: json.loads(node.request(f"/api/v1/tasks/{job}/shards")[2])
+        pause = threading.Event()
+        for _ in range(600):
+            if shards()[0]["decision"] is not None:
+                break
+            pause.wait(0.05)
+        status, headers, body = node.request(f"/api/v1/tasks/{job}/receipts?shard=1")
+        self.assertEqual((status, headers["content-type"]), (409, "application/problem+json"), body)
+        self.assertIn(b"shard 1 is not decided yet: it is running", body)
+        self.refused(self.mesh("receipt", "export", job, "--shard", 1, "--file", self.folder / "1.car"), 1, "shard 1 is not decided yet")
+        self.assertEqual(node.request(f"/api/v1/tasks/{job}/receipts?shard=x")[0], 400)
+        first = self.folder / "0.car"
+        self.assertEqual(self.mesh("receipt", "export", job, "--shard", 0, "--file", first).returncode, 0)
+        self.assertEqual(self.mesh("receipt", "verify", first, "--shard", 0).returncode, 0)
+        self.refused(self.mesh("receipt", "verify", first, "--shard", 1), 6, "proves nothing of shard 1")
+        self.assertEqual(self.mesh("job", "stop", job).returncode, 0)
+        self.refused(self.mesh("receipt", "export", job, "--shard", 1, "--file", self.folder / "1.car"), 4, "there is no verdict on shard 1")
 
     def test_folder_without_main(self):
         self.node()

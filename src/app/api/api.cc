@@ -14,7 +14,7 @@
 #include "app/api/schemas.h"
 #include "app/api/task_request.h"
 #include "domain/asset/unixfs.h"
-#include "domain/verification/proof.h"
+#include "domain/verification/alone.h"
 
 namespace mesh::app {
 namespace {
@@ -512,11 +512,37 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   void get_receipts(Call call) {
     const auto job = view_of(call);
     if (!job) return;
+    std::optional<std::uint32_t> only;
+    auto results = std::make_shared<std::vector<std::pair<Cid, Cid>>>();
+    if (call.query("shard") == nullptr) {
+      *results = backend_.results(job->id);
+    } else {
+      const auto number = call.number("shard", 0, UINT32_MAX);
+      if (!number) return call.fail(number.error());
+      only = static_cast<std::uint32_t>(*number);
+      const std::vector<node::ShardView> views = backend_.shards(job->id, *only, 1);
+      if (views.empty())
+        return call.fail({ErrorCode::not_found, fmt::format("the job has {} shards, numbered from 0", job->shards)});
+      const node::ShardView& view = views.front();
+      if (!view.decision && !has_ended(job->phase))
+        return call.fail(
+            {ErrorCode::conflict,
+             fmt::format("shard {} is not decided yet: it is {}, and nothing proves it", *only, view.state)});
+      if (view.finding) results->emplace_back(view.finding->result, view.finding->log);
+    }
     auto story = std::make_shared<std::vector<Envelope>>(backend_.story(job->id));
-    auto results = std::make_shared<std::vector<std::pair<Cid, Cid>>>(backend_.results(job->id));
     if (story->empty()) return call.fail({ErrorCode::not_found, "the job has no receipts yet"});
-    backend_.post_bulk([self = shared_from_this(), call = std::move(call), story, results, id = job->id,
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), story, results, only, id = job->id,
                         federation = backend_.federation()]() mutable {
+      if (only) {
+        auto alone = verification::story_of_shard(std::move(*story), *only);
+        if (!alone) {
+          Backend& backend = self->backend_;
+          return backend.post([self = std::move(self), call = std::move(call),
+                               error = std::move(alone.error())]() mutable { call.fail(error); });
+        }
+        *story = std::move(*alone);
+      }
       std::vector<car::Block> contents;
       std::size_t total = 0;
       std::set<Cid> seen;
@@ -535,11 +561,12 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       }
       Bytes bundle = verification::build_bundle(federation, policy::MeshPolicy{}, id, *story, contents);
       Backend& backend = self->backend_;
-      backend.post([self = std::move(self), call = std::move(call), bundle = std::move(bundle), id]() mutable {
+      backend.post([self = std::move(self), call = std::move(call), bundle = std::move(bundle), only, id]() mutable {
         http::Response response;
         response.content_type = std::string(car_type);
         response.body = std::move(bundle);
-        response.headers["content-disposition"] = fmt::format("attachment; filename=\"{}.car\"", id.text());
+        response.headers["content-disposition"] =
+            fmt::format("attachment; filename=\"{}{}.car\"", id.text(), only ? fmt::format("-{}", *only) : "");
         call.responder.answer(std::move(response));
       });
     });
@@ -1148,7 +1175,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        "/api/v1/tasks/{id}/receipts",
        "getReceipts",
        "The proof bundle, a CAR file that `mesh receipt verify` checks",
-       {id},
+       {id, {"shard", "query", "integer", "only what proves this shard, in a bundle that stands alone"}},
        {},
        {{200, car_type, "", "CAR v1"}},
        &Impl::get_receipts},

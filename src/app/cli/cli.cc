@@ -81,6 +81,7 @@ struct Program {
   Action action;
   RunOptions run;
   std::string id, text, file, shell, target;
+  std::optional<std::uint32_t> shard;
   std::uint64_t fee = 0, cost = 0;
   bool flag = false;
   unsigned nodes = 5;
@@ -221,14 +222,18 @@ struct Program {
         ->required();
 
     CLI::App* receipt = noun(app, "receipt", "proof bundles");
-    command(*receipt, "verify", "check a bundle with no node and no network",
-            [this] { return receipt_verify(session, file); })
-        ->add_option("FILE", file)
-        ->required();
-    CLI::App* exported = command(*receipt, "export", "write a job's whole story into a CAR file",
-                                 [this] { return receipt_export(session, id, file); });
+    CLI::App* verify = command(*receipt, "verify", "check a bundle with no node and no network",
+                               [this] { return receipt_verify(session, file, shard, flag); });
+    verify->add_option("FILE", file)->required();
+    CLI::Option* only = verify->add_option("--shard", shard, "what it proves of this shard; fails if that is nothing");
+    verify->add_flag("--each-shard", flag, "check each shard's proof alone as well, as if the others were not there")
+        ->excludes(only);
+    CLI::App* exported =
+        command(*receipt, "export", "write a job's whole story, or what proves one shard, into a CAR file",
+                [this] { return receipt_export(session, id, file, shard); });
     exported->add_option("ID", id)->required();
-    exported->add_option("--file", file, "where to; ID.car unless told")->type_name("FILE");
+    exported->add_option("--shard", shard, "only what proves this shard, in a bundle that stands alone");
+    exported->add_option("--file", file, "where to; ID.car unless told, or ID-SHARD.car")->type_name("FILE");
 
     CLI::App* peers = noun(app, "peers", "who is there", [this] { return peers_ls(session); });
     command(*peers, "ls", "list peers", [this] { return peers_ls(session); });

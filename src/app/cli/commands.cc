@@ -9,7 +9,7 @@
 #include "app/cli/session.h"
 #include "app/runtime/import.h"
 #include "codec/multibase.h"
-#include "domain/verification/proof.h"
+#include "domain/verification/alone.h"
 
 namespace mesh::cli {
 namespace {
@@ -226,24 +226,29 @@ int job_post(Session& session, const std::string& id, const std::string& verb) {
   });
 }
 
-int receipt_export(Session& session, const std::string& id, const std::string& file) {
+int receipt_export(Session& session, const std::string& id, const std::string& file,
+                   std::optional<std::uint32_t> shard) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
   const auto job = ask(*client, "GET", task_path(id));
   if (!job) return session.fail(job.error());
   const std::string whole = text_of((*job)["id"]);
-  const fs::path target = file.empty() ? fs::path(whole + ".car") : fs::path(file);
-  std::ofstream stream(target, std::ios::binary | std::ios::trunc);
-  const auto response = client->download("GET", task_path(whole, "/receipts"), [&](ByteView bytes) -> Status {
+  const std::string suffix = shard ? fmt::format("-{}", *shard) : "";
+  const fs::path target = file.empty() ? fs::path(whole + suffix + ".car") : fs::path(file);
+  std::ofstream stream;
+  const std::string query = shard ? fmt::format("?shard={}", *shard) : "";
+  const auto response = client->download("GET", task_path(whole, "/receipts" + query), [&](ByteView bytes) -> Status {
+    // Not before there is something to write: a refusal leaves what is there as it is.
+    if (!stream.is_open()) stream.open(target, std::ios::binary | std::ios::trunc);
     stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     return stream
                ? Status{}
                : fail(ErrorCode::storage,
                       fmt::format("{} cannot be written: is the folder there and the disk not full?", target.string()));
   });
-  stream.close();
   if (!response) return session.fail(response.error());
   if (response->status >= 300) return session.fail(http::error_of(*response));
+  stream.close();
   if (!stream)
     return session.fail(
         exit_failure, fmt::format("{} cannot be written: is the folder there and the disk not full?", target.string()));
@@ -252,7 +257,7 @@ int receipt_export(Session& session, const std::string& id, const std::string& f
   return exit_ok;
 }
 
-int receipt_verify(Session& session, const std::string& file) {
+int receipt_verify(Session& session, const std::string& file, std::optional<std::uint32_t> only, bool each_shard) {
   constexpr std::uintmax_t max_bytes = std::uintmax_t{512} << 20;
   std::error_code error;
   const std::uintmax_t size = fs::file_size(file, error);
@@ -263,11 +268,21 @@ int receipt_verify(Session& session, const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
   stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   if (!stream) return session.fail(exit_failure, fmt::format("{} cannot be read", file));
-  const auto report = verification::verify_bundle(bytes);
-  if (!report)
-    return session.fail(exit_rejected, fmt::format("the bundle does not prove anything: {}", report.error().message));
+  verification::EachShard each;
+  const Status checked = [&]() -> Status {
+    if (each_shard) {
+      MESH_LET(each, verification::verify_each_shard(bytes));
+    } else {
+      MESH_LET(each.whole, verification::verify_bundle(bytes));
+    }
+    return {};
+  }();
+  if (!checked)
+    return session.fail(exit_rejected, fmt::format("the bundle does not prove anything: {}", checked.error().message));
+  const verification::ProofReport* report = &each.whole;
   Json shards = Json::array();
   for (const auto& shard : report->shards) {
+    if (only && shard.shard != *only) continue;
     Json seats = Json::array();
     for (const auto& seat : shard.seats)
       seats.push_back({{"peer", identity::peer_id_of(seat.node)}, {"agreed", seat.agreed}});
@@ -282,9 +297,16 @@ int receipt_verify(Session& session, const std::string& file) {
                       {"self_executed", shard.self_executed},
                       {"rejected_attempts", shard.rejected_attempts}});
   }
+  if (only && *only >= report->intent.record.shards)
+    return session.fail(exit_not_found,
+                        fmt::format("the job has {} shards, numbered from 0", report->intent.record.shards));
+  if (only && shards.empty())
+    return session.fail(exit_rejected,
+                        fmt::format("what is in the bundle checks, but it proves nothing of shard {}", *only));
   const std::uint32_t accepted = report->count(verification::Decision::accepted);
   const std::uint32_t unverified = report->count(verification::Decision::unverified);
   const std::uint32_t spot_checked = report->count(verification::Decision::spot_checked);
+  const Json decision = only ? shards.front()["decision"] : Json();
   const bool all_accepted = accepted + spot_checked == report->intent.record.shards;
   Json answer{
       {"valid", true},
@@ -300,6 +322,9 @@ int receipt_verify(Session& session, const std::string& file) {
       {"caught", spot_checked == 0 ? Json::array()
                                    : app::caught_json(report->intent.record.sample, report->intent.record.shards)},
       {"missing", report->missing}};
+  if (each_shard) {
+    answer["alone"] = {{"shards", each.shards}, {"bundles", each.bundles}, {"largest_bytes", each.largest_bytes}};
+  }
   if (session.form() == Form::table || session.form() == Form::wide) {
     session.print(answer);
     session.print_list(shards,
@@ -320,6 +345,16 @@ int receipt_verify(Session& session, const std::string& file) {
   } else {
     answer["shards"] = std::move(shards);
     session.print(answer);
+  }
+  if (each_shard) {
+    session.say(
+        fmt::format("each of the {} shards that have a proof can be proven alone, by {} bundles of at most {} bytes",
+                    each.shards, each.bundles, each.largest_bytes));
+  }
+  if (only) {
+    session.say(fmt::format("every signature, draw, opening and verdict that shard {} rests on checks: it is {}", *only,
+                            text_of(decision)));
+    return exit_ok;
   }
   session.say(all_accepted ? "every signature, draw, opening and verdict checks"
                            : fmt::format("what is there checks, but only {} of {} shards are accepted by a quorum",

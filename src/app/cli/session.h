@@ -147,8 +147,12 @@ int job_explain(Session& session, const std::string& id);
 int job_logs(Session& session, const std::string& id, bool follow);
 int job_get(Session& session, const std::string& id, const std::string& output_dir);
 int job_post(Session& session, const std::string& id, const std::string& verb);
-int receipt_export(Session& session, const std::string& id, const std::string& file);
-int receipt_verify(Session& session, const std::string& file);
+/// `shard`: what proves this one alone; absent for the whole story.
+int receipt_export(Session& session, const std::string& id, const std::string& file,
+                   std::optional<std::uint32_t> shard = {});
+/// `only`: of the bundle, what it proves of this shard. `each_shard`: each of them is checked alone as well.
+int receipt_verify(Session& session, const std::string& file, std::optional<std::uint32_t> only = {},
+                   bool each_shard = false);
 int peers_ls(Session& session);
 int peers_ping(Session& session, const std::string& peer);
 int assets_add(Session& session, const std::string& path);

@@ -35,6 +35,7 @@ struct ProofBundle {
 struct SeatProof {
   NodeId node;
   bool agreed = false;
+  bool operator==(const SeatProof&) const = default;
 };
 
 /// What the bundle proves of one shard.
@@ -50,6 +51,7 @@ struct ShardProof {
   bool self_executed = false;   ///< the publisher ran it itself
   Cid receipt;                  ///< the worker's, that the verdict is on
   std::uint32_t rejected_attempts = 0;
+  bool operator==(const ShardProof&) const = default;
 };
 
 struct ProofReport {

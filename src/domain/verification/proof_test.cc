@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "domain/market/market_testing.h"
+#include "domain/verification/alone.h"
 #include "domain/verification/nonce_chain.h"
 
 namespace mesh::verification {
@@ -565,6 +566,261 @@ TEST(Proof, ContentsComeAlongChecked) {
   EXPECT_NE(author.error({{block.cid, other}}), "") << "a block under another's name";
 }
 
+// ---------------------------------------------------------------------------------------------------- one shard alone
+
+Author alone(const Author& author, std::uint32_t shard) {
+  Author part = author;
+  Result<std::vector<Envelope>> story = story_of_shard(author.story, shard);
+  EXPECT_TRUE(story.has_value()) << story.error().message;
+  part.story = std::move(*story);
+  return part;
+}
+
+/// What the bundle says of a shard.
+std::optional<ShardProof> proof_in(const Bytes& bundle, std::uint32_t shard) {
+  const Result<ProofReport> report = verify_bundle(bundle);
+  EXPECT_TRUE(report.has_value()) << report.error().message;
+  if (!report) return std::nullopt;
+  const auto found = std::ranges::find(report->shards, shard, &ShardProof::shard);
+  return found == report->shards.end() ? std::nullopt : std::optional(*found);
+}
+
+template <class T>
+std::ptrdiff_t count_of(const Author& author) {
+  return std::ranges::count_if(author.story, [](const Envelope& e) { return type_of(e.body) == T::type; });
+}
+
+/// Three workers of a task of six shards, the last of which nobody has run.
+Author three_workers() {
+  Author author;
+  author.shards = 6;
+  author.bidding();
+  author.attempt(2, {0, 1});
+  author.attempt(3, {2, 3});
+  author.attempt(4, {4});
+  return author;
+}
+
+TEST(ProofAlone, OfAShardStandsWithoutTheRestOfTheTask) {
+  const Author author = three_workers();
+  const Bytes whole = author.bundle();
+  for (std::uint32_t shard = 0; shard < 5; ++shard) {
+    const Author part = alone(author, shard);
+    EXPECT_LT(3 * part.bundle().size(), 2 * whole.size());
+    const std::optional<ShardProof> proof = proof_in(part.bundle(), shard);
+    ASSERT_TRUE(proof.has_value());
+    EXPECT_EQ(proof, proof_in(whole, shard));
+    EXPECT_EQ(verify_bundle(part.bundle())->missing, shard < 4 ? 4U : 5U) << "nothing of the other workers'";
+    // Each record in it is needed.
+    for (std::size_t at = 0; at < part.story.size(); ++at) {
+      Author less = part;
+      less.story.erase(less.story.begin() + static_cast<std::ptrdiff_t>(at));
+      const Result<ProofReport> report = verify_bundle(less.bundle());
+      EXPECT_TRUE(!report || report->shards.empty()) << *type_of(part.story[at].body);
+    }
+  }
+}
+
+TEST(ProofAlone, EveryFlippedByteAndEveryCutIsRefused) {
+  const Bytes good = alone(three_workers(), 2).bundle();
+  ASSERT_TRUE(verify_bundle(good).has_value());
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    Bytes bad = good;
+    bad[at] = static_cast<std::uint8_t>(bad[at] ^ 0x01);
+    ASSERT_FALSE(verify_bundle(bad).has_value()) << "byte " << at;
+  }
+  for (std::size_t size = 0; size < good.size(); ++size)
+    ASSERT_FALSE(verify_bundle(ByteView(good).first(size)).has_value()) << "cut at " << size;
+}
+
+TEST(ProofAlone, AShardWithoutAVerdictHasNone) {
+  const Author author = three_workers();
+  EXPECT_EQ(story_of_shard(author.story, 5).error().code, ErrorCode::not_found);
+  EXPECT_EQ(story_of_shard(author.story, 5).error().message, "there is no verdict on shard 5: nothing proves it");
+  EXPECT_EQ(story_of_shard(author.story, 6).error().code, ErrorCode::not_found);
+  EXPECT_EQ(story_of_shard(author.story, UINT32_MAX).error().code, ErrorCode::not_found);
+  Author bidden;
+  bidden.bidding();
+  EXPECT_EQ(story_of_shard(bidden.story, 0).error().code, ErrorCode::not_found);
+}
+
+TEST(ProofAlone, HowLongTheTaskIsDoesNotMatter) {
+  const auto bytes_of = [](std::uint32_t attempts) {
+    Author author;
+    author.shards = 40;
+    author.bidding();
+    for (std::uint32_t i = 0; i < attempts; ++i)
+      author.attempt(static_cast<std::uint8_t>(2 + i % 3), {2 * i, 2 * i + 1});
+    return alone(author, 1).bundle().size();
+  };
+  EXPECT_EQ(bytes_of(1), bytes_of(20));
+}
+
+TEST(ProofAlone, UnverifiedAndSelfExecutedShardsHaveOneToo) {
+  Author author;
+  author.members = 3;
+  author.bidding();
+  author.attempt(2, {0}, false);
+  author.attempt(3, {1}, false);
+  for (std::uint32_t shard = 0; shard < 2; ++shard) {
+    const Author part = alone(author, shard);
+    const std::optional<ShardProof> proof = proof_in(part.bundle(), shard);
+    ASSERT_TRUE(proof.has_value());
+    EXPECT_EQ(proof->decision, Decision::unverified);
+    EXPECT_EQ(count_of<Verdict>(part), 1);
+  }
+  EXPECT_EQ(verify_each_shard(author.bundle())->bundles, 2U);
+}
+
+TEST(ProofAlone, ARejectedAttemptIsPartOfIt) {
+  Author author;
+  author.members = 6;
+  author.shards = 3;
+  author.finds = [](const NodeId& node, std::uint32_t shard) {
+    return node == testing::node(2) && shard == 0 ? lie(shard) : truth(shard);
+  };
+  author.bidding();
+  author.attempt(2, {0, 1});
+  author.attempt(3, {0, 2});
+  const std::optional<ShardProof> proof = proof_in(alone(author, 0).bundle(), 0);
+  ASSERT_TRUE(proof.has_value());
+  EXPECT_EQ(proof->decision, Decision::accepted);
+  EXPECT_EQ(proof->worker, testing::node(3));
+  EXPECT_EQ(proof->rejected_attempts, 1U);
+  // What only the other shards of these batches came to is left out.
+  EXPECT_EQ(count_of<Verdict>(alone(author, 1)), 1);
+  EXPECT_EQ(proof_in(alone(author, 1).bundle(), 0), std::nullopt);
+}
+
+TEST(ProofAlone, BringsTheFirstVerdictAgainstWhoeverWasBarredAndNoOther) {
+  Author author;
+  author.members = 8;
+  author.shards = 8;
+  author.finds = [](const NodeId& node, std::uint32_t shard) {
+    return node == testing::node(2) || (node == testing::node(3) && shard == 3) ? lie(shard) : truth(shard);
+  };
+  author.bidding();
+  author.attempt(2, {0});
+  author.attempt(2, {1});
+  author.attempt(2, {2});
+  author.barred = {testing::node(2)};
+  author.attempt(3, {3});  // Draws without 2, finds against 3.
+  author.barred = {testing::node(2), testing::node(3)};
+  author.attempt(4, {4});
+  author.attempt(4, {0, 1, 2, 3});
+  ASSERT_TRUE(verify_bundle(author.bundle()).has_value()) << author.error();
+  const Author part = alone(author, 4);
+  const std::optional<ShardProof> proof = proof_in(part.bundle(), 4);
+  ASSERT_TRUE(proof.has_value());
+  EXPECT_EQ(proof->decision, Decision::accepted);
+  EXPECT_EQ(count_of<Verdict>(part), 3) << "its own, and one against each";
+  EXPECT_EQ(count_of<Verdict>(alone(author, 0)), 3)
+      << "two on it, one of which is the first against 2, and one against 3";
+  EXPECT_EQ(verify_each_shard(author.bundle())->shards, 5U);
+}
+
+TEST(ProofAlone, ABarredVerifierIsFoundByWhatItRevealed) {
+  Author author = mixed();
+  const NodeId against = verify_bundle(author.bundle())->shards[1].seats[1].node;
+  author.barred = {against};
+  author.finds = [](const NodeId&, std::uint32_t shard) { return truth(shard); };
+  author.attempt(against == testing::node(3) ? 4 : 3, {3});
+  const Author part = alone(author, 3);
+  const std::optional<ShardProof> proof = proof_in(part.bundle(), 3);
+  ASSERT_TRUE(proof.has_value());
+  EXPECT_EQ(proof->decision, Decision::accepted);
+  const Result<EachShard> each = verify_each_shard(author.bundle());
+  ASSERT_TRUE(each.has_value()) << each.error().message;
+  EXPECT_EQ(each->shards, 6U);
+}
+
+TEST(ProofAlone, BringsTheChangesOfItsSeatsAndOfNoOthers) {
+  Author author;
+  author.members = 9;
+  author.shards = 2;
+  author.verdict_for_each = true;
+  author.bidding();
+  std::vector<NodeId> lost(2);
+  author.attempt(2, {0, 1}, true, [&](const Cid& draw, std::uint32_t shard, Seats& seats) {
+    lost[shard] = seats.order.nodes[0];
+    author.write<Substitution>(1, author.lost(draw, lost[shard], shard));
+    author.write<Extension>(1, author.more(draw, shard, 5));
+    seats.lost.push_back(lost[shard]);
+    seats.wanted = 5;
+  });
+  EXPECT_EQ(count_of<Substitution>(author), 2);
+  for (std::uint32_t shard = 0; shard < 2; ++shard) {
+    const Author part = alone(author, shard);
+    EXPECT_EQ(count_of<Substitution>(part), 1);
+    EXPECT_EQ(count_of<Extension>(part), 1);
+    const std::optional<ShardProof> proof = proof_in(part.bundle(), shard);
+    ASSERT_TRUE(proof.has_value());
+    EXPECT_EQ(proof->seats.size(), 5U);
+    EXPECT_EQ(proof, proof_in(author.bundle(), shard));
+  }
+}
+
+TEST(ProofAlone, EachShardOfAWholeBundleIsCheckedByItself) {
+  Result<EachShard> each = verify_each_shard(three_workers().bundle());
+  ASSERT_TRUE(each.has_value()) << each.error().message;
+  EXPECT_EQ(each->whole.missing, 1U);
+  EXPECT_EQ(each->shards, 5U);
+  EXPECT_EQ(each->bundles, 3U);
+  EXPECT_EQ(each->largest_bytes,
+            std::max(alone(three_workers(), 0).bundle().size(), alone(three_workers(), 2).bundle().size()));
+  // Four verdicts, then a second attempt at what was rejected and disputed.
+  Author author = mixed();
+  author.finds = [](const NodeId&, std::uint32_t shard) { return truth(shard); };
+  author.attempt(3, {2, 3, 5});
+  each = verify_each_shard(author.bundle());
+  ASSERT_TRUE(each.has_value()) << each.error().message;
+  EXPECT_EQ(each->shards, 6U);
+  EXPECT_EQ(each->bundles, 4U);
+  // Without one: nothing to check but the bidding.
+  Author bidden;
+  bidden.bidding();
+  EXPECT_EQ(verify_each_shard(bidden.bundle())->shards, 0U);
+  // What does not hold as a whole is not looked at further.
+  author.signed_by[Verdict::type] = 3;
+  author.attempt(4, {0});
+  EXPECT_EQ(verify_each_shard(author.bundle()).error().message, author.error());
+  EXPECT_FALSE(verify_each_shard(as_bytes("not a bundle")).has_value());
+}
+
+TEST(ProofAlone, StoriesThatNobodyCheckedAreBounded) {
+  // Nobody has checked what is read here: whatever it says, the answer is an error or a bundle to be refused.
+  EXPECT_EQ(story_of_shard({}, 0).error().message, "the story has no intent");
+  Author author;
+  author.bidding();
+  Author bad = author;
+  bad.story.push_back({.body = to_bytes("not a record"), .key = testing::node(1), .sig = {}});
+  EXPECT_FALSE(story_of_shard(bad.story, 0).has_value());
+  const auto verdict = [&](std::vector<task::ShardRange> shards, const Cid& receipt) {
+    bad = author;
+    bad.write<Verdict>(1, {.intent = author.intent.cid,
+                           .shards = std::move(shards),
+                           .decision = Decision::accepted,
+                           .receipt = receipt,
+                           .draw = testing::record("no draw"),
+                           .verifications = {testing::record("none"), author.intent.cid},
+                           .timeliness = 0,
+                           .contribution = 0});
+    return story_of_shard(bad.story, 0);
+  };
+  EXPECT_FALSE(verdict({{0, 3}}, testing::record("none")).has_value()) << "the task has two shards";
+  EXPECT_FALSE(verdict({{0, UINT32_MAX}, {0, UINT32_MAX}}, testing::record("none")).has_value());
+  EXPECT_EQ(verdict({{0, 2000}}, testing::record("none")).error().message,
+            "a verdict has more shards than any commitment");
+  // What it rests on is not there, or something else than it should be: left to whoever checks.
+  for (const Cid& receipt : {testing::record("none"), author.intent.cid, author.field->roster.cid}) {
+    const Result<std::vector<Envelope>> part = verdict({{0, 1}}, receipt);
+    ASSERT_TRUE(part.has_value()) << part.error().message;
+    Author refused = author;
+    refused.story = *part;
+    EXPECT_NE(refused.error(), "");
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------- bytes
 
 TEST(ProofBytes, EveryFlippedByteAndEveryCutIsRefused) {
@@ -1058,6 +1314,9 @@ TEST(ProofSample, WhatWasDrawnIsAcceptedAndTheRestIsSpotChecked) {
   EXPECT_EQ(report->missing, 0U);
   for (const ShardProof& shard : report->shards)
     EXPECT_EQ(shard.seats.size(), shard.decision == Decision::accepted ? 3U : 0U);
+  const Result<EachShard> each = verify_each_shard(author.bundle());
+  ASSERT_TRUE(each.has_value()) << each.error().message;
+  EXPECT_EQ(each->shards, 20U) << "a spot-checked shard's proof has what was drawn of its commitment";
 }
 
 TEST(ProofSample, OnlyWhatWasNotDrawnCanBeSpotChecked) {
