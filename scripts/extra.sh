@@ -17,10 +17,13 @@ case $verb in
   bench)
     need bench/CMakeLists.txt
     configure release -DMESH_BENCH=ON
-    build release mesh mesh_bench
+    build release mesh mesh_bench mesh_sim
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
-    exec python3 bench/run.py --build build/release --json build/bench.json "$@"
+    # The plot of the documentation shows all cases or stays as it is.
+    plot=build/bench.svg
+    if (($# == 0)) || [[ $* == --markdown ]]; then plot=docs/bench.svg; fi
+    exec python3 bench/run.py --build build/release --json build/bench.json --plot "$plot" "$@"
     ;;
   sim)
     need sim/CMakeLists.txt
