@@ -118,6 +118,7 @@ class Node:
 def mesh_of(mesh, count, folder, cache):
     """Nodes that all know each other and what each can do."""
     nodes = []
+    folder.mkdir(exist_ok=True)
     try:
         for i in range(count):
             nodes.append(Node(mesh, str(folder / f"node{i}"), cache, [node.addresses[0] for node in nodes]))

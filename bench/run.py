@@ -359,7 +359,7 @@ def bench_simulator(options, _):
     while (nodes := nodes * 10) <= options.nodes_to:
         say(f"{nodes} simulated nodes")
         command = [str(program), "--only", "--no-shrink", "--quiet", "--nodes", str(nodes), "--jobs", "20", "--shards", "10",
-                   "--load-s", "60"]
+                   "--load-s", "20"]
         begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wall, used = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -513,7 +513,7 @@ def rows_of_simulator(simulator, _, rows):
     for nodes, value in simulator.items():
         ended = "" if value["exit_code"] == 0 else f", exit code {value['exit_code']}"
         hours = f"{value['node_hours_per_s']:.1f} node-hours/s" if value["node_hours_per_s"] else ""
-        words = f"{int(nodes):,} simulated nodes, a minute, 20 jobs"
+        words = f"{int(nodes):,} simulated nodes, 20 s of load, 20 jobs"
         traffic = f", {value['kib_per_node_and_task']:.1f} KiB a node and task" if value["kib_per_node_and_task"] else ""
         rows.add(words, f"{value['wall_s']:.1f} s", f"CPU {value['cpu_s']:.1f} s{traffic}{ended}", hours)
     return None
