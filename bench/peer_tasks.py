@@ -28,7 +28,7 @@ def seconds_of(step):
 def measured(work, many_no_ops, one_no_op, many_shards, no_ops):
     """The three ways to call a system, each warm; many_shards returns the first output."""
     figures = {}
-    many_no_ops(50)
+    many_no_ops(min(500, no_ops) or 50)
     if no_ops:
         figures["no_op"] = {"count": no_ops, "seconds": [seconds_of(lambda: many_no_ops(no_ops)) for _ in range(work["repetitions"])]}
     if work.get("one_at_a_time"):

@@ -596,6 +596,21 @@ def markdown(rows):
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, ("---",) * 5, *rows))
 
 
+MOMENTS = {"accepted": "accepted", "job.offer": "first offer", "job.award": "awarded", "job.committed": "committed",
+           "job.drawn": "verifiers drawn", "job.shard": "verdict", "result": "result in hand"}
+
+
+def phases(figures):
+    """Where the time of the tiny wasm goes, as Markdown; empty if it was not measured."""
+    known = figures.get("job", {}).get("wasm", {}).get("moments_ms", {})
+    moments = {words: known[key] for key, words in MOMENTS.items() if key in known}
+    if not moments:
+        return ""
+    rows = ([f"{moment:.1f}" for moment in moments.values()], ["---"] * len(moments), list(moments))
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"\n\nWhere the time of the tiny wasm goes (medians, milliseconds since the request):\n\n{table}"
+
+
 def plain(rows):
     head = ("", "median", "beside it, in the same run", "ratio", "aim")
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(5)]
@@ -654,7 +669,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nodes and folders are taken down on the way out
     figures = json.loads(Path(options.told).read_text()) if options.told else run_cases(options)
     rows = table_of(figures)
-    print(f"{conditions(figures)}\n\n{markdown(rows)}" if options.markdown else plain(rows))
+    print(f"{conditions(figures)}\n\n{markdown(rows)}{phases(figures)}" if options.markdown else plain(rows))
     if options.json:
         Path(options.json).write_text(json.dumps(figures, indent=2) + "\n")
     if options.plot:
