@@ -19,6 +19,7 @@ run, and the exit code is 1.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -232,30 +233,47 @@ def bench_shards(options, folder):
     no_op.write_text(NO_OP)
     compute.write_text(COMPUTE)
     subprocess.run([options.mesh_bench, "compile", str(compute), str(code)], check=True)
+    serial = itertools.count(100)
+
+    def fresh(prefix):
+        """Makes the inputs of a job its own, as long as those of any other: what an earlier one left behind is of no use."""
+        return f"{prefix}{next(serial)}"
+
+    def truth(name, text):
+        """The output for one input, from bare wasmtime."""
+        if name == "no_op":
+            return b""
+        out = folder / "truth"
+        subprocess.run([options.mesh_bench, "shard", str(code), text, str(out)], check=True)
+        return out.read_bytes()
+
     say("how many rounds are a millisecond")
     jobs = {"no_op": (no_op, NO_OP, options.no_ops, "")}
     for name, milliseconds, count in (("1ms", 1, options.shards_1ms), ("10ms", 10, options.shards_10ms)):
         jobs[name] = (compute, COMPUTE, count, f"{rounds_of(options, compute, milliseconds)} ")
     figures = {name: {"prefix": job[3]} for name, job in jobs.items()}
-    times, answered, outputs = {}, {}, {}
+    times, answered = {}, {}
     with mesh_of(options.mesh, NODES, folder, options.cache) as nodes:
         for _, source, _, prefix in jobs.values():
             for verifiers in (0, VERIFIERS):  # so that each node has fetched, compiled and loaded it
-                many_shards(nodes[0], source, [f"{prefix}{i}" for i in range(20 * NODES)], verifiers)
+                mine = fresh(prefix)
+                many_shards(nodes[0], source, [f"{mine}{i}" for i in range(20 * NODES)], verifiers)
         for repetition in range(options.repetitions):
             for name, (module, source, count, prefix) in jobs.items():
                 say(f"{count} shards of {name}, {repetition + 1} of {options.repetitions}")
-                inputs = [f"{prefix}{i}" for i in range(count)]
-                loop = plain_loop(options, module, count, prefix)
+                mine = fresh(prefix)
+                loop = plain_loop(options, module, count, mine)
                 times.setdefault((name, "loop"), []).append(loop["seconds"])
-                outputs[name] = loop["output"]
+                if loop["output"] != truth(name, f"{mine}0").hex():
+                    raise RuntimeError(f"the sandbox and bare wasmtime differ over {name}")
                 for kind, verifiers in (("unverified", 0), ("verified", VERIFIERS)):
-                    accepted, seconds, job = many_shards(nodes[0], source, inputs, verifiers)
+                    mine = fresh(prefix)
+                    accepted, seconds, job = many_shards(nodes[0], source, [f"{mine}{i}" for i in range(count)], verifiers)
                     times.setdefault((name, kind), []).append(seconds)
                     answered.setdefault((name, kind), []).append(accepted)
                     answer = nodes[0].ask("GET", f"/api/v1/tasks/{job}/result?shard=0")
-                    if answer.hex() != outputs[name]:
-                        raise RuntimeError(f"the first shard of {name} gave {answer.hex()}, not {outputs[name]}")
+                    if answer != truth(name, f"{mine}0"):
+                        raise RuntimeError(f"the first shard of {name} gave {answer.hex()}, not {truth(name, f'{mine}0').hex()}")
                 if name == "no_op":  # nothing to tell one shard from another, as another system's no-op has nothing either
                     for kind, verifiers in (("unverified_no_input", 0), ("verified_no_input", VERIFIERS)):
                         accepted, seconds, _ = many_shards(nodes[0], source, [""] * count, verifiers)
@@ -269,7 +287,8 @@ def bench_shards(options, folder):
     wasm = folder / "compute.wasm"
     wasm.write_text(COMPUTE)  # wasmtime's Python package reads the text, too
     work = {"no_ops": options.no_ops, "one_at_a_time": 300, "mesh_bench": options.mesh_bench, "compiled": str(code), "module": str(wasm),
-            "shards": {name: {"count": jobs[name][2], "prefix": jobs[name][3], "output": outputs[name]} for name in SIZES}}
+            "shards": {name: {"count": jobs[name][2], "prefix": jobs[name][3], "output": truth(name, f"{jobs[name][3]}0").hex()}
+                       for name in SIZES}}
     figures["missing"] = {}
     for system in peers.NAMES:
         found = peer(system, work, options, folder)
