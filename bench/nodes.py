@@ -25,7 +25,8 @@ class Events:
         self.sock.sendall(
             f"GET /api/v1/events HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\n"
             f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: meshwork.v1\r\n"
-            f"Sec-WebSocket-Key: {key}\r\n\r\n".encode())
+            f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
+        )
         self.stream = self.sock.makefile("rb")
         status = self.stream.readline().decode().strip()
         if " 101 " not in status:
@@ -63,8 +64,22 @@ class Node:
     """`mesh up` with a home of its own; the compiled code is shared."""
 
     def __init__(self, mesh, home, cache, join=(), flags=()):
-        self.command = [mesh, "up", "--home", home, "--cache", cache, "--no-mdns", "--json", "--api", "127.0.0.1:0",
-                        "--listen", "/ip4/127.0.0.1/tcp/0", *flags, *(word for address in join for word in ("--join", address))]
+        self.command = [
+            mesh,
+            "up",
+            "--home",
+            home,
+            "--cache",
+            cache,
+            "--no-mdns",
+            "--json",
+            "--api",
+            "127.0.0.1:0",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+            *flags,
+            *(word for address in join for word in ("--join", address)),
+        ]
         self.home = home
         with open(Path(home).with_suffix(".log"), "ab") as log:
             begin = time.perf_counter()
@@ -124,7 +139,10 @@ def mesh_of(mesh, count, folder, cache):
             nodes.append(Node(mesh, str(folder / f"node{i}"), cache, [node.addresses[0] for node in nodes]))
         limit = time.monotonic() + 60
         for node in nodes:
-            while sum(peer["connected"] and peer["resources"] is not None for peer in node.ask("GET", "/api/v1/peers")) < count - 1:
+            while (
+                sum(peer["connected"] and peer["resources"] is not None for peer in node.ask("GET", "/api/v1/peers"))
+                < count - 1
+            ):
                 if time.monotonic() > limit:
                     raise RuntimeError("the nodes did not find each other within a minute")
                 time.sleep(0.1)
@@ -154,14 +172,21 @@ def through_api(node, events, task):
     moments["result"] = time.perf_counter() - begin
     view = node.ask("GET", f"/api/v1/tasks/{job}")
     if view["unverified"] or view["phase"] != "done" or result != b"hello\n":
-        raise JobFailed(f"the job is {view['phase']}, unverified: {view['unverified']}, with {result!r}: {view.get('failure')}")
+        raise JobFailed(
+            f"the job is {view['phase']}, unverified: {view['unverified']}, with {result!r}: {view.get('failure')}"
+        )
     return moments
 
 
 def many_shards(node, source, inputs, verifiers):
-    """Seconds from the request until it was answered and until the job had ended, done as it was asked for; and its id."""
-    task = {"function": {"language": "wat", "source": source}, "map": True, "inputs": [{"text": text} for text in inputs],
-            "verifiers": verifiers}
+    """Seconds from the request until it was answered and until the job had ended, done as it was asked for; and its
+    id."""
+    task = {
+        "function": {"language": "wat", "source": source},
+        "map": True,
+        "inputs": [{"text": text} for text in inputs],
+        "verifiers": verifiers,
+    }
     node.api.close()
     begin = time.perf_counter()
     job = node.ask("POST", "/api/v1/tasks", task)["id"]
@@ -173,5 +198,7 @@ def many_shards(node, source, inputs, verifiers):
         time.sleep(0.005)
     seconds = time.perf_counter() - begin
     if view["phase"] != "done" or bool(view["unverified"]) != (verifiers == 0):
-        raise JobFailed(f"a job of {len(inputs)} shards is {view['phase']}: {view.get('failure') or 'not as it was asked for'}")
+        raise JobFailed(
+            f"a job of {len(inputs)} shards is {view['phase']}: {view.get('failure') or 'not as it was asked for'}"
+        )
     return accepted, seconds, job

@@ -1,10 +1,11 @@
-"""One other task system over the benchmark's work. usage: peer_tasks.py pool|ray|hyperqueue, with the work as JSON on stdin.
+"""One other task system over the benchmark's work. usage: peer_tasks.py pool|ray|hyperqueue, with the work as JSON on
+stdin.
 
-The work: cores, repetitions, folder, no_ops (how many at once), one_at_a_time (how many), and shards: for each name a
-count, a prefix of the inputs and the first output that is right; module and compiled (for bench's `shard` command),
-mesh_bench. What is absent or 0 is not measured. Prints one JSON object: seconds of each repetition.
-Run by peers.py inside namespaces that hold nothing but a loopback device.
-"""
+The work: cores, folder, no_ops (how many at once), one_at_a_time (how many), and shards: for each name a count, a
+prefix of the inputs and the first output that is right; module and compiled (for bench's `shard` command), mesh_bench.
+What is absent or 0 is not measured. The system is started anew and warmed up; then each kind of work is done once, all
+of it handed over at once, until the last answer is in hand. Prints one JSON object: seconds, and the CPU time of all
+processes together. Run by peers.py inside namespaces that hold nothing but a loopback device."""
 
 import json
 import logging
@@ -19,32 +20,60 @@ def no_op(_=None):
     return None
 
 
+def process_id(_=None):
+    return os.getpid()
+
+
 def seconds_of(step):
     begin = time.perf_counter()
     step()
     return time.perf_counter() - begin
 
 
-def measured(work, many_no_ops, one_no_op, many_shards, no_ops):
-    """The three ways to call a system, each warm; many_shards returns the first output."""
+def cpu_s():
+    """CPU time of every process of this namespace, and of those that they waited for."""
+    ticks = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def warm_up(many_no_ops, count, workers, processes):
+    """Hands over batches until every worker process has answered and two batches in a row took about as long."""
+    limit = time.monotonic() + 60
+    while workers is not None and len(set(workers(20 * processes))) < processes:
+        if time.monotonic() > limit:
+            raise RuntimeError(f"of {processes} worker processes not all answered within a minute")
+    last = seconds_of(lambda: many_no_ops(count))
+    for _ in range(10):
+        now = seconds_of(lambda: many_no_ops(count))
+        if abs(now - last) < last / 10:
+            return
+        last = now
+
+
+def measured(work, many_no_ops, one_no_op, many_shards, no_ops, workers=None):
+    """What the work asks for; many_shards returns the first output, and workers(n) the ids of the processes that did n
+    calls."""
     figures = {}
-    many_no_ops(min(500, no_ops) or 50)
+    warm_up(many_no_ops, max(100, no_ops // 10), workers, work["cores"])
     if no_ops:
-        figures["no_op"] = {"count": no_ops, "seconds": [seconds_of(lambda: many_no_ops(no_ops)) for _ in range(work["repetitions"])]}
+        figures["no_op"] = {"count": no_ops, "seconds": seconds_of(lambda: many_no_ops(no_ops))}
     if work.get("one_at_a_time"):
         figures["one_at_a_time_s"] = [seconds_of(one_no_op) for _ in range(work["one_at_a_time"])]
     for name, shards in work.get("shards", {}).items():
         inputs = [f"{shards['prefix']}{i}" for i in range(shards["count"])]
-        many_shards(inputs[: 4 * work["cores"]])  # each process compiles the module
-        taken = []
-        for _ in range(work["repetitions"]):
-            begin = time.perf_counter()
-            first = many_shards(inputs)
-            taken.append(time.perf_counter() - begin)
-            if first.hex() != shards["output"]:
-                raise RuntimeError(f"the first shard of {name} gave {first.hex()}, not {shards['output']}")
-        figures[name] = {"count": len(inputs), "seconds": taken}
-    return figures
+        many_shards(inputs[: 20 * work["cores"]])  # each process compiles the module
+        begin = time.perf_counter()
+        first = many_shards(inputs)
+        figures[name] = {"count": len(inputs), "seconds": time.perf_counter() - begin}
+        if first.hex() != shards["output"]:
+            raise RuntimeError(f"the first shard of {name} gave {first.hex()}, not {shards['output']}")
+    return {**figures, "cpu_s": cpu_s()}
 
 
 def pool(work):
@@ -57,8 +86,14 @@ def pool(work):
 
             return workers.starmap(wasm_shard.run, [(work["module"], text) for text in inputs], chunksize=1)[0]
 
-        return measured(work, lambda count: workers.map(no_op, range(count), chunksize=1), lambda: workers.apply(no_op), shards,
-                        work["no_ops"])
+        return measured(
+            work,
+            lambda count: workers.map(no_op, range(count), chunksize=1),
+            lambda: workers.apply(no_op),
+            shards,
+            work["no_ops"],
+            lambda count: workers.map(process_id, range(count), chunksize=1),
+        )
 
 
 def ray(work):
@@ -66,10 +101,17 @@ def ray(work):
     import ray as system
 
     begin = time.perf_counter()
-    system.init(num_cpus=work["cores"], include_dashboard=False, _node_ip_address="127.0.0.1", logging_level=logging.ERROR,
-                object_store_memory=128 << 20, _temp_dir=work["folder"], log_to_driver=False)
+    system.init(
+        num_cpus=work["cores"],
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        logging_level=logging.ERROR,
+        object_store_memory=128 << 20,
+        _temp_dir=work["folder"],
+        log_to_driver=False,
+    )
     started = time.perf_counter() - begin
-    remote_no_op = system.remote(no_op)
+    remote_no_op, remote_id = system.remote(no_op), system.remote(process_id)
 
     def shards(inputs):
         import wasm_shard
@@ -78,16 +120,22 @@ def ray(work):
         return system.get([remote.remote(work["module"], text) for text in inputs])[0]
 
     try:
-        figures = measured(work, lambda count: system.get([remote_no_op.remote() for _ in range(count)]),
-                           lambda: system.get(remote_no_op.remote()), shards, work["no_ops"])
+        figures = measured(
+            work,
+            lambda count: system.get([remote_no_op.remote() for _ in range(count)]),
+            lambda: system.get(remote_no_op.remote()),
+            shards,
+            work["no_ops"],
+            lambda count: system.get([remote_id.remote() for _ in range(count)]),
+        )
     finally:
         system.shutdown()
     return {**figures, "start_s": started}
 
 
 def hyperqueue(work):
-    """A process for each task. Its client asks for the state of a job once a second, so that a job's end is read from what
-    the tasks leave: a file each."""
+    """A process for each task. Its client asks for the state of a job once a second, so that a job's end is read from
+    what the tasks leave: a file each."""
     from hyperqueue import Job, LocalCluster
     from hyperqueue.cluster import WorkerConfig
 
@@ -114,7 +162,12 @@ def hyperqueue(work):
             run([[touch, str(out / str(i))] for i in range(count)])
 
         def shards(inputs):
-            run([[work["mesh_bench"], "shard", work["compiled"], text, str(out / str(i))] for i, text in enumerate(inputs)])
+            run(
+                [
+                    [work["mesh_bench"], "shard", work["compiled"], text, str(out / str(i))]
+                    for i, text in enumerate(inputs)
+                ]
+            )
             first, limit = out / "0", time.monotonic() + 10
             while not first.read_bytes() and time.monotonic() < limit:  # made, and not yet written
                 time.sleep(0.001)

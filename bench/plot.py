@@ -90,8 +90,12 @@ def svg(panels, caption):
     """The panels, one below the other; those without bars are left out."""
     panels = [panel for panel in panels if any(row[1] for row in panel.rows)]
     height = sum(panel.height() for panel in panels) + 28
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img">',
-             f"<title>{escape(caption)}</title>", f"<style>{STYLE}\n</style>", f'<rect class="ground" width="{WIDTH}" height="{height}"/>']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img">',
+        f"<title>{escape(caption)}</title>",
+        f"<style>{STYLE}\n</style>",
+        f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
+    ]
     top = 0
     for panel in panels:
         parts += panel.draw(top)

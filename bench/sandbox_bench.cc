@@ -107,23 +107,42 @@ std::shared_ptr<const mesh::Bytes> runtime_file(std::string_view begin, std::str
   return nullptr;
 }
 
-void tiny_python_run(benchmark::State& state) {
-  const auto wasm = runtime_file("python-", ".wasm");
-  const auto library = runtime_file("python-", ".tar");
-  if (!wasm || !library) {
-    state.SkipWithError("no Python: run scripts/runtimes.sh and set MESH_RUNTIMES_DIR to the folder that it prints");
+/// A script that says hello, in the interpreter whose file's name begins with `begin`, with its library if it has one apart.
+void run_script(benchmark::State& state, std::string_view begin, std::string_view library, std::string_view source,
+                mesh::task::Abi abi) {
+  const auto wasm = runtime_file(begin, ".wasm");
+  const auto tar = library.empty() ? nullptr : runtime_file(library, ".tar");
+  if (!wasm || (!library.empty() && !tar)) {
+    state.SkipWithError(
+        "no interpreter: run scripts/runtimes.sh and set MESH_RUNTIMES_DIR to the folder that it prints");
     return;
   }
   const auto root = std::make_shared<mesh::wasm::FileTree>();
   const auto program = std::make_shared<mesh::wasm::FileTree>();
-  const auto script = std::make_shared<const mesh::Bytes>(mesh::to_bytes("print('hello')"));
-  MESH_CHECK(root->add_tar(library).has_value() && program->add_file("main.py", script).has_value(), "bench-tree");
+  const auto script = std::make_shared<const mesh::Bytes>(mesh::to_bytes(source));
+  MESH_CHECK(program->add_file("main", script).has_value(), "bench-tree");
+  if (tar) MESH_CHECK(root->add_tar(tar).has_value(), "bench-tree");
   mesh::wasm::Job job = job_of(wasm);
-  job.args = {"python", "/program/main.py"};
+  job.abi = abi;
+  job.args = {"interpreter", "/program/main"};
   job.root = root;
   job.program = program;
   run_hello(state, job);
 }
+
+void tiny_python_run(benchmark::State& state) {
+  run_script(state, "cpython-", "", "print('hello')", mesh::task::Abi::component);
+}
 BENCHMARK(tiny_python_run)->UseRealTime();
+
+void tiny_full_python_run(benchmark::State& state) {
+  run_script(state, "python-", "python-", "print('hello')", mesh::task::Abi::wasi);
+}
+BENCHMARK(tiny_full_python_run)->UseRealTime();
+
+void tiny_javascript_run(benchmark::State& state) {
+  run_script(state, "quickjs-", "", "console.log('hello')", mesh::task::Abi::wasi);
+}
+BENCHMARK(tiny_javascript_run)->UseRealTime();
 
 }  // namespace

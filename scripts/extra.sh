@@ -20,10 +20,10 @@ case $verb in
     build release mesh mesh_bench mesh_sim
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
-    # The plot of the documentation shows all cases or stays as it is.
-    plot=build/bench.svg
-    if (($# == 0)) || [[ $* == --markdown ]]; then plot=docs/bench.svg; fi
-    exec python3 bench/run.py --build build/release --json build/bench.json --plot "$plot" "$@"
+    # The page in docs/ shows a run of all cases, or what --docs is asked to put into it.
+    where=()
+    if (($# == 0)); then where=(--docs docs); fi
+    exec python3 bench/run.py --build build/release --json build/bench.json --plot build/bench.svg "${where[@]}" "$@"
     ;;
   sim)
     need sim/CMakeLists.txt

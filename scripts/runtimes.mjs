@@ -1,11 +1,11 @@
 // Copies the interpreters out of where npm put them, checks every digest and writes catalogue.json beside them.
-// usage: node runtimes.mjs RUNTIMES_DIR NODE_MODULES QUICKJS_WASM OUTPUT_DIR
+// usage: node runtimes.mjs RUNTIMES_DIR NODE_MODULES BUILT_DIR OUTPUT_DIR
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-const [runtimes, modules, quickjs, output] = process.argv.slice(2);
+const [runtimes, modules, built, output] = process.argv.slice(2);
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 function readChecked(path, expected) {
@@ -41,6 +41,21 @@ function tar(files) {
   return Buffer.concat(blocks);
 }
 
+/** What a pre-started Python has imported: it carries the list as text (python/_mesh_snapshot.py). */
+function libraryOf(bytes, name) {
+  for (let at = bytes.indexOf('mesh-library:{'); at >= 0; at = bytes.indexOf('mesh-library:{', at + 1)) {
+    const end = bytes.indexOf('}:mesh-library', at);
+    if (end < 0) break;
+    const text = bytes.subarray(at + 'mesh-library:'.length, end + 1).toString('utf8');
+    try {
+      return JSON.parse(text);
+    } catch {
+      continue; // The source's own words, say.
+    }
+  }
+  throw new Error(`${name} does not say what it has imported; was it built from runtimes/python?`);
+}
+
 function rootOf(from) {
   if (from.folder) {
     const folder = join(runtimes, from.folder);
@@ -56,16 +71,18 @@ const catalogue = sources.runtimes.map(({ from, root_from: rootFrom, ...entry })
   if (from.npm) {
     bytes = readChecked(join(modules, from.npm, from.path), entry.sha256);
   } else {
-    bytes = readFileSync(quickjs);
-    if (sha256(bytes) !== entry.sha256) {
+    bytes = readFileSync(join(built, from.built));
+    // Without a digest: what it is made of is pinned, and two builds of it differ.
+    if (entry.sha256 && sha256(bytes) !== entry.sha256) {
       console.error(
-        `note: ${entry.file} was built by another compiler than the one its recorded digest is from; ` +
-          'its sources are the pinned ones. Nodes name it by what it is, so only caches are shared less.',
+        `note: ${entry.file} is not byte for byte the one whose digest is recorded; its sources are the pinned ones. ` +
+          'Nodes name it by what it is, so only caches are shared less.',
       );
     }
   }
   writeFileSync(join(output, entry.file), bytes);
   const result = { ...entry, sha256: sha256(bytes), size: bytes.length };
+  if (from.library) result.library = libraryOf(bytes, entry.file);
   if (rootFrom) {
     const root = rootOf(rootFrom);
     writeFileSync(join(output, entry.root), root);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches the pinned interpreters, checks each file and leaves them with a catalogue in one folder outside the clone.
+# Fetches or builds the pinned interpreters, checks each file and leaves them with a catalogue in one folder outside the clone.
 # The last line on stdout is that folder. Fetching happens once per machine and set of pins; afterwards no network is
 # needed.
 set -euo pipefail
@@ -9,8 +9,8 @@ source "$root/scripts/common.sh"
 
 cd "$root/runtimes"
 # sorted by name; the contents alone decide the key
-key=$(cat package.json package-lock.json sources.json quickjs/* php/* ../scripts/runtimes.sh ../scripts/runtimes.mjs \
-  ../scripts/build_quickjs.sh | sha256sum | cut -c1-16)
+key=$(cat package.json package-lock.json sources.json quickjs/* php/* python/* ../scripts/runtimes.sh ../scripts/runtimes.mjs \
+  ../scripts/build_quickjs.sh ../scripts/build_python.sh | sha256sum | cut -c1-16)
 folder=$MESH_CACHE/runtimes/$key
 mkdir -p "$MESH_CACHE/runtimes"
 exec 9>"$MESH_CACHE/runtimes/.lock"
@@ -29,7 +29,9 @@ if [[ ! -f $folder/catalogue.json ]]; then
              const p = m.packages.find((p) => p.name === "libquickjs-ng-sys");
              console.log(require("path").dirname(p.manifest_path));')
   "$root/scripts/build_quickjs.sh" "$PWD/quickjs/main.c" "$source_folder/embed/quickjs" "$work/quickjs.wasm"
-  node "$root/scripts/runtimes.mjs" "$PWD" "$work/npm/node_modules" "$work/quickjs.wasm" "$work/out"
+  say "building the pre-started Python (PyPI, 17 MB, once per machine)"
+  "$root/scripts/build_python.sh" python "$work/python.wasm"
+  node "$root/scripts/runtimes.mjs" "$PWD" "$work/npm/node_modules" "$work" "$work/out"
   rm -rf "$folder"
   mv "$work/out" "$folder"
 fi

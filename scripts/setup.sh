@@ -7,12 +7,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
 source "$root/scripts/common.sh"
 
-# To build and run. clang, lld and wasi-libc compile the JavaScript interpreter to WebAssembly.
+# To build and run. clang, lld and wasi-libc compile the JavaScript interpreter to WebAssembly; python3 runs the tool that
+# makes the pre-started Python.
 packages=(g++ cmake ninja-build ccache pkg-config git
   libboost1.81-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev libgtest-dev
-  clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc)
+  clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc python3 python3-venv)
 if [[ ${1:-build} == all ]]; then
-  packages+=(clang-tidy-19 clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 python3 python3-venv shellcheck)
+  packages+=(clang-tidy-19 clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 shellcheck)
 fi
 
 installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)

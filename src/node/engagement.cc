@@ -289,13 +289,13 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
 }
 
 Status Engagement::on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
-                                    Bench::Change change, Outbox& out) {
+                                    const Bench::Change& change, Outbox& out) {
   const auto task = draws_.find(draw);
   if (task == draws_.end())
     return fail(ErrorCode::not_found, "unknown-draw: the draw that this changes is not known here");
   const auto bench = task->second.benches.find(commitment);
   if (bench == task->second.benches.end()) return {};  // This node's own commitment, or one decided before it came in.
-  bench->second.changes.try_emplace(record, std::move(change));
+  bench->second.changes.try_emplace(record, change);
   take_seats(now, draw, commitment, out);
   return {};
 }

@@ -43,6 +43,8 @@ class Engagement {
   [[nodiscard]] const Signed<market::ComputeOffer>& offer() const { return offer_; }
   /// Closed by the publisher, or nothing heard of it for too long: to be dropped.
   [[nodiscard]] bool over(Instant now) const;
+  /// The publisher wants nothing more of it.
+  void close() { closed_ = true; }
   [[nodiscard]] bool awarded(std::uint32_t shard) const;
   /// Whether the bidding is over and this node is in.
   [[nodiscard]] bool has_roster() const { return field_.has_value(); }
@@ -115,7 +117,7 @@ class Engagement {
   [[nodiscard]] Status on_open(const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_draw(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
-                                        Bench::Change change, Outbox& out);
+                                        const Bench::Change& change, Outbox& out);
   [[nodiscard]] Status on_reveal_request(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_receipt(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_verdict(Instant now, const Envelope& envelope, Outbox& out);

@@ -195,6 +195,13 @@ Status Job::restore(std::string_view kind, ByteView bytes) {
     }
     return {};
   }
+  if (kind == "counts") {
+    MESH_LET(const dagcbor::Value value, dagcbor::decode(bytes));
+    std::vector<task::ShardRange> ranges;
+    MESH_TRY(record::from_value(value, ranges));
+    MESH_LET(restored_counts_, task::expand(ranges, intent_.record.shards));
+    return {};
+  }
   MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
   const auto apply = [&]<class T>(Status (Job::*function)(Signed<T>)) -> Status {
     MESH_LET(Signed<T> record, open<T>(envelope, federation));
@@ -478,7 +485,7 @@ void Job::award_waiting(Instant now, Outbox& out) {
   }
 }
 
-void Job::award(Instant now, const NodeId& to, std::vector<std::uint32_t> shards, Outbox& out) {
+void Job::award(Instant now, const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out) {
   const Signed<market::Award> award = sign(market::Award{.intent = id(),
                                                          .roster = field_->roster.cid,
                                                          .offer = field_->offer_of(to)->cid,
@@ -528,7 +535,7 @@ void Job::award_again(Instant now, Outbox& out) {
     const std::size_t half = std::min<std::size_t>((shards.size() + 1) / 2, idle.lease_size);
     shards.erase(shards.begin(), shards.end() - static_cast<std::ptrdiff_t>(half));
     if (shards.empty()) return;
-    award(now, node, std::move(shards), out);
+    award(now, node, shards, out);
   }
 }
 
@@ -690,6 +697,10 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
   Status applied = of_worker ? apply_commitment(commitment) : apply_verifier_commitment(commitment);
   if (!applied) return refuse(from, about, applied.error(), out);
   heard(from);
+  if (of_worker) {
+    const std::vector<task::ShardRange> counted = task::ranges_of(open_shards(batches_.at(about)));
+    out.journal(id(), "counts", dagcbor::encode(record::to_value(counted)));
+  }
   keep(of_worker ? "commitment" : "verifier-commitment", commitment, out);
   if (!of_worker) {
     Batch& batch = batches_.at(*commitment.record.worker);
@@ -746,19 +757,21 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
       return fail(ErrorCode::unauthorised, "not-awarded: the award does not cover all of these shards");
   }
   // Some may be decided by now, or be another's: whoever commits to a shard first counts.
-  const auto counts = [&](const Shard& shard) {
+  // What became of leases since is not in the journal; which shards a commitment counted for is.
+  const std::optional<std::vector<std::uint32_t>> restored = std::exchange(restored_counts_, std::nullopt);
+  const auto counts = [&](std::uint32_t number) {
+    const Shard& shard = shards_[number];
+    if (restored) return shard.state != ShardState::finished && std::ranges::binary_search(*restored, number);
     if (own) return shard.state == ShardState::waiting;
     return shard.state == ShardState::leased &&
            (shard.award == committed.basis || shard.second_award == committed.basis);
   };
   for (const std::uint32_t number : batch.shards) {
     Shard& shard = shards_[number];
-    if (!counts(shard)) continue;
-    if (own) {
-      waiting_.erase(number);
-    } else {
-      end_leases(number);
-    }
+    if (!counts(number)) continue;
+    if (shard.state == ShardState::leased) end_leases(number);
+    if (shard.state == ShardState::committed) leave_batch(number);
+    waiting_.erase(number);
     shard.state = ShardState::committed;
     shard.worker = worker;
     shard.award = committed.basis;
@@ -1552,6 +1565,9 @@ void Job::watch_time(Instant now, Outbox& out) {
     if (ended()) return;
   }
 
+  if (current_round_) {
+    draw_round(now, out);  // If its time is over and there are nonces enough: before the others are asked again.
+  }
   if (current_round_) {
     Round& round = rounds_.at(*current_round_);
     if (now - round.since >= milliseconds(limits.nonce_ms)) {

@@ -207,7 +207,7 @@ class Job {
   void close_bidding(Instant now, Outbox& out);
   void on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox& out);
   void award_waiting(Instant now, Outbox& out);
-  void award(Instant now, const NodeId& to, std::vector<std::uint32_t> shards, Outbox& out);
+  void award(Instant now, const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out);
   /// Leases shards of a worker that lags to one that has nothing to do.
   void award_again(Instant now, Outbox& out);
   [[nodiscard]] bool may_work(Instant now, const NodeId& node, const Worker& worker, bool also_penalised) const;
@@ -317,6 +317,7 @@ class Job {
   std::map<Cid, Cid> draws_;  ///< Draw -> RoundOpen
   std::optional<Cid> current_round_;  ///< the one whose nonces are being gathered
   std::set<NodeId> guilty_;  ///< a verdict of this task found against them
+  std::optional<std::vector<std::uint32_t>> restored_counts_;  ///< while restoring: of the commitment that comes next
   std::set<Cid> seen_commitments_;  ///< all that were taken, also of decided shards
   std::map<std::uint32_t, std::vector<std::string>> stories_;  ///< of shards with which something went wrong
   std::set<Cid> past_draws_;  ///< all draws, also of decided shards

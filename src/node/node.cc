@@ -273,6 +273,10 @@ void Node::Impl::on(Instant now, event::Gossip&& event) {
       const Result<Signed<market::Close>> close = open<market::Close>(*envelope, signer_.federation());
       if (!close) return judge(effect::GossipVerdict::reject, "an event was refused: " + close.error().message);
       judge(effect::GossipVerdict::accept);
+      // Who offered and was not taken hears of the end in no other way.
+      const auto engagement = engagements_.find(close->record.intent);
+      if (engagement != engagements_.end() && engagement->second->publisher() == close->signer)
+        engagement->second->close();
       const auto heard = heard_.find(close->record.intent);
       if (heard != heard_.end() && heard->second.intent.signer == close->signer) {
         heard_.erase(heard);
@@ -374,6 +378,11 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
                  .text = short_name(from) + " refused: " + utf8_excerpt(refusal->record.reason, 256)});
     if (const auto heard = heard_.find(address->intent); heard != heard_.end())
       heard->second.state = "refused: " + utf8_excerpt(refusal->record.reason, 256);
+    // Too late: an old intent that came again, perhaps. Nothing will come of this offer.
+    const auto late = engagements_.find(address->intent);
+    if (late != engagements_.end() && late->second->publisher() == refusal->signer && !late->second->has_roster() &&
+        refusal->record.about == late->second->offer().cid && refusal->record.reason.starts_with("late:"))
+      late->second->close();
     return;
   }
   const auto engagement = engagements_.find(address->intent);

@@ -13,7 +13,7 @@ from meshes import COLLATZ, MESH, Case, Node, collatz_inputs, collatz_truth, env
 
 SEED = int(os.environ.get("MESH_KILLS_SEED", "1"))
 SHARDS = 2000
-WIDTH = 10_000  # About 5 ms a shard.
+WIDTH = 30_000  # About 15 ms a shard: a minute in all on two cores, twice as long as the kills take.
 NODES = 7
 KILLS = 20
 
@@ -46,8 +46,9 @@ class Kills(Case):
         job = self.nodes[0].submit(self.nodes[0].add(COLLATZ), collatz_inputs(SHARDS, WIDTH), verifiers=3, limits={"total_ms": 400_000})
         began = time.monotonic()
         roles = ["worker", "verifier", "publisher"] + [chance.choice(("worker", "verifier", "publisher")) for _ in range(KILLS - 3)]
-        # How far the job is when each falls: spread at random over nearly all of it.
-        moments = sorted(chance.randrange(1, SHARDS - 200) for _ in range(KILLS))
+        # How far the job is when each falls: spread at random over its first third, since shards are decided by the hundred
+        # and the job goes on while a node is away.
+        moments = sorted(chance.randrange(1, SHARDS // 3) for _ in range(KILLS))
         killed = {"worker": 0, "verifier": 0, "publisher": 0}
         down = 0.0
         pause = threading.Event()
@@ -56,7 +57,7 @@ class Kills(Case):
                 self.assertLess(time.monotonic() - began, 400, view)
                 pause.wait(0.02)
             self.assertFalse(view["ended"], f"the job ended before all kills: {view['phase']} {view['failure']}")
-            away = chance.uniform(0.0, 1.0)
+            away = chance.uniform(0.0, 0.6)
             victim = self.victim(role, job, chance)
             print(f"    {time.monotonic() - began:6.1f} s: {view['finished']} shards done, kill node {victim} ({role}) for {away:.2f} s", flush=True)
             self.restarted(victim, away)

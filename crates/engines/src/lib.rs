@@ -3,6 +3,7 @@
 //! network. Two Rust static libraries would collide at link, hence one.
 
 pub mod bridge;
+pub mod component;
 pub mod crypto;
 pub mod limits;
 

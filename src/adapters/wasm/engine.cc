@@ -26,6 +26,7 @@ struct PoolDelete {
 };
 
 constexpr std::uint64_t wasm32_bytes = std::uint64_t{1} << 32;
+constexpr std::uint32_t max_core_instances = 64;  // Of one component; what is checked is in component.rs.
 constexpr std::uint64_t guard_bytes = std::uint64_t{32} << 20;
 
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -100,7 +101,7 @@ const std::string& engine_id() {
   static const std::string id = fmt::format(
       "wasmtime-{};cranelift;fuel=1;host-fuel=1;epoch=1;nan=canonical;simd=1;relaxed-simd=0;threads=0;gc=0;exceptions="
       "0;"
-      "memories=1;memory64=0;tail-call=1;stack={};table={};module={};wasi=preview1/1",
+      "memories=1;memory64=0;tail-call=1;components=1;stack={};table={};module={};wasi=preview1/1,0.2/1",
       WASMTIME_VERSION, stack_bytes, max_table_elements, max_module_bytes);
   return id;
 }
@@ -149,7 +150,7 @@ Engine make_engine(const EngineOptions& options) {
   wasmtime_config_wasm_custom_page_sizes_set(config, false);
   wasmtime_config_wasm_stack_switching_set(config, false);
   wasmtime_config_shared_memory_set(config, false);
-  wasmtime_config_wasm_component_model_set(config, false);
+  wasmtime_config_wasm_component_model_set(config, true);
   wasmtime_config_native_unwind_info_set(config, false);
   wasmtime_config_memory_may_move_set(config, false);
   wasmtime_config_memory_reservation_set(config, wasm32_bytes);
@@ -158,11 +159,15 @@ Engine make_engine(const EngineOptions& options) {
   if (options.use == EngineUse::run && variant.pooling) {
     const std::unique_ptr<wasmtime_pooling_allocation_config_t, PoolDelete> pool(
         wasmtime_pooling_allocation_config_new());
-    wasmtime_pooling_allocation_config_total_core_instances_set(pool.get(), options.instances);
+    wasmtime_pooling_allocation_config_total_core_instances_set(pool.get(), options.instances * max_core_instances);
     wasmtime_pooling_allocation_config_total_memories_set(pool.get(), options.instances);
     wasmtime_pooling_allocation_config_total_tables_set(pool.get(), options.instances * 4);
     wasmtime_pooling_allocation_config_total_stacks_set(pool.get(), 0);
-    wasmtime_pooling_allocation_config_total_component_instances_set(pool.get(), 0);
+    wasmtime_pooling_allocation_config_total_component_instances_set(pool.get(), options.instances);
+    wasmtime_pooling_allocation_config_max_component_instance_size_set(pool.get(), std::size_t{16} << 20);
+    wasmtime_pooling_allocation_config_max_core_instances_per_component_set(pool.get(), max_core_instances);
+    wasmtime_pooling_allocation_config_max_memories_per_component_set(pool.get(), 1);
+    wasmtime_pooling_allocation_config_max_tables_per_component_set(pool.get(), 4);
     wasmtime_pooling_allocation_config_max_tables_per_module_set(pool.get(), 4);
     wasmtime_pooling_allocation_config_max_memories_per_module_set(pool.get(), 1);
     wasmtime_pooling_allocation_config_table_elements_set(pool.get(), max_table_elements);
@@ -218,6 +223,28 @@ Result<Bytes> wat_to_wasm(std::string_view text) {
   return bytes;
 }
 
+bool is_component(ByteView bytes) {
+  constexpr std::array<std::uint8_t, 8> header{0, 'a', 's', 'm', 0x0d, 0, 1, 0};
+  return bytes.size() >= header.size() && equal(bytes.first(header.size()), header);
+}
+
+namespace {
+
+/// The compiler's answer for a component. Its modules have no start functions: such components are refused.
+int compile_component(ByteView component, const EngineVariant& variant) {
+  if (const OwnedText refusal(mesh_component_check({component.data(), component.size()})); refusal)
+    return answer(refused, as_bytes(std::string_view(refusal.get())));
+  const Engine engine = make_engine({.use = EngineUse::compile, .variant = variant});
+  mesh_slice code{};
+  if (const EngineError error(mesh_component_compile(engine.get(), {component.data(), component.size()}, &code)); error)
+    return answer(failed, as_bytes(text_of(error)));
+  const int exit = answer(compiled, {code.data, code.size});
+  mesh_bytes_delete(code);
+  return exit;
+}
+
+}  // namespace
+
 int compile_main(int argc, char** argv) {
   // argv: program, verb, seconds, address space, the engine's variant, the node's process id.
   if (argc != 6) return EXIT_FAILURE;
@@ -240,6 +267,7 @@ int compile_main(int argc, char** argv) {
 
   const auto module = read_input();
   if (!module) return EXIT_FAILURE;
+  if (is_component(*module)) return compile_component(*module, *variant);
   {
     const Engine validator = make_engine({.use = EngineUse::validate, .variant = *variant});
     if (const EngineError error(wasmtime_module_validate(validator.get(), module->data(), module->size())); error) {

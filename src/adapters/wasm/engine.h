@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include <mesh_component.h>
 #include <wasmtime.h>
 
 #include "adapters/wasm/sandbox.h"
@@ -22,6 +23,9 @@ using Store = std::unique_ptr<wasmtime_store_t, Freed<wasmtime_store_delete>>;
 using Linker = std::unique_ptr<wasmtime_linker_t, Freed<wasmtime_linker_delete>>;
 using Module = std::unique_ptr<wasmtime_module_t, Freed<wasmtime_module_delete>>;
 using InstancePre = std::unique_ptr<wasmtime_instance_pre_t, Freed<wasmtime_instance_pre_delete>>;
+using Component = std::unique_ptr<mesh_component_t, Freed<mesh_component_delete>>;
+using Wasi = std::unique_ptr<mesh_wasi_t, Freed<mesh_wasi_delete>>;
+using OwnedText = std::unique_ptr<char, Freed<mesh_text_delete>>;
 using Trap = std::unique_ptr<wasm_trap_t, Freed<wasm_trap_delete>>;
 using EngineError = std::unique_ptr<wasmtime_error_t, Freed<wasmtime_error_delete>>;
 

@@ -41,7 +41,9 @@ struct Language {
   std::vector<std::string> before;  ///< argv before the script
   std::string script;
   bool stdin_file = false;
+  task::Abi abi = task::Abi::wasi;
 };
+const Language started_python{"cpython-", "", {"python"}, "main.py", false, task::Abi::component};
 const Language python{"python-", "python-", {"python"}, "main.py"};
 const Language javascript{"quickjs-", "", {"javascript"}, "main.js"};
 const Language ruby{"ruby-", "ruby-", {"ruby", "-r", "/ruby-3.2.0/.rubyopts.rb"}, "main.rb"};
@@ -54,18 +56,23 @@ const Language php{"php-cgi-",
 
 /// One cache for all runs of these tests: an interpreter takes seconds to compile, and each test is a process.
 Sandbox& sandbox() {
-  static const TestSandbox made([](Config& config) { config.cache_folder = MESH_BINARY_DIR "/runtimes-code"; });
+  static const TestSandbox made([](Config& config) {
+    config.cache_folder = MESH_BINARY_DIR "/runtimes-code";
+    config.compile_seconds = 600;
+  });
   return *made;
 }
 
 using Files = std::vector<std::pair<std::string, std::string>>;
 
 RunResult run_script(const Language& language, const std::string& script, std::string_view input = "",
-                     const Files& siblings = {}, const std::vector<std::string>& args = {}) {
+                     const Files& siblings = {}, const std::vector<std::string>& args = {},
+                     const std::function<void(Job&)>& change = {}) {
   const auto wasm = runtime_file(language.wasm, ".wasm");
   if (!wasm) return {};
   Job job;
   job.module = Cid::of(Multicodec::raw, *wasm);
+  job.abi = language.abi;
   job.load_module = [wasm]() -> Result<std::shared_ptr<const Bytes>> { return wasm; };
   job.args = language.before;
   job.args.push_back("/program/" + language.script);
@@ -87,6 +94,7 @@ RunResult run_script(const Language& language, const std::string& script, std::s
   job.program = program;
   job.input = shared(input);
   job.entropy_key = sha256(as_bytes(script));
+  if (change) change(job);
   auto result = sandbox().run(std::move(job));
   EXPECT_TRUE(result) << result.error().message;
   return result ? std::move(*result) : RunResult{};
@@ -127,6 +135,157 @@ TEST(Python, ErrorsAndExitCodes) {
   EXPECT_EQ(result.outcome.exit_code, 3U);
   result = run_script(python, "try:\n  open('/new', 'w')\nexcept OSError as e:\n  print(e.errno)");
   EXPECT_TRUE(result.outcome.succeeded()) << as_text(result.log);
+}
+
+// ---- the pre-started Python
+
+TEST(StartedPython, SeesNothingThatDiffersBetweenRuns) {
+  const std::string script = R"(
+import os, random, time, sys, uuid, secrets, tempfile
+print(hash('a'), random.random(), time.time(), time.monotonic(), os.urandom(8).hex(), uuid.uuid4(), secrets.token_hex(4))
+print({str(i) for i in range(20)}, {str(i): hash(str(i)) for i in range(5)}, id(object()) % 7)
+print(sys.argv, sorted(os.environ.items()), os.listdir('/program'), os.getcwd(), sorted(os.listdir('/')))
+)";
+  const auto with_key = [&](std::string_view key) {
+    return run_script(started_python, script, "", {}, {"one", "two"}, [&](Job& job) {
+      job.entropy_key = sha256(as_bytes(key));
+      job.env = {"A=b"};
+    });
+  };
+  const auto first = with_key("k");
+  EXPECT_TRUE(first.outcome.succeeded()) << first.outcome.text() << as_text(first.log);
+  EXPECT_NE(as_text(first.output).find("['/program/main.py', 'one', 'two'] [('A', 'b')] ['main.py'] / "),
+            std::string_view::npos)
+      << as_text(first.output);
+  const auto other = with_key("k");
+  EXPECT_EQ(first.output, other.output);
+  EXPECT_EQ(first.log, other.log);
+  EXPECT_EQ(first.summary.fuel, other.summary.fuel);
+  EXPECT_EQ(first.summary.peak_memory_bytes, other.summary.peak_memory_bytes);
+  EXPECT_NE(with_key("another").output, first.output);
+}
+
+TEST(StartedPython, IsTheFullInterpreterToAProgram) {
+  struct Case {
+    std::string script, input;
+    std::vector<std::string> args;
+  };
+  const std::vector<Case> cases{
+      {"import sys\nprint(sys.stdin.read().upper(), end='')", "two\nlines", {}},
+      {"print(input() + input('prompt'))\ninput()", "a\nb\n", {}},
+      {"import sys\nfor line in sys.stdin: print(repr(line))", "x\n\ny", {}},
+      {"import sys\nsys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])", std::string("\x00\xff\xfe", 3), {}},
+      {"import sys\nprint(sys.argv[1:], len(sys.argv), __name__, __file__)", "", {"-v", "two words", "ü"}},
+      {"import sys\nprint(ascii(sys.stdin.read()), sys.stdin.encoding, sys.stdin.errors, sys.stdout.errors, "
+       "sys.stderr.errors, sys.stdout.line_buffering, sys.stderr.line_buffering)",
+       "\xff",
+       {}},
+      {"import sys\nprint('out'); print('err', file=sys.stderr); sys.exit(3)", "", {}},
+      {"import sys\nsys.exit('words')", "", {}},
+      {"raise SystemExit", "", {}},
+      {"exit(5)", "", {}},
+      {"import atexit\natexit.register(print, 'bye')\nclass A:\n  def __del__(self): print('gone')\na = A()", "", {}},
+      {"print('no newline', end='')", "", {}},
+      {"try:\n  open('/new', 'w')\nexcept OSError as e:\n  print(e.errno, type(e).__name__)", "", {}},
+      {"try:\n  open('nothing')\nexcept OSError as e:\n  print(e.errno, e)", "", {}},
+      {"import os\nos.mkdir('/x')", "", {}},
+      {"import math, json\nprint(json.dumps({'pi': math.pi, 'e': [1e100, float('inf')]}), 2**200, 0.1 + 0.2)", "", {}},
+      {"def f(n): return f(n + 1)\ntry:\n  f(0)\nexcept RecursionError: print('deep')", "", {}},
+      {"import subprocess\ntry:\n  subprocess.run(['ls'])\nexcept OSError as e: print(type(e).__name__)", "", {}},
+      {"import threading\ntry:\n  threading.Thread(target=print).start()\nexcept RuntimeError: print('none')", "", {}},
+      {"import json\njson.loads('{')", "", {}},
+      {"import datetime\nprint(datetime.datetime.strptime('2024-02-03', '%Y-%m-%d'), str(7**3000)[:9])", "", {}},
+      {"print('x'.encode('utf-16-le'), 'a\u00e9'.encode('cp437'))", "", {}},
+      {"x = [i for i in range(3)]\nassert x == [], 'told you'", "", {}},
+  };
+  for (const Case& one : cases) {
+    const auto full = run_script(python, one.script, one.input, {}, one.args);
+    const auto started = run_script(started_python, one.script, one.input, {}, one.args);
+    EXPECT_EQ(started.outcome.text(), full.outcome.text()) << one.script << "\n" << as_text(started.log);
+    EXPECT_EQ(as_text(started.output), as_text(full.output)) << one.script;
+    // Tracebacks differ in wording between versions; the last line says what went wrong.
+    const auto last_line = [](ByteView log) {
+      const std::string_view text = as_text(log).substr(0, as_text(log).find_last_not_of('\n') + 1);
+      return std::string(text.substr(text.rfind('\n') + 1));
+    };
+    EXPECT_EQ(last_line(started.log), last_line(full.log)) << one.script << "\n" << as_text(started.log);
+  }
+}
+
+TEST(StartedPython, SleepsInVirtualTime) {  // Where the full interpreter has no clock_nanosleep.
+  const auto started =
+      run_script(started_python, "import time\na = time.time(); time.sleep(5000); print(time.time() - a >= 5000)");
+  EXPECT_EQ(as_text(started.output), "True\n") << as_text(started.log);
+}
+
+TEST(StartedPython, TracebacksNameTheProgramsFileAndLine) {
+  const auto result = run_script(started_python, "import helper\n\nhelper.fail(1)\n", "",
+                                 {{"helper.py", "def fail(x):\n  raise ValueError(f'told {x}')\n"}});
+  EXPECT_EQ(result.outcome.exit_code, 1U);
+  EXPECT_EQ(as_text(result.log),
+            "Traceback (most recent call last):\n"
+            "  File \"/program/main.py\", line 3, in <module>\n    helper.fail(1)\n    ~~~~~~~~~~~^^^\n"
+            "  File \"/program/helper.py\", line 2, in fail\n    raise ValueError(f'told {x}')\n"
+            "ValueError: told 1\n");
+  const auto syntax = run_script(started_python, "x = 1\nx = = 2\n");
+  EXPECT_EQ(syntax.outcome.exit_code, 1U);
+  EXPECT_NE(as_text(syntax.log).find("File \"/program/main.py\", line 2\n"), std::string_view::npos)
+      << as_text(syntax.log);
+}
+
+TEST(StartedPython, ReadsSiblingsAndFiles) {
+  const auto result = run_script(started_python,
+                                 "import sys, helper, pack.part\nprint(helper.double(sys.stdin.read()), "
+                                 "open('data.txt').read(), open('/program/data.txt').read(), pack.part.x)",
+                                 "in",
+                                 {{"helper.py", "def double(x): return x + x\n"},
+                                  {"data.txt", "file"},
+                                  {"pack/part.py", "x = 5"},
+                                  {"pack/__init__.py", ""}});
+  EXPECT_TRUE(result.outcome.succeeded()) << as_text(result.log);
+  EXPECT_EQ(as_text(result.output), "inin file file 5\n");
+}
+
+TEST(StartedPython, AMissingModuleNamesTheWayOut) {
+  const auto result = run_script(started_python, "import importlib\nimportlib.import_module('ctypes')");
+  EXPECT_EQ(result.outcome.exit_code, 1U);
+  EXPECT_NE(as_text(result.log).find("ModuleNotFoundError"), std::string_view::npos) << as_text(result.log);
+  EXPECT_NE(as_text(result.log).find("--runtime python-full"), std::string_view::npos) << as_text(result.log);
+}
+
+TEST(StartedPython, LimitsAreOutcomes) {
+  EXPECT_EQ(run_script(started_python, "while True: pass", "", {}, {}, [](Job& job) { job.limits.fuel = 500'000'000; })
+                .outcome.kind,
+            task::OutcomeKind::out_of_fuel);
+  EXPECT_EQ(run_script(started_python, "x = bytearray(400 << 20)\nprint(len(x))", "", {}, {},
+                       [](Job& job) { job.limits.memory_bytes = std::uint64_t{128} << 20; })
+                .outcome.kind,
+            task::OutcomeKind::out_of_memory);
+  const auto large = run_script(started_python, "print('x' * 100_000)", "", {}, {},
+                                [](Job& job) { job.limits.output_bytes = 50'000; });
+  EXPECT_EQ(large.outcome.kind, task::OutcomeKind::output_too_large);
+  const auto log = run_script(started_python, "import sys\nprint('x' * 100_000, file=sys.stderr)", "", {}, {},
+                              [](Job& job) { job.limits.log_bytes = 50'000; });
+  EXPECT_TRUE(log.outcome.succeeded());
+  EXPECT_TRUE(log.log_cut);
+  EXPECT_EQ(log.log.size(), 50'000U);
+}
+
+/// What the tools choose by is what is there.
+TEST(StartedPython, TheCatalogueListsItsLibrary) {
+  std::ifstream in(runtimes_folder() / "catalogue.json", std::ios::binary);
+  const std::string catalogue{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  const auto result = run_script(started_python,
+                                 "import json, sys\n"
+                                 "listed = json.load(sys.stdin)['runtimes'][0]\n"
+                                 "assert listed['name'] == 'python'\n"
+                                 "library = listed['library']\n"
+                                 "for name in library['modules']: assert name in sys.modules, name\n"
+                                 "for name in library['missing']: assert name not in sys.modules, name\n"
+                                 "print(len(library['modules']) > 300, 'ctypes' in library['missing'])",
+                                 catalogue);
+  EXPECT_TRUE(result.outcome.succeeded()) << as_text(result.log);
+  EXPECT_EQ(as_text(result.output), "True True\n");
 }
 
 TEST(JavaScript, InputOutputAndExitCodes) {

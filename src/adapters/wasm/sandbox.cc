@@ -47,7 +47,7 @@ Outcome refusal(std::string detail) {
 
 std::unexpected<Error> stopped_error() { return fail(ErrorCode::denied, "The run was stopped."); }
 
-/// The names of the WebAssembly specification's test suite, where it has one. Part of signed outcomes: never change them.
+/// The names of the WebAssembly specification's test suite, where it has one, and ours for components. Part of signed outcomes: never change them.
 std::string trap_name(wasmtime_trap_code_t code) {
   switch (code) {
     case WASMTIME_TRAP_CODE_MEMORY_OUT_OF_BOUNDS:
@@ -70,14 +70,27 @@ std::string trap_name(wasmtime_trap_code_t code) {
       return "unreachable";
     case WASMTIME_TRAP_CODE_NULL_REFERENCE:
       return "null reference";
+    case WASMTIME_TRAP_CODE_CANNOT_ENTER_COMPONENT:
+      return "cannot enter component instance";
+    case WASMTIME_TRAP_CODE_CANNOT_LEAVE_COMPONENT:
+      return "cannot leave component instance";
+    case WASMTIME_TRAP_CODE_INVALID_CHAR:
+      return "invalid character";
+    case WASMTIME_TRAP_CODE_STRING_OUT_OF_BOUNDS:
+      return "string out of bounds";
+    case WASMTIME_TRAP_CODE_LIST_OUT_OF_BOUNDS:
+      return "list out of bounds";
+    case WASMTIME_TRAP_CODE_INVALID_DISCRIMINANT:
+      return "invalid discriminant";
+    case WASMTIME_TRAP_CODE_UNALIGNED_POINTER:
+      return "unaligned pointer";
     default:
       return fmt::format("trap {}", code);
   }
 }
 
-std::vector<std::string> backtrace_of(const wasm_trap_t* trap) {
-  wasm_frame_vec_t frames;
-  wasm_trap_trace(trap, &frames);
+/// The frames' names; frees the frames.
+std::vector<std::string> backtrace_of(wasm_frame_vec_t& frames) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < frames.size && names.size() < max_backtrace; ++i) {
     const wasm_name_t* name = wasmtime_frame_func_name(frames.data[i]);
@@ -93,6 +106,7 @@ std::vector<std::string> backtrace_of(const wasm_trap_t* trap) {
 struct Loaded {
   Module module;
   InstancePre pre;
+  Component component;  ///< in place of the two above
   std::string refusal;  ///< if not empty, the rest is not there
   bool has_memory = false;
   bool has_start = false;
@@ -483,6 +497,18 @@ Result<LoadedPtr> WasmtimeSandbox::load(const Job& job) {
 Result<LoadedPtr> WasmtimeSandbox::link(ByteView code) {
   auto loaded = std::make_shared<Loaded>();
   loaded->code_bytes = code.size();
+  if (mesh_is_component_code({code.data(), code.size()})) {
+    mesh_component_t* component = nullptr;
+    char* refused = nullptr;
+    const EngineError error(mesh_component_load(engine_.get(), {code.data(), code.size()}, &component, &refused));
+    loaded->component = Component(component);
+    if (error) {
+      return fail(ErrorCode::unsupported,
+                  fmt::format("The compiled component cannot be loaded here: {}", text_of(error)));
+    }
+    if (const OwnedText words(refused); words) loaded->refusal = one_line(words.get(), 512);
+    return loaded;
+  }
   wasmtime_module_t* module = nullptr;
   if (const EngineError error(wasmtime_module_deserialize(engine_.get(), code.data(), code.size(), &module)); error) {
     return fail(ErrorCode::unsupported, fmt::format("The compiled module cannot be loaded here: {}", text_of(error)));
@@ -591,7 +617,12 @@ class Execution {
     run_.is_call = abi() == task::Abi::call;
     run_.limits.memory_limit_bytes = job.limits.memory_bytes;
     run_.limits.table_limit_elements = max_table_elements;
-    store_ = Store(wasmtime_store_new(engine, &run_, nullptr));
+    if (loaded.component) {
+      wasi_ = Wasi(mesh_wasi_new(&component_host(), &run_, job.limits.open_files, epoch_ns / 1'000'000'000));
+    }
+    // Host calls of preview 1 find the run there, those of 0.2 their handles, which know the run.
+    void* data = wasi_ ? static_cast<void*>(wasi_.get()) : &run_;
+    store_ = Store(wasmtime_store_new(engine, data, nullptr));
     run_.context = wasmtime_store_context(store_.get());
     mesh_limit_store(store_.get(), &run_.limits);
     // The callback only reads it; the C interface has no const for what it only hands back.
@@ -601,6 +632,13 @@ class Execution {
 
   Result<RunResult> run() {
     if (!loaded_.refusal.empty()) return refused(loaded_.refusal);
+    if (loaded_.component != nullptr) {
+      if (abi() != task::Abi::component) return refused("The function is a component and its node says otherwise.");
+      if (control_.stopped) return stopped_error();
+      if (auto ended = instantiate()) return std::move(*ended);
+      return run_component();
+    }
+    if (abi() == task::Abi::component) return refused("The function's node says component, and it is a module.");
     if (run_.is_call && !loaded_.has_call_entry) {
       return refused("The module does not export memory, mesh_alloc(i32) -> i32 and mesh_run(i32, i32) -> i64.");
     }
@@ -618,7 +656,9 @@ class Execution {
   using Ended = std::optional<Result<RunResult>>;
 
   [[nodiscard]] task::Abi abi() const {
-    return job_.abi.value_or(loaded_.exports_run ? task::Abi::call : task::Abi::wasi);
+    return job_.abi.value_or(loaded_.component     ? task::Abi::component
+                             : loaded_.exports_run ? task::Abi::call
+                                                   : task::Abi::wasi);
   }
 
   Result<RunResult> refused(std::string detail) {
@@ -635,7 +675,9 @@ class Execution {
   Ended instantiate() {
     set_fuel(instantiation_fuel);
     wasm_trap_t* raw_trap = nullptr;
-    const EngineError error(wasmtime_instance_pre_instantiate(loaded_.pre.get(), run_.context, &instance_, &raw_trap));
+    const EngineError error(
+        loaded_.component ? mesh_component_instantiate(loaded_.component.get(), store_.get())
+                          : wasmtime_instance_pre_instantiate(loaded_.pre.get(), run_.context, &instance_, &raw_trap));
     const Trap trap(raw_trap);
     PoolOrder::memory_taken();
     set_fuel(job_.limits.fuel);
@@ -643,6 +685,8 @@ class Execution {
     if (trap) return ended(outcome_of(trap.get()));
     if (error) {
       if (run_.limits.refused) return ended(of_kind(OutcomeKind::out_of_memory));
+      wasmtime_trap_code_t code = 0;
+      if (mesh_error_trap_code(error.get(), &code)) return ended(outcome_of(code, error.get()));
       return Result<RunResult>(
           fail(ErrorCode::exhausted, fmt::format("The module cannot be instantiated here now: {}", text_of(error))));
     }
@@ -666,11 +710,16 @@ class Execution {
         wasmtime_func_call_unchecked(run_.context, &item.of.func, values.data(), values.size(), &raw_trap));
     const Trap trap(raw_trap);
     if (!error && !trap) return std::nullopt;
-    if (control_.stopped && run_.end == HostEnd::none) {
-      // The switch shows as an error of its own; a trap or an end that came first stands.
-      wasmtime_trap_code_t code = 0;
-      if (!trap || !wasmtime_trap_code(trap.get(), &code)) return Result<RunResult>(stopped_error());
-    }
+    wasmtime_trap_code_t code = 0;
+    if (auto over = ended_by_host(trap && wasmtime_trap_code(trap.get(), &code))) return over;
+    if (trap) return ended(outcome_of(trap.get()));
+    return Result<RunResult>(fail(ErrorCode::internal, fmt::format("The engine failed: {}", text_of(error))));
+  }
+
+  /// What a call that came back with an error means where the host ended it, or the switch did.
+  Ended ended_by_host(bool is_trap) {
+    // The switch shows as an error of its own; a trap or an end that came first stands.
+    if (control_.stopped && run_.end == HostEnd::none && !is_trap) return Result<RunResult>(stopped_error());
     switch (run_.end) {
       case HostEnd::exited:
         return ended(exited(run_.exit_code));
@@ -681,8 +730,18 @@ class Execution {
       case HostEnd::none:
         break;
     }
-    if (trap) return ended(outcome_of(trap.get()));
-    return Result<RunResult>(fail(ErrorCode::internal, fmt::format("The engine failed: {}", text_of(error))));
+    return std::nullopt;
+  }
+
+  Result<RunResult> run_component() {
+    std::uint32_t exit_code = 0;
+    const EngineError error(mesh_component_run(loaded_.component.get(), store_.get(), &exit_code));
+    if (!error) return ended(exited(exit_code));
+    wasmtime_trap_code_t code = 0;
+    const bool is_trap = mesh_error_trap_code(error.get(), &code);
+    if (auto over = ended_by_host(is_trap)) return std::move(*over);
+    // What else can go wrong is the guest's: a handle that it has not, a list out of bounds, more handles than there are.
+    return ended(is_trap ? outcome_of(code, error.get()) : trapped("component fault"));
   }
 
   Result<RunResult> run_wasi() {
@@ -747,10 +806,23 @@ class Execution {
   static Outcome outcome_of(const wasm_trap_t* trap) {
     wasmtime_trap_code_t code = 0;
     if (!wasmtime_trap_code(trap, &code)) return trapped("host");  // No host call of ours traps so.
+    wasm_frame_vec_t frames;
+    wasm_trap_trace(trap, &frames);
+    return outcome_of(code, frames);
+  }
+
+  static Outcome outcome_of(wasmtime_trap_code_t code, const wasmtime_error_t* error) {
+    wasm_frame_vec_t frames;
+    wasmtime_error_wasm_trace(error, &frames);
+    return outcome_of(code, frames);
+  }
+
+  static Outcome outcome_of(wasmtime_trap_code_t code, wasm_frame_vec_t& frames) {
+    const auto names = backtrace_of(frames);
     if (code == WASMTIME_TRAP_CODE_STACK_OVERFLOW) return of_kind(OutcomeKind::stack_exhausted);
     if (code == WASMTIME_TRAP_CODE_OUT_OF_FUEL) return of_kind(OutcomeKind::out_of_fuel);
     Outcome outcome = trapped(trap_name(code));
-    outcome.backtrace = backtrace_of(trap);
+    outcome.backtrace = names;
     return outcome;
   }
 
@@ -779,6 +851,7 @@ class Execution {
   const Loaded& loaded_;
   const Control& control_;
   Run run_;  // Before the store, which points to it.
+  Wasi wasi_;  // Likewise.
   Store store_;
   [[maybe_unused, no_unique_address]] PoolOrder order_;  // After the store: it ends before that gives its memory back.
   wasmtime_instance_t instance_{};

@@ -1,4 +1,5 @@
-// The sandbox: runs WebAssembly modules deterministically and within bounds. wasmtime stands behind it and does not show.
+// The sandbox: runs WebAssembly modules and components deterministically and within bounds. wasmtime stands behind it and
+// does not show.
 //
 // What a run's outcome, output, log and fuel depend on: the module, its arguments and environment, the trees, the input,
 // the entropy key, the limits and engine_id(); nothing else, on any machine. The guest's clock is virtual (fuel used,
@@ -7,7 +8,8 @@
 // Fuel is counted from after instantiation, so that how memory is initialised (copy-on-write images or copying) is never
 // charged. A module's start function would run inside instantiation: so the compiler's child process moves it, after
 // validation, to an export of a reserved name, and the host calls it first thing under the run's own fuel. Host calls are
-// charged too, 100 units each and more by bytes moved (wasi.cc), so that fuel bounds time.
+// charged too, 100 units each and more by bytes moved (wasi.cc), so that fuel bounds time. A component with a start
+// function inside is refused: what it would do while it is instantiated could neither be charged nor be left uncharged.
 //
 // An Outcome is what the guest did and may be signed. An Error is what this machine could not do (no disk, compile time
 // or memory spent, the kill switch, memory that the system would not give) and is never signed.
@@ -59,7 +61,7 @@ struct Job {
   /// The module's bytes: called (on a thread of the sandbox) only if no cache has the module. They are checked against
   /// `module` if that is a raw CID; a caller that names a module otherwise vouches for it.
   std::function<Result<std::shared_ptr<const Bytes>>()> load_module;
-  std::optional<task::Abi> abi;  ///< absent: call if the module exports mesh_run, else wasi
+  std::optional<task::Abi> abi;  ///< absent: component if it is one, call if the module exports mesh_run, else wasi
   std::vector<std::string> args, env;  ///< argv from argv[0] on; NAME=value
   /// Mounted at `/` and at `/program`; either may be null. `/` also shows the entries of the program where the root has
   /// none of that name, so that a relative path (the guest's working folder is `/`) finds the program's files.
@@ -163,6 +165,9 @@ class Sandbox {
 /// Whether `module` exports a function of this name; false for what is no module. Reads the export section alone, all of
 /// it checked. For choosing the ABI of a raw module before anything is signed.
 [[nodiscard]] bool exports_function(ByteView module, std::string_view name);
+
+/// Whether the bytes begin as a WebAssembly component of the binary format's version 13 does.
+[[nodiscard]] bool is_component(ByteView bytes);
 
 /// The body of the program's hidden compile command: main calls it when argv[1] is "internal-compile" and returns what it
 /// returns, before anything else. Reads a module from descriptor 0, writes to descriptor 1, under limits it sets itself.

@@ -106,7 +106,6 @@ ByteView content_of(const Run& run, const Descriptor& d) {
 }
 
 bool is_top(const Place& place) { return place.node == nullptr; }
-bool is_folder_at(const Place& place) { return is_top(place) || place.node->is_folder; }
 
 const FileTree::Node* child(const FileTree* tree, std::string_view name) {
   if (tree == nullptr) return nullptr;
@@ -194,9 +193,6 @@ void store_filestat(const Memory& memory, std::uint32_t at, FileType type, std::
 }
 constexpr std::uint64_t filestat_size = 64;
 
-std::uint64_t device_of(const Place& place) { return is_top(place) ? 1 : place.in_program ? 3 : 2; }
-std::uint64_t inode_of(const Place& place) { return is_top(place) ? 1 : place.node->inode; }
-
 void store_place(const Memory& memory, std::uint32_t at, const Place& place) {
   const bool folder = is_folder_at(place);
   store_filestat(memory, at, folder ? type_folder : type_file, device_of(place), inode_of(place),
@@ -250,15 +246,14 @@ std::uint64_t add_saturating(std::uint64_t a, std::uint64_t b) {
 
 /// The time of clock `id`: wall time, time since the start, or processor time (twice); nullopt for another.
 std::optional<std::uint64_t> clock_now(const Run& run, std::uint32_t id) {
-  const std::uint64_t used = run.fuel_used();
   switch (id) {
     case 0:
-      return add_saturating(epoch_ns, add_saturating(used, run.slept_ns));
+      return add_saturating(epoch_ns, run.elapsed_ns());
     case 1:
-      return add_saturating(used, run.slept_ns);
+      return run.elapsed_ns();
     case 2:
     case 3:
-      return used;
+      return run.fuel_used();
     default:
       return std::nullopt;
   }
@@ -286,18 +281,7 @@ std::uint32_t random_get(Run& run, const Raw* a) {
   const std::uint32_t at = u32(a[0]);
   const std::uint32_t length = u32(a[1]);
   if (!memory.holds(at, length)) return fault;
-  if (!run.charge(length * random_byte_cost)) return invalid;
-  for (std::uint64_t done = 0; done < length;) {
-    if (run.random_left == 0) {
-      run.random_bytes =
-          tagged_hash("meshwork/guest-random/1", {run.job->entropy_key.view(), big_endian(run.random_block++)});
-      run.random_left = Digest::size;
-    }
-    const std::size_t take = std::min<std::size_t>(run.random_left, length - done);
-    memory.copy_in(at + done, run.random_bytes.view().subspan(Digest::size - run.random_left, take));
-    run.random_left -= take;
-    done += take;
-  }
+  if (!run.fill_random(memory.span(at, length))) return invalid;
   return success;
 }
 
@@ -471,13 +455,7 @@ std::uint32_t write_at(Run& run, const Raw* a, bool positioned, std::uint32_t co
     const auto length = memory.load<std::uint32_t>(u32(a[1]) + 8 * i + 4);
     const ByteView bytes = memory.span(pointer, length);
     if (d->kind == Kind::output) {
-      if (bytes.size() >
-          run.job->limits.output_bytes - std::min<std::uint64_t>(run.job->limits.output_bytes, run.output.size())) {
-        run.end = HostEnd::output_too_large;
-        return invalid;
-      }
-      append(run.output, bytes);
-      run.io_bytes += bytes.size();
+      if (!run.write_output(bytes)) return invalid;
     } else {
       run.write_log(bytes);
     }
@@ -514,19 +492,8 @@ void take_listing(Run& run, const Place& place) {
   run.listed = place;
   run.listing.emplace_back(".", place);
   run.listing.emplace_back("..", place);
-  if (!is_top(place)) {
-    for (const auto& [name, node] : place.node->children) run.listing.emplace_back(name, Place{node, place.in_program});
-    return;
-  }
-  std::map<std::string_view, Place> merged;
-  if (run.job->program) merged.emplace("program", Place{&run.job->program->root(), true});
-  if (run.job->root) {
-    for (const auto& [name, node] : run.job->root->root().children) merged.emplace(name, Place{node, false});
-  }
-  if (run.job->program) {
-    for (const auto& [name, node] : run.job->program->root().children) merged.emplace(name, Place{node, true});
-  }
-  run.listing.insert(run.listing.end(), merged.begin(), merged.end());
+  const auto entries = run.entries(place);
+  run.listing.insert(run.listing.end(), entries.begin(), entries.end());
 }
 
 std::uint32_t fd_readdir(Run& run, const Raw* a) {
@@ -761,7 +728,7 @@ std::uint32_t poll_oneoff(Run& run, const Raw* a) {
   }
   // Nothing else can happen meanwhile, so waiting is moving the clock.
   const std::uint64_t waited = any_ready ? 0 : shortest;
-  run.slept_ns = add_saturating(run.slept_ns, waited);
+  run.sleep(waited);
   std::uint32_t events = 0;
   for (const Subscription& s : list) {
     if (s.tag == 0 && s.error == success && s.wait_ns > waited) continue;
@@ -888,6 +855,63 @@ void Run::write_log(ByteView bytes) {
   io_bytes += bytes.size();
   if (on_log != nullptr && *on_log) (*on_log)(bytes);
 }
+
+bool Run::write_output(ByteView bytes) {
+  if (bytes.size() > job->limits.output_bytes - std::min<std::uint64_t>(job->limits.output_bytes, output.size())) {
+    end = HostEnd::output_too_large;
+    return false;
+  }
+  append(output, bytes);
+  io_bytes += bytes.size();
+  return true;
+}
+
+std::uint64_t Run::elapsed_ns() const { return add_saturating(fuel_used(), slept_ns); }
+
+void Run::sleep(std::uint64_t ns) { slept_ns = add_saturating(slept_ns, ns); }
+
+bool Run::fill_random(std::span<std::uint8_t> to) {
+  if (!charge(to.size() * random_byte_cost)) return false;
+  while (!to.empty()) {
+    if (random_left == 0) {
+      random_bytes = tagged_hash("meshwork/guest-random/1", {job->entropy_key.view(), big_endian(random_block++)});
+      random_left = Digest::size;
+    }
+    const std::size_t take = std::min(random_left, to.size());
+    std::memcpy(to.data(), random_bytes.view().last(random_left).data(), take);
+    random_left -= take;
+    to = to.subspan(take);
+  }
+  return true;
+}
+
+std::expected<Place, std::uint32_t> Run::find(const Place& folder, std::string_view path) {
+  const auto place = resolve(*this, folder, path);
+  if (!place) return std::unexpected(static_cast<std::uint32_t>(place.error()));
+  return *place;
+}
+
+std::vector<std::pair<std::string_view, Place>> Run::entries(const Place& folder) const {
+  std::vector<std::pair<std::string_view, Place>> result;
+  if (!is_top(folder)) {
+    for (const auto& [name, node] : folder.node->children) result.emplace_back(name, Place{node, folder.in_program});
+    return result;
+  }
+  std::map<std::string_view, Place> merged;
+  if (job->program) merged.emplace("program", Place{&job->program->root(), true});
+  if (job->root) {
+    for (const auto& [name, node] : job->root->root().children) merged.emplace(name, Place{node, false});
+  }
+  if (job->program) {
+    for (const auto& [name, node] : job->program->root().children) merged.emplace(name, Place{node, true});
+  }
+  result.assign(merged.begin(), merged.end());
+  return result;
+}
+
+bool is_folder_at(const Place& place) { return is_top(place) || place.node->is_folder; }
+std::uint64_t device_of(const Place& place) { return is_top(place) ? 1 : place.in_program ? 3 : 2; }
+std::uint64_t inode_of(const Place& place) { return is_top(place) ? 1 : place.node->inode; }
 
 std::span<const WasiFunction> wasi_functions() { return functions; }
 

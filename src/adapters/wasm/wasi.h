@@ -1,4 +1,5 @@
-// Inner part of the sandbox: WASI preview 1 over values in memory, and the state of one run that it works on.
+// Inner part of the sandbox: WASI over values in memory, and the state of one run that it works on. Preview 1 is here as
+// the guest's calls; of WASI 0.2, whose types are in Rust (crates/engines/src/component.rs), here is what the calls mean.
 // Spec: https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md
 //
 // What the guest passes is hostile: every pointer and length is checked against the guest's memory, without overflow,
@@ -6,8 +7,10 @@
 // and all that grows is bounded by the run's limits. Not for use outside adapters/wasm.
 #pragma once
 
+#include <expected>
 #include <vector>
 
+#include <mesh_component.h>
 #include <mesh_limits.h>
 #include <wasmtime.h>
 
@@ -65,7 +68,25 @@ struct Run {
   /// Takes fuel; false, with `end` set and no fuel left, if there is not as much.
   [[nodiscard]] bool charge(std::uint64_t units);
   void write_log(ByteView bytes);
+  /// False, with `end` set, if that is more output than the limits allow.
+  [[nodiscard]] bool write_output(ByteView bytes);
+  /// Nanoseconds since the start: fuel used, and what was slept. Saturates.
+  [[nodiscard]] std::uint64_t elapsed_ns() const;
+  void sleep(std::uint64_t ns);
+  /// The next bytes of the keyed stream, after charging for them; false, with `end` set, if the fuel does not suffice.
+  [[nodiscard]] bool fill_random(std::span<std::uint8_t> to);
+  /// What a path leads to from a folder, `..` staying inside it; else an errno of preview 1. Charges by components.
+  [[nodiscard]] std::expected<Place, std::uint32_t> find(const Place& folder, std::string_view path);
+  /// What lies in a folder, in byte order of names.
+  [[nodiscard]] std::vector<std::pair<std::string_view, Place>> entries(const Place& folder) const;
 };
+
+[[nodiscard]] bool is_folder_at(const Place& place);
+[[nodiscard]] std::uint64_t device_of(const Place& place);
+[[nodiscard]] std::uint64_t inode_of(const Place& place);
+
+/// What WASI 0.2's calls ask of a Run.
+[[nodiscard]] const mesh_wasi_host& component_host();
 
 /// Nanoseconds since 1970 at which every guest's clock starts, and the time of every file: 2000-01-01.
 inline constexpr std::uint64_t epoch_ns = 946'684'800'000'000'000;

@@ -345,7 +345,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     for (auto& input : task.inputs) {
       if (const Cid* cid = std::get_if<Cid>(&input)) {
         // Of a file of one block that is here, the size is known: such are listed many to a part.
-        const auto block = cid->codec() == Multicodec::raw ? backend_.blocks().get(*cid) : fail(ErrorCode::not_found, "");
+        const auto block =
+            cid->codec() == Multicodec::raw ? backend_.blocks().get(*cid) : fail(ErrorCode::not_found, "");
         inputs.push_back({*cid, block ? std::optional<std::uint64_t>((*block)->size()) : std::nullopt});
         continue;
       }

@@ -41,6 +41,7 @@ Result<FunctionRequest> parse_function(const nlohmann::json& json, const std::st
     auto cid = Cid::from_text(cid_text);
     if (!cid) return fail(ErrorCode::invalid, fmt::format("{}.cid: {}", where, cid.error().message));
     request.what = Program{.language = language,
+                           .runtime_note = {},
                            .content = *cid,
                            .script = script,
                            .files = 0,

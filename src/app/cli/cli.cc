@@ -184,6 +184,10 @@ struct Program {
     run_command->add_option("--label", run.label, "name of the job for people");
     run_command->add_option("--output-dir", run.output_dir, "write the results into this folder")->type_name("DIR");
     run_command->add_flag("--only-file", run.only_file, "ship the file without its folder");
+    run_command
+        ->add_option("--runtime", run.runtime,
+                     "python: the pre-started interpreter; python-full: the full one; else by what FILE imports")
+        ->type_name("NAME");
     run_command->add_flag("--dry-run", run.dry_run, "show what would be asked for, and do nothing");
     run_command->add_flag("--detach", run.detach, "print the job's id and leave");
 

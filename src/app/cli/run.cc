@@ -64,9 +64,10 @@ Result<Bytes> read_stdin() {
   }
 }
 
-Result<Json> function_json(const std::string& file, const std::vector<std::string>& args, bool only_file,
-                           Upload& upload, std::string& description) {
-  MESH_LET(const app::Program program, app::import_program(file, {.only_file = only_file}, upload.sink()));
+Result<Json> function_json(const Session& session, const std::string& file, const std::vector<std::string>& args,
+                           const app::ProgramOptions& program_options, Upload& upload, std::string& description) {
+  MESH_LET(const app::Program program, app::import_program(file, program_options, upload.sink()));
+  if (!program.runtime_note.empty()) session.progress(program.runtime_note);
   description = program.description;
   return Json{
       {"cid", program.content.text()}, {"language", program.language}, {"script", program.script}, {"args", args}};
@@ -314,12 +315,15 @@ int run_run(Session& session, const RunOptions& options) {
 
   Upload upload(client);
   std::string description;
-  auto function = function_json(options.file, options.args, options.only_file, upload, description);
+  const app::ProgramOptions program_options{.only_file = options.only_file, .runtime = options.runtime};
+  auto function = function_json(session, options.file, options.args, program_options, upload, description);
   if (!function) return session.fail(function.error());
   task["function"] = *function;
   if (!options.reduce.empty()) {
     std::string ignored;
-    auto reduce = function_json(options.reduce, {}, options.only_file, upload, ignored);
+    // The runtime was named for FILE; what folds is chosen for.
+    auto reduce =
+        function_json(session, options.reduce, {}, {.only_file = options.only_file, .runtime = {}}, upload, ignored);
     if (!reduce) return session.fail(reduce.error());
     task["reduce"] = *reduce;
   }

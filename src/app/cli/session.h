@@ -128,6 +128,7 @@ struct RunOptions {
   std::string file;
   std::vector<std::string> args, inputs, timeouts;
   bool map = false, dry_run = false, detach = false, only_file = false;
+  std::string runtime;  ///< "python" or "python-full"; empty: by what the program imports
   std::string reduce, output_dir, label;
   std::uint64_t fee = 0, fuel = 0, memory_mb = 0;
   int verifiers = -1;

@@ -8,6 +8,7 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <mutex>
 #include <set>
@@ -62,8 +63,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     std::uint64_t log_bytes = 0, log_left_out = 0;
     bool log_posted = false;
     std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> results;
+    bool results_posted = false;
     std::size_t running = 0;  ///< shards that the sandbox has
-    Clock::time_point told{};
   };
   using RunPointer = std::shared_ptr<Run>;
 
@@ -255,7 +256,6 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     started += run->effect.shards.size();
     emit(node::event::ExecutionStarted{.id = run->effect.id});
     run->running = jobs.size();
-    run->told = Clock::now();
     if (!jobs.empty()) {
       run->job = jobs.front().id;
       Status taken = sandbox.submit(
@@ -276,24 +276,32 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
                           Result<wasm::RunResult> result) {
     const auto self = weak.lock();
     if (!self) return;
+    bool last = false;
     {
       const std::lock_guard guard(run->mutex);
       run->results.emplace_back(shard, std::move(result));
-      --run->running;
-      const auto now = Clock::now();
-      if (run->running > 0 && now - run->told < tell_every) return;
-      run->told = now;
+      last = --run->running == 0;
+      if (std::exchange(run->results_posted, true) && !last) return;
     }
-    asio::post(self->io, [weak, run] {
+    asio::post(self->io, [weak, run, last] {
       const auto here = weak.lock();
       if (!here || here->closed || run->ended) return;
-      std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> results;
-      {
-        const std::lock_guard guard(run->mutex);
-        results.swap(run->results);
-      }
-      if (!results.empty()) here->tell(run, std::move(results));
+      if (last) return here->tell_results(run);
+      auto timer = std::make_shared<asio::steady_timer>(here->io, tell_every);
+      timer->async_wait([weak, run, timer](const boost::system::error_code&) {
+        if (const auto still = weak.lock(); still && !still->closed && !run->ended) still->tell_results(run);
+      });
     });
+  }
+
+  void tell_results(const RunPointer& run) {
+    std::vector<std::pair<std::uint32_t, Result<wasm::RunResult>>> results;
+    {
+      const std::lock_guard guard(run->mutex);
+      results.swap(run->results);
+      run->results_posted = false;
+    }
+    if (!results.empty()) tell(run, std::move(results));
   }
 
   /// On a thread of the sandbox.

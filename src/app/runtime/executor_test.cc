@@ -99,7 +99,15 @@ struct ExecutorTest : testing::Test {
   Cid module(TestStore& store, std::string_view wat) { return store.add(*wasm::wat_to_wasm(wat)); }
   Cid list(TestStore& store, std::vector<Cid> inputs) {
     task::ShardList list;
-    list.inputs = std::move(inputs);
+    if (inputs.size() == 1) {
+      list.inputs = std::move(inputs);
+      return store.add_record(list);
+    }
+    for (std::size_t first = 0; first < inputs.size(); first += 2) {
+      task::ShardList part;
+      for (std::size_t i = first; i < std::min(first + 2, inputs.size()); ++i) part.inputs.push_back(inputs[i]);
+      list.parts.push_back({store.add_record(part), static_cast<std::uint32_t>(part.inputs.size())});
+    }
     return store.add_record(list);
   }
 
@@ -173,14 +181,16 @@ TEST_F(ExecutorTest, FetchesOnlyWhatItNeeds) {
   const Bytes large = noise(3'000'000, 1);
   const Cid first = theirs.add(large);
   const Cid second = theirs.add(as_bytes("second"));
-  const Cid inputs = list(theirs, {first, second});
+  const Cid third = theirs.add(as_bytes("third"));
+  const Cid inputs = list(theirs, {first, second, third});
   theirs.declare(function);
   theirs.declare(inputs);
   const auto done = run(function, inputs, 0, {they});
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(*ours.blocks->read_dag_file(done->finding.result, 10'000'000), large);
   EXPECT_TRUE(done->result_block.empty());  // Too large to travel along.
-  EXPECT_FALSE(ours.blocks->has(second));
+  EXPECT_TRUE(ours.blocks->has(second)) << "in the same part of the list";
+  EXPECT_FALSE(ours.blocks->has(third));
 }
 
 TEST_F(ExecutorTest, FunctionNodesWithTreesAndArguments) {

@@ -32,6 +32,7 @@ constexpr std::size_t max_line_bytes = std::size_t{64} << 20;
 constexpr std::size_t max_module_bytes = std::size_t{64} << 20;
 constexpr std::size_t max_wat_bytes = std::size_t{16} << 20;
 constexpr std::size_t max_left_out_told = 64;
+constexpr std::size_t max_library_modules = 8'192;
 constexpr std::size_t max_catalogue_bytes = std::size_t{1} << 20;
 constexpr std::string_view wasm_magic{"\0asm", 4};
 
@@ -39,7 +40,9 @@ constexpr std::string_view wasm_magic{"\0asm", 4};
 struct Language {
   std::string_view name, extension;
 };
-constexpr std::array<Language, 7> languages{{{"python", ".py"},
+constexpr std::string_view full_python = "python-full";
+constexpr std::array<Language, 8> languages{{{"python", ".py"},
+                                             {full_python, ".py"},
                                              {"javascript", ".js"},
                                              {"javascript", ".mjs"},
                                              {"ruby", ".rb"},
@@ -110,13 +113,14 @@ Result<Bytes> read_whole(const FileDescriptor& file, const fs::path& shown, std:
 }
 
 Result<asset::Built> build_file(const FileDescriptor& file, const fs::path& shown, const asset::BlockSink& sink,
-                                std::uint64_t max_bytes = ~std::uint64_t{0}) {
+                                std::uint64_t max_bytes = ~std::uint64_t{0}, Bytes* keep = nullptr) {
   asset::FileBuilder builder(sink);
   std::uint64_t total = 0;
   MESH_TRY(read_parts(file, shown, [&](ByteView part) -> Status {
     total += part.size();
     if (total > max_bytes)
       return fail(ErrorCode::exhausted, fmt::format("{} is larger than {}", shown.string(), size_text(max_bytes)));
+    if (keep != nullptr) append(*keep, part);
     return builder.feed(part);
   }));
   return builder.finish();
@@ -141,6 +145,7 @@ struct FolderReader {
     auto operator<=>(const Found&) const = default;
   };
   std::vector<Found> found;  ///< every file by its relative path
+  PythonProgram* python = nullptr;  ///< if not null, is given every .py file's text
 
   void leave_out(const std::string& path) {
     if (left_out.size() < max_left_out_told) left_out.push_back(path);
@@ -194,7 +199,10 @@ struct FolderReader {
       ++files;
       MESH_TRY(check_bounds(top));
       const std::uint64_t room = is_program ? max_program_bytes - bytes : ~std::uint64_t{0};
-      Result<asset::Built> built = build_file(file, top / path, sink, room);
+      Bytes text;
+      Bytes* const kept = python != nullptr && path.ends_with(".py") ? &text : nullptr;
+      Result<asset::Built> built = build_file(file, top / path, sink, room, kept);
+      if (kept != nullptr) python->add(path, as_text(text));
       if (!built && built.error().code == ErrorCode::exhausted && is_program) {
         bytes = max_program_bytes + 1;
         MESH_TRY(check_bounds(top));
@@ -222,10 +230,11 @@ Status check_module(ByteView bytes, std::string_view shown) {
     return fail(ErrorCode::invalid,
                 fmt::format("{} is not a WebAssembly module: it does not begin with the bytes 00 61 73 6d", shown));
   }
-  if (bytes[4] != 1 || bytes[5] != 0 || bytes[6] != 0 || bytes[7] != 0) {
+  const bool is_module = bytes[4] == 1 && bytes[5] == 0 && bytes[6] == 0 && bytes[7] == 0;
+  if (!is_module && !wasm::is_component(bytes)) {
     return fail(
         ErrorCode::unsupported,
-        fmt::format("{} is a WebAssembly component or of another version; give a core module of version 1", shown));
+        fmt::format("{} is WebAssembly of another version; give a core module of version 1 or a component", shown));
   }
   return {};
 }
@@ -252,6 +261,7 @@ Result<fs::path> find_main(const fs::path& folder) {
   std::vector<std::string> mains;
   for (const Language& language : languages) {
     const std::string name = fmt::format("main{}", language.extension);
+    if (std::ranges::find(mains, name) != mains.end()) continue;  // Two interpreters take it.
     std::error_code ignored;
     if (fs::is_regular_file(folder / name, ignored)) mains.push_back(name);
   }
@@ -319,6 +329,26 @@ Result<RuntimeEntry> entry_of(const nlohmann::json& json, const fs::path& folder
         return fail(ErrorCode::invalid, fmt::format("{}: its environment is not of texts", entry.name));
       entry.environment.push_back(name + "=" + value.get<std::string>());
     }
+  }
+  if (const std::string abi = text("abi"); abi == "component") {
+    entry.abi = task::Abi::component;
+  } else if (!abi.empty() && abi != "wasi") {
+    return fail(ErrorCode::invalid, fmt::format("{}: its abi is neither wasi nor component", entry.name));
+  }
+  if (json.contains("library")) {
+    const nlohmann::json& library = json["library"];
+    const auto names = [&](const char* name, std::set<std::string, std::less<>>& out) {
+      const auto found = library.find(name);
+      if (found == library.end() || !found->is_array() || found->size() > max_library_modules) return false;
+      for (const auto& item : *found) {
+        if (!item.is_string()) return false;
+        out.insert(item.get<std::string>());
+      }
+      return true;
+    };
+    PythonLibrary& made = entry.library.emplace();
+    if (!library.is_object() || !names("modules", made.modules) || !names("missing", made.missing))
+      return fail(ErrorCode::invalid, fmt::format("{}: its library does not read", entry.name));
   }
   return entry;
 }
@@ -441,6 +471,30 @@ Result<ImportedRuntime> import_runtime(const RuntimeEntry& entry, store::NodeSto
 
 // ---- Programs.
 
+namespace {
+
+/// The interpreter of a Python program, by what it imports, and a note where that is the full one.
+void choose_python(const PythonProgram& source, Program& program) {
+  const Result<RuntimeCatalogue> catalogue = RuntimeCatalogue::find();
+  const RuntimeEntry* usual = catalogue ? catalogue->find("python") : nullptr;
+  if (usual != nullptr && !usual->library) return;  // A catalogue with one Python.
+  std::string why = "no runtimes are installed here to look at";
+  if (usual != nullptr) why = source.needs_full_interpreter(*usual->library);
+  if (why.empty()) return;
+  program.language = full_python;
+  program.runtime_note = fmt::format(
+      "{} runs in the full Python interpreter, which starts slower: {} (--runtime python insists on the other)",
+      program.script, why);
+}
+
+Status check_runtime(std::string_view language, std::string_view runtime) {
+  if (runtime.empty() || (language == "python" && (runtime == "python" || runtime == full_python))) return {};
+  return fail(ErrorCode::invalid, fmt::format("--runtime {}: there are python and {}, for programs in Python",
+                                              runtime.substr(0, 32), full_python));
+}
+
+}  // namespace
+
 Result<Program> import_program(const fs::path& path, const ProgramOptions& options, const asset::BlockSink& sink) {
   struct stat about{};
   if (::stat(path.c_str(), &about) != 0) return std::unexpected(system_error("reading", path));
@@ -453,6 +507,7 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
     return fail(ErrorCode::invalid, fmt::format("{} is of no language that is known here; known are {}",
                                                 script.string(), known_extensions));
   }
+  MESH_TRY(check_runtime(language->name, options.runtime));
   MESH_LET(const FileDescriptor file, open_file(AT_FDCWD, script.string(), script, 0));
   if (language->name == "wasm" || language->name == "wat") {
     const bool is_text = language->name == "wat";
@@ -462,12 +517,17 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
   }
 
   Program program;
-  program.language = language->name;
+  program.language = options.runtime.empty() ? language->name : options.runtime;
+  PythonProgram python;
+  const bool chooses = language->name == "python" && options.runtime.empty();
   program.script = script.filename().string();
   MESH_TRY(asset::check_name(program.script));
   const fs::path parent = script.parent_path().empty() ? fs::path(".") : script.parent_path();
   if (options.only_file) {
-    MESH_LET(const asset::Built built, build_file(file, script, sink, max_program_bytes));
+    Bytes text;
+    MESH_LET(const asset::Built built, build_file(file, script, sink, max_program_bytes, chooses ? &text : nullptr));
+    python.add(program.script, as_text(text));
+    if (chooses) choose_python(python, program);
     MESH_LET(asset::BuiltFolder folder,
              asset::build_directory({{.name = program.script, .cid = built.cid, .total_bytes = built.total_bytes}}));
     MESH_TRY(sink(folder.built.cid, std::move(folder.block)));
@@ -477,9 +537,11 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
     program.description = fmt::format("{} ({})", program.script, size_text(program.bytes));
     return program;
   }
-  FolderReader reader{.sink = sink, .is_program = true, .left_out = {}, .found = {}};
+  FolderReader reader{
+      .sink = sink, .is_program = true, .left_out = {}, .found = {}, .python = chooses ? &python : nullptr};
   MESH_LET(const FileDescriptor folder, open_folder(parent));
   MESH_LET(const asset::Built built, reader.read(folder, parent, "", 0));
+  if (chooses) choose_python(python, program);
   if (std::ranges::none_of(reader.found, [&](const auto& entry) { return entry.path == program.script; })) {
     return fail(
         ErrorCode::invalid,
@@ -505,16 +567,20 @@ Result<Program> import_source(std::string_view language, ByteView source, const 
   }
   const auto known = std::ranges::find(languages, language, &Language::name);
   if (known == languages.end()) {
-    return fail(
-        ErrorCode::invalid,
-        fmt::format("\"{}\" is no language that is known here; known are python, javascript, ruby, php, wasm and wat",
-                    language.substr(0, 32)));
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" is no language that is known here; known are python, "
+                                                "python-full, javascript, ruby, php, wasm and wat",
+                                                language.substr(0, 32)));
   }
   if (language == "wasm") return module_program(source, "the module", sink);
   if (language == "wat") return wat_program(source, "the text", sink);
   Program program;
   program.language = language;
   program.script = fmt::format("main{}", known->extension);
+  if (language == "python") {
+    PythonProgram python;
+    python.add(program.script, as_text(source));
+    choose_python(python, program);
+  }
   MESH_LET(const asset::Built built, build_bytes(source, sink));
   MESH_LET(asset::BuiltFolder folder,
            asset::build_directory({{.name = program.script, .cid = built.cid, .total_bytes = built.total_bytes}}));
@@ -540,7 +606,9 @@ Result<ImportedFunction> make_function(const Program& program, const std::vector
     node.args.emplace_back("main");
     node.args.insert(node.args.end(), args.begin(), args.end());
     MESH_LET(const Bytes module, blocks.read_dag_file(program.content, max_module_bytes));
-    node.abi = wasm::exports_function(module, "mesh_run") ? task::Abi::call : task::Abi::wasi;
+    node.abi = wasm::is_component(module)                   ? task::Abi::component
+               : wasm::exports_function(module, "mesh_run") ? task::Abi::call
+                                                            : task::Abi::wasi;
   } else {
     MESH_LET(const RuntimeCatalogue catalogue, RuntimeCatalogue::find());
     const RuntimeEntry* entry = catalogue.find(program.language);
@@ -553,6 +621,7 @@ Result<ImportedFunction> make_function(const Program& program, const std::vector
     node.runtime = runtime.module;
     node.root = runtime.root;
     node.program = program.content;
+    node.abi = entry->abi;
     node.env = entry->environment;
     if (!entry->stdin_file.empty()) node.env.push_back(fmt::format("{}={}", stdin_file_variable, entry->stdin_file));
     for (const std::string& argument : entry->argv) {
@@ -600,7 +669,7 @@ struct InputCollector {
       return fail(ErrorCode::exhausted,
                   fmt::format("there are more than {} inputs; put several into one, or make several jobs", max_shards));
     }
-    result.inputs.push_back(std::move(input));
+    result.inputs.push_back(input);
     result.names.push_back(std::move(name));
     return {};
   }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "adapters/store/block_store.h"
+#include "app/runtime/python_imports.h"
 #include "domain/asset/unixfs.h"
 #include "domain/task/function.h"
 
@@ -30,7 +31,7 @@ namespace mesh::app {
 
 /// An entry of catalogue.json (scripts/runtimes.mjs writes it).
 struct RuntimeEntry {
-  std::string name;  ///< "python", "javascript", "ruby", "php"
+  std::string name;  ///< "python", "python-full", "javascript", "ruby", "php"
   std::string version;  ///< "CPython 3.11.3"
   std::vector<std::string> extensions;  ///< ".py"
   std::filesystem::path file;  ///< the module
@@ -40,6 +41,8 @@ struct RuntimeEntry {
   std::vector<std::string> argv;  ///< "{script}" and "{args}" are placeholders
   std::vector<std::string> environment;  ///< NAME=value
   std::string stdin_file;  ///< guest path where the input must also lie; empty = nowhere
+  task::Abi abi = task::Abi::wasi;
+  std::optional<PythonLibrary> library;  ///< of a pre-started Python; what else is imported needs "python-full"
 };
 
 /// The interpreters that this installation has.
@@ -76,11 +79,13 @@ struct ImportedRuntime {
 
 struct ProgramOptions {
   bool only_file = false;  ///< ship the file alone, not its folder
+  std::string runtime;  ///< "python" or "python-full", whatever the program imports; empty: by what it imports
 };
 
 /// A program as content, before a runtime is chosen for it.
 struct Program {
-  std::string language;  ///< of the catalogue by extension: "python", ...; "wasm" for a module
+  std::string language;  ///< of the catalogue: "python", "python-full", ...; "wasm" for a module or a component
+  std::string runtime_note;  ///< one sentence if this is not the language's usual runtime; else empty
   Cid content;  ///< wasm: the module (raw, or a file of several chunks); else a UnixFS folder
   std::string script;  ///< file inside the folder that is run: "main.py"; empty for wasm
   std::uint64_t files = 0;
@@ -89,15 +94,17 @@ struct Program {
   std::string description;  ///< one line: "main.py and 3 more files of ./dir (12.4 KiB)"
 };
 
-/// Reads a program: .wasm (its magic is checked), .wat (assembled), .py .js .mjs .rb .php, or a folder that holds a
+/// Reads a program: .wasm (a module or a component, its magic is checked), .wat (assembled), .py .js .mjs .rb .php, or a folder that holds a
 /// main.* of those. A script ships the folder it lies in, so that what it imports is there; hidden files, __pycache__,
 /// node_modules and .git are left out.
 /// Errors: not_found (no such file; a folder without a main), invalid (not a module, unknown extension, several mains),
 /// exhausted (a folder above the bounds: names the bound and --only-file), storage (unreadable).
+/// A Python program gets the pre-started interpreter if all that its .py files import is there (python_imports.h), by the
+/// catalogue that this program finds; else, and where there is no catalogue, the full one.
 [[nodiscard]] Result<Program> import_program(const std::filesystem::path& path, const ProgramOptions& options,
                                              const asset::BlockSink& sink);
-/// A program given as text or bytes (POST /api/v1/tasks): `language` is "python", "javascript", "ruby", "php", "wasm" or
-/// "wat".
+/// A program given as text or bytes (POST /api/v1/tasks): `language` is "python" (or "python-full"), "javascript",
+/// "ruby", "php", "wasm" or "wat".
 [[nodiscard]] Result<Program> import_source(std::string_view language, ByteView source, const asset::BlockSink& sink);
 
 struct ImportedFunction {

@@ -20,7 +20,10 @@ struct ImportTest : testing::Test {
   store::TemporaryFolder folder;
   fs::path top = folder.path() / "top";
 
-  ImportTest() { fs::create_directories(top); }
+  ImportTest() {
+    fs::create_directories(top);
+    ::setenv("MESH_RUNTIMES_DIR", (top / "none installed").c_str(), 1);  // Not those of the machine.
+  }
   ~ImportTest() override {
     ::unsetenv("MESH_RUNTIMES_DIR");
     std::error_code ignored;
@@ -32,7 +35,7 @@ struct ImportTest : testing::Test {
     std::ofstream(top / name, std::ios::binary) << content;
   }
   std::string text_of(const Cid& cid) { return std::string(as_text(*store.blocks->read_dag_file(cid, 1 << 30))); }
-  Result<Program> program(const fs::path& path, ProgramOptions options = {}) {
+  Result<Program> program(const fs::path& path, const ProgramOptions& options = {}) {
     return import_program(path, options, store.sink());
   }
   Result<ImportedInputs> inputs(const std::vector<InputSpec>& specs, bool map) {
@@ -70,7 +73,8 @@ TEST_F(ImportTest, AScriptShipsItsFolderWithoutWhatNobodyNeeds) {
   ASSERT_EQ(::mkfifo((top / "pipe").c_str(), 0600), 0);
   const auto made = program(top / "main.py");
   ASSERT_TRUE(made) << made.error().message;
-  EXPECT_EQ(made->language, "python");
+  EXPECT_EQ(made->language, "python-full");
+  EXPECT_NE(made->runtime_note.find("no runtimes are installed here"), std::string::npos) << made->runtime_note;
   EXPECT_EQ(made->script, "main.py");
   EXPECT_EQ(made->files, 3U);
   const auto tree = store.blocks->collect_tree(made->content);
@@ -81,7 +85,7 @@ TEST_F(ImportTest, AScriptShipsItsFolderWithoutWhatNobodyNeeds) {
             (std::vector<std::string>{".git", ".hidden", "__pycache__", "loop", "node_modules", "passwd", "pipe"}));
   EXPECT_NE(made->description.find("main.py and 2 more files"), std::string::npos) << made->description;
   EXPECT_EQ(program(top)->content, made->content);  // The folder with its main is the same.
-  EXPECT_EQ(program(top / "main.py", {.only_file = true})->files, 1U);
+  EXPECT_EQ(program(top / "main.py", {.only_file = true, .runtime = {}})->files, 1U);
 }
 
 TEST_F(ImportTest, WhatIsNoProgramIsRefusedByName) {
@@ -96,14 +100,80 @@ TEST_F(ImportTest, WhatIsNoProgramIsRefusedByName) {
   EXPECT_NE(program(top).error().message.find("several mains (main.py, main.js)"), std::string::npos);
   write("bad.wasm", "MZ");
   EXPECT_EQ(program(top / "bad.wasm").error().code, ErrorCode::invalid);
-  write("component.wasm", std::string_view("\0asm\x0d\0\1\0", 8));
-  EXPECT_EQ(program(top / "component.wasm").error().code, ErrorCode::unsupported);
+  write("later.wasm", std::string_view("\0asm\2\0\0\0", 8));
+  EXPECT_EQ(program(top / "later.wasm").error().code, ErrorCode::unsupported);
   write("bad.wat", "(module");
   EXPECT_EQ(program(top / "bad.wat").error().code, ErrorCode::invalid);
   ASSERT_EQ(::mkfifo((top / "pipe.py").c_str(), 0600), 0);
   EXPECT_NE(program(top / "pipe.py").error().message.find("FIFO"), std::string::npos);
   fs::create_symlink("main.py", top / "link.py");
   EXPECT_EQ(program(top / "link.py").error().code, ErrorCode::invalid);
+}
+
+TEST_F(ImportTest, APythonProgramGetsTheInterpreterThatItNeeds) {
+  const std::string pin = mesh::sha256(as_bytes(empty_module)).hex();
+  write("../two/toy.wasm", empty_module);
+  const auto install = [&](std::string_view more) {
+    write(
+        "../two/catalogue.json",
+        R"({"runtimes": [{"name": "python", "version": "Started 1", "extensions": [".py"], "file": "toy.wasm", "sha256": ")" +
+            pin + R"(", "argv": ["toy", "{script}", "{args}"], )" + std::string(more) +
+            R"(}, {"name": "python-full", "version": "Full 1", "extensions": [], "file": "toy.wasm", "sha256": ")" +
+            pin + R"(", "argv": ["full", "{script}"]}]})");
+  };
+  install(R"("abi": "component", "library": {"modules": ["json"], "missing": ["sqlite3"]})");
+  ::setenv("MESH_RUNTIMES_DIR", (top / "../two").c_str(), 1);
+  const auto node_of = [&](const Program& made) {
+    const auto function = make_function(made, {"x"}, *store.node, *store.blocks);
+    EXPECT_TRUE(function) << function.error().message;
+    return *record::decode<task::FunctionNode>(**store.blocks->get(function->function));
+  };
+
+  write("main.py", "import json, util");
+  write("util.py", "");
+  auto made = program(top);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->language, "python");
+  EXPECT_EQ(made->runtime_note, "");
+  EXPECT_EQ(node_of(*made).abi, task::Abi::component);
+  EXPECT_EQ(node_of(*made).args, (std::vector<std::string>{"toy", "/program/main.py", "x"}));
+
+  write("util.py", "def f():\n  import sqlite3\n");
+  made = program(top / "main.py");
+  EXPECT_EQ(made->language, "python-full");
+  EXPECT_NE(made->runtime_note.find("it imports sqlite3"), std::string::npos) << made->runtime_note;
+  EXPECT_EQ(node_of(*made).abi, task::Abi::wasi);
+  EXPECT_EQ(program(top / "main.py", {.only_file = true, .runtime = {}})->language,
+            "python-full");  // No util is there.
+  write("alone.py", "import json");
+  EXPECT_EQ(program(top / "alone.py", {.only_file = true, .runtime = {}})->language, "python");
+  made = program(top / "main.py", {.only_file = false, .runtime = "python"});
+  EXPECT_EQ(made->language, "python");
+  EXPECT_EQ(made->runtime_note, "");
+  EXPECT_EQ(program(top / "alone.py", {.only_file = false, .runtime = "python-full"})->language, "python-full");
+  EXPECT_EQ(program(top / "alone.py", {.only_file = false, .runtime = "ruby"}).error().code, ErrorCode::invalid);
+  write("a.wasm", empty_module);
+  EXPECT_EQ(program(top / "a.wasm", {.only_file = false, .runtime = "python"}).error().code, ErrorCode::invalid);
+
+  EXPECT_EQ(import_source("python", as_bytes("import json"), store.sink())->language, "python");
+  EXPECT_EQ(import_source("python", as_bytes("import sqlite3"), store.sink())->language, "python-full");
+  EXPECT_EQ(import_source("python-full", as_bytes("import json"), store.sink())->language, "python-full");
+
+  for (const std::string_view damaged : {R"("abi": "other")", R"("library": [])", R"("library": {"modules": ["a"]})",
+                                         R"("library": {"modules": [1], "missing": []})"}) {
+    install(damaged);
+    EXPECT_EQ(RuntimeCatalogue::find().error().code, ErrorCode::invalid) << damaged;
+  }
+}
+
+TEST_F(ImportTest, AComponentIsAProgram) {
+  write("a.wat", "(component)");
+  const auto made = program(top / "a.wat");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->language, "wasm");
+  const auto function = make_function(*made, {"x"}, *store.node, *store.blocks);
+  ASSERT_TRUE(function);
+  EXPECT_EQ(record::decode<task::FunctionNode>(**store.blocks->get(function->function))->abi, task::Abi::component);
 }
 
 TEST_F(ImportTest, AFolderAboveTheBoundNamesTheWayOut) {
@@ -113,7 +183,7 @@ TEST_F(ImportTest, AFolderAboveTheBoundNamesTheWayOut) {
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, ErrorCode::exhausted);
   EXPECT_NE(made.error().message.find("--only-file"), std::string::npos);
-  EXPECT_TRUE(program(top / "main.py", {.only_file = true}));
+  EXPECT_TRUE(program(top / "main.py", {.only_file = true, .runtime = {}}));
   fs::remove_all(top / "many");
   write("large", "");
   fs::resize_file(top / "large", (64 << 20) + 1);

@@ -162,8 +162,7 @@ struct Opened {
 
 /// The shards of a commitment; `shards` is how many the task has. Errors: none, too many, ranges that
 /// are none, or a signature that is not the committing node's.
-[[nodiscard]] Result<std::vector<std::uint32_t>> covered(const Signed<Commitment>& commitment,
-                                                         std::uint32_t shards);
+[[nodiscard]] Result<std::vector<std::uint32_t>> covered(const Signed<Commitment>& commitment, std::uint32_t shards);
 
 /// Whether the receipt opens the commitment; what it reveals. The error says what does not fit.
 [[nodiscard]] Result<Opened> open_execution(const Signed<Commitment>& commitment, const ExecutionReceipt& receipt,

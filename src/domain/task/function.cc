@@ -3,7 +3,7 @@
 namespace mesh::task {
 
 std::span<const std::string_view> enum_names(Abi) {
-  static constexpr std::array<std::string_view, 2> names{"wasi", "call"};
+  static constexpr std::array<std::string_view, 3> names{"wasi", "call", "component"};
   return names;
 }
 

@@ -12,6 +12,7 @@ namespace mesh::task {
 enum class Abi : std::uint8_t {
   wasi,  ///< a WASI preview 1 command: input on stdin, output on stdout, log on stderr, the exit code is the outcome
   call,  ///< exports mesh_alloc(size) -> ptr and mesh_run(ptr, size) -> (ptr << 32 | size); no start-up cost
+  component,  ///< a component over WASI 0.2 that exports exec(args, env) -> exit code, or wasi:cli/run; streams as in wasi
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(Abi);
 
@@ -21,11 +22,11 @@ struct FunctionNode {
   static constexpr std::string_view type = "function";
   static constexpr std::uint64_t version = 1;
 
-  Cid runtime;                    ///< the module that is instantiated
-  std::optional<Cid> root;        ///< read-only tree mounted at / (the interpreter's library), a UnixFS folder
-  std::optional<Cid> program;     ///< read-only tree mounted at /program, a UnixFS folder or one file
+  Cid runtime;  ///< the module that is instantiated
+  std::optional<Cid> root;  ///< read-only tree mounted at / (the interpreter's library), a UnixFS folder
+  std::optional<Cid> program;  ///< read-only tree mounted at /program, a UnixFS folder or one file
   std::vector<std::string> args;  ///< argv from argv[0] on; at most 256, 64 KiB together
-  std::vector<std::string> env;   ///< NAME=value; at most 64, 16 KiB together
+  std::vector<std::string> env;  ///< NAME=value; at most 64, 16 KiB together
   Abi abi = Abi::wasi;
 
   template <class Self, class V>

@@ -12,10 +12,10 @@ namespace mesh::task {
 
 /// What one shard may use, and so what a worker must have. Past it the run ends with a named outcome.
 struct CapabilityScope {
-  std::uint64_t memory_mb = 512;           ///< MiB of linear memory
-  std::uint64_t fuel = 200'000'000'000;    ///< units of wasmtime fuel
-  std::uint64_t gpu_flops = 0;             ///< per second; 0 = no GPU
-  std::uint64_t io_mb = 64;                ///< MiB of output; the log has a sixteenth of it, at least 1 MiB
+  std::uint64_t memory_mb = 512;  ///< MiB of linear memory
+  std::uint64_t fuel = 200'000'000'000;  ///< units of wasmtime fuel
+  std::uint64_t gpu_flops = 0;  ///< per second; 0 = no GPU
+  std::uint64_t io_mb = 64;  ///< MiB of output; the log has a sixteenth of it, at least 1 MiB
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -29,11 +29,11 @@ struct CapabilityScope {
 
 /// The time limit of each phase, in milliseconds. Each failure is named after its phase.
 struct PhaseLimits {
-  std::uint32_t fetch_ms = 60'000;    ///< for a worker or verifier to get function and inputs
-  std::uint32_t run_ms = 600'000;     ///< for a worker or verifier to run one lease
-  std::uint32_t nonce_ms = 2'000;     ///< for the eligible to reveal their nonces
-  std::uint32_t reveal_ms = 10'000;   ///< for a worker or verifier to reveal what it committed to
-  std::uint32_t total_ms = 3'600'000; ///< for the whole task
+  std::uint32_t fetch_ms = 60'000;  ///< for a worker or verifier to get function and inputs
+  std::uint32_t run_ms = 600'000;  ///< for a worker or verifier to run one lease
+  std::uint32_t nonce_ms = 2'000;  ///< for the eligible to reveal their nonces
+  std::uint32_t reveal_ms = 10'000;  ///< for a worker or verifier to reveal what it committed to
+  std::uint32_t total_ms = 3'600'000;  ///< for the whole task
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -51,17 +51,17 @@ struct TaskIntent {
   static constexpr std::uint64_t version = 1;
 
   Cid function;
-  Cid inputs;                   ///< of a ShardList: one input per shard
+  Cid inputs;  ///< of a ShardList: one input per shard
   std::uint32_t shards = 0;
-  std::optional<Cid> reduce;    ///< folds the results; run as a task of its own that names this one in `reduces`
-  std::optional<Cid> reduces;   ///< the intent whose results this one folds
+  std::optional<Cid> reduce;  ///< folds the results; run as a task of its own that names this one in `reduces`
+  std::optional<Cid> reduces;  ///< the intent whose results this one folds
   CapabilityScope scope;
-  std::uint64_t fee = 0;        ///< micro-credits per shard; above 0 needs a ledger
+  std::uint64_t fee = 0;  ///< micro-credits per shard; above 0 needs a ledger
   std::uint32_t verifiers = 0;  ///< wanted per shard; 0 = unverified
   std::uint32_t bid_window_ms = 0;
   PhaseLimits limits;
   Cid policy;
-  std::string engine;           ///< the executor's version and flags, which decide the fuel
+  std::string engine;  ///< the executor's version and flags, which decide the fuel
   Digest nonce_tip;  ///< end of the publisher's hash chain (verification/nonce_chain.h); makes the intent unique
   std::string owner;  ///< did of the publisher's owner, empty = the publisher itself
   std::string label;  ///< for people; at most 128 bytes
