@@ -25,10 +25,10 @@ bench: ## Run the benchmarks (ARGS selects cases)
 fuzz: ## Run each fuzz target for a while (ARGS selects targets, SECONDS_EACH the time)
 	@scripts/extra.sh fuzz $(ARGS)
 
-sim: ## Run the simulator (ARGS are its arguments)
-	@scripts/extra.sh sim $(ARGS)
+sim: ## Try to break the protocol in simulation (SEED, NODES, HOURS; ARGS are further arguments, --help lists them)
+	@scripts/extra.sh sim $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES)) $(if $(HOURS),--hours $(HOURS)) $(ARGS)
 
-soak: ## Run the long tests: fuel over 10,000 modules, a real mesh under kills and load
+soak: ## Run the long tests: fuel over 10,000 modules, a real mesh under kills and load, large simulated ones under every fault
 	@scripts/extra.sh soak $(ARGS)
 
 clean: ## Remove the build folder (not the cache outside the clone)

@@ -2,6 +2,7 @@
 
 NODES = 5
 VERIFIERS = 3
+SIMULATED_NODES = 100
 WAT = """(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

@@ -4,7 +4,7 @@ import json
 
 import peers
 import plot
-from programs import KERNELS, NODES, SIZES, VERIFIERS, WORDS
+from programs import KERNELS, NODES, SIMULATED_NODES, SIZES, VERIFIERS, WORDS
 
 
 class Rows:
@@ -197,18 +197,20 @@ def rows_of_simulator(simulator, rows):
     if "missing" in simulator:
         return rows.add("simulator", "not measured", simulator["missing"])
     for nodes, value in simulator.items():
-        words = f"{int(nodes):,} simulated nodes, a job of 1,000 shards"
-        if "refused" in value:
-            rows.add(words, "not done", value["refused"])
+        if nodes == "faults":
+            words = f"{SIMULATED_NODES} simulated nodes, every fault and kind of liar, half an hour of theirs"
+        else:
+            words = f"{int(nodes):,} simulated nodes, 20 jobs in a minute of theirs"
+        if "missing" in value:
+            rows.add(words, "not done", value["missing"])
             continue
-        ended = "" if value["exit_code"] == 0 else f", exit code {value['exit_code']}"
-        rows.add(
-            words,
-            f"{value['node_hours_per_s']:.2f} node-hours/s",
-            f"{value['wall_s']:.1f} s, {value['peak_mb']:.0f} MiB, "
-            f"{value['messages_per_node']:,.0f} messages a node{ended}",
-            f"{value['peak_mb'] * 1024 / int(nodes):,.0f} KiB a node",
-        )
+        beside = f"{value['wall_s']:.1f} s, {value['events_per_s']:,.0f} events/s, {value['jobs_done']:.0f} jobs done"
+        if nodes != "faults":
+            beside += f"; a node and task {value['direct_kib']:.1f} KiB direct, {value['gossip_kib']:.1f} KiB gossip"
+        if value["exit_code"] != 0:
+            beside += f"; exit code {value['exit_code']}"
+        memory = value["peak_mb"] * 1024 / (SIMULATED_NODES if nodes == "faults" else int(nodes))
+        rows.add(words, f"{value['node_hours_per_s']:.1f} node-hours/s", beside, f"{memory:,.0f} KiB of memory a node")
     return None
 
 
@@ -323,9 +325,17 @@ def panels_of(figures):
         panel = plot.Panel(f"A verified job of so many no-ops: {NODES} nodes", "s")
         panels.append(panel)
         for count, value in growth.items():
-            if "seconds" in value:
-                words = f"{value['seconds']:.2f} s; publisher +{value['publisher_grew_mb']:.0f} MiB"
-                panel.bar(f"{int(count):,} shards", value["seconds"], words, "verified")
+            if "per_s" in value:
+                seconds = value["count"] / value["per_s"]
+                words = f"{seconds:.2f} s; publisher +{value['publisher_grew_mb']:.0f} MiB"
+                panel.bar(f"{int(count):,} shards", seconds, words, "verified")
+    if simulator := good("simulator"):
+        panel = plot.Panel("The simulator, 20 jobs in a minute of its nodes: what the run takes", "s")
+        panels.append(panel)
+        for nodes, value in simulator.items():
+            if nodes.isdigit() and "wall_s" in value:
+                words = f"{value['wall_s']:.1f} s, {value['peak_mb']:.0f} MiB; {value['direct_kib']:.0f} KiB a node and task"
+                panel.bar(f"{int(nodes):,} nodes", value["wall_s"], words, "ours")
     return panels
 
 
@@ -359,7 +369,8 @@ def phases(figures):
 def markdown(figures):
     machine = figures["machine"]
     return (
-        f"{machine['cores']} cores, {machine['processor']}.\n\n{as_markdown(HEAD, table_of(figures))}{phases(figures)}\n\n"
+        f"{machine['cores']} cores, {machine['processor']}.\n\n{as_markdown(HEAD, table_of(figures))}"
+        f"{phases(figures)}\n\n"
         f"When, of which commit, and what else the machine did:\n\n{as_markdown(RUNS_HEAD, runs_of(figures))}"
     )
 
@@ -368,7 +379,8 @@ def plain(figures):
     def columns(head, rows):
         widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in (head, *rows)
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (head, *rows)
         )
 
     return columns(HEAD, table_of(figures)) + "\n\n" + columns(RUNS_HEAD, list(runs_of(figures)))

@@ -32,6 +32,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -39,7 +40,7 @@ import peers
 import report
 from nodes import Events, Node, many_shards, mesh_of, through_api
 from noise import Noise
-from programs import COMPUTE, NO_OP, NODES, PROGRAMS, SIZES, VERIFIERS, WORDS
+from programs import COMPUTE, NO_OP, NODES, PROGRAMS, SIMULATED_NODES, SIZES, VERIFIERS, WORDS
 
 CORES = os.cpu_count() or 1
 HERE = Path(__file__).resolve().parent
@@ -252,7 +253,7 @@ def bench_shards(options, folder):
     serial = itertools.count(100)
 
     def fresh(prefix):
-        """Makes the inputs of a job its own, as long as those of any other: what an earlier one left behind is of no use."""
+        """Makes the inputs of a job its own, as long as those of any other: what an earlier one left is of no use."""
         return f"{prefix}{next(serial)}"
 
     def truth(name, text):
@@ -415,7 +416,7 @@ def bench_growth(options, folder):
                 node.forget_peak_memory()
             try:
                 seconds = [many_shards(nodes[0], NO_OP, [""] * count, VERIFIERS)[1]]
-                grown = [node.memory_mb()["VmHWM"] - was for node, was in zip(nodes, before)]
+                grown = [node.memory_mb()["VmHWM"] - was for node, was in zip(nodes, before, strict=True)]
                 if count <= 10_000:
                     seconds += [many_shards(nodes[0], NO_OP, [""] * count, VERIFIERS)[1] for _ in range(4)]
             except (RuntimeError, OSError) as error:
@@ -432,50 +433,75 @@ def bench_growth(options, folder):
     return figures
 
 
-def simulate(program, nodes):
-    """One run of the simulator with so many nodes, all else alike. All that this case knows of the program's arguments
-    and words is here: {"refused": why}, or the exit code, node_hours_per_s and direct messages for each node."""
-    command = [str(program), "--nodes", str(nodes), "--shards", "1000"]
-    done, used = run_alone(command)
+def simulate(program, words, limit_s):
+    """One run of mesh_sim, or {"missing": why}. All that this case knows of what the program prints is here."""
+    done, used = run_alone([str(program), "--no-shrink", "--quiet", *words], limit_s)
+    if done is None:
+        return {"missing": f"it did not end within {limit_s:.0f} s"}
     if done.returncode == 2:
-        return {"refused": " ".join(done.stderr.split())[:300]}
-    speed = re.search(r"simulated node-hours per second ([\d.]+)", done.stdout)
-    messages = re.search(r"messages (\d+)", done.stdout)
-    if not speed or not messages:
-        raise RuntimeError(
-            f"mesh_sim says nothing of its speed or of messages: {done.stdout.strip()[-200:]} {done.stderr.strip()[-200:]}"
-        )
-    return {
-        **used,
-        "exit_code": done.returncode,
-        "node_hours_per_s": float(speed[1]),
-        "messages_per_node": int(messages[1]) / nodes,
+        return {"missing": " ".join(done.stderr.split())[:200]}
+    figures = {**used, "exit_code": done.returncode}
+    wanted = {
+        "node_hours_per_s": r"([\d.]+) simulated node-hours per second",
+        "events_per_s": r"(\d+) events per second",
+        "virtual_hours": r"in ([\d.]+) virtual hours",
+        "direct_kib": r"per node and task: ([\d.]+) KiB direct",
+        "gossip_kib": r"([\d.]+) KiB gossip",
+        "jobs_done": r"(\d+) done",
     }
+    for name, pattern in wanted.items():
+        found = re.search(pattern, done.stdout)
+        if not found:
+            raise RuntimeError(f"mesh_sim says nothing like `{pattern}`: {done.stdout[-200:]} {done.stderr[-200:]}")
+        figures[name] = float(found[1])
+    return figures
 
 
-def run_alone(command):
-    """The finished command, and what it used: wall_s, cpu_s and peak_mb of resident memory."""
+def run_alone(command, limit_s):
+    """The finished command, and what it used: wall_s, cpu_s and peak_mb of resident memory. None for the command if it
+    had not ended by then, and was ended."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        _, status, used = os.wait4(process.pid, 0)
+        alarm = threading.Timer(limit_s, process.kill)
+        alarm.start()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        finally:
+            alarm.cancel()
         wall_s = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         done = subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())
-    return done, {"wall_s": wall_s, "cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}
+    figures = {"wall_s": wall_s, "cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}
+    return (None if process.returncode == -signal.SIGKILL else done), figures
 
 
 def bench_simulator(options, _):
     program = Path(options.build).resolve() / "bin" / "mesh_sim"
     if not program.exists():
         return {"missing": f"there is no {program.name} in the build folder"}
-    figures = {}
+    say(f"{SIMULATED_NODES} simulated nodes under every fault and every kind of liar, for half an hour of theirs")
+    words = ["--nodes", str(SIMULATED_NODES), "--hours", "0.5"]
+    figures = {"faults": simulate(program, words, options.simulator_limit_s)}
     nodes = 1
     while (nodes := nodes * 10) <= options.nodes_to:
-        say(f"{nodes} simulated nodes")
-        figures[str(nodes)] = simulate(program, nodes)
+        say(f"{nodes} simulated nodes without faults, for a minute of theirs")
+        # The same load for all; signatures are left out, since they take their share of a node and no more.
+        words = [
+            "--only",
+            "--fast-signatures",
+            "--nodes",
+            str(nodes),
+            "--jobs",
+            "20",
+            "--shards",
+            "10",
+            "--load-s",
+            "60",
+        ]
+        figures[str(nodes)] = simulate(program, [*words, "--drain-s", "0"], options.simulator_limit_s)
     return figures
 
 
@@ -559,7 +585,13 @@ def main():
     parser.add_argument("--shards-1ms", type=int, default=1000, help="shards of a millisecond (shards)")
     parser.add_argument("--shards-10ms", type=int, default=1000, help="shards of ten milliseconds (shards)")
     parser.add_argument("--growth-to", type=int, default=100_000, help="shards of the largest job (growth)")
-    parser.add_argument("--nodes-to", type=int, default=10_000, help="nodes of the largest simulated mesh (simulator)")
+    parser.add_argument("--nodes-to", type=int, default=1000, help="nodes of the largest simulated mesh (simulator)")
+    parser.add_argument(
+        "--simulator-limit-s",
+        type=float,
+        default=300,
+        help="for how long one run of the simulator is waited (simulator)",
+    )
     parser.add_argument("--idle-s", type=float, default=5, help="rest before memory is read")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=" ".join(CASES))
     options = parser.parse_args()

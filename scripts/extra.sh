@@ -29,15 +29,15 @@ case $verb in
     need sim/CMakeLists.txt
     configure release
     build release mesh_sim
-    exec build/release/bin/mesh_sim "$@"
+    exec build/release/bin/mesh_sim --commit "$(git describe --always --dirty 2>/dev/null || echo unknown)" "$@"
     ;;
   soak)
     need tests/soak.sh
     "$root/scripts/build.sh"
-    build release mesh_liar mesh_fuel_corpus
+    build release mesh_liar mesh_fuel_corpus mesh_sim
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
-    MESH=$root/build/mesh exec tests/soak.sh "$@"
+    MESH=$root/build/mesh MESH_SIM=$root/build/release/bin/mesh_sim exec tests/soak.sh "$@"
     ;;
   fuzz)
     need fuzz/CMakeLists.txt

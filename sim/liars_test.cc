@@ -15,11 +15,11 @@ using node::JobPhase;
 using verification::Decision;
 
 /// The same lie from everybody who tells it, so that colluders agree with one another.
-void false_result(const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
-  const Digest lie = tagged_hash("lie", {run.function.binary(), big_endian(shard)});
+void false_result(const ShardRun& run, Output& output) {
+  const Digest lie = tagged_hash("lie", {run.function.binary(), big_endian(run.shard)});
   output.finding.result = Cid::of(Multicodec::raw, lie.view());
 }
-void false_fuel(const node::effect::Execute&, std::uint32_t, node::event::ExecutionDone::Output& output) {
+void false_fuel(const ShardRun&, Output& output) {
   output.finding.fuel += 1;
   output.summary.fuel += 1;
 }
@@ -53,7 +53,7 @@ Outcome run_job(World& world, std::uint32_t shards) {
 
 TEST(Liars, AWorkerAloneIsRejectedAndNamed) {
   World world({.seed = 21, .nodes = 8});
-  world.behave(3, {.lie = false_result, .tamper = {}});
+  world.behave(3, {.lie = false_result});
   const Outcome outcome = run_job(world, 30);
   EXPECT_EQ(outcome.view.phase, JobPhase::done) << outcome.view.failure;
   EXPECT_EQ(outcome.accepted_wrong, 0U);
@@ -66,14 +66,11 @@ TEST(Liars, AWorkerWithOneColludingVerifierIsRejectedAndBothAreNamed) {
   // Host 5 backs host 3 and is honest otherwise: two that back each other against an honest worker would be two
   // colluding verifiers, which is at the quorum (see below).
   World world({.seed = 22, .nodes = 8});
-  world.behave(3, {.lie = false_result, .tamper = {}});
-  world.behave(
-      5, {.lie =
-              [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
-                const std::vector<node::ShardView> view = world.at(0).shards(run.intent, shard, 1);
-                if (!view.empty() && view.front().worker == world.id(3)) false_result(run, shard, output);
-              },
-          .tamper = {}});
+  world.behave(3, {.lie = false_result});
+  world.behave(5, {.lie = [&](const ShardRun& run, Output& output) {
+                 const std::vector<node::ShardView> shard = world.at(0).shards(run.intent, run.shard, 1);
+                 if (!shard.empty() && shard.front().worker == world.id(3)) false_result(run, output);
+               }});
   const Outcome outcome = run_job(world, 60);
   EXPECT_EQ(outcome.view.phase, JobPhase::done) << outcome.view.failure;
   EXPECT_EQ(outcome.accepted_wrong, 0U);
@@ -86,7 +83,7 @@ TEST(Liars, AWorkerWithOneColludingVerifierIsRejectedAndBothAreNamed) {
 
 TEST(Liars, RightBytesWithWrongFuelAreRejected) {
   World world({.seed = 23, .nodes = 8});
-  world.behave(2, {.lie = false_fuel, .tamper = {}});
+  world.behave(2, {.lie = false_fuel});
   const Outcome outcome = run_job(world, 30);
   EXPECT_EQ(outcome.accepted_wrong, 0U);
   EXPECT_EQ(outcome.accepted_right, 30U);
@@ -97,12 +94,9 @@ TEST(Liars, AVerifierAloneIsOutvotedAndNamed) {
   // Host 4 lies as a verifier alone: as a worker it is honest, so that it is not rejected first.
   World world({.seed = 24, .nodes = 8});
   std::set<std::uint32_t> awarded;
-  world.behave(
-      4, {.lie =
-              [&](const node::effect::Execute& run, std::uint32_t shard, node::event::ExecutionDone::Output& output) {
-                if (!awarded.contains(shard)) false_result(run, shard, output);
-              },
-          .tamper = {}});
+  world.behave(4, {.lie = [&](const ShardRun& run, Output& output) {
+                 if (!awarded.contains(run.shard)) false_result(run, output);
+               }});
   world.start();
   world.run_for(seconds(1));
   const Cid job = world.submit(0, world.spec(40));
@@ -128,26 +122,25 @@ TEST(Liars, ACopiedCommitmentCannotBeOpened) {
   // Host 4 does no work as a verifier: it commits to the root that the worker committed to, and later repeats what the
   // worker revealed.
   World world({.seed = 25, .nodes = 8});
-  world.behave(4, {.lie = {}, .tamper = [&](std::uint32_t self, std::vector<node::Effect>& effects) {
-                     const auto tamper = [&](auto&& again, std::vector<node::Effect>& list) -> void {
-                       for (node::Effect& effect : list) {
-                         if (auto* persist = std::get_if<node::effect::Persist>(&effect.value))
-                           again(again, persist->then);
-                         auto* send = std::get_if<node::effect::Send>(&effect.value);
-                         if (send == nullptr || send->channel != node::Channel::receipt) continue;
-                         auto parcel = record::decode<node::Parcel>(send->bytes);
-                         if (!parcel) continue;
-                         for (Envelope& envelope : parcel->envelopes) {
-                           auto commitment = record::decode<receipt::Commitment>(envelope.body);
-                           if (!commitment) continue;
-                           commitment->root = tagged_hash("copied", {commitment->root.view()});
-                           envelope = world.signer(self).seal(*commitment);
-                         }
-                         send->bytes = record::encode(*parcel);
-                       }
-                     };
-                     tamper(tamper, effects);
-                   }});
+  world.behave(4, {.tamper = [&](std::uint32_t self, std::vector<node::Effect>& effects) {
+                 const auto tamper = [&](auto&& again, std::vector<node::Effect>& list) -> void {
+                   for (node::Effect& effect : list) {
+                     if (auto* persist = std::get_if<node::effect::Persist>(&effect.value)) again(again, persist->then);
+                     auto* send = std::get_if<node::effect::Send>(&effect.value);
+                     if (send == nullptr || send->channel != node::Channel::receipt) continue;
+                     auto parcel = record::decode<node::Parcel>(send->bytes);
+                     if (!parcel) continue;
+                     for (Envelope& envelope : parcel->envelopes) {
+                       auto commitment = record::decode<receipt::Commitment>(envelope.body);
+                       if (!commitment) continue;
+                       commitment->root = tagged_hash("copied", {commitment->root.view()});
+                       envelope = world.signer(self).seal(*commitment);
+                     }
+                     send->bytes = record::encode(*parcel);
+                   }
+                 };
+                 tamper(tamper, effects);
+               }});
   const Outcome outcome = run_job(world, 40);
   EXPECT_EQ(outcome.view.phase, JobPhase::done) << outcome.view.failure;
   EXPECT_EQ(outcome.accepted_wrong, 0U);
@@ -165,7 +158,7 @@ TEST(Liars, TwoColludingVerifiersPassAsOftenAsTheFormulaSays) {
   std::uint32_t draws = 0;
   for (std::uint64_t seed = 100; seed < 300; ++seed) {
     World world({.seed = seed, .nodes = 8});
-    for (const std::uint32_t host : {1U, 2U, 3U}) world.behave(host, {.lie = false_result, .tamper = {}});
+    for (const std::uint32_t host : {1U, 2U, 3U}) world.behave(host, {.lie = false_result});
     world.start();
     world.run_for(seconds(1));
     const Cid job = world.submit(0, world.spec(1));

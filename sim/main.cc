@@ -1,80 +1,198 @@
-// mesh_sim: runs one scenario from a seed and prints what came of it. `make sim ARGS="--seed 7 --nodes 50"`.
+// mesh_sim: runs one scenario from a seed, checks it, and prints what came of it. `make sim SEED=7 NODES=1000 HOURS=1`.
+//
+// Exit codes: 0 all held, 1 something did not (it is printed, with the way to see it again and a smaller plan that shows
+// it), 2 wrong arguments.
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include <charconv>
 #include <chrono>
-#include <map>
+#include <csignal>
+#include <cstdlib>
 #include <span>
 #include <string>
-#include <string_view>
 
-#include "sim/world.h"
+#include "sim/escape.h"
+#include "sim/fast_signatures.h"
+#include "sim/scenario.h"
+#include "sim/shrink.h"
 
 namespace {
 
-/// The options with their defaults, by name.
-using Options = std::map<std::string_view, std::uint64_t>;
+using namespace mesh;
+using namespace mesh::sim;
 
-/// Reads `--name number` pairs into `options`; false if one is not known or no number.
-bool read_options(std::span<char* const> arguments, Options& options) {
-  for (std::size_t i = 0; i < arguments.size(); i += 2) {
-    const auto option = options.find(arguments[i]);
-    if (option == options.end() || i + 1 == arguments.size()) return false;
-    const std::string_view text = arguments[i + 1];
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), option->second);
-    if (error != std::errc() || end != text.data() + text.size()) return false;
+struct Settings {
+  bool only = false;  ///< nothing but what is named
+  bool shrink = true;
+  bool quiet = false;
+  bool fast_signatures = false;
+  std::string commit = "unknown";
+  std::uint64_t escape_worlds = 0;
+  Plan plan;
+};
+
+int usage(const std::string& error, std::FILE* to = stderr) {
+  if (!error.empty()) fmt::print(to, "error: {}\n", error);
+  fmt::print(to,
+             "usage: mesh_sim [--hours H] [--only] [--no-shrink] [--quiet] [--fast-signatures]\n                "
+             "[--commit TEXT] [--NAME NUMBER ...]\n"
+             "       mesh_sim --escape WORLDS [--seed N] [--nodes N]\n"
+             "With --fast-signatures a keyed hash stands for Ed25519. Without --only every fault and every kind of "
+             "liar is on, in numbers that suit the nodes and the time.\n\n");
+  const Plan plain;
+  for (const PlanEntry& entry : plan_entries())
+    fmt::print(to, "  --{:<22} {} [{}]\n", entry.name, entry.help, entry.of(plain));
+  return 2;
+}
+
+/// Hours as text ("1", "0.25") to whole seconds.
+std::optional<std::uint64_t> seconds_of(const std::string& hours) {
+  char* end = nullptr;
+  const double value = std::strtod(hours.c_str(), &end);
+  if (end == hours.c_str() || *end != '\0' || !(value > 0) || value > 1000) return std::nullopt;
+  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(value * 3600 + 0.5));
+}
+
+Result<Settings> read_settings(std::span<char* const> arguments) {
+  Settings settings;
+  std::vector<std::string> numbers;
+  Plan base;
+  base.world.nodes = 100;
+  base.load_s = 600;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string name = arguments[i];
+    const auto value = [&]() -> std::string { return i + 1 < arguments.size() ? arguments[++i] : ""; };
+    if (name == "--only") {
+      settings.only = true;
+    } else if (name == "--no-shrink") {
+      settings.shrink = false;
+    } else if (name == "--quiet") {
+      settings.quiet = true;
+    } else if (name == "--fast-signatures") {
+      settings.fast_signatures = true;
+    } else if (name == "--commit") {
+      settings.commit = value();
+    } else if (name == "--escape") {
+      settings.escape_worlds = std::strtoull(value().c_str(), nullptr, 10);
+      settings.only = true;
+      if (settings.escape_worlds == 0) return fail(ErrorCode::invalid, "--escape wants a number of worlds");
+    } else if (name == "--hours") {
+      const std::string hours = value();
+      const std::optional<std::uint64_t> load_s = seconds_of(hours);
+      if (!load_s) return fail(ErrorCode::invalid, "--hours is a number above 0, not \"" + hours + "\"");
+      numbers.insert(numbers.end(), {"--load-s", std::to_string(*load_s)});
+    } else {
+      numbers.push_back(name);
+      if (i + 1 < arguments.size()) numbers.emplace_back(value());
+    }
   }
-  return true;
+  if (settings.only) {
+    MESH_TRY(read_plan(numbers, settings.plan));
+    return settings;
+  }
+  // Nodes and time first: what suits follows from them; then what was named for itself.
+  MESH_TRY(read_plan(numbers, base));
+  Plan sized;
+  sized.world.seed = base.world.seed;
+  sized.world.nodes = base.world.nodes;
+  sized.load_s = base.load_s;
+  sized.jobs = std::max<std::uint64_t>(10, sized.load_s / 10);
+  settings.plan = everything(sized);
+  MESH_TRY(read_plan(numbers, settings.plan));
+  return settings;
+}
+
+std::string_view name_of_finding(std::string_view finding) { return finding.substr(0, finding.find(':')); }
+
+/// Runs a plan in a process of its own, so that one that aborts or takes for ever costs no more than that.
+bool fails_alike(const Plan& plan, const std::string& as, unsigned limit_s) {
+  const pid_t child = fork();
+  if (child < 0) return false;
+  if (child == 0) {
+    alarm(limit_s);
+    const Report report = run(plan);
+    bool alike = false;
+    for (const std::string& finding : report.findings.texts()) alike = alike || name_of_finding(finding) == as;
+    _exit(alike ? 1 : 0);
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status)) return WEXITSTATUS(status) == 1;
+  return as == "aborted" && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+int escapes(const Settings& settings) {
+  const auto nodes = static_cast<std::uint32_t>(std::min<std::uint64_t>(settings.plan.world.nodes, 60));
+  if (nodes < 6) return usage("--escape takes at least 6 nodes: a publisher, a worker and four to draw three from");
+  fmt::print(
+      "a wrong result of a lying worker, {} nodes, three seats of which two must agree, {} worlds each\n"
+      "colluding verifiers  of  passed   rate   formula  deviations\n",
+      nodes, settings.escape_worlds);
+  bool right = true;
+  for (const EscapeRow& row : measure_escapes(settings.plan.world.seed, nodes, settings.escape_worlds)) {
+    const double rate = row.draws == 0 ? 0 : static_cast<double>(row.passed) / static_cast<double>(row.draws);
+    fmt::print("{:>19} {:>3} {:>7} {:>6.4f} {:>9.4f} {:>11.2f}\n", row.colluders, row.draws, row.passed, rate,
+               row.formula, row.deviations());
+    right = right && row.draws * 10 >= settings.escape_worlds * 9 && std::abs(row.deviations()) <= 4;
+  }
+  fmt::print("{}\n", right ? "as the formula says, within four standard deviations" : "NOT as the formula says");
+  return right ? 0 : 1;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace mesh;
-  Options given{{"--seed", 1},     {"--nodes", 100}, {"--loss-per-mille", 10}, {"--latency-max-us", 20'000},
-                {"--shards", 200}, {"--crash", 1}};
-  const bool read = read_options(std::span(argv, static_cast<std::size_t>(argc)).subspan(1), given);
-  if (!read || given["--nodes"] < 5 || given["--nodes"] > 1000 || given["--shards"] < 1 || given["--shards"] > 16384 ||
-      given["--loss-per-mille"] > 1000) {
-    fmt::print(stderr,
-               "usage: mesh_sim [--seed N] [--nodes 5..1000] [--shards 1..16384] [--loss-per-mille 0..1000]"
-               " [--latency-max-us N] [--crash 0|1]\n");
-    return 2;
+  const std::span<char* const> arguments = std::span(argv, static_cast<std::size_t>(argc)).subspan(1);
+  if (!arguments.empty() && std::string_view(arguments.front()) == "--help") {
+    usage({}, stdout);
+    return 0;
   }
-  sim::Options options;
-  options.seed = given["--seed"];
-  options.nodes = static_cast<std::uint32_t>(given["--nodes"]);
-  options.loss_per_mille = static_cast<std::uint32_t>(given["--loss-per-mille"]);
-  options.latency_max_us = given["--latency-max-us"];
-  const auto shards = static_cast<std::uint32_t>(given["--shards"]);
-  const bool crash = given["--crash"] != 0;
+  const Result<Settings> read = read_settings(arguments);
+  if (!read) return usage(read.error().message);
+  const Settings& settings = *read;
+  if (settings.fast_signatures) use_fast_signatures();
+  if (settings.escape_worlds > 0) return escapes(settings);
+  const Plan& plan = settings.plan;
+  const std::string program = settings.fast_signatures ? "mesh_sim --fast-signatures --only " : "mesh_sim --only ";
+  const std::string again = program + text_of(plan);
+  fmt::print("options   {}{}\ncommit    {}\n", text_of(plan),
+             settings.fast_signatures ? ", with a keyed hash for Ed25519" : "", settings.commit);
+  std::fflush(stdout);
+  // A broken check of the program's own aborts: then this is what is left to say.
+  static std::string last_words;
+  last_words = fmt::format("ABORTED; seed {}, commit {}; again: {}\n", plan.world.seed, settings.commit, again);
+  std::signal(SIGABRT, [](int) {
+    const ssize_t written = write(STDERR_FILENO, last_words.data(), last_words.size());
+    _exit(written < 0 ? 4 : 3);
+  });
   const auto begun = std::chrono::steady_clock::now();
-  sim::World world(options);
-  world.start();
-  world.run_for(seconds(2));
-  const Cid job = world.submit(0, world.spec(shards));
-  const auto victim = static_cast<std::uint32_t>(1 + world.random().below(options.nodes - 1));
-  if (crash) {
-    world.at_time(milliseconds(3000), [&] { world.crash(victim); });
-    world.at_time(milliseconds(9000), [&] { world.restart(victim); });
+  const auto since = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(); };
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  const Report report = run(plan, [&](std::uint64_t passed) {
+    if (terminal && !settings.quiet)
+      fmt::print(stderr, "\r{} s of {} s simulated, {:.0f} s taken", passed, plan.load_s, since());
+  });
+  const double wall = since();
+  if (terminal && !settings.quiet) fmt::print(stderr, "\r{:60}\r", "");
+  fmt::print("{}", text_of(report, plan));
+  fmt::print("speed     {:.1f} s, {:.1f} simulated node-hours per second, {:.0f} events per second\n", wall,
+             report.virtual_hours * static_cast<double>(plan.world.nodes) / wall,
+             static_cast<double>(report.events) / wall);
+  if (!report.failed()) {
+    fmt::print("checks    all held\n");
+    return 0;
   }
-  const bool ended =
-      world.run_until([&] { return world.at(0).job(job)->phase >= node::JobPhase::done; }, seconds(3600));
-  const node::JobView view = *world.at(0).job(job);
-  std::uint32_t wrong = 0;
-  for (const node::ShardView& shard : world.at(0).shards(job, 0, shards)) {
-    if (shard.finding && *shard.finding != world.truth(world.spec(1).function, shard.shard)) ++wrong;
+  fmt::print("checks    {} BROKEN\n", report.findings.count());
+  for (const std::string& finding : report.findings.texts()) fmt::print("  {}\n", finding);
+  fmt::print("seed {}, commit {}; again: {}\n", plan.world.seed, settings.commit, again);
+  std::fflush(stdout);
+  if (settings.shrink) {
+    const std::string as(name_of_finding(report.findings.texts().front()));
+    const auto limit_s = static_cast<unsigned>(2 * wall + 10);
+    const Plan small = shrink(plan, [&](const Plan& tried) { return fails_alike(tried, as, limit_s); }, 120);
+    fmt::print("smaller, and fails with \"{}\" as well: {}{}\n", as, program, text_of(small));
   }
-  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-  const double virtual_seconds = static_cast<double>(world.now().time_since_epoch().count()) / 1e6;
-  fmt::print("seed {}  nodes {}  shards {}  loss {} per mille  crash {}\n", options.seed, options.nodes, shards,
-             options.loss_per_mille, crash ? fmt::format("of node {}", victim) : "none");
-  fmt::print("phase {}  finished {}/{}  wrong {}  {}\n",
-             node::enum_names(view.phase)[static_cast<std::size_t>(view.phase)], view.finished, view.shards, wrong,
-             view.failure);
-  fmt::print("virtual {:.3f} s  events {}  messages {}  lost {}  trace {}\n", virtual_seconds, world.events(),
-             world.messages(), world.lost(), world.trace_hash().hex().substr(0, 16));
-  fmt::print("wall {:.2f} s  simulated node-hours per second {:.2f}\n", wall,
-             virtual_seconds * options.nodes / 3600 / wall);
-  return ended && view.phase == node::JobPhase::done && wrong == 0 ? 0 : 1;
+  return 1;
 }

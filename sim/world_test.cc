@@ -86,7 +86,7 @@ TEST(World, AHundredNodesWithLossAndACrash) {
     expect_all_true(world, job, 40);
     return world.trace_hash();
   };
-  const Digest first = run(42);
+  const std::uint64_t first = run(42);
   EXPECT_EQ(first, run(42)) << "the same seed gives the same trace";
   EXPECT_NE(first, run(43));
 }

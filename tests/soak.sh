@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The long tests: equal results and equal fuel under every setting of the engine, over a corpus of modules and real programs;
-# two colluding verifiers by the hundred against the formula; kills under other seeds than the one of `make test`. `make
-# soak` runs them on what it has built. CORPUS_SEED, CORPUS_MODULES and KILL_SEEDS name other seeds and numbers.
+# The long tests. Of the engine: equal results and equal fuel under every setting, over a corpus of modules and real
+# programs. Of a real mesh: two colluding verifiers by the hundred against the formula, and kills under other seeds than the
+# one of `make test`. Of simulated ones: a thousand nodes for an hour under every fault and every kind of liar, smaller ones
+# under other seeds, and how often a wrong result passes against the formula. `make soak` runs them on what it has built.
+# CORPUS_SEED, CORPUS_MODULES, KILL_SEEDS and SIM_SEEDS name other seeds and numbers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 corpus=build/release/corpus
@@ -11,3 +13,10 @@ ctest --preset release -L '^soak$' --output-on-failure "$@"
 for seed in ${KILL_SEEDS:-2 3 4 5}; do
   MESH_KILLS_SEED=$seed ctest --preset release -R '^integration_kills$' --output-on-failure
 done
+commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
+"$MESH_SIM" --escape 400 --nodes 8
+for seed in ${SIM_SEEDS:-1 2 3 4 5 6 7 8 9 10}; do
+  "$MESH_SIM" --commit "$commit" --seed "$seed" --nodes 40 --hours 0.2
+done
+"$MESH_SIM" --commit "$commit" --seed 1 --nodes 1000 --hours 0.05
+"$MESH_SIM" --commit "$commit" --seed 1 --nodes 1000 --hours 1 --fast-signatures

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace mesh {
 
@@ -25,6 +26,11 @@ struct WallTime {
   std::int64_t ms = 0;
   auto operator<=>(const WallTime&) const = default;
 };
+
+/// A running mean that a new value enters with a quarter; the first stands as it is.
+[[nodiscard]] inline Duration smoothed(const std::optional<Duration>& before, Duration now) {
+  return before ? (*before * 3 + now) / 4 : now;
+}
 
 using std::chrono::microseconds;
 using std::chrono::milliseconds;

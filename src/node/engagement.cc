@@ -289,7 +289,7 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
 }
 
 Status Engagement::on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
-                                    const Bench::Change& change, Outbox& out) {
+                                    const verification::SeatChange& change, Outbox& out) {
   const auto task = draws_.find(draw);
   if (task == draws_.end())
     return fail(ErrorCode::not_found, "unknown-draw: the draw that this changes is not known here");
@@ -317,11 +317,7 @@ void Engagement::take_seats(Instant now, const Cid& draw, const Cid& commitment,
     if (bench.committed.contains(shard)) continue;
     verification::Seats seats{
         .order = task.round.order(commitment, shard, worker), .wanted = intent_.record.verifiers, .lost = {}};
-    for (const auto& [cid, change] : bench.changes) {
-      if (!std::ranges::binary_search(change.shards, shard)) continue;
-      if (change.lost) seats.lost.push_back(*change.lost);
-      seats.wanted = std::max(seats.wanted, change.wanted);
-    }
+    for (const auto& [cid, change] : bench.changes) seats.follow(change, shard);
     if (seats.holds(around_.signer.id())) (found_.contains(shard) ? bench.ready : bench.running).insert(shard);
   }
   open_benches_.insert({draw, commitment});

@@ -81,12 +81,7 @@ class Engagement {
     std::set<std::uint32_t> running;  ///< seats on which nothing is found yet
     std::set<std::uint32_t> ready;  ///< found; committed to once nothing is running
     std::set<std::uint32_t> committed;
-    struct Change {
-      std::vector<std::uint32_t> shards;
-      std::optional<NodeId> lost;
-      std::uint32_t wanted = 0;
-    };
-    std::map<Cid, Change> changes;  ///< by record
+    std::map<Cid, verification::SeatChange> changes;  ///< by record
   };
   struct DrawnTask {
     verification::DrawnRound round;
@@ -117,7 +112,7 @@ class Engagement {
   [[nodiscard]] Status on_open(const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_draw(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
-                                        const Bench::Change& change, Outbox& out);
+                                        const verification::SeatChange& change, Outbox& out);
   [[nodiscard]] Status on_reveal_request(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_receipt(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_verdict(Instant now, const Envelope& envelope, Outbox& out);

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
+
 namespace mesh::node {
 
 bool Executions::request(Instant now, effect::Execute request, Purpose purpose, Outbox& out) {
   Task& task = tasks_[request.intent];
   std::erase_if(request.shards, [&](std::uint32_t shard) { return task.shards.contains(shard); });
-  const std::size_t room = bound_ - std::min<std::size_t>(held_, bound_);
+  const std::size_t room =
+      planted(Bug::queue_unbounded) ? request.shards.size() : bound_ - std::min<std::size_t>(held_, bound_);
   const bool all = request.shards.size() <= room;
   if (!all) request.shards.resize(room);
   if (!request.shards.empty()) {
@@ -63,7 +66,7 @@ std::optional<effect::Execute> Executions::progressed(Instant now, const event::
   if (ended > 0) {
     const Duration each = (now - run.since) / static_cast<std::int64_t>(ended);
     std::optional<Duration>& per_shard = task->second.per_shard;
-    per_shard = per_shard ? (*per_shard * 3 + each) / 4 : each;
+    per_shard = smoothed(per_shard, each);
   }
   run.since = now;
   effect::Execute request = run.request;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "codec/utf8.h"
 #include "domain/verification/nonce_chain.h"
 
@@ -32,9 +33,9 @@ constexpr std::uint32_t max_in_verification = 16'384;  // Committed shards witho
 constexpr std::uint32_t max_lease = 2048;
 constexpr std::uint32_t max_first_lease = 32;
 constexpr std::size_t max_run_here = 1024;  // Shards that a node alone has queued at a time.
-constexpr Duration lag_at_least =
-    milliseconds(500);  // So long no commitment, or so many usual gaps between them: a worker
-constexpr std::int64_t lag_factor = 4;  // lags behind the others.
+// So long no commitment, or so many usual gaps between them: a worker lags behind the others.
+constexpr Duration lag_at_least = milliseconds(500);
+constexpr std::int64_t lag_factor = 4;
 constexpr std::uint32_t hasty_rounds = 16;  // So many begin at once; later ones gather commitments for a moment.
 
 std::string seconds_text(std::uint64_t ms) {
@@ -250,7 +251,7 @@ void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out)
     }
     return refuse(offer.signer, offer.cid, {ErrorCode::conflict, "replayed: this offer was received before"}, out);
   }
-  if (phase_ != JobPhase::bidding) {
+  if (phase_ != JobPhase::bidding && !planted(Bug::late_offer_taken)) {
     return refuse(offer.signer, offer.cid, {ErrorCode::timeout, "late: the bidding on this task is closed"}, out);
   }
   if (const Status status = market::check_offer(offer, intent_); !status)
@@ -717,8 +718,8 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
   // Leases follow what the worker gets done: about a tenth of a second's work at a time.
   const Duration taken = now - worker.progress;
   const Duration each = taken / static_cast<std::int64_t>(batch.shards.size());
-  worker.per_shard = worker.per_shard ? (*worker.per_shard * 3 + each) / 4 : each;
-  usual_gap_ = (usual_gap_ * 3 + taken) / 4;
+  worker.per_shard = smoothed(worker.per_shard, each);
+  usual_gap_ = smoothed(usual_gap_, taken);
   if (worker.leased.size() * 2 <= worker.lease_size) {
     if (taken < milliseconds(50)) worker.lease_size = std::min(max_lease, worker.lease_size * 4);
     if (taken > seconds(2)) worker.lease_size = std::max(2 * worker.capacity, worker.lease_size / 2);
@@ -761,8 +762,11 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
   const std::optional<std::vector<std::uint32_t>> restored = std::exchange(restored_counts_, std::nullopt);
   const auto counts = [&](std::uint32_t number) {
     const Shard& shard = shards_[number];
-    if (restored) return shard.state != ShardState::finished && std::ranges::binary_search(*restored, number);
+    if (shard.state == ShardState::finished && !planted(Bug::shard_accepted_twice)) return false;
+    if (restored) return std::ranges::binary_search(*restored, number);
     if (own) return shard.state == ShardState::waiting;
+    if (planted(Bug::shard_accepted_twice) && shard.state == ShardState::finished) return true;
+    if (planted(Bug::stale_award_honoured) && shard.state == ShardState::leased) return true;
     return shard.state == ShardState::leased &&
            (shard.award == committed.basis || shard.second_award == committed.basis);
   };
@@ -772,6 +776,7 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
     if (shard.state == ShardState::leased) end_leases(number);
     if (shard.state == ShardState::committed) leave_batch(number);
     waiting_.erase(number);
+    if (planted(Bug::shard_accepted_twice) && shard.state == ShardState::finished) --finished_;
     shard.state = ShardState::committed;
     shard.worker = worker;
     shard.award = committed.basis;
@@ -984,11 +989,7 @@ verification::Seats Job::seats_of(const Batch& batch, std::uint32_t shard) const
       .order = rounds_.at(*batch.round).drawn->order(batch.commitment.cid, shard, batch.commitment.signer),
       .wanted = seats_wanted(),
       .lost = {}};
-  for (const SeatChange& change : batch.changes) {
-    if (!std::ranges::binary_search(change.shards, shard)) continue;
-    if (change.lost) seats.lost.push_back(*change.lost);
-    seats.wanted = std::max(seats.wanted, change.wanted);
-  }
+  for (const Change& change : batch.changes) seats.follow(change.seats, shard);
   return seats;
 }
 
@@ -1116,7 +1117,7 @@ void Job::on_receipt(Instant now, const Signed<ExecutionReceipt>& receipt, Outbo
   if (receipt.signer != worker)
     return refuse(receipt.signer, receipt.cid,
                   {ErrorCode::unauthorised, "not-the-worker: another node committed to these shards"}, out);
-  if (!batch.reveal_asked)
+  if (!batch.reveal_asked && !planted(Bug::early_reveal_taken))
     return refuse(worker, receipt.cid, {ErrorCode::denied, "early: nobody has asked for this receipt yet"}, out);
   const Status applied = apply_receipt(receipt);
   if (!applied) {
@@ -1232,6 +1233,7 @@ void Job::judge_panel(const Batch& batch, const Panel& panel, Endings& endings,
     if (!judgement || !agreed_on_all) {
       std::vector<receipt::Finding> findings;
       for (const auto& [node, seat] : panel.seats) findings.push_back(*found_by(batch, seat, shard));
+      if (planted(Bug::verifier_counted_twice)) findings.back() = findings.front();
       judgement = verification::judge(*batch.opened.find(shard), findings, around_.config.policy.verification_quorum);
       if (judgement->decision == Decision::disputed &&
           seats < around_.config.policy.verification_quorum.maximum_verifiers) {
@@ -1305,7 +1307,7 @@ void Job::invite(Instant now, Batch& batch, const Envelope& change, Outbox& out)
   }
   for (const NodeId& node : newcomers) {
     send_round_and_draw(rounds_.at(*batch.round), node, out);
-    for (const SeatChange& earlier : batch.changes) {
+    for (const Change& earlier : batch.changes) {
       if (earlier.envelope != change) out.send(node, Channel::award, earlier.envelope);
     }
     out.send(node, Channel::award, change);
@@ -1396,12 +1398,18 @@ void Job::blame_liars(Instant now, const Batch& batch, const verification::Verdi
 
 Status Job::apply_extension(const Signed<verification::Extension>& extension) {
   MESH_LET(std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
-  const auto batch = batches_.find(extension.record.commitment);
-  if (batch == batches_.end() || !draws_.contains(extension.record.draw)) return {};
-  batch->second.changes.push_back(
-      {.envelope = extension.envelope, .shards = shards, .lost = {}, .why = {}, .wanted = extension.record.seats});
-  reseat(batch->second, shards);
+  change_seats(extension.record.draw, extension.record.commitment,
+               {.envelope = extension.envelope,
+                .seats = {.shards = std::move(shards), .lost = {}, .wanted = extension.record.seats},
+                .why = {}});
   return {};
+}
+
+void Job::change_seats(const Cid& draw, const Cid& commitment, Change change) {
+  const auto batch = batches_.find(commitment);
+  if (batch == batches_.end() || !draws_.contains(draw)) return;
+  batch->second.changes.push_back(std::move(change));
+  reseat(batch->second, batch->second.changes.back().seats.shards);
 }
 
 Status Job::apply_verdict(const verification::Verdict& verdict) {
@@ -1420,31 +1428,28 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
     if (!panel.all(Seat::State::revealed)) return fail(ErrorCode::invalid, "a verdict before all seats revealed");
     std::shared_ptr<const std::vector<SeatView>> all_agreed;
     for (const std::uint32_t shard : judged) {
-      auto views = std::make_shared<std::vector<SeatView>>();
       const receipt::Finding& finding = *batch.opened.find(shard);
-      bool differs = false;
-      for (const auto& [node, seat] : panel.seats) {
-        const receipt::Finding& other = *found_by(batch, seat, shard);
-        if (other == finding) continue;
-        differs = true;
-        if (verification::found_against(verdict.decision, finding, other)) guilty_.insert(node);
-      }
-      if (!differs && all_agreed && batch.changes.empty()) {
+      const bool all_agree = std::ranges::all_of(
+          panel.seats, [&](const auto& entry) { return *found_by(batch, entry.second, shard) == finding; });
+      // Nearly always: then the shards of a panel share what is shown of them.
+      const bool shared = all_agree && batch.changes.empty();
+      if (shared && all_agreed) {
         shards_[shard].seats = all_agreed;
         continue;
       }
+      auto views = std::make_shared<std::vector<SeatView>>();
       for (const auto& [node, seat] : panel.seats) {
         const receipt::Finding& other = *found_by(batch, seat, shard);
         const bool unclear = verification::incomparable(other, finding);
         views->push_back({node, other == finding ? "agreed" : unclear ? "undetermined" : "disagreed"});
         if (verification::found_against(verdict.decision, finding, other)) guilty_.insert(node);
       }
-      for (const SeatChange& change : batch.changes) {
-        if (change.lost && std::ranges::binary_search(change.shards, shard))
-          views->push_back({*change.lost, change.why});
+      for (const Change& change : batch.changes) {
+        if (change.seats.lost && std::ranges::binary_search(change.seats.shards, shard))
+          views->push_back({*change.seats.lost, change.why});
       }
       shards_[shard].seats = views;
-      if (!differs) all_agreed = views;
+      if (shared) all_agreed = views;
     }
     std::vector<std::uint32_t> rest;
     std::ranges::set_difference(panel.shards, judged, std::back_inserter(rest));
@@ -1517,14 +1522,10 @@ void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>&
 
 Status Job::apply_substitution(const Signed<verification::Substitution>& substitution) {
   MESH_LET(std::vector<std::uint32_t> shards, task::expand(substitution.record.shards, intent_.record.shards));
-  const auto batch = batches_.find(substitution.record.commitment);
-  if (batch == batches_.end() || !draws_.contains(substitution.record.draw)) return {};
-  batch->second.changes.push_back({.envelope = substitution.envelope,
-                                   .shards = shards,
-                                   .lost = substitution.record.failed,
-                                   .why = "lost its seat: " + substitution.record.reason,
-                                   .wanted = 0});
-  reseat(batch->second, shards);
+  change_seats(substitution.record.draw, substitution.record.commitment,
+               {.envelope = substitution.envelope,
+                .seats = {.shards = std::move(shards), .lost = substitution.record.failed},
+                .why = "lost its seat: " + substitution.record.reason});
   return {};
 }
 
@@ -1665,7 +1666,7 @@ void Job::watch_verifiers(Instant now, Batch& batch, Outbox& out) {
       const bool gone = away(now, node);
       const Duration limit =
           seat.state == Seat::State::asked ? work_limit() : Duration(milliseconds(intent_.record.limits.reveal_ms));
-      if (gone || now - seat.since >= limit) {
+      if (gone || (now - seat.since >= limit && !planted(Bug::timeout_never_armed))) {
         auto& [why, shards] = failing[node];
         why = gone                               ? "went away"
               : seat.state == Seat::State::asked ? "did not answer when drawn (verify-timeout)"
@@ -1942,7 +1943,7 @@ void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
     }
     if (!asked && committed.empty()) continue;
     if (rounds.insert(*batch.round).second) send_round_and_draw(rounds_.at(*batch.round), to, out);
-    for (const SeatChange& change : batch.changes) out.send(to, Channel::award, change.envelope);
+    for (const Change& change : batch.changes) out.send(to, Channel::award, change.envelope);
     for (const Cid& own : committed) out.send(to, Channel::award, batch.committed.at(own).envelope);
     if (!committed.empty() && batch.receipt) out.send(to, Channel::award, batch.receipt->envelope);
   }

@@ -146,12 +146,11 @@ class Job {
     [[nodiscard]] bool all(Seat::State state) const;
   };
   /// A Substitution or an Extension of a batch's seats.
-  struct SeatChange {
+  /// A Substitution or an Extension.
+  struct Change {
     Envelope envelope;
-    std::vector<std::uint32_t> shards;
-    std::optional<NodeId> lost;
-    std::string why;  ///< it lost them
-    std::uint32_t wanted = 0;  ///< seats, of an extension
+    verification::SeatChange seats;
+    std::string why;  ///< who lost seats lost them
   };
   struct Answer {
     Signed<receipt::VerificationReceipt> receipt;
@@ -163,7 +162,7 @@ class Job {
     std::uint32_t open = 0;  ///< shards that wait for a verdict under this commitment
     std::optional<Cid> round;  ///< the RoundOpen it is in
     std::vector<Panel> panels;  ///< of the shards that are not judged; none before the draw
-    std::vector<SeatChange> changes;  ///< since the draw
+    std::vector<Change> changes;  ///< since the draw
     std::map<Cid, Signed<receipt::Commitment>> committed;  ///< the verifiers' commitments under the draw
     std::map<Cid, Answer> answers;  ///< by the commitment that is opened
     std::optional<Signed<receipt::ExecutionReceipt>> receipt;
@@ -239,6 +238,8 @@ class Job {
   void invite(Instant now, Batch& batch, const Envelope& change, Outbox& out);
   /// The seats of a shard as the draw and the changes since give them.
   [[nodiscard]] verification::Seats seats_of(const Batch& batch, std::uint32_t shard) const;
+  /// Seats the batch anew after a change under the draw that it is judged by.
+  void change_seats(const Cid& draw, const Cid& commitment, Change change);
   /// Makes panels of these shards anew after a change; seats that go on keep their state.
   void reseat(Batch& batch, const std::vector<std::uint32_t>& shards);
   /// What a seat found on a shard of the batch; null while it has not revealed.

@@ -1,5 +1,7 @@
 #include "node/outbox.h"
 
+#include "base/planted.h"
+
 namespace mesh::node {
 
 namespace {
@@ -55,7 +57,7 @@ Effects Outbox::take() {
   immediate_.clear();
   if (records_.empty() && dropped_.empty()) {
     for (Effect& effect : outgoing_) effects.push_back(std::move(effect));
-  } else if (durable_) {
+  } else if (durable_ && !planted(Bug::unsynced_acknowledgement)) {
     effects.push_back({effect::Persist{std::move(records_), std::move(dropped_), std::move(outgoing_)}});
   } else {
     effects.push_back({effect::Persist{std::move(records_), std::move(dropped_), {}}});

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "app/cli/session.h"
+#include "app/cli/simulate.h"
 
 namespace mesh::cli {
 namespace {
@@ -158,6 +159,7 @@ struct Program {
                      "run this command over the mesh instead of the example; MESH_HOME names the first node's home")
         ->type_name("COMMAND");
 
+    add_simulate(app, session, action);
     CLI::App* run_command = command(app, "run", "run a function over its inputs: .wasm .wat .py .js .rb .php", [this] {
       if (run.fee > 0) return session.fail(exit_failure, std::string(no_ledger));
       return run_run(session, run);

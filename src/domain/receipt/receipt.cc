@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace mesh::receipt {
 
@@ -107,6 +108,8 @@ task::ExecutionSummary Usage::summary(std::size_t row, std::uint64_t fuel) const
 }
 
 Digest leaf_of(const Cid& intent, std::uint32_t shard, const NodeId& node, const Digest& finding, const Digest& salt) {
+  if (planted(Bug::salt_left_out))
+    return tagged_hash("meshwork/1/commitment", {intent.binary(), big_endian(shard), node.view(), finding.view()});
   return tagged_hash("meshwork/1/commitment",
                      {intent.binary(), big_endian(shard), node.view(), finding.view(), salt.view()});
 }

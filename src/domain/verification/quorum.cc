@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace mesh::verification {
 
@@ -18,6 +19,15 @@ bool incomparable(const receipt::Finding& a, const receipt::Finding& b) {
          (b.outcome.kind == task::OutcomeKind::stack_exhausted);
 }
 
+namespace {
+
+bool alike(const receipt::Finding& a, const receipt::Finding& b) {
+  if (planted(Bug::fuel_not_compared)) return a.result == b.result && a.log == b.log && a.outcome == b.outcome;
+  return a == b;
+}
+
+} // namespace
+
 bool found_against(Decision decision, const receipt::Finding& worker, const receipt::Finding& seat) {
   if (decision == Decision::rejected) return seat == worker;
   return decision == Decision::accepted && seat != worker && !incomparable(seat, worker);
@@ -30,7 +40,7 @@ Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding
   std::uint32_t unclear = 0;
   std::uint32_t largest_other = 0;
   for (const receipt::Finding& finding : seats) {
-    if (finding == worker) {
+    if (alike(finding, worker)) {
       ++judgement.agreed;
     } else if (incomparable(finding, worker)) {
       ++unclear;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/planted.h"
 #include "domain/reputation/reputation.h"
 
 namespace mesh::verification {
@@ -75,7 +76,8 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
   }
   if (open.record.barred.size() > field.offers.size())
     return fail(ErrorCode::invalid, "a round bars more nodes than there are members");
-  if (!field.chain_of(field.intent.signer, field.intent.record.nonce_tip).check(draw.record.link, draw.record.round)) {
+  if (!planted(Bug::draw_unchecked) &&
+      !field.chain_of(field.intent.signer, field.intent.record.nonce_tip).check(draw.record.link, draw.record.round)) {
     return fail(ErrorCode::invalid, "the publisher's link is not of the chain that its intent committed to");
   }
   if (reveals.size() != draw.record.reveals.size())
@@ -108,8 +110,18 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
     round.members.push_back(std::move(member));
   }
   if (next != reveals.size()) return fail(ErrorCode::invalid, "the reveals are not in the order of the roster");
+  if (planted(Bug::publisher_verifies)) {
+    round.members.push_back(round.publisher);
+    round.members.back().weight = reputation.score_of(round.publisher.node);
+  }
   round.seed = round_seed(open.cid, draw.record.link, links);
   return round;
+}
+
+void Seats::follow(const SeatChange& change, std::uint32_t shard) {
+  if (!std::ranges::binary_search(change.shards, shard)) return;
+  if (change.lost) lost.push_back(*change.lost);
+  wanted = std::max(wanted, change.wanted);
 }
 
 std::vector<NodeId> Seats::current() const {

@@ -50,12 +50,21 @@ struct DrawnRound {
 /// Checks one reveal against the field: a member's, for this open, and its link leads to the tip of the member's offer.
 [[nodiscard]] Status check_reveal(const Field& field, const Signed<RoundOpen>& open, const Signed<NonceReveal>& reveal);
 
+/// What a Substitution or an Extension does to the seats of these shards.
+struct SeatChange {
+  std::vector<std::uint32_t> shards;  ///< ascending
+  std::optional<NodeId> lost;  ///< of a substitution: who has no seat on them any more
+  std::uint32_t wanted = 0;  ///< of an extension: seats in all
+};
+
 /// The seats of one shard as they stand: the first `wanted` of the order that did not lose theirs.
 struct Seats {
   SeatOrder order;
   std::uint32_t wanted = 0;
   std::vector<NodeId> lost;
 
+  /// Follows a change, if it is of `shard`.
+  void follow(const SeatChange& change, std::uint32_t shard);
   [[nodiscard]] std::vector<NodeId> current() const;
   /// Whether there are `wanted` of them.
   [[nodiscard]] bool complete() const { return current().size() == wanted; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace mesh::verification {
 
@@ -61,7 +62,11 @@ SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t sh
   std::vector<const Member*> others;
   std::vector<const Member*> last_resort;
   for (const Member& member : members) {
-    if (member.withheld || member.node == worker.node || member.node == publisher.node) continue;
+    if (member.withheld || member.node == worker.node) continue;
+    if (member.node == publisher.node) {
+      if (planted(Bug::publisher_verifies)) others.push_back(&member);
+      continue;
+    }
     (same_owner(member, worker) || same_owner(member, publisher) ? last_resort : others).push_back(&member);
   }
   const Digest shard_seed = tagged_hash("meshwork/1/shard-seed", {seed.view(), commitment.binary(), big_endian(shard)});

@@ -1,0 +1,34 @@
+// Bugs that are planted on purpose: each takes away one check that everything else rests on, so that the simulator can be
+// shown to notice. They exist in one test program alone (sim/planted_test.cc), which builds the domain and the node with
+// MESH_PLANTED; everywhere else `planted` is false at compile time and nothing of them is left.
+#pragma once
+
+#include <cstdint>
+
+namespace mesh {
+
+enum class Bug : std::uint8_t {
+  none,
+  draw_unchecked,  ///< no check of the draw: any link of the publisher's will do
+  salt_left_out,  ///< of the leaves of a commitment
+  early_reveal_taken,  ///< a receipt is taken before all commitments are in
+  late_offer_taken,  ///< an offer is accepted after its time
+  shard_accepted_twice,
+  queue_unbounded,
+  unsynced_acknowledgement,  ///< others are told before it is durable
+  timeout_never_armed,
+  verifier_counted_twice,
+  publisher_verifies,
+  stale_award_honoured,
+  fuel_not_compared,
+};
+
+#ifdef MESH_PLANTED
+/// The one bug that is there now.
+inline Bug the_planted_bug = Bug::none;
+[[nodiscard]] inline bool planted(Bug bug) { return bug == the_planted_bug; }
+#else
+[[nodiscard]] constexpr bool planted(Bug) { return false; }
+#endif
+
+}  // namespace mesh
