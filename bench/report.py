@@ -181,8 +181,8 @@ def rows_of_open(waiting, rows):
 def rows_of_growth(growth, rows):
     for count, value in growth.items():
         words = f"a verified job of {int(count):,} shards"
-        if "missing" in value:
-            rows.add(words, "not done", value["missing"])
+        if "failed" in value:
+            rows.add(words, "FAILED", value["failed"])
         else:
             rows.add(
                 words,
