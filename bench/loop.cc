@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
+#include <ctime>
 #include <fstream>
 #include <mutex>
 
@@ -102,6 +103,7 @@ int loop_main(std::span<char* const> words) {
   const std::size_t part = std::clamp<std::size_t>(count / (threads * 16), 1, 64);
   Tally tally;
   const auto begun = std::chrono::steady_clock::now();
+  const std::clock_t begun_cpu = std::clock();  // of all threads
   for (std::size_t at = 0; at < count; at += part) {
     if (const Status taken = submit(tally, at, std::min(count, at + part), 1 + at); !taken) {
       return fail(taken.error().message);
@@ -109,11 +111,13 @@ int loop_main(std::span<char* const> words) {
   }
   tally.wait_for(count);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  const double cpu_seconds = static_cast<double>(std::clock() - begun_cpu) / CLOCKS_PER_SEC;
   if (!tally.wrong().empty()) return fail(tally.wrong());
   std::string output;
   for (const std::uint8_t byte : tally.first_output()) output += fmt::format("{:02x}", byte);
-  fmt::print("{{\"seconds\": {}, \"jobs\": {}, \"threads\": {}, \"output\": \"{}\"}}\n", seconds, count, threads,
-             output);
+  fmt::print(R"({{"seconds": {}, "cpu_seconds": {}, "jobs": {}, "threads": {}, "output": "{}"}})"
+             "\n",
+             seconds, cpu_seconds, count, threads, output);
   return 0;
 }
 

@@ -6,8 +6,8 @@
 namespace mesh::bench {
 
 /// `loop MODULE JOBS THREADS PREFIX`: JOBS runs of a `call` module (binary or text) through the sandbox on that many
-/// threads, many a submission; the input of run k is PREFIX followed by k. Prints one JSON object: seconds, and the first
-/// output in hexadecimal. Returns the exit code; 1 with words on stderr if a run fails, 2 for words that it does not know.
+/// threads, many a submission; the input of run k is PREFIX followed by k. Prints one JSON object: seconds, those of CPU
+/// time of all threads together, and the first output in hexadecimal. Returns the exit code; 1 with words on stderr if a run fails, 2 for words that it does not know.
 [[nodiscard]] int loop_main(std::span<char* const> words);
 
 /// `compile MODULE FILE`: compiled code for `shard`. `shard FILE INPUT OUTPUT`: one process for one run of a `call` module

@@ -93,7 +93,7 @@ class Node:
         link, self.token = facts["api"].split("/#token=")
         self.host, port = link.removeprefix("http://").split(":")
         self.port = int(port)
-        self.api = http.client.HTTPConnection(self.host, self.port, timeout=120)
+        self.api = http.client.HTTPConnection(self.host, self.port, timeout=600)
         self.ask("GET", "/api/v1/node")
         self.answers_s = time.perf_counter() - begin
 

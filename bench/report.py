@@ -1,6 +1,7 @@
 """Tells what a run found: the table, for people and for docs/bench.md, and the plot."""
 
 import json
+import statistics
 
 import peers
 import plot
@@ -143,7 +144,9 @@ def rows_of_shards(shards, rows):
                 "at least 85 %" if (name, kind) == ("10ms", "verified") else "",
             )
         beside = ", ".join(f"{peers.NAMES[system]} {rate(case[system])}" for system in peers.NAMES if system in case)
-        rows.add(f"{count} elsewhere", f"plain loop {loop:,.0f}/s", beside)
+        each = f"{statistics.median(case['cpu_ms_of_one']):.2f} ms of CPU time each"
+        rows.add(f"{count} in a plain loop", rate(case["loop"]), each)
+        rows.add(f"{count} elsewhere", "", beside)
     for system, why in shards["missing"].items():
         rows.add(peers.NAMES[system], "not measured", why)
 
