@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-WIDTH, LEFT, RIGHT, ROW, TITLE = 860, 250, 190, 20, 44
+WIDTH, LEFT, RIGHT, ROW, TITLE = 880, 250, 210, 20, 44
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328; }
   .title { font-weight: 600; font-size: 15px; }

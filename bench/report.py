@@ -271,7 +271,8 @@ def caption(figures):
     runs = [figures[case]["run"] for case in TELL if case in figures]
     dates = sorted({run["date"] for run in runs})
     return (
-        f"{figures['machine']['cores']} cores, {figures['machine']['processor']}, {' and '.join(dates[:1] + dates[1:][-1:])}; "
+        f"{figures['machine']['cores']} cores, {figures['machine']['processor']}, "
+        f"{' and '.join(dates[:1] + dates[1:][-1:])}; "
         f"other processes took at most {max(run['others_percent'] for run in runs):.0f} % of the machine, "
         f"the host {max(run['stolen_percent'] for run in runs):.0f} %"
     )
@@ -337,7 +338,7 @@ def panels_of(figures):
         panels.append(panel)
         for nodes, value in simulator.items():
             if nodes.isdigit() and "wall_s" in value:
-                words = f"{value['wall_s']:.1f} s, {value['peak_mb']:.0f} MiB; {value['direct_kib']:.0f} KiB a node and task"
+                words = f"{value['wall_s']:.1f} s; {value['peak_mb']:.0f} MiB"
                 panel.bar(f"{int(nodes):,} nodes", value["wall_s"], words, "ours")
     return panels
 

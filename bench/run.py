@@ -236,8 +236,8 @@ def plain_loop(options, module, jobs, prefix):
 
 
 def rounds_of(options, module, milliseconds):
-    """Rounds of COMPUTE that take about so long on a core while all cores do the same: CPU time, so that a shard is what
-    it is called whatever else the machine does."""
+    """Rounds of COMPUTE that take so long on a core while all cores do the same: CPU time, so that a shard is what it is
+    called whatever else the machine does."""
     rounds, jobs = 20_000 * milliseconds, 32 * CORES
     for _ in range(2):
         runs = [plain_loop(options, module, jobs, f"{rounds} ") for _ in range(3)]
@@ -254,7 +254,7 @@ def bench_shards(options, folder):
     serial = itertools.count(100)
 
     def fresh(prefix):
-        """Makes the inputs of a job its own, as long as those of any other: what an earlier one left is of no use."""
+        """Makes a job's inputs its own, as long as those of any other: what an earlier one left is of no use."""
         return f"{prefix}{next(serial)}"
 
     def truth(name, text):
@@ -528,13 +528,14 @@ def processor():
 
 
 def commit():
-    done = subprocess.run(
-        ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
+    """The commit that is measured; with "-dirty" if the sources, not docs/, differ from it."""
+
+    def git(*words):
+        done = subprocess.run(["git", "-C", str(HERE), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)docs")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def run_cases(options):
