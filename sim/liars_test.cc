@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "domain/verification/proof.h"
 #include "domain/verification/quorum.h"
 #include "node/parcel.h"
 #include "sim/world.h"
@@ -181,6 +182,100 @@ TEST(Liars, TwoColludingVerifiersPassAsOftenAsTheFormulaSays) {
   const double expected = 0.2 * draws;
   const double deviation = 4 * std::sqrt(draws * 0.2 * 0.8);
   EXPECT_NEAR(passed, expected, deviation) << passed << " of " << draws;
+}
+
+// ---------------------------------------------------------------------------------------------------- samples, values
+
+Cid run_sampled(World& world, std::uint32_t shards, std::uint32_t per_mille) {
+  world.start();
+  world.run_for(seconds(1));
+  node::JobSpec spec = world.spec(shards);
+  spec.sample = per_mille;
+  const Cid job = world.submit(0, spec);
+  EXPECT_TRUE(world.run_until([&] { return world.at(0).job(job)->phase >= JobPhase::done; }, seconds(3600)));
+  return job;
+}
+
+TEST(Samples, AreDrawnWhenEveryShardIsCommittedToAndSpareTheRest) {
+  World world({.seed = 31, .nodes = 8, .loss_per_mille = 5});
+  const Cid job = run_sampled(world, 200, 200);
+  const node::JobView view = *world.at(0).job(job);
+  ASSERT_EQ(view.phase, JobPhase::done) << view.failure;
+  EXPECT_FALSE(view.unverified);
+  std::uint32_t spared = 0;
+  for (const node::ShardView& shard : world.at(0).shards(job, 0, 200)) {
+    EXPECT_EQ(*shard.finding, world.truth(world.spec(1).function, shard.shard));
+    spared += shard.decision == Decision::spot_checked ? 1U : 0U;
+    EXPECT_EQ(shard.seats.size(), shard.decision == Decision::spot_checked ? 0U : 3U);
+  }
+  EXPECT_EQ(view.checked + spared, 200U);
+  EXPECT_GE(view.checked, 40U);
+  EXPECT_LT(view.checked, 100U) << "a fifth of each commitment, rounded up";
+  // The story tells the order: no round is opened before every shard has been committed to.
+  std::uint32_t committed = 0;
+  std::uint32_t rounds = 0;
+  for (const Envelope& envelope : world.at(0).story(job)) {
+    if (const auto commitment = record::decode<receipt::Commitment>(envelope.body); commitment && !commitment->worker)
+      for (const task::ShardRange& range : commitment->shards) committed += range.count;
+    if (!record::decode<verification::RoundOpen>(envelope.body).has_value()) continue;
+    ++rounds;
+    EXPECT_GE(committed, 200U);
+  }
+  EXPECT_GE(rounds, 1U);
+  const auto report = verification::verify_bundle(
+      verification::build_bundle(world.at(0).federation(), world.config(0).policy, job, world.at(0).story(job), {}));
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(Decision::accepted), view.checked);
+  EXPECT_EQ(report->count(Decision::spot_checked), spared);
+}
+
+TEST(Samples, NothingOfAWorkerThatIsCaughtCounts) {
+  std::uint32_t times_caught = 0;
+  for (const std::uint64_t seed : {41U, 42U, 43U, 44U, 45U, 46U, 47U, 48U}) {
+    World world({.seed = seed, .nodes = 8, .keep_notices = 100'000});
+    std::uint32_t lies = 0;
+    world.behave(3, {.lie = [&](const ShardRun& run, Output& output) {
+                   if (run.shard % 4 != 0) return;
+                   ++lies;
+                   false_result(run, output);
+                 }});
+    const Cid job = run_sampled(world, 120, 250);
+    ASSERT_EQ(world.at(0).job(job)->phase, JobPhase::done) << world.at(0).job(job)->failure;
+    EXPECT_GT(lies, 0U);
+    std::set<std::uint32_t> wrong;
+    for (const node::ShardView& shard : world.at(0).shards(job, 0, 120)) {
+      if (*shard.finding == world.truth(world.spec(1).function, shard.shard)) continue;
+      wrong.insert(shard.shard);
+      EXPECT_EQ(shard.decision, Decision::spot_checked) << "what was re-executed is right";
+      EXPECT_EQ(shard.worker, world.id(3));
+    }
+    bool caught = false;
+    for (const auto& [host, notice] : world.notices())
+      caught = caught || (host == 0 && notice.kind == "job.blame" && notice.peer == world.id(3));
+    EXPECT_TRUE(!caught || wrong.empty()) << "seed " << seed;
+    times_caught += caught ? 1U : 0U;
+  }
+  EXPECT_GT(times_caught, 0U);
+}
+
+TEST(Values, AskForMoreVerifiersAndEndWhereNodesAreFew) {
+  for (const auto& [nodes, value, seats] : {std::tuple<std::uint64_t, std::uint64_t, std::size_t>{12, 0, 3},
+                                            {12, 2, 5},
+                                            {12, 50, 7},
+                                            {7, 50, 5},
+                                            {5, 50, 3}}) {
+    World world({.seed = 51, .nodes = nodes});
+    world.start();
+    world.run_for(seconds(1));
+    node::JobSpec spec = world.spec(6);
+    spec.value = value * policy::VerificationQuorum{}.value_per_verifier;
+    const Cid job = world.submit(0, spec);
+    ASSERT_TRUE(world.run_until([&] { return world.at(0).job(job)->phase >= JobPhase::done; }, seconds(600)));
+    for (const node::ShardView& shard : world.at(0).shards(job, 0, 6)) {
+      EXPECT_EQ(shard.decision, Decision::accepted);
+      EXPECT_EQ(shard.seats.size(), seats) << nodes << " nodes, value " << value;
+    }
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <span>
@@ -51,7 +52,7 @@ std::optional<std::uint64_t> seconds_of(const std::string& hours) {
   char* end = nullptr;
   const double value = std::strtod(hours.c_str(), &end);
   if (end == hours.c_str() || *end != '\0' || !(value > 0) || value > 1000) return std::nullopt;
-  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(value * 3600 + 0.5));
+  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::llround(value * 3600)));
 }
 
 Result<Settings> read_settings(std::span<char* const> arguments) {

@@ -25,6 +25,8 @@ constexpr PlanEntry entries[] = {
     {"load-s", number<&Plan::load_s>, 1, 1'000'000, "seconds in which jobs begin and faults strike"},
     {"jobs", number<&Plan::jobs>, 0, many, "jobs"},
     {"shards", number<&Plan::shards>, 1, 16384, "shards of a job, at most"},
+    {"sampled-per-mille", number<&Plan::sampled_per_mille>, 0, 1000, "of the jobs: verified on a sample"},
+    {"valued-per-mille", number<&Plan::valued_per_mille>, 0, 1000, "of the jobs: with a value"},
     {"link-min-us", number<&Options::link_min_us>, 0, day_us, "latency of a link, at least"},
     {"link-max-us", number<&Options::link_max_us>, 0, day_us, "latency of a link, at most"},
     {"latency-min-us", number<&Options::latency_min_us>, 0, day_us, "jitter on top, at least"},
@@ -128,6 +130,8 @@ std::string text_of(const Plan& plan) {
 Plan everything(Plan plan) {
   const std::uint64_t nodes = plan.world.nodes;
   const std::uint64_t minutes = std::max<std::uint64_t>(1, plan.load_s / 60);
+  plan.sampled_per_mille = 250;
+  plan.valued_per_mille = 250;
   plan.world.link_min_us = 500;
   plan.world.link_max_us = 60'000;
   plan.world.latency_max_us = 20'000;

@@ -19,6 +19,8 @@ struct Plan {
   std::uint64_t load_s = 3600;
   std::uint64_t jobs = 20;
   std::uint64_t shards = 20;
+  std::uint64_t sampled_per_mille = 0;  ///< of the jobs: verified on a sample alone, of a share drawn for each
+  std::uint64_t valued_per_mille = 0;  ///< of the jobs: with a value that asks for more verifiers
 
   // Faults: so many of each, at random moments of those seconds.
   std::uint64_t crashes = 0;

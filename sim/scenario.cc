@@ -150,11 +150,16 @@ Report run(const Plan& plan, const std::function<void(std::uint64_t)>& progress)
     const Duration at = millis(i == 0 ? 0 : random.below(plan.load_s * 1000));
     const auto shards = static_cast<std::uint32_t>(random.between(1, plan.shards));
     const auto first = static_cast<std::uint32_t>(random.below(world.size()));
-    world.at_time(at, [&, shards, first] {
+    node::JobSpec spec = job_spec(world, shards);
+    if (plan.sampled_per_mille > 0 && random.chance(static_cast<std::uint32_t>(plan.sampled_per_mille)))
+      spec.sample = static_cast<std::uint32_t>(random.between(50, 500));
+    if (plan.valued_per_mille > 0 && random.chance(static_cast<std::uint32_t>(plan.valued_per_mille)))
+      spec.value = random.between(1, 6) * policy::VerificationQuorum{}.value_per_verifier;
+    world.at_time(at, [&, spec, first] {
       for (std::uint32_t step = 0; step < world.size(); ++step) {
         const std::uint32_t host = (first + step) % world.size();
         if (liar[host] || !world.running(host)) continue;
-        const Result<Cid> job = world.try_submit(host, job_spec(world, shards));
+        const Result<Cid> job = world.try_submit(host, spec);
         if (!job) {
           ++report.refused_jobs;
           return;
@@ -236,9 +241,12 @@ std::string text_of(const Report& report, const Plan& plan) {
         at(50), at(90), at(99), at(100), ms(report.healed_in) / 1000);
   }
   const Tally& tally = report.tally;
-  line("shards    {} accepted ({} of them wrong), {} unverified, {} undetermined; {} attempts rejected, {} disputed",
-       tally.accepted, tally.accepted_wrong, tally.unverified, tally.undetermined, tally.rejected_attempts,
-       tally.disputed);
+  line(
+      "shards    {} accepted ({} of them wrong), {} spot-checked ({} of them wrong), {} unverified, {} undetermined; "
+      "{} "
+      "attempts rejected, {} disputed",
+      tally.accepted, tally.accepted_wrong, tally.spot_checked, tally.spot_checked_wrong, tally.unverified,
+      tally.undetermined, tally.rejected_attempts, tally.disputed);
   std::string faults;
   for (std::size_t i = 0; i < fault_count; ++i) {
     const auto fault = static_cast<Fault>(i);

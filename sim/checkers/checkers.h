@@ -29,7 +29,8 @@ class Findings {
 
 /// How the shards of the ended jobs came out.
 struct Tally {
-  std::uint64_t accepted = 0, accepted_wrong = 0, unverified = 0, disputed = 0, undetermined = 0, other = 0;
+  std::uint64_t accepted = 0, accepted_wrong = 0, unverified = 0, disputed = 0, undetermined = 0;
+  std::uint64_t spot_checked = 0, spot_checked_wrong = 0;  ///< wrong: as the sample's size allows
   std::uint64_t rejected_attempts = 0;
 };
 
@@ -38,6 +39,8 @@ struct Tally {
 /// - it ends in one state and stays in it, with the same results (`two-ends`, `changed-after-the-end`);
 /// - an accepted result is true (`wrong-result`), unless `liars_may_pass`;
 /// - each shard is accepted once, and nothing is ruled on it afterwards (`ruled-twice`);
+/// - a spot-checked result is of a task that asked for a sample, and of a worker that no verdict of the task rejects
+///   (`ill-spared`);
 /// - the verdict rests on a quorum of others, each counted once (`no-quorum`, `counted-twice`, `own-judge`);
 /// - the bundle verifies offline (`no-proof`);
 /// - no offer is taken once the bidding is over (`late-offer`), the publisher draws others alone (`own-judge`), and what was

@@ -152,6 +152,10 @@ void Jobs::check_ended(const Cid& job, Tracked& tracked, const node::JobView& vi
   if (!story) return findings_.add("no-story: " + name + ": " + story.error().message);
   const policy::VerificationQuorum& quorum = world_.config(tracked.publisher).policy.verification_quorum;
   std::set<std::uint32_t> settled;
+  std::set<NodeId> rejected;
+  for (const Ruling& ruling : story->rulings) {
+    if (ruling.decision == Decision::rejected) rejected.insert(ruling.worker);
+  }
   for (const Ruling& ruling : story->rulings) {
     const std::string shard = "shard " + std::to_string(ruling.shard) + " of " + name;
     if (settled.contains(ruling.shard)) findings_.add("ruled-twice: " + shard + " was decided before");
@@ -165,8 +169,13 @@ void Jobs::check_ended(const Cid& job, Tracked& tracked, const node::JobView& vi
     const bool truth = ruling.finding == truth_of(view.spec.function, ruling.shard);
     if (ruling.decision != Decision::accepted) {
       ++(ruling.decision == Decision::unverified     ? tally_.unverified
-         : ruling.decision == Decision::undetermined ? tally_.undetermined
-                                                     : tally_.other);
+         : ruling.decision == Decision::spot_checked ? tally_.spot_checked
+                                                     : tally_.undetermined);
+      if (ruling.decision == Decision::spot_checked) {
+        if (!truth) ++tally_.spot_checked_wrong;
+        if (view.spec.sample == task::TaskIntent::everything || rejected.contains(ruling.worker))
+          findings_.add("ill-spared: " + shard + " was spot-checked");
+      }
       continue;
     }
     ++tally_.accepted;
@@ -201,7 +210,8 @@ void Jobs::check_ended(const Cid& job, Tracked& tracked, const node::JobView& vi
   if (!report) {
     findings_.add("no-proof: " + name + ": " + report.error().message);
   } else if (report->missing > 0 || report->count(Decision::accepted) + report->count(Decision::unverified) +
-                                            report->count(Decision::undetermined) !=
+                                            report->count(Decision::undetermined) +
+                                            report->count(Decision::spot_checked) !=
                                         view.shards) {
     findings_.add("no-proof: " + name + " is proved in part alone");
   }

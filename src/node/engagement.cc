@@ -231,6 +231,9 @@ Status Engagement::on_open(const Envelope& envelope, Outbox& out) {
     return fail(ErrorCode::conflict,
                 "second-opening: this node revealed its nonce of the round for another set of commitments");
   }
+  const std::uint32_t most = around_.config.policy.verification_quorum.maximum_verifiers;
+  if (std::ranges::any_of(round.record.seats, [&](std::uint32_t seats) { return seats > most; }))
+    return fail(ErrorCode::denied, "too-many-seats: the policy allows fewer verifiers");
   if (earlier == opened_.end()) {
     opened_.emplace(round.record.round, round.cid);
     opens_.emplace(round.cid, round);
@@ -313,10 +316,10 @@ void Engagement::take_seats(Instant now, const Cid& draw, const Cid& commitment,
     }
   }
   const NodeId worker = commitments_.contains(commitment) ? commitments_.at(commitment).signer : publisher();
-  for (const std::uint32_t shard : bench.covered) {
+  for (const std::uint32_t shard : task.round.verified(commitment, bench.covered)) {
     if (bench.committed.contains(shard)) continue;
     verification::Seats seats{
-        .order = task.round.order(commitment, shard, worker), .wanted = intent_.record.verifiers, .lost = {}};
+        .order = task.round.order(commitment, shard, worker), .wanted = task.round.seats(commitment), .lost = {}};
     for (const auto& [cid, change] : bench.changes) seats.follow(change, shard);
     if (seats.holds(around_.signer.id())) (found_.contains(shard) ? bench.ready : bench.running).insert(shard);
   }
@@ -614,7 +617,14 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
       MESH_LET(const std::vector<std::uint32_t> theirs, receipt::covered(commitment->second, intent_.record.shards));
       for (const std::uint32_t shard : theirs) committed[shard].insert(commitment->second.signer);
     }
-    for (const std::uint32_t shard : own->second.shards) {
+    std::vector<std::uint32_t> verified = own->second.shards;
+    if (intent_.record.sample < task::TaskIntent::everything) {
+      const auto draw = draws_.find(*request.record.draw);
+      if (draw == draws_.end() || draw->second.round.seats(request.record.commitment) == 0)
+        return fail(ErrorCode::denied, "unknown-draw: the draw of the sample did not come along");
+      verified = draw->second.round.verified(request.record.commitment, verified);
+    }
+    for (const std::uint32_t shard : verified) {
       if (committed[shard].size() < intent_.record.verifiers)
         return fail(ErrorCode::denied, "early: not all verifiers have committed yet");
     }

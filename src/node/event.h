@@ -40,6 +40,8 @@ struct JobSpec {
   task::CapabilityScope scope;
   std::uint64_t fee = 0;
   std::optional<std::uint32_t> verifiers;  ///< empty: the policy's minimum if there are peers enough, else unverified
+  std::uint64_t value = 0;  ///< of task::TaskIntent
+  std::uint32_t sample = task::TaskIntent::everything;  ///< of task::TaskIntent
   std::uint32_t bid_window_ms = 0;  ///< 0 = the policy's
   task::PhaseLimits limits;
   std::string label;
@@ -54,6 +56,8 @@ struct JobSpec {
     v("scope", self.scope);
     v("fee", self.fee);
     v("verifiers", self.verifiers);
+    v("value", self.value);
+    v("sample", self.sample);
     v("bid_window_ms", self.bid_window_ms);
     v("limits", self.limits);
     v("label", self.label);

@@ -65,6 +65,8 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
       .scope = spec.scope,
       .fee = spec.fee,
       .verifiers = spec.verifiers.value_or(policy.verification_quorum.minimum_verifiers),
+      .value = spec.value,
+      .sample = spec.sample,
       .bid_window_ms = spec.bid_window_ms == 0 ? policy.scheduling.bid_window_ms : spec.bid_window_ms,
       .limits = spec.limits,
       .policy = around.policy,
@@ -446,7 +448,7 @@ void Job::award_waiting(Instant now, Outbox& out) {
   if (waiting_.empty()) return award_again(now, out);
   std::uint32_t in_verification = 0;
   for (const auto& [cid, batch] : batches_) in_verification += batch.open;
-  if (in_verification >= max_in_verification) return;
+  if (in_verification >= max_in_verification && !sampled()) return;  // A sample is drawn when all are committed to.
 
   struct Free {
     NodeId node;
@@ -820,18 +822,25 @@ void Job::forget_if_done(const Cid& commitment) {
 // ---------------------------------------------------------------------------------------------------- rounds
 
 void Job::open_round(Instant now, Outbox& out) {
-  if (unverified_ || current_round_ || undrawn_.empty() || now < next_round_) return;
+  if (!verified() || current_round_ || undrawn_.empty() || now < next_round_) return;
+  if (sampled() && !all_committed()) return;
   const std::uint32_t limit = task::max_rounds(intent_.record.shards);
   if (rounds_used_ >= limit) {
     return end(now, JobPhase::failed,
                "rounds-used-up: all " + std::to_string(limit) + " verification rounds of this task are used", out);
   }
-  verification::RoundOpen open{
-      .intent = id(), .roster = field_->roster.cid, .round = rounds_used_ + 1, .commitments = {}, .barred = {}};
+  verification::RoundOpen open{.intent = id(),
+                               .roster = field_->roster.cid,
+                               .round = rounds_used_ + 1,
+                               .commitments = {},
+                               .seats = {},
+                               .barred = {}};
   // Whom a verdict found against has no seat any more, as long as there are others enough.
-  if (field_->offers.size() > guilty_.size() + seats_wanted()) open.barred.assign(guilty_.begin(), guilty_.end());
+  if (field_->offers.size() > guilty_.size() + intent_.record.verifiers)
+    open.barred.assign(guilty_.begin(), guilty_.end());
   while (!undrawn_.empty() && open.commitments.size() < verification::max_round_commitments) {
     open.commitments.push_back(undrawn_.front());
+    open.seats.push_back(seats_for(batches_.at(undrawn_.front()).commitment.signer));
     undrawn_.pop_front();
   }
   Signed<verification::RoundOpen> signed_open = sign(std::move(open));
@@ -902,14 +911,14 @@ void Job::draw_round(Instant now, Outbox& out) {
   });
   if (some_to_come && !time_over) return;
   // Every shard needs its seats beside its worker.
-  for (const Cid& cid : round.open.record.commitments) {
-    const auto it = batches_.find(cid);
+  for (std::size_t i = 0; i < round.open.record.commitments.size(); ++i) {
+    const auto it = batches_.find(round.open.record.commitments[i]);
     if (it == batches_.end()) continue;
     const auto can_sit = [&](const auto& entry) {
       return entry.first != it->second.commitment.signer &&
              std::ranges::find(round.open.record.barred, entry.first) == round.open.record.barred.end();
     };
-    if (static_cast<std::uint32_t>(std::ranges::count_if(round.reveals, can_sit)) < seats_wanted())
+    if (static_cast<std::uint32_t>(std::ranges::count_if(round.reveals, can_sit)) < round.open.record.seats[i])
       return;  // Asked for again by watch_time.
   }
   verification::Draw draw{.intent = id(),
@@ -969,8 +978,9 @@ Status Job::apply_draw(const Signed<verification::Draw>& draw) {
     const auto it = batches_.find(cid);
     if (it == batches_.end()) continue;
     Batch& batch = it->second;
-    // A worker reveals all that it committed to, and demands the seats of every shard of it.
-    Panel all{.shards = batch.receipt ? open_shards(batch) : batch.shards, .seats = {}, .wanted = seats_wanted()};
+    // A worker reveals all that it committed to, and demands the seats of every shard of it that was drawn.
+    Panel all{.shards = drawn.verified(cid, batch.shards), .seats = {}, .wanted = drawn.seats(cid)};
+    if (batch.receipt) std::erase_if(all.shards, [&](std::uint32_t shard) { return !is_open(batch, shard); });
     if (all.shards.empty()) continue;
     batch.panels.push_back(std::move(all));
   }
@@ -985,10 +995,10 @@ Status Job::apply_draw(const Signed<verification::Draw>& draw) {
 }
 
 verification::Seats Job::seats_of(const Batch& batch, std::uint32_t shard) const {
-  verification::Seats seats{
-      .order = rounds_.at(*batch.round).drawn->order(batch.commitment.cid, shard, batch.commitment.signer),
-      .wanted = seats_wanted(),
-      .lost = {}};
+  const verification::DrawnRound& drawn = *rounds_.at(*batch.round).drawn;
+  verification::Seats seats{.order = drawn.order(batch.commitment.cid, shard, batch.commitment.signer),
+                            .wanted = drawn.seats(batch.commitment.cid),
+                            .lost = {}};
   for (const Change& change : batch.changes) seats.follow(change.seats, shard);
   return seats;
 }
@@ -1082,7 +1092,7 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
 
 void Job::ask_for_reveal(Instant now, Batch& batch, Outbox& out) {
   if (batch.receipt || batch.reveal_asked) return;
-  if (seats_wanted() > 0) {
+  if (verified()) {
     const bool all = !batch.panels.empty() && std::ranges::all_of(batch.panels, [](const Panel& panel) {
       return panel.all(Seat::State::committed);
     });
@@ -1097,8 +1107,10 @@ void Job::ask_for_reveal(Instant now, Batch& batch, Outbox& out) {
 void Job::send_reveal_request(const Batch& batch, Outbox& out) const {
   verification::RevealRequest request{
       .intent = id(), .commitment = batch.commitment.cid, .draw = {}, .commitments = {}};
-  if (batch.round && seats_wanted() > 0) {
-    request.draw = rounds_.at(*batch.round).drawn->draw.cid;
+  if (batch.round && verified()) {
+    const Round& round = rounds_.at(*batch.round);
+    request.draw = round.drawn->draw.cid;
+    if (sampled()) send_draw(round, batch.commitment.signer, out);  // Of it follows which shards need no seats.
     for (const auto& [cid, commitment] : batch.committed) {
       request.commitments.push_back(cid);
       out.send(batch.commitment.signer, Channel::award, commitment.envelope);
@@ -1253,7 +1265,7 @@ void Job::judge(Instant now, const Cid& cid, Outbox& out) {
   if (found == batches_.end() || !found->second.receipt) return;
   Batch& batch = found->second;
   Endings endings;
-  if (seats_wanted() == 0) {
+  if (!verified()) {
     endings[{Decision::unverified, 0, 0}].shards = open_shards(batch);
   } else {
     std::vector<std::uint32_t> disputed;
@@ -1274,6 +1286,55 @@ void Job::judge(Instant now, const Cid& cid, Outbox& out) {
     if (this->ended()) return;  // Too many attempts at a shard.
   }
   forget_if_done(cid);
+}
+
+bool Job::all_committed() const {
+  return waiting_.empty() &&
+         std::ranges::all_of(workers_, [](const auto& entry) { return entry.second.leased.empty(); });
+}
+
+void Job::settle_samples(Instant now, Outbox& out) {
+  if (!sampled() || batches_.empty() || current_round_ || !undrawn_.empty() || !all_committed()) return;
+  const auto is_judged = [&](const Batch& batch) {
+    return batch.receipt && std::ranges::none_of(batch.panels, [&](const Panel& panel) {
+             return std::ranges::any_of(panel.shards, [&](std::uint32_t shard) { return is_open(batch, shard); });
+           });
+  };
+  if (!std::ranges::all_of(batches_, [&](const auto& entry) { return is_judged(entry.second); })) return;
+  std::vector<Cid> held;
+  std::vector<std::pair<NodeId, std::vector<std::uint32_t>>> failed;
+  for (const auto& [cid, batch] : batches_) {
+    // A commitment of whose drawn shards none counted (others had done them) proves nothing either.
+    const bool any_held = std::ranges::any_of(batch.shards, [&, &of = cid](std::uint32_t shard) {
+      return shards_[shard].commitment == of && shards_[shard].decision && shards_[shard].seats;
+    });
+    if (any_held && !batch.failed && !guilty_.contains(batch.commitment.signer)) {
+      held.push_back(cid);
+    } else {
+      failed.emplace_back(batch.commitment.signer, open_shards(batch));
+    }
+  }
+  for (const auto& [worker, shards] : failed) {
+    return_shards(now, shards, "a drawn shard of worker " + short_name(worker) + " did not hold", out);
+    if (ended()) return;
+  }
+  if (!failed.empty()) return award_waiting(now, out);
+  for (const Cid& cid : held) {
+    Batch& batch = batches_.at(cid);
+    give_verdict(now, batch, Decision::spot_checked, 0, {.shards = open_shards(batch), .verifications = {}, .seats = 0},
+                 out);
+    forget_if_done(cid);
+  }
+}
+
+std::uint32_t Job::seats_for(const NodeId& worker) const {
+  const std::uint32_t wanted = verification::seats_for(intent_.record, around_.experience.trust(worker),
+                                                       around_.config.policy.verification_quorum);
+  if (wanted == intent_.record.verifiers) return wanted;
+  const auto there = std::ranges::count_if(field_->offers, [&](const Signed<market::ComputeOffer>& offer) {
+    return offer.signer != worker && !guilty_.contains(offer.signer) && around_.peers.connected(offer.signer);
+  });
+  return std::max(intent_.record.verifiers, std::min(wanted, static_cast<std::uint32_t>(there)));
 }
 
 bool Job::extend(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out) {
@@ -1328,7 +1389,7 @@ void Job::give_verdict(Instant now, Batch& batch, Decision decision, std::uint32
                                 .verifications = {ended.verifications.begin(), ended.verifications.end()},
                                 .timeliness = timely,
                                 .contribution = verification::contribution_score(agreed, ended.seats, timely)};
-  if (batch.round && ended.seats > 0) verdict.draw = rounds_.at(*batch.round).drawn->draw.cid;
+  if (batch.round && verified()) verdict.draw = rounds_.at(*batch.round).drawn->draw.cid;
   const Signed<verification::Verdict> signed_verdict = sign(std::move(verdict));
   keep("verdict", signed_verdict, out);
   out.require_durable();
@@ -1442,7 +1503,9 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
         const receipt::Finding& other = *found_by(batch, seat, shard);
         const bool unclear = verification::incomparable(other, finding);
         views->push_back({node, other == finding ? "agreed" : unclear ? "undetermined" : "disagreed"});
-        if (verification::found_against(verdict.decision, finding, other)) guilty_.insert(node);
+        if (!verification::found_against(verdict.decision, finding, other)) continue;
+        guilty_.insert(node);
+        around_.experience.lost(node);
       }
       for (const Change& change : batch.changes) {
         if (change.seats.lost && std::ranges::binary_search(change.seats.shards, shard))
@@ -1456,13 +1519,16 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
     panel.shards = std::move(rest);
   }
   std::erase_if(batch.panels, [](const Panel& panel) { return panel.shards.empty(); });
+  if (verdict.decision == Decision::rejected || verdict.decision == Decision::disputed) batch.failed = true;
   if (verdict.decision == Decision::rejected) {
     const NodeId& worker = batch.commitment.signer;
     guilty_.insert(worker);
+    around_.experience.lost(worker);
     std::string& excluded = workers_.at(worker).excluded;
     if (excluded.empty()) excluded = "was rejected on shard " + std::to_string(shards.front());
   }
   const bool decided = verdict.decision != Decision::rejected && verdict.decision != Decision::disputed;
+  std::uint64_t confirmed = 0;
   for (const std::uint32_t number : shards) {
     Shard& shard = shards_[number];
     // The batch itself is let go by the caller (forget_if_done), which may still be using it; a restored one when the
@@ -1482,9 +1548,12 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
     shard.finding = finding;
     shard.summary = batch.receipt->record.usage.summary(row, finding.fuel);
     ++finished_;
+    if (!verdict.verifications.empty()) ++checked_;
+    if (verdict.decision == Decision::accepted) confirmed += finding.fuel;
     fuel_ += finding.fuel;
     if (!finding.outcome.succeeded() || verdict.decision == Decision::undetermined) ++failed_outcomes_;
   }
+  if (confirmed > 0) around_.experience.earned(batch.commitment.signer, confirmed);
   return {};
 }
 
@@ -1719,7 +1788,7 @@ std::optional<Instant> Job::deadline() const {
   if (phase_ == JobPhase::bidding)
     return std::min(window_end_, next_watch_ < started_ ? window_end_ : std::max(next_watch_, started_ + watch_every));
   Instant due = next_watch_;
-  if (!undrawn_.empty() && !current_round_) due = std::min(due, next_round_);
+  if (!undrawn_.empty() && !current_round_ && (!sampled() || all_committed())) due = std::min(due, next_round_);
   return due;
 }
 
@@ -1738,6 +1807,8 @@ void Job::advance(Instant now, Outbox& out) {
   award_waiting(now, out);
   draw_round(now, out);
   open_round(now, out);
+  if (ended()) return;
+  settle_samples(now, out);
   if (ended()) return;
   finish_if_complete(now, out);
 }
@@ -1819,6 +1890,7 @@ void Job::on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out) {
   spec.reduce.reset();
   spec.inputs = *inputs;
   spec.shards = 1;
+  spec.sample = task::TaskIntent::everything;
   spec.label = "reduce of " + utf8_excerpt(spec_.label, 100);
   reduce_spec_ = std::move(spec);
 }
@@ -1977,6 +2049,7 @@ JobView Job::view() const {
                .running = 0,
                .verifying = 0,
                .failed_outcomes = failed_outcomes_,
+               .checked = checked_,
                .ranking = ranking_,
                .refused = refusals_,
                .notes = notes_,
@@ -2040,9 +2113,7 @@ std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) con
         break;
       }
       case ShardState::finished:
-        view.state = shard.decision == Decision::unverified     ? "unverified"
-                     : shard.decision == Decision::undetermined ? "undetermined"
-                                                                : "accepted";
+        view.state = enum_names(*shard.decision)[static_cast<std::size_t>(*shard.decision)];
         break;
     }
     if (shard.state != ShardState::waiting) view.worker = shard.worker;

@@ -19,6 +19,7 @@
 
 #include "domain/market/quota.h"
 #include "domain/market/selection.h"
+#include "domain/reputation/experience.h"
 #include "domain/verification/quorum.h"
 #include "domain/verification/round.h"
 #include "node/executions.h"
@@ -36,6 +37,7 @@ struct Surroundings {
   PeerTable& peers;
   Executions& executions;
   market::FreeQuota& quota;
+  reputation::Experience& experience;
 };
 
 class Job {
@@ -145,7 +147,6 @@ class Job {
     /// Whether every seat has come at least as far.
     [[nodiscard]] bool all(Seat::State state) const;
   };
-  /// A Substitution or an Extension of a batch's seats.
   /// A Substitution or an Extension.
   struct Change {
     Envelope envelope;
@@ -168,6 +169,7 @@ class Job {
     std::optional<Signed<receipt::ExecutionReceipt>> receipt;
     receipt::Opened opened;
     bool reveal_asked = false;
+    bool failed = false;  ///< a shard of it was rejected or disputed
     Instant asked{};  ///< last time that the worker or a verifier was reminded
     Instant since{};
   };
@@ -236,6 +238,11 @@ class Job {
   bool extend(Instant now, Batch& batch, const std::vector<std::uint32_t>& shards, Outbox& out);
   /// Sends the draw and the changes of the seats to those that have a seat by them now.
   void invite(Instant now, Batch& batch, const Envelope& change, Outbox& out);
+  /// Where only a sample is verified, once all that was drawn is judged: takes back what failed workers did, or, if there is
+  /// no such thing, accepts the rest.
+  void settle_samples(Instant now, Outbox& out);
+  /// Whether every shard is committed to or finished.
+  [[nodiscard]] bool all_committed() const;
   /// The seats of a shard as the draw and the changes since give them.
   [[nodiscard]] verification::Seats seats_of(const Batch& batch, std::uint32_t shard) const;
   /// Seats the batch anew after a change under the draw that it is judged by.
@@ -281,7 +288,10 @@ class Job {
   void note(std::string text, Outbox& out);
   void set_phase(JobPhase phase, std::string text, Outbox& out);
   void tell(std::uint32_t shard, std::string text);
-  [[nodiscard]] std::uint32_t seats_wanted() const { return unverified_ ? 0 : intent_.record.verifiers; }
+  [[nodiscard]] bool verified() const { return !unverified_ && intent_.record.verifiers > 0; }
+  [[nodiscard]] bool sampled() const { return verified() && intent_.record.sample < task::TaskIntent::everything; }
+  /// How many verifiers the shards of a worker get, as far as there are nodes for them.
+  [[nodiscard]] std::uint32_t seats_for(const NodeId& worker) const;
   [[nodiscard]] bool away(Instant now, const NodeId& node) const;
   [[nodiscard]] bool runs_here() const { return field_ && field_->offers.empty(); }
 
@@ -329,6 +339,7 @@ class Job {
   Instant next_watch_{};
   std::uint32_t finished_ = 0;
   std::uint32_t failed_outcomes_ = 0;
+  std::uint32_t checked_ = 0;
   std::uint64_t fuel_ = 0;
   std::map<std::uint32_t, std::uint64_t> log_bytes_;
 

@@ -68,7 +68,7 @@ class Node::Impl {
         peers_(now),
         executions_(config_.slots, config_.policy.scheduling.max_queued_shards),
         quota_(config_.policy.free_quota),
-        around_{config_, signer_, policy_, peers_, executions_, quota_} {}
+        around_{config_, signer_, policy_, peers_, executions_, quota_, experience_} {}
 
   Status restore(Instant now, const std::vector<JournalRecord>& journal);
 
@@ -148,6 +148,7 @@ class Node::Impl {
   PeerTable peers_;
   Executions executions_;
   market::FreeQuota quota_;
+  reputation::Experience experience_;
   Surroundings around_;
   Outbox out_;
   Instant last_{};

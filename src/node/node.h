@@ -68,6 +68,7 @@ struct JobView {
   bool unverified = false;  ///< some shard was not re-executed
   std::uint32_t shards = 0, finished = 0, running = 0, verifying = 0;
   std::uint32_t failed_outcomes = 0;  ///< finished shards whose outcome is not success
+  std::uint32_t checked = 0;  ///< finished shards that others re-executed
   std::vector<market::Ranked> ranking;  ///< of the roster
   std::vector<RefusalView> refused;  ///< offers refused, and who declined and why
   std::vector<std::string> notes;  ///< bidding rounds, verifiers lowered and why, ...

@@ -271,7 +271,7 @@ std::vector<Envelope> every_kind_of_record(const Task& task) {
       publisher.seal(receipt::Commitment{
           .intent = cid, .node = testing::node(1), .basis = {}, .worker = {}, .shards = {{0, 1}}, .root = {}}),
       publisher.seal(verification::RoundOpen{
-          .intent = cid, .roster = task.roster.cid, .round = 1, .commitments = {}, .barred = {}}),
+          .intent = cid, .roster = task.roster.cid, .round = 1, .commitments = {}, .seats = {}, .barred = {}}),
       publisher.seal(verification::NonceReveal{.intent = cid, .open = {}, .round = 1, .link = {}}),
       publisher.seal(verification::Draw{.intent = cid, .open = {}, .round = 1, .link = {}, .reveals = {}}),
       publisher.seal(verification::Substitution{
@@ -640,10 +640,16 @@ TEST(NodeEngagement, RefusesWhatDoesNotFitByName) {
             "not-the-publisher: only the task's publisher can say this");
   EXPECT_EQ(refusal(publisher.seal(market::Roster{.intent = cid, .offers = {task.offers[0].cid}})),
             "second-roster: this task has another roster already");
-  const auto open = [&](std::uint32_t round, std::vector<Cid> commitments) {
-    return publisher.seal(verification::RoundOpen{
-        .intent = cid, .roster = task.roster.cid, .round = round, .commitments = std::move(commitments), .barred = {}});
+  const auto open = [&](std::uint32_t round, std::vector<Cid> commitments, std::uint32_t seats = 3) {
+    std::vector<std::uint32_t> on_each(commitments.size(), seats);
+    return publisher.seal(verification::RoundOpen{.intent = cid,
+                                                  .roster = task.roster.cid,
+                                                  .round = round,
+                                                  .commitments = std::move(commitments),
+                                                  .seats = std::move(on_each),
+                                                  .barred = {}});
   };
+  EXPECT_EQ(refusal(open(1, {cid}, 8)), "too-many-seats: the policy allows fewer verifiers");
   EXPECT_EQ(refusal(open(0, {cid})), "bad-round: rounds count from 1 to 32");
   EXPECT_EQ(refusal(open(UINT32_MAX, {cid})), "bad-round: rounds count from 1 to 32");
   EXPECT_EQ(
@@ -704,6 +710,7 @@ TEST(NodeEngagement, RevealsItsNonceForOneOpeningOfARoundAlone) {
                                                            .roster = task.roster.cid,
                                                            .round = 1,
                                                            .commitments = {testing::record(commitment)},
+                                                           .seats = {3},
                                                            .barred = {}});
   };
   subject.parcel(1, {open("one")});
@@ -854,7 +861,7 @@ struct Drawn {
     const Cid& cid = task.intent.cid;
     worker = commitment_of(3, cid, testing::record("award of node 3"), {}, {0, 1, 2}, finds);
     const auto open = testing::signer(1).sign(verification::RoundOpen{
-        .intent = cid, .roster = task.roster.cid, .round = 1, .commitments = {worker.cid}, .barred = {}});
+        .intent = cid, .roster = task.roster.cid, .round = 1, .commitments = {worker.cid}, .seats = {3}, .barred = {}});
     subject.parcel(1, {worker.envelope, open.envelope});
     const auto own = subject.signed_to<verification::NonceReveal>(1);
     EXPECT_EQ(own.size(), 1U);

@@ -392,6 +392,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                 {"reduce", spec.reduce ? Json(spec.reduce->text()) : Json(nullptr)},
                 {"fee_total", spec.fee * spec.shards},
                 {"verifiers", spec.verifiers ? Json(*spec.verifiers) : Json(nullptr)},
+                {"value", spec.value},
+                {"sample_per_mille", spec.sample},
                 {"scope",
                  {{"memory_mb", spec.scope.memory_mb},
                   {"fuel", spec.scope.fuel},

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "codec/multibase.h"
+#include "domain/verification/quorum.h"
 
 namespace mesh::app {
 namespace {
@@ -127,6 +128,17 @@ Json outcome_json(const task::Outcome& outcome) {
           {"text", outcome.text()}};
 }
 
+Json caught_json(std::uint32_t sample_per_mille, std::uint32_t shards) {
+  Json rows = Json::array();
+  for (std::uint64_t wrong = 1; wrong <= shards && sample_per_mille < task::TaskIntent::everything; wrong *= 10) {
+    const double probability = verification::caught_at_least(sample_per_mille, wrong);
+    // Rounded down: it is said to be at least so much.
+    rows.push_back(
+        {{"wrong_shards", wrong}, {"probability_per_million", static_cast<std::uint64_t>(probability * 1e6)}});
+  }
+  return rows;
+}
+
 Json job_json(const node::JobView& job) {
   const auto elapsed = std::chrono::duration_cast<milliseconds>(job.ended - job.started).count();
   Json json{{"id", job.id.text()},
@@ -147,6 +159,9 @@ Json job_json(const node::JobView& job) {
             {"result", text_or_null(job.result)},
             {"fee", job.spec.fee},
             {"verifiers", job.spec.verifiers ? Json(*job.spec.verifiers) : Json(nullptr)},
+            {"value", job.spec.value},
+            {"sample_per_mille", job.spec.sample},
+            {"checked", job.checked},
             {"fuel", job.fuel},
             {"created", rfc3339(job.spec.created_ms)},
             {"elapsed_ms", has_ended(job.phase) && elapsed >= 0 ? Json(elapsed) : Json(nullptr)}};
@@ -154,6 +169,7 @@ Json job_json(const node::JobView& job) {
   json["limits"] = limits_json(job.spec.limits);
   json["bid_window_ms"] = job.spec.bid_window_ms;
   json["notes"] = job.notes;
+  json["caught"] = job.unverified ? Json::array() : caught_json(job.spec.sample, job.shards);
   return json;
 }
 

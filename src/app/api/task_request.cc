@@ -207,6 +207,10 @@ Result<TaskRequest> parse_task_request(ByteView body) {
     MESH_TRY(fields.read("verifiers", wanted, 63));
     spec.verifiers = static_cast<std::uint32_t>(wanted);
   }
+  MESH_TRY(fields.read("value", spec.value, INT64_MAX));
+  std::uint64_t sample = spec.sample;
+  MESH_TRY(fields.read("sample_per_mille", sample, task::TaskIntent::everything));
+  spec.sample = static_cast<std::uint32_t>(sample);
   MESH_TRY(fields.read("fuel", spec.scope.fuel, INT64_MAX));
   MESH_TRY(fields.read("memory_mb", spec.scope.memory_mb, UINT32_MAX));
   MESH_TRY(fields.read("io_mb", spec.scope.io_mb, UINT32_MAX));

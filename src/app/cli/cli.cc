@@ -176,6 +176,11 @@ struct Program {
     run_command->add_option("--fee", run.fee, "what a run may cost; 0 until there is a ledger");
     run_command->add_option("--verifiers", run.verifiers, "nodes that re-execute each run; 0 for none")
         ->check(CLI::Range(0, 63));
+    run_command->add_option("--sample", run.sample, "share of the runs that is re-executed, drawn when all are done")
+        ->check(CLI::Range(0.001, 1.0))
+        ->type_name("0.001..1");
+    run_command->add_option("--value", run.value,
+                            "micro-credits that a wrong result would cost you: the more, the more verifiers");
     run_command->add_option("--fuel", run.fuel, "fuel of one run")->check(CLI::PositiveNumber);
     run_command->add_option("--memory", run.memory_mb, "MiB of memory of one run")->check(CLI::PositiveNumber);
     run_command

@@ -2,8 +2,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <fstream>
 
+#include "app/api/render.h"
 #include "app/cli/session.h"
 #include "app/runtime/import.h"
 #include "codec/multibase.h"
@@ -58,6 +60,19 @@ int job_ls(Session& session) {
   });
 }
 
+std::string sample_text(const Json& report, const std::string& checked, const std::string& shards) {
+  if (report["caught"].empty()) return {};
+  std::string odds;
+  for (const Json& row : report["caught"]) {
+    odds +=
+        fmt::format("{}{:.2f} % in {}", odds.empty() ? "" : ", ",
+                    std::floor(row["probability_per_million"].get<double>() / 100) / 100, row["wrong_shards"].dump());
+  }
+  return fmt::format(
+      "{} of {} shards were re-executed, drawn after all were done; a cheat would have been caught with at least {}",
+      report[checked].dump(), report[shards].dump(), odds);
+}
+
 int job_describe(Session& session, const std::string& id) {
   return with(session, "GET", task_path(id), nullptr, [&](const Json& job) {
     session.print(job);
@@ -88,6 +103,8 @@ int print_story(const Session& session, const Json& story) {
   const Json& job = story["job"];
   fmt::print("job {} \"{}\": {}{}\n", text_of(job["id"]), text_of(job["label"]), text_of(job["phase"]),
              job["unverified"].get<bool>() ? ", unverified" : "");
+  if (const std::string sampled = sample_text(job, "checked", "shards"); !sampled.empty())
+    fmt::print("sample: {}\n", sampled);
   if (!text_of(job["failure"]).empty()) fmt::print("failure: {}\n", text_of(job["failure"]));
   for (const Json& note : job["notes"]) fmt::print("note: {}\n", text_of(note));
   if (!story["ranking"].empty()) {
@@ -267,17 +284,22 @@ int receipt_verify(Session& session, const std::string& file) {
   }
   const std::uint32_t accepted = report->count(verification::Decision::accepted);
   const std::uint32_t unverified = report->count(verification::Decision::unverified);
-  const bool all_accepted = accepted == report->intent.record.shards;
-  Json answer{{"valid", true},
-              {"id", report->intent.cid.text()},
-              {"publisher", identity::peer_id_of(report->intent.signer)},
-              {"federation", report->federation.text()},
-              {"function", report->intent.record.function.text()},
-              {"label", report->intent.record.label},
-              {"shards_total", report->intent.record.shards},
-              {"accepted", accepted},
-              {"unverified", unverified},
-              {"missing", report->missing}};
+  const std::uint32_t spot_checked = report->count(verification::Decision::spot_checked);
+  const bool all_accepted = accepted + spot_checked == report->intent.record.shards;
+  Json answer{
+      {"valid", true},
+      {"id", report->intent.cid.text()},
+      {"publisher", identity::peer_id_of(report->intent.signer)},
+      {"federation", report->federation.text()},
+      {"function", report->intent.record.function.text()},
+      {"label", report->intent.record.label},
+      {"shards_total", report->intent.record.shards},
+      {"accepted", accepted},
+      {"spot_checked", spot_checked},
+      {"unverified", unverified},
+      {"caught", spot_checked == 0 ? Json::array()
+                                   : app::caught_json(report->intent.record.sample, report->intent.record.shards)},
+      {"missing", report->missing}};
   if (session.form() == Form::table || session.form() == Form::wide) {
     session.print(answer);
     session.print_list(shards,
@@ -302,6 +324,8 @@ int receipt_verify(Session& session, const std::string& file) {
   session.say(all_accepted ? "every signature, draw, opening and verdict checks"
                            : fmt::format("what is there checks, but only {} of {} shards are accepted by a quorum",
                                          accepted, report->intent.record.shards));
+  if (const std::string sampled = sample_text(answer, "accepted", "shards_total"); !sampled.empty())
+    session.say(sampled);
   return exit_ok;
 }
 

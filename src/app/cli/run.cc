@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <set>
@@ -284,6 +285,7 @@ int finish_job(Session& session, const http::Client& client, const std::string& 
   std::fflush(stdout);
   if (!status) return session.fail(status.error());
   if ((*job)["unverified"].get<bool>()) session.say("unverified: no other node has re-executed this");
+  if (const std::string sampled = sample_text(*job, "checked", "shards"); !sampled.empty()) session.say(sampled);
   if ((*job)["failed_outcomes"].get<std::uint64_t>() > 0) return fail_by_guest(session, client, *job);
   return exit_ok;
 }
@@ -360,6 +362,8 @@ int run_run(Session& session, const RunOptions& options) {
   if (options.fuel > 0) task["fuel"] = options.fuel;
   if (options.memory_mb > 0) task["memory_mb"] = options.memory_mb;
   if (options.verifiers >= 0) task["verifiers"] = options.verifiers;
+  if (options.value > 0) task["value"] = options.value;
+  task["sample_per_mille"] = std::max(1L, std::lround(options.sample * 1000));
 
   if (options.dry_run) {
     auto plan = ask(client, "POST", "/api/v1/tasks", &task);

@@ -132,11 +132,15 @@ struct RunOptions {
   std::string reduce, output_dir, label;
   std::uint64_t fee = 0, fuel = 0, memory_mb = 0;
   int verifiers = -1;
+  std::uint64_t value = 0;
+  double sample = 1;
 };
 
 int run_up(Session& session, bool mesh_cli);
 int run_run(Session& session, const RunOptions& options);
 int run_demo(Session& session, unsigned nodes, const std::string& folder, const std::string& command);
+/// What a sample says of a job or a proof report, by the names of their counts; empty where there is none.
+[[nodiscard]] std::string sample_text(const Json& report, const std::string& checked, const std::string& shards);
 int job_ls(Session& session);
 int job_describe(Session& session, const std::string& id);
 int job_explain(Session& session, const std::string& id);

@@ -21,6 +21,7 @@ Status validate(const MeshPolicy& policy) {
       quorum.maximum_verifiers > 63) {
     return fail(ErrorCode::invalid, "1 <= minimum_verifiers <= maximum_verifiers <= 63");
   }
+  if (quorum.value_per_verifier < 1) return fail(ErrorCode::invalid, "value_per_verifier is at least 1");
   const Scheduling& scheduling = policy.scheduling;
   if (scheduling.max_shards_per_task < 1 || scheduling.max_shards_per_task > 1'048'576 ||
       scheduling.max_queued_shards < 1) {

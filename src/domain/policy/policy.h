@@ -55,11 +55,13 @@ struct VerificationQuorum {
   std::uint32_t required_percentage = 66;  ///< of the drawn verifiers, rounded up, that must agree
   std::uint32_t minimum_verifiers = 3;     ///< fewer eligible than this: `unverified`
   std::uint32_t maximum_verifiers = 7;     ///< to which a disputed shard's draw is extended
+  std::uint64_t value_per_verifier = 1'000'000;  ///< micro-credits at stake for which a shard gets one verifier more
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("required_percentage", self.required_percentage);
     v("minimum_verifiers", self.minimum_verifiers);
     v("maximum_verifiers", self.maximum_verifiers);
+    v("value_per_verifier", self.value_per_verifier);
   }
   bool operator==(const VerificationQuorum&) const = default;
 };

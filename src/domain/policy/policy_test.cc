@@ -8,7 +8,7 @@ namespace {
 
 TEST(Policy, TheDefaultIsPinned) {
   // Every federation that nobody configured has this one: another CID splits them from all that run already.
-  EXPECT_EQ(cid_of({}).text(), "bafyreibssywy5r5dtdm2ppjr7jktcgettlhthiqsk3acktyfrj5gvnb72i");
+  EXPECT_EQ(cid_of({}).text(), "bafyreibkfqowezm47hsbdyddro46igk5d2phvz5rpgkq5fj7izv7x2ngza");
   EXPECT_TRUE(validate({}).has_value());
 }
 

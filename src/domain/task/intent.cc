@@ -44,6 +44,10 @@ Status validate(const TaskIntent& intent, const policy::MeshPolicy& policy) {
   if (intent.verifiers > policy.verification_quorum.maximum_verifiers) {
     return out_of_range("the number of verifiers", 0, policy.verification_quorum.maximum_verifiers, intent.verifiers);
   }
+  if (intent.sample < 1 || intent.sample > TaskIntent::everything)
+    return out_of_range("the sampled share per mille", 1, TaskIntent::everything, intent.sample);
+  if (intent.sample < TaskIntent::everything && intent.verifiers == 0)
+    return fail(ErrorCode::invalid, "a share to verify was asked for together with no verifiers");
   if (intent.bid_window_ms < 1 || intent.bid_window_ms > policy.scheduling.max_bid_window_ms) {
     return out_of_range("bid_window_ms", 1, policy.scheduling.max_bid_window_ms, intent.bid_window_ms);
   }

@@ -48,7 +48,8 @@ struct PhaseLimits {
 
 struct TaskIntent {
   static constexpr std::string_view type = "task-intent";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
+  static constexpr std::uint32_t everything = 1000;
 
   Cid function;
   Cid inputs;  ///< of a ShardList: one input per shard
@@ -57,7 +58,13 @@ struct TaskIntent {
   std::optional<Cid> reduces;  ///< the intent whose results this one folds
   CapabilityScope scope;
   std::uint64_t fee = 0;  ///< micro-credits per shard; above 0 needs a ledger
-  std::uint32_t verifiers = 0;  ///< wanted per shard; 0 = unverified
+  std::uint32_t verifiers = 0;  ///< wanted per shard, at least; 0 = unverified
+  /// What a wrong result of one shard costs the publisher, in micro-credits. Above 0 the number of verifiers grows with it
+  /// and falls with what the worker has earned (verification::seats_for), from `verifiers` to the policy's maximum.
+  std::uint64_t value = 0;
+  /// Of the shards of a commitment, so many per mille (rounded up) are re-executed, drawn after every shard of the task has
+  /// been committed to. 1000 = all.
+  std::uint32_t sample = everything;
   std::uint32_t bid_window_ms = 0;
   PhaseLimits limits;
   Cid policy;
@@ -77,6 +84,8 @@ struct TaskIntent {
     v("scope", self.scope);
     v("fee", self.fee);
     v("verifiers", self.verifiers);
+    v("value", self.value);
+    v("sample", self.sample);
     v("bid_window_ms", self.bid_window_ms);
     v("limits", self.limits);
     v("policy", self.policy);

@@ -178,6 +178,8 @@ class Checker {
       MESH_LET(const std::vector<std::uint32_t> awarded, task::expand(award->second.record.shards, intent.shards));
       if (!std::ranges::includes(awarded, shards)) return bad("the award does not cover it");
     }
+    if (v.decision == Decision::spot_checked && (!v.draw || !v.verifications.empty() || v.contribution != 0))
+      return bad("what was not re-executed has a draw, and no verifications and no contribution score");
     if (!v.draw) {
       if (v.decision != Decision::unverified || !v.verifications.empty())
         return bad("a decision without a draw can only be \"unverified\"");
@@ -197,15 +199,38 @@ class Checker {
                         .seats = {},
                         .contribution = v.contribution});
       proofs.back().self_executed = self_executed;
+      proofs.back().receipt = v.receipt;
     }
-    if (v.draw) MESH_TRY(check_seats(v, opened, commitment->first, proofs));
+    if (v.draw) MESH_TRY(check_drawn(v, opened, commitment->first, proofs));
     return proofs;
+  }
+
+  /// Every receipt of which some shards were accepted on a sample: each drawn shard of it was judged, and held. `proofs`
+  /// are the last verdicts.
+  [[nodiscard]] Status check_samples(const std::map<std::uint32_t, ShardProof>& proofs) const {
+    for (const auto& [receipt_and_draw, spared] : spared_) {
+      const Cid& receipt = receipt_and_draw.first;
+      const auto bad = [&, first = spared.first](std::string_view what) {
+        return fail(ErrorCode::invalid, on_shard(first) + ": " + std::string(what));
+      };
+      if (failed_.contains(receipt) || rejected_.contains(spared.worker))
+        return bad("it counts as spot-checked although a drawn shard of its worker did not hold");
+      bool any = false;
+      for (const std::uint32_t drawn : spared.drawn) {
+        const auto proof = proofs.find(drawn);
+        if (proof == proofs.end()) return bad(on_shard(drawn) + ", which was drawn to be re-executed, has no verdict");
+        // Done by another worker meanwhile, or judged here: then it held, or `failed_` would name the receipt.
+        any = any || (proof->second.receipt == receipt && !proof->second.seats.empty());
+      }
+      if (!any) return bad("it counts as spot-checked although nothing of its commitment was re-executed");
+    }
+    return {};
   }
 
  private:
   /// What a verification reveals.
   struct Revealed {
-    std::vector<std::uint32_t> shards;                   ///< that its commitment covers
+    std::vector<std::uint32_t> shards;  ///< that its commitment covers
     std::map<std::uint32_t, receipt::Finding> differing;  ///< from the worker's findings
   };
   /// A verification that a verdict names.
@@ -243,15 +268,34 @@ class Checker {
     return Answer{.revealed = &revealed_.emplace(verification_cid, std::move(revealed)).first->second};
   }
 
-  Status check_seats(const Verdict& v, const receipt::Opened& worker, const Cid& commitment,
+  /// A verdict under a draw: its shards were re-executed, or others of the same commitment were, as the draw has it.
+  Status check_drawn(const Verdict& v, const receipt::Opened& worker, const Cid& commitment,
+                     std::vector<ShardProof>& proofs) {
+    const std::uint32_t first = proofs.front().shard;
+    const auto bad = [](std::uint32_t shard, std::string_view what) {
+      return fail(ErrorCode::invalid, on_shard(shard) + ": " + std::string(what));
+    };
+    MESH_LET(const DrawnRound* round, round_of(*v.draw));
+    if (round->seats(commitment) == 0) return bad(first, "the worker's commitment was not fixed before the draw");
+    std::vector<std::uint32_t> drawn = round->verified(commitment, worker.shards);
+    const bool spared = v.decision == Decision::spot_checked;
+    for (const ShardProof& proof : proofs) {
+      if (std::ranges::binary_search(drawn, proof.shard) == spared)
+        return bad(proof.shard, spared ? "it counts as spot-checked although it was drawn to be re-executed"
+                                       : "it was judged although it was not drawn to be re-executed");
+    }
+    if (!spared) return check_seats(v, *round, worker, commitment, proofs);
+    spared_.insert_or_assign({v.receipt, *v.draw},
+                             Spared{.first = first, .worker = proofs.front().worker, .drawn = std::move(drawn)});
+    return {};
+  }
+
+  Status check_seats(const Verdict& v, const DrawnRound& round, const receipt::Opened& worker, const Cid& commitment,
                      std::vector<ShardProof>& proofs) {
     const auto bad = [](std::uint32_t shard, std::string_view what) {
       return fail(ErrorCode::invalid, on_shard(shard) + ": " + std::string(what));
     };
     const std::uint32_t first = proofs.front().shard;
-    MESH_LET(const DrawnRound* round, round_of(*v.draw));
-    if (std::ranges::find(round->open.record.commitments, commitment) == round->open.record.commitments.end())
-      return bad(first, "the worker's commitment was not fixed before the draw");
     if (std::ranges::adjacent_find(v.verifications, std::ranges::greater_equal()) != v.verifications.end())
       return bad(first, "the verdict does not name its verifications in ascending order, each once");
     std::multimap<NodeId, Answer> answers;
@@ -261,7 +305,7 @@ class Checker {
       answers.emplace(records_.verifications.at(cid).signer, *answer);
     }
     for (ShardProof& proof : proofs) {
-      MESH_LET(const Seats seats, seats_of(*round, *v.draw, commitment, proof));
+      MESH_LET(const Seats seats, seats_of(round, *v.draw, commitment, proof));
       const std::vector<NodeId> current = seats.current();
       if (current.size() != seats.wanted) return bad(proof.shard, "not every seat has a verification");
       std::vector<receipt::Finding> findings;
@@ -285,7 +329,11 @@ class Checker {
       if (judgement.decision != v.decision) return bad(proof.shard, "the verdict is not what the verifications give");
       if (v.timeliness > 1000 || v.contribution != contribution_score(judgement.agreed, seats.wanted, v.timeliness))
         return bad(proof.shard, "the contribution score is not what the verifications give");
-      if (v.decision == Decision::rejected) guilty_.insert(proof.worker);
+      if (v.decision == Decision::rejected) {
+        guilty_.insert(proof.worker);
+        rejected_.insert(proof.worker);
+      }
+      if (v.decision == Decision::rejected || v.decision == Decision::disputed) failed_.insert(v.receipt);
       for (std::size_t i = 0; i < current.size(); ++i) {
         if (found_against(v.decision, proof.finding, findings[i])) guilty_.insert(current[i]);
       }
@@ -301,9 +349,8 @@ class Checker {
     const auto bad = [&](std::string_view what) {
       return fail(ErrorCode::invalid, on_shard(proof.shard) + ": " + std::string(what));
     };
-    Seats seats{.order = round.order(commitment, proof.shard, proof.worker),
-                .wanted = records_.intent->record.verifiers,
-                .lost = {}};
+    Seats seats{
+        .order = round.order(commitment, proof.shard, proof.worker), .wanted = round.seats(commitment), .lost = {}};
     const auto [lost, lost_end] = records_.substitutions.equal_range({draw, commitment});
     for (auto it = lost; it != lost_end; ++it) {
       if (it->second.record.commitment != commitment || !covers(it->second.record.shards, proof.shard)) continue;
@@ -350,8 +397,17 @@ class Checker {
   std::optional<Field> field_;
   std::map<Cid, DrawnRound> rounds_;
   std::map<Cid, receipt::Opened> opened_;  ///< by receipt
-  std::map<Cid, Revealed> revealed_;       ///< by verification
-  std::set<NodeId> guilty_;
+  std::map<Cid, Revealed> revealed_;  ///< by verification
+  /// What was accepted on a sample.
+  struct Spared {
+    std::uint32_t first = 0;  ///< a shard of it
+    NodeId worker;
+    std::vector<std::uint32_t> drawn;  ///< of the same commitment, to be re-executed
+  };
+  std::map<std::pair<Cid, Cid>, Spared> spared_;  ///< by receipt and draw
+  std::set<Cid> failed_;  ///< receipts with a shard that was rejected or disputed
+  std::set<NodeId> rejected_;  ///< workers, by some verdict
+  std::set<NodeId> guilty_;  ///< found against, as a worker or as a verifier
 };
 
 }  // namespace
@@ -432,6 +488,7 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
     }
   }
   MESH_TRY(checker.check_barred());
+  MESH_TRY(checker.check_samples(shards));
   for (auto& [number, proof] : shards) report.shards.push_back(std::move(proof));
   report.missing = records.intent->record.shards - static_cast<std::uint32_t>(report.shards.size());
   std::set<Cid> named;

@@ -48,6 +48,7 @@ struct ShardProof {
   std::uint32_t contribution = 0;
   bool same_owner = false;      ///< a verifier has the same owner as the worker or the publisher
   bool self_executed = false;   ///< the publisher ran it itself
+  Cid receipt;                  ///< the worker's, that the verdict is on
   std::uint32_t rejected_attempts = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <tuple>
 
@@ -58,6 +59,10 @@ struct Author {
   std::optional<Field> field;
   std::uint32_t rounds = 0, leases = 0;
   std::optional<Cid> last_draw, last_award, last_commitment;
+  std::vector<std::uint32_t>
+      last_spared;  ///< shards of the last attempt that were not drawn, where a sample is verified
+  std::function<void(Verdict&)> on_spared;
+  std::optional<std::uint32_t> on_each;  ///< seats; the intent's number unless it is set
 
   template <class T>
   Signed<T> write(std::uint8_t number, T record, const std::function<void(T&)>& hook = {}) {
@@ -174,6 +179,7 @@ struct Author {
     std::optional<Cid> draw_cid;
     std::map<std::uint32_t, Seats> seats;
     std::map<NodeId, std::vector<std::uint32_t>> seated;
+    std::vector<std::uint32_t> drawn_shards = covered;
     if (verified) {
       ++rounds;
       const Signed<RoundOpen> open = write<RoundOpen>(1,
@@ -181,6 +187,7 @@ struct Author {
                                                        .roster = field->roster.cid,
                                                        .round = rounds,
                                                        .commitments = {commitment.cid},
+                                                       .seats = {on_each.value_or(intent.record.verifiers)},
                                                        .barred = barred},
                                                       on_open);
       std::vector<Signed<NonceReveal>> reveals;
@@ -194,9 +201,10 @@ struct Author {
       const Signed<Draw> drawn = write<Draw>(1, std::move(draw), on_draw);
       draw_cid = last_draw = drawn.cid;
       const Result<DrawnRound> round = make_round(*field, open, reveals, drawn);
-      for (const std::uint32_t shard : covered) {
+      if (round) drawn_shards = round->verified(commitment.cid, covered);
+      for (const std::uint32_t shard : drawn_shards) {
         Seats& of_shard = seats[shard];
-        of_shard.wanted = intent.record.verifiers;
+        of_shard.wanted = open.record.seats.empty() ? intent.record.verifiers : open.record.seats.front();
         if (round) of_shard.order = round->order(commitment.cid, shard, testing::node(worker));
         if (change_seats) change_seats(drawn.cid, shard, of_shard);
         for (const NodeId& node : of_shard.current()) seated[node].push_back(shard);
@@ -227,7 +235,9 @@ struct Author {
     };
     std::map<std::tuple<Decision, std::uint32_t, std::uint32_t>, Ended>
         endings;  // By share, and shard where each is one.
-    for (const std::uint32_t shard : covered) {
+    last_spared.clear();
+    std::ranges::set_difference(covered, drawn_shards, std::back_inserter(last_spared));
+    for (const std::uint32_t shard : drawn_shards) {
       std::vector<receipt::Finding> findings;
       std::set<Cid> verifications;
       for (const NodeId& node : seats[shard].current()) {
@@ -255,6 +265,17 @@ struct Author {
                       .contribution = std::get<1>(how)},
                      on_verdict);
     }
+    if (last_spared.empty()) return;
+    write<Verdict>(1,
+                   {.intent = intent.cid,
+                    .shards = task::ranges_of(last_spared),
+                    .decision = Decision::spot_checked,
+                    .receipt = receipt.cid,
+                    .draw = draw_cid,
+                    .verifications = {},
+                    .timeliness = 1000,
+                    .contribution = 0},
+                   on_spared);
   }
 
   /// Of the last attempt.
@@ -988,6 +1009,116 @@ TEST(ProofMeaning, TheNumberOfSeatsIsThePolicys) {
     seats.wanted = 8;
   });
   EXPECT_EQ(author.error(), "shard 0: the number of verifiers is outside the policy's bounds");
+}
+
+TEST(ProofMeaning, TheNumberOfSeatsIsTheTasksOrWithAValueMore) {
+  const auto with = [](std::uint64_t value, std::uint32_t seats) {
+    Author author;
+    author.members = 9;
+    author.on_intent = [&](task::TaskIntent& intent) { intent.value = value; };
+    author.on_each = seats;
+    author.bidding();
+    author.attempt(2, {0, 1});
+    return author.error();
+  };
+  EXPECT_EQ(with(0, 3), "");
+  EXPECT_EQ(with(0, 4), "a round gives its commitments other numbers of seats than the task allows");
+  EXPECT_EQ(with(5, 3), "");
+  EXPECT_EQ(with(5, 7), "");
+  EXPECT_EQ(with(5, 2), "a round gives its commitments other numbers of seats than the task allows");
+  EXPECT_EQ(with(5, 8), "shard 0: the number of verifiers is outside the policy's bounds");
+}
+
+::testing::AssertionResult says(const std::string& error, std::string_view part) {
+  if (error.find(part) != std::string::npos) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << '"' << error << "\" does not say \"" << part << '"';
+}
+
+/// A task of 20 shards of which a quarter of each commitment is re-executed.
+Author sampled(const std::function<void(Author&)>& prepare = {}, std::uint32_t per_mille = 250) {
+  Author author;
+  author.shards = 20;
+  author.on_intent = [per_mille](task::TaskIntent& intent) { intent.sample = per_mille; };
+  if (prepare) prepare(author);
+  author.bidding();
+  std::vector<std::uint32_t> all(20);
+  std::iota(all.begin(), all.end(), 0U);
+  author.attempt(2, all);
+  return author;
+}
+
+TEST(ProofSample, WhatWasDrawnIsAcceptedAndTheRestIsSpotChecked) {
+  const Author author = sampled();
+  const Result<ProofReport> report = verify_bundle(author.bundle());
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->count(Decision::accepted), 5U);
+  EXPECT_EQ(report->count(Decision::spot_checked), 15U);
+  EXPECT_EQ(report->missing, 0U);
+  for (const ShardProof& shard : report->shards)
+    EXPECT_EQ(shard.seats.size(), shard.decision == Decision::accepted ? 3U : 0U);
+}
+
+TEST(ProofSample, OnlyWhatWasNotDrawnCanBeSpotChecked) {
+  Author author = sampled();
+  // The whole commitment passed off as spot-checked, and the verdict on what was drawn left out.
+  std::erase_if(author.story, [](const Envelope& envelope) {
+    return type_of(envelope.body) == Verdict::type &&
+           record::decode<Verdict>(envelope.body)->decision == Decision::accepted;
+  });
+  EXPECT_TRUE(says(author.error(), "which was drawn to be re-executed, has no verdict"));
+  EXPECT_TRUE(
+      says(sampled([](Author& a) { a.on_spared = [](Verdict& verdict) { verdict.shards = {{0, 20}}; }; }).error(),
+           "it counts as spot-checked although it was drawn to be re-executed"));
+  // With nobody left out there is nothing to spare.
+  EXPECT_EQ(sampled({}, 1000).error(), "");
+  EXPECT_TRUE(says(honest([](Author& a) {
+                     a.on_verdict = [](Verdict& verdict) {
+                       verdict.decision = Decision::spot_checked;
+                       verdict.verifications.clear();
+                       verdict.contribution = 0;
+                     };
+                   }).error(),
+                   "it counts as spot-checked although it was drawn to be re-executed"));
+}
+
+TEST(ProofSample, NothingIsSpotCheckedOfAWorkerOfWhomADrawnShardDidNotHold) {
+  // Of a lying worker all that was drawn is rejected, and the rest must not count.
+  EXPECT_TRUE(says(sampled([](Author& a) {
+                     a.finds = [](const NodeId& node, std::uint32_t shard) {
+                       return node == testing::node(2) ? lie(shard) : truth(shard);
+                     };
+                   }).error(),
+                   "although a drawn shard of its worker did not hold"));
+  // The same where it lies under one commitment and not under the other.
+  Author author;
+  author.shards = 40;
+  author.on_intent = [](task::TaskIntent& intent) { intent.sample = 250; };
+  author.bidding();
+  std::vector<std::uint32_t> half(20);
+  std::iota(half.begin(), half.end(), 0U);
+  author.attempt(2, half);
+  EXPECT_EQ(author.error(), "");
+  author.finds = [](const NodeId& node, std::uint32_t shard) {
+    return node == testing::node(2) && shard >= 20 ? lie(shard) : truth(shard);
+  };
+  for (std::uint32_t& shard : half) shard += 20;
+  author.on_spared = [](Verdict& verdict) { verdict.decision = Decision::rejected; };
+  author.attempt(2, half);
+  EXPECT_FALSE(author.error().empty());
+}
+
+TEST(ProofSample, SpotCheckedNamesADrawAndNothingThatItHasNot) {
+  const auto with = [](const std::function<void(Verdict&)>& change) {
+    return sampled([&](Author& a) { a.on_spared = change; }).error();
+  };
+  const std::string error = "what was not re-executed has a draw, and no verifications and no contribution score";
+  EXPECT_TRUE(says(with([](Verdict& v) { v.draw.reset(); }), error));
+  EXPECT_TRUE(says(with([](Verdict& v) { v.contribution = 1000; }), error));
+  EXPECT_TRUE(says(with([](Verdict& v) { v.verifications = {testing::record("x")}; }), error));
+  EXPECT_TRUE(says(with([](Verdict& v) { v.decision = Decision::accepted; }),
+                   "it was judged although it was not drawn to be re-executed"));
+  EXPECT_TRUE(says(with([](Verdict& v) { v.decision = Decision::unverified; }),
+                   "it was judged although it was not drawn to be re-executed"));
 }
 
 TEST(ProofMeaning, AVerificationIsOfThisReceiptUnderThisDraw) {

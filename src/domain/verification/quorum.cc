@@ -1,6 +1,7 @@
 #include "domain/verification/quorum.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/planted.h"
@@ -8,8 +9,8 @@
 namespace mesh::verification {
 
 std::span<const std::string_view> enum_names(Decision) {
-  static constexpr std::array<std::string_view, 5> names{"accepted", "rejected", "disputed", "undetermined",
-                                                         "unverified"};
+  static constexpr std::array<std::string_view, 6> names{"accepted",     "rejected",   "disputed",
+                                                         "undetermined", "unverified", "spot_checked"};
   return names;
 }
 
@@ -58,6 +59,19 @@ Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding
     judgement.decision = Decision::undetermined;
   }
   return judgement;
+}
+
+std::uint32_t seats_for(const task::TaskIntent& intent, std::uint32_t trust, const policy::VerificationQuorum& quorum) {
+  if (intent.verifiers == 0 || intent.verifiers >= quorum.maximum_verifiers) return intent.verifiers;
+  const std::uint32_t most = quorum.maximum_verifiers - intent.verifiers;
+  const std::uint64_t for_value = intent.value / quorum.value_per_verifier;
+  const std::uint64_t doubted = 1000 - std::min<std::uint32_t>(trust, 1000);
+  const std::uint64_t more = (std::min<std::uint64_t>(for_value, most * 1000ULL) * doubted + 999) / 1000;
+  return intent.verifiers + static_cast<std::uint32_t>(std::min<std::uint64_t>(more, most));
+}
+
+double caught_at_least(std::uint32_t sample_per_mille, std::uint64_t wrong) {
+  return 1 - std::pow(1 - static_cast<double>(sample_per_mille) / 1000, static_cast<double>(wrong));
 }
 
 std::uint32_t timeliness(std::uint64_t eta_ms, std::uint64_t taken_ms) {

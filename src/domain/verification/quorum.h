@@ -26,6 +26,17 @@ struct Judgement {
 /// Two findings that differ, one of which is that the stack ran out: where it does depends on the compiler.
 [[nodiscard]] bool incomparable(const receipt::Finding& a, const receipt::Finding& b);
 
+/// Seats on a shard of a worker in whom the publisher has `trust` (reputation::Experience, 0 to 1000): the intent's number,
+/// and one more for each `value_per_verifier` of its value, less the trusted share of these; at most the policy's maximum.
+[[nodiscard]] std::uint32_t seats_for(const task::TaskIntent& intent, std::uint32_t trust,
+                                      const policy::VerificationQuorum& quorum);
+
+/// The probability, at least, that a cheat in `wrong` shards of a task is noticed when of each commitment
+/// `sample_per_mille` are re-executed: 1 - (1 - p)^wrong, however they are spread, since a shard is drawn with a probability
+/// of at least p and, without replacement, one drawn shard makes another's no less likely to complete the miss. It holds
+/// while the liars among the drawn verifiers are fewer than the quorum needs.
+[[nodiscard]] double caught_at_least(std::uint32_t sample_per_mille, std::uint64_t wrong);
+
 /// Per mille: share of the seats that agreed, times timeliness.
 [[nodiscard]] std::uint32_t contribution_score(std::uint32_t agreed, std::uint32_t seats, std::uint32_t timeliness);
 /// Per mille: eta over the time taken, at most 1000; 1000 when nothing was promised.

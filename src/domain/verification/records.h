@@ -13,11 +13,12 @@ using identity::NodeId;
 /// Fixes the commitments of a round. A node reveals its nonce of a round for one RoundOpen only.
 struct RoundOpen {
   static constexpr std::string_view type = "round-open";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
   Cid intent;
   Cid roster;
   std::uint32_t round = 0;       ///< from 1
   std::vector<Cid> commitments;  ///< of workers; at most 256
+  std::vector<std::uint32_t> seats;  ///< on each verified shard of the commitments, in their order
   /// Members that get no seat, because a verdict of this task found against them. Stated before any nonce is known;
   /// whoever checks the bundle demands the verdict.
   std::vector<NodeId> barred;
@@ -27,6 +28,7 @@ struct RoundOpen {
     v("roster", self.roster);
     v("round", self.round);
     v("commitments", self.commitments);
+    v("seats", self.seats);
     v("barred", self.barred);
   }
 };
@@ -134,6 +136,7 @@ enum class Decision : std::uint8_t {
   disputed,  ///< no majority, even with the most verifiers that the policy allows
   undetermined,  ///< the stack ran out for some: depends on the compiler, nobody is to blame
   unverified,  ///< nobody re-executed it
+  spot_checked,  ///< not re-executed itself: others of its commitment were, drawn after it, and all of them held
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(Decision);
 

@@ -45,6 +45,15 @@ SeatOrder DrawnRound::order(const Cid& commitment, std::uint32_t shard, const No
   return seat_order(seed, commitment, shard, members, worker_member, publisher);
 }
 
+std::vector<std::uint32_t> DrawnRound::verified(const Cid& commitment, const std::vector<std::uint32_t>& shards) const {
+  return sample_of(seed, commitment, shards, sample);
+}
+
+std::uint32_t DrawnRound::seats(const Cid& commitment) const {
+  const auto at = std::ranges::find(open.record.commitments, commitment) - open.record.commitments.begin();
+  return at == std::ssize(open.record.commitments) ? 0 : open.record.seats[static_cast<std::size_t>(at)];
+}
+
 Status check_reveal(const Field& field, const Signed<RoundOpen>& open, const Signed<NonceReveal>& reveal) {
   const Signed<market::ComputeOffer>* offer = field.offer_of(reveal.signer);
   if (offer == nullptr) return fail(ErrorCode::unauthorised, "the nonce is not a roster member's");
@@ -74,6 +83,12 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
   if (open.record.commitments.empty() || open.record.commitments.size() > max_round_commitments) {
     return fail(ErrorCode::invalid, "a round covers 1 to " + std::to_string(max_round_commitments) + " commitments");
   }
+  const task::TaskIntent& intent = field.intent.record;
+  const auto fits = [&](std::uint32_t seats) {
+    return intent.value == 0 ? seats == intent.verifiers : seats >= intent.verifiers && seats <= field.offers.size();
+  };
+  if (open.record.seats.size() != open.record.commitments.size() || !std::ranges::all_of(open.record.seats, fits))
+    return fail(ErrorCode::invalid, "a round gives its commitments other numbers of seats than the task allows");
   if (open.record.barred.size() > field.offers.size())
     return fail(ErrorCode::invalid, "a round bars more nodes than there are members");
   if (!planted(Bug::draw_unchecked) &&
@@ -88,7 +103,8 @@ Result<DrawnRound> make_round(const Field& field, const Signed<RoundOpen>& open,
                    .draw = draw,
                    .seed = {},
                    .members = {},
-                   .publisher = {.node = field.intent.signer, .owner = field.intent.record.owner}};
+                   .publisher = {.node = field.intent.signer, .owner = field.intent.record.owner},
+                   .sample = intent.sample};
   std::vector<Digest> links;
   std::size_t next = 0;
   for (const Signed<market::ComputeOffer>& offer : field.offers) {

@@ -38,9 +38,15 @@ struct DrawnRound {
   Digest seed;
   std::vector<Member> members;  ///< in the order of the roster
   Member publisher;
+  std::uint32_t sample = 0;  ///< the intent's
 
   /// The drawn order for a shard of `commitment`, whose worker is `worker`.
   [[nodiscard]] SeatOrder order(const Cid& commitment, std::uint32_t shard, const NodeId& worker) const;
+  /// Those of the shards of `commitment` (all of them, ascending) that have seats.
+  [[nodiscard]] std::vector<std::uint32_t> verified(const Cid& commitment,
+                                                    const std::vector<std::uint32_t>& shards) const;
+  /// Seats on each of these; 0 if the commitment is not of this round.
+  [[nodiscard]] std::uint32_t seats(const Cid& commitment) const;
 };
 
 /// Checks open, reveals and draw against the field (signers, rounds, hash chains, order) and computes the seed.

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "domain/task/intent.h"
 
 namespace mesh::verification {
 
@@ -75,6 +76,23 @@ SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t sh
   draw_all(shard_seed, std::move(others), order.nodes);
   draw_all(shard_seed, std::move(last_resort), order.nodes);
   return order;
+}
+
+std::vector<std::uint32_t> sample_of(const Digest& seed, const Cid& commitment,
+                                     const std::vector<std::uint32_t>& shards, std::uint32_t per_mille) {
+  if (per_mille >= task::TaskIntent::everything) return shards;
+  const std::size_t count =
+      (shards.size() * per_mille + task::TaskIntent::everything - 1) / task::TaskIntent::everything;
+  std::vector<std::pair<Digest, std::uint32_t>> drawn;
+  drawn.reserve(shards.size());
+  for (const std::uint32_t shard : shards)
+    drawn.emplace_back(tagged_hash("meshwork/1/sample", {seed.view(), commitment.binary(), big_endian(shard)}), shard);
+  std::ranges::nth_element(drawn, drawn.begin() + static_cast<std::ptrdiff_t>(count));
+  std::vector<std::uint32_t> sample;
+  sample.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) sample.push_back(drawn[i].second);
+  std::ranges::sort(sample);
+  return sample;
 }
 
 }  // namespace mesh::verification

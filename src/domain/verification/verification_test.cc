@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <set>
@@ -219,6 +220,7 @@ struct Play {
             .roster = roster.cid,
             .round = round,
             .commitments = {testing::record("commitment")},
+            .seats = {3},
             .barred = {}};
   }
   [[nodiscard]] NonceReveal reveal_record(std::size_t index, const Signed<RoundOpen>& open) const {
@@ -351,7 +353,15 @@ TEST(Round, RefusesOpeningsThatAreNot) {
   EXPECT_EQ(error([](RoundOpen& o) { o.roster = testing::record("another"); }), "the round is of another task");
   EXPECT_EQ(error([](RoundOpen& o) { o.intent = testing::record("another"); }), "the round is of another task");
   EXPECT_EQ(error([](RoundOpen& o) { o.commitments.clear(); }), "a round covers 1 to 256 commitments");
-  EXPECT_EQ(error([](RoundOpen& o) { o.commitments.assign(256, testing::record("c")); }), "");
+  EXPECT_EQ(error([](RoundOpen& o) {
+              o.commitments.assign(256, testing::record("c"));
+              o.seats.assign(256, 3);
+            }),
+            "");
+  for (const std::vector<std::uint32_t>& seats : {std::vector<std::uint32_t>{}, {2}, {4}, {3, 3}}) {
+    EXPECT_EQ(error([&](RoundOpen& o) { o.seats = seats; }),
+              "a round gives its commitments other numbers of seats than the task allows");
+  }
   EXPECT_EQ(error([](RoundOpen& o) { o.commitments.assign(257, testing::record("c")); }),
             "a round covers 1 to 256 commitments");
   EXPECT_EQ(error([](RoundOpen& o) { o.barred.assign(5, testing::node(2)); }),
@@ -629,6 +639,78 @@ TEST(EscapeProbability, KnownFigures) {
   EXPECT_EQ(large.denominator, 118264581564861424U);
 }
 
+// ---------------------------------------------------------------------------------------------------- samples
+
+TEST(Sample, IsItsShareRoundedUpOfTheShardsAscendingAndAnothersUnderAnotherSeed) {
+  std::vector<std::uint32_t> shards;
+  for (std::uint32_t i = 0; i < 1024; ++i) shards.push_back(3 * i);
+  const Cid commitment = testing::record("commitment");
+  for (const auto& [per_mille, count] :
+       {std::pair<std::uint32_t, std::size_t>{1, 2}, {100, 103}, {500, 512}, {999, 1023}, {1000, 1024}}) {
+    const std::vector<std::uint32_t> sample = sample_of(testing::digest("seed"), commitment, shards, per_mille);
+    EXPECT_EQ(sample.size(), count) << per_mille;
+    EXPECT_TRUE(std::ranges::is_sorted(sample));
+    EXPECT_TRUE(std::ranges::includes(shards, sample));
+  }
+  const auto few = sample_of(testing::digest("seed"), commitment, shards, 100);
+  EXPECT_NE(few, sample_of(testing::digest("another"), commitment, shards, 100));
+  EXPECT_NE(few, sample_of(testing::digest("seed"), testing::record("another"), shards, 100));
+  EXPECT_EQ(sample_of(testing::digest("seed"), commitment, {7}, 1), std::vector<std::uint32_t>{7});
+  EXPECT_TRUE(sample_of(testing::digest("seed"), commitment, {}, 10).empty());
+}
+
+TEST(Sample, ACheatOfAnySizeIsMissedAsOftenAsTheFormulaSays) {
+  std::vector<std::uint32_t> shards;
+  for (std::uint32_t i = 0; i < 40; ++i) shards.push_back(i);
+  constexpr std::uint32_t draws = 20'000;
+  constexpr std::uint32_t per_mille = 100;  // 4 of 40.
+  for (const std::uint32_t wrong : {1U, 5U, 20U}) {
+    std::uint32_t missed = 0;
+    for (std::uint32_t i = 0; i < draws; ++i) {
+      // Any set of shards that was chosen before the draw: here the first ones.
+      const auto sample =
+          sample_of(testing::digest("seed " + std::to_string(i)), testing::record("c"), shards, per_mille);
+      missed += sample.front() >= wrong ? 1U : 0U;
+    }
+    double exact = 1;  // C(40 - wrong, 4) / C(40, 4)
+    for (std::uint32_t i = 0; i < 4; ++i) exact *= (40.0 - wrong - i) / (40.0 - i);
+    const double deviation = std::sqrt(draws * exact * (1 - exact));
+    EXPECT_NEAR(missed, draws * exact, 4 * deviation) << wrong;
+    EXPECT_LE(caught_at_least(per_mille, wrong), 1 - exact + 1e-12) << "a bound from below";
+  }
+  EXPECT_DOUBLE_EQ(caught_at_least(100, 0), 0);
+  EXPECT_DOUBLE_EQ(caught_at_least(100, 2), 0.19);
+  EXPECT_DOUBLE_EQ(caught_at_least(1000, 1), 1);
+}
+
+TEST(SeatsFor, GrowWithTheValueAndFallWithTrustBetweenTheBounds) {
+  const policy::VerificationQuorum quorum{.minimum_verifiers = 3, .maximum_verifiers = 7, .value_per_verifier = 100};
+  task::TaskIntent intent = testing::intent();
+  const auto seats = [&](std::uint64_t value, std::uint32_t trust) {
+    intent.value = value;
+    return seats_for(intent, trust, quorum);
+  };
+  EXPECT_EQ(seats(0, 0), 3U);
+  EXPECT_EQ(seats(99, 0), 3U);
+  EXPECT_EQ(seats(100, 0), 4U);
+  EXPECT_EQ(seats(400, 0), 7U);
+  EXPECT_EQ(seats(UINT64_MAX, 0), 7U);
+  EXPECT_EQ(seats(400, 500), 5U);
+  EXPECT_EQ(seats(400, 999), 4U) << "somebody at least, while anything is at stake and trust is not whole";
+  EXPECT_EQ(seats(400, 1000), 3U);
+  EXPECT_EQ(seats(400, 5000), 3U);
+  std::uint32_t before = 0;
+  for (std::uint64_t value = 0; value < 1000; value += 50) {
+    EXPECT_GE(seats(value, 300), before);
+    before = seats(value, 300);
+    for (std::uint32_t trust = 0; trust < 1000; trust += 100) EXPECT_GE(seats(value, trust), seats(value, trust + 100));
+  }
+  intent.verifiers = 7;
+  EXPECT_EQ(seats(400, 0), 7U);
+  intent.verifiers = 0;
+  EXPECT_EQ(seats(400, 0), 0U) << "none were asked for";
+}
+
 TEST(EscapeProbabilityDeath, ArgumentsThatMakeNoSenseAreOurBug) {
   EXPECT_DEATH((void)escape_probability(61, 1, 3, 2), "escape-probability-arguments");
   EXPECT_DEATH((void)escape_probability(5, 6, 3, 2), "escape-probability-arguments");
@@ -653,7 +735,7 @@ TEST(VerificationRecords, ReadBackAndAreRefusedCutOff) {
   testing::round_trip(Extension{.intent = {}, .draw = {}, .commitment = {}, .shards = {{1, 2}}, .seats = 5});
   testing::round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = {}, .commitments = {}});
   testing::round_trip(RevealRequest{.intent = {}, .commitment = {}, .draw = Cid(), .commitments = {Cid(), Cid()}});
-  for (std::size_t decision = 0; decision < 5; ++decision) {
+  for (std::size_t decision = 0; decision < enum_names(Decision{}).size(); ++decision) {
     testing::round_trip(Verdict{.intent = {},
                                 .shards = {{0, 2}, {5, 1}},
                                 .decision = static_cast<Decision>(decision),
