@@ -144,6 +144,7 @@ class Promises : public Observer {
 
   std::map<std::tuple<NodeId, Cid, std::uint32_t>, Cid> nonces_;  ///< node, task, round -> the opening
   std::map<Cid, Digest> tips_;  ///< of the publishers' chains, by task
+  std::set<Cid> sampled_;  ///< tasks in which not every shard has seats
   std::map<Cid, bool> draws_;  ///< whether the link was promised
   std::set<Cid> asked_;  ///< workers' commitments whose receipts were asked for
 };

@@ -9,7 +9,9 @@ void Promises::on_publish(std::uint32_t, const node::effect::Publish& publish) {
   const auto envelope = record::decode<Envelope>(publish.bytes);
   if (!envelope) return;
   const auto intent = record::decode<task::TaskIntent>(envelope->body);
-  if (intent) tips_.emplace(envelope->cid(), intent->nonce_tip);
+  if (!intent) return;
+  tips_.emplace(envelope->cid(), intent->nonce_tip);
+  if (intent->sample < task::TaskIntent::everything) sampled_.insert(envelope->cid());
 }
 
 void Promises::on_send(std::uint32_t from, const node::effect::Send& send) {
@@ -46,7 +48,8 @@ void Promises::on_told(std::uint32_t from, const Envelope& envelope, const std::
     const auto request = record::decode<verification::RevealRequest>(envelope.body);
     if (!request) return;
     const std::set<Cid> seats(request->commitments.begin(), request->commitments.end());
-    if (request->draw && seats.size() < world_.config(from).policy.verification_quorum.minimum_verifiers)
+    const bool none_drawn = seats.empty() && sampled_.contains(request->intent);
+    if (request->draw && !none_drawn && seats.size() < world_.config(from).policy.verification_quorum.minimum_verifiers)
       findings_.add("told-early: node " + std::to_string(from) + " asked for a receipt when " +
                     std::to_string(seats.size()) + " verifiers had committed");
     asked_.insert(request->commitment);

@@ -1093,10 +1093,10 @@ Status Job::apply_verifier_commitment(Signed<Commitment> commitment) {
 void Job::ask_for_reveal(Instant now, Batch& batch, Outbox& out) {
   if (batch.receipt || batch.reveal_asked) return;
   if (verified()) {
-    const bool all = !batch.panels.empty() && std::ranges::all_of(batch.panels, [](const Panel& panel) {
-      return panel.all(Seat::State::committed);
-    });
-    if (!all) return;
+    // Of a batch there may be no seats at all, where only a sample is verified.
+    if (!batch.round || !rounds_.at(*batch.round).drawn) return;
+    if (!std::ranges::all_of(batch.panels, [](const Panel& panel) { return panel.all(Seat::State::committed); }))
+      return;
   }
   batch.reveal_asked = true;
   batch.asked = now;
@@ -1304,11 +1304,7 @@ void Job::settle_samples(Instant now, Outbox& out) {
   std::vector<Cid> held;
   std::vector<std::pair<NodeId, std::vector<std::uint32_t>>> failed;
   for (const auto& [cid, batch] : batches_) {
-    // A commitment of whose drawn shards none counted (others had done them) proves nothing either.
-    const bool any_held = std::ranges::any_of(batch.shards, [&, &of = cid](std::uint32_t shard) {
-      return shards_[shard].commitment == of && shards_[shard].decision && shards_[shard].seats;
-    });
-    if (any_held && !batch.failed && !guilty_.contains(batch.commitment.signer)) {
+    if (!batch.failed && !guilty_.contains(batch.commitment.signer)) {
       held.push_back(cid);
     } else {
       failed.emplace_back(batch.commitment.signer, open_shards(batch));
@@ -1933,7 +1929,12 @@ void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
       out.send(offer.signer, Channel::award, close.envelope);
   }
   out.publish(Topic::events, close.envelope);
-  set_phase(phase, phase == JobPhase::done ? (unverified_ ? "done, unverified" : "done, verified") : failure_, out);
+  set_phase(phase,
+            phase == JobPhase::done ? (unverified_ ? "done, unverified"
+                                       : sampled() ? "done, verified on a sample"
+                                                   : "done, verified")
+                                    : failure_,
+            out);
   out.notify({.kind = "job.done",
               .job = id(),
               .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]),

@@ -131,8 +131,8 @@ Json outcome_json(const task::Outcome& outcome) {
 Json caught_json(std::uint32_t sample_per_mille, std::uint32_t shards) {
   Json rows = Json::array();
   for (std::uint64_t wrong = 1; wrong <= shards && sample_per_mille < task::TaskIntent::everything; wrong *= 10) {
-    const double probability = verification::caught_at_least(sample_per_mille, wrong);
-    // Rounded down: it is said to be at least so much.
+    const double probability = verification::catch_probability(sample_per_mille, wrong);
+    // Rounded down: nothing is certain.
     rows.push_back(
         {{"wrong_shards", wrong}, {"probability_per_million", static_cast<std::uint64_t>(probability * 1e6)}});
   }

@@ -22,7 +22,7 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json peer_json(const PeerLine& peer);
 [[nodiscard]] Json peer_info_json(const node::PeerInfo& info);
 [[nodiscard]] Json topology_json(const Backend& backend);
-/// With which probability, at least, a cheat in 1, 10, 100, ... shards is caught; empty where all are re-executed.
+/// With which probability a cheat in 1, 10, 100, ... shards is caught; empty where all are re-executed.
 [[nodiscard]] Json caught_json(std::uint32_t sample_per_mille, std::uint32_t shards);
 [[nodiscard]] Json job_json(const node::JobView& job);
 [[nodiscard]] Json shard_json(const node::ShardView& shard);

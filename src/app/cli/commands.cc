@@ -69,7 +69,7 @@ std::string sample_text(const Json& report, const std::string& checked, const st
                     std::floor(row["probability_per_million"].get<double>() / 100) / 100, row["wrong_shards"].dump());
   }
   return fmt::format(
-      "{} of {} shards were re-executed, drawn after all were done; a cheat would have been caught with at least {}",
+      "{} of {} shards were re-executed, drawn after all were done; a cheat would have been caught with {}",
       report[checked].dump(), report[shards].dump(), odds);
 }
 

@@ -62,8 +62,8 @@ struct TaskIntent {
   /// What a wrong result of one shard costs the publisher, in micro-credits. Above 0 the number of verifiers grows with it
   /// and falls with what the worker has earned (verification::seats_for), from `verifiers` to the policy's maximum.
   std::uint64_t value = 0;
-  /// Of the shards of a commitment, so many per mille (rounded up) are re-executed, drawn after every shard of the task has
-  /// been committed to. 1000 = all.
+  /// Per mille: the probability with which each shard is re-executed, drawn after every shard of the task has been committed
+  /// to. 1000 = all are.
   std::uint32_t sample = everything;
   std::uint32_t bid_window_ms = 0;
   PhaseLimits limits;

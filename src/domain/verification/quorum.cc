@@ -70,7 +70,7 @@ std::uint32_t seats_for(const task::TaskIntent& intent, std::uint32_t trust, con
   return intent.verifiers + static_cast<std::uint32_t>(std::min<std::uint64_t>(more, most));
 }
 
-double caught_at_least(std::uint32_t sample_per_mille, std::uint64_t wrong) {
+double catch_probability(std::uint32_t sample_per_mille, std::uint64_t wrong) {
   return 1 - std::pow(1 - static_cast<double>(sample_per_mille) / 1000, static_cast<double>(wrong));
 }
 

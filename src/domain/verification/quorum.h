@@ -31,11 +31,10 @@ struct Judgement {
 [[nodiscard]] std::uint32_t seats_for(const task::TaskIntent& intent, std::uint32_t trust,
                                       const policy::VerificationQuorum& quorum);
 
-/// The probability, at least, that a cheat in `wrong` shards of a task is noticed when of each commitment
-/// `sample_per_mille` are re-executed: 1 - (1 - p)^wrong, however they are spread, since a shard is drawn with a probability
-/// of at least p and, without replacement, one drawn shard makes another's no less likely to complete the miss. It holds
-/// while the liars among the drawn verifiers are fewer than the quorum needs.
-[[nodiscard]] double caught_at_least(std::uint32_t sample_per_mille, std::uint64_t wrong);
+/// The probability that a cheat in `wrong` shards of a task is caught where each shard is re-executed with a probability of
+/// `sample_per_mille`: 1 - (1 - p)^wrong, whichever shards they are. It holds while the liars among the drawn verifiers are
+/// fewer than the quorum needs.
+[[nodiscard]] double catch_probability(std::uint32_t sample_per_mille, std::uint64_t wrong);
 
 /// Per mille: share of the seats that agreed, times timeliness.
 [[nodiscard]] std::uint32_t contribution_score(std::uint32_t agreed, std::uint32_t seats, std::uint32_t timeliness);

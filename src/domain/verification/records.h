@@ -136,7 +136,7 @@ enum class Decision : std::uint8_t {
   disputed,  ///< no majority, even with the most verifiers that the policy allows
   undetermined,  ///< the stack ran out for some: depends on the compiler, nobody is to blame
   unverified,  ///< nobody re-executed it
-  spot_checked,  ///< not re-executed itself: others of its commitment were, drawn after it, and all of them held
+  spot_checked,  ///< not re-executed: of the task's shards others were, drawn afterwards, and all its worker's held
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(Decision);
 

@@ -81,17 +81,14 @@ SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t sh
 std::vector<std::uint32_t> sample_of(const Digest& seed, const Cid& commitment,
                                      const std::vector<std::uint32_t>& shards, std::uint32_t per_mille) {
   if (per_mille >= task::TaskIntent::everything) return shards;
-  const std::size_t count =
-      (shards.size() * per_mille + task::TaskIntent::everything - 1) / task::TaskIntent::everything;
-  std::vector<std::pair<Digest, std::uint32_t>> drawn;
-  drawn.reserve(shards.size());
-  for (const std::uint32_t shard : shards)
-    drawn.emplace_back(tagged_hash("meshwork/1/sample", {seed.view(), commitment.binary(), big_endian(shard)}), shard);
-  std::ranges::nth_element(drawn, drawn.begin() + static_cast<std::ptrdiff_t>(count));
+  constexpr std::uint64_t thousandth = UINT64_MAX / task::TaskIntent::everything + 1;
   std::vector<std::uint32_t> sample;
-  sample.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) sample.push_back(drawn[i].second);
-  std::ranges::sort(sample);
+  for (const std::uint32_t shard : shards) {
+    const Digest lot = tagged_hash("meshwork/1/sample", {seed.view(), commitment.binary(), big_endian(shard)});
+    std::uint64_t number = 0;
+    for (std::size_t i = 0; i < sizeof number; ++i) number = number << 8 | lot.view()[i];
+    if (number / thousandth < per_mille) sample.push_back(shard);
+  }
   return sample;
 }
 

@@ -35,8 +35,8 @@ struct SeatOrder {
 [[nodiscard]] SeatOrder seat_order(const Digest& seed, const Cid& commitment, std::uint32_t shard,
                                    const std::vector<Member>& members, const Member& worker, const Member& publisher);
 
-/// Of the shards of a commitment (ascending), those that are re-executed: `per_mille` of them, rounded up, those with the
-/// smallest H(seed, commitment, shard); ascending.
+/// Of the shards of a commitment (ascending), those that are re-executed: each with a probability of `per_mille`, by itself:
+/// those whose H(seed, commitment, shard) begins with a number of 64 bits in the lowest so many thousandths.
 [[nodiscard]] std::vector<std::uint32_t> sample_of(const Digest& seed, const Cid& commitment,
                                                    const std::vector<std::uint32_t>& shards, std::uint32_t per_mille);
 
