@@ -1,38 +1,49 @@
-"""Runs the benchmarks: the compiled ones (mesh_bench), and the real program over a mesh on this machine.
+"""Runs the benchmarks: the compiled ones (mesh_bench), the real program over a mesh on this machine, and other task
+systems.
 
-usage: run.py --build FOLDER [--json FILE] [--runs N] [CASE...]      cases: engine network job start (all unless named)
+usage: run.py --build FOLDER [OPTION...] [CASE...]      all cases unless some are named
+       run.py --from FILE [--markdown] [--plot FILE]    tells again what a run wrote
 
-Prints a table and writes the same figures, with every phase of a job, as JSON. The floor of a figure is measured in the
-same run, since the machine's speed on the day decides both.
+  engine    a fresh metered instance and call; tiny programs in the sandbox, in each language
+  fuel      real kernels with fuel and without
+  network   round trips between two peers over loopback
+  job       one small job at a time over five nodes and three verifiers; Ray's no-op beside it
+  shards    jobs of many shards; Ray, HyperQueue, multiprocessing.Pool and a plain loop beside them
+  start     start and memory of an idle node
+  open      memory of jobs and shards that wait
+  growth    how a job's time and memory grow with its shards
+  simulator how time and memory grow with nodes, in the simulator
+
+Prints a table and writes the same figures, with every phase of a job, as JSON. What a figure is compared with is
+measured in the same run, since the machine's speed on the day decides both; with --docs the cases that were run take
+their places in docs/bench.md, docs/bench.json and docs/bench.svg. Beside each case stands how much of the machine
+others took meanwhile. Nothing is retried; a case that fails says so, the others run, and the exit code is 1.
 """
 
 import argparse
-import base64
-import contextlib
-import http.client
+import itertools
 import json
 import os
+import platform
+import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
-NODES = 5
-VERIFIERS = 3
-WAT = """(module
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (data (i32.const 100) "hello\\n")
-  (func (export "_start")
-    (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 6))
-    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))"""
-PYTHON = "print('hello')"
-PROGRAMS = {"wasm": ("hello.wat", "wat", WAT), "python": ("hello.py", "python", PYTHON)}
+import peers
+import report
+from nodes import Events, Node, many_shards, mesh_of, through_api
+from noise import Noise
+from programs import COMPUTE, NO_OP, NODES, PROGRAMS, SIMULATED_NODES, SIZES, VERIFIERS, WORDS
+
+CORES = os.cpu_count() or 1
+HERE = Path(__file__).resolve().parent
 
 
 def say(text):
@@ -46,128 +57,41 @@ def summary(seconds):
     return {"median_ms": statistics.median(ordered) * 1e3, "p99_ms": last * 1e3, "runs": len(ordered)}
 
 
-class Events:
-    """The events' WebSocket: as much of RFC 6455 as a reader of small text frames needs."""
-
-    def __init__(self, host, port, token):
-        self.sock = socket.create_connection((host, port), timeout=120)
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.sock.sendall(
-            f"GET /api/v1/events HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\n"
-            f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: meshwork.v1\r\n"
-            f"Sec-WebSocket-Key: {key}\r\n\r\n".encode())
-        self.stream = self.sock.makefile("rb")
-        status = self.stream.readline().decode().strip()
-        if " 101 " not in status:
-            raise RuntimeError(f"the events' WebSocket was refused: {status}")
-        while self.stream.readline().strip():
-            pass
-
-    def next(self):
-        text = b""
-        while True:
-            first, length = self.stream.read(2)
-            if length & 0x80:
-                raise RuntimeError("a server masked a frame")
-            if length == 126:
-                length = int.from_bytes(self.stream.read(2), "big")
-            elif length == 127:
-                length = int.from_bytes(self.stream.read(8), "big")
-            payload = self.stream.read(length)
-            kind = first & 0x0F
-            if kind == 8:
-                raise RuntimeError("the node closed the events' WebSocket")
-            if kind == 9:  # ping: answered, masked by zeros
-                self.sock.sendall(bytes([0x8A, 0x80 | length]) + bytes(4) + payload)
-            if kind in (0, 1):
-                text += payload
-                if first & 0x80:
-                    return json.loads(text)
-
-    def close(self):
-        self.stream.close()
-        self.sock.close()
-
-
-class Node:
-    def __init__(self, mesh, home, cache, join=()):
-        self.command = [mesh, "up", "--home", home, "--cache", cache, "--no-mdns", "--json", "--api", "127.0.0.1:0",
-                        "--listen", "/ip4/127.0.0.1/tcp/0", *(word for address in join for word in ("--join", address))]
-        self.home = home
-        with open(Path(home).with_suffix(".log"), "ab") as log:
-            begin = time.perf_counter()
-            self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log)
-        line = self.process.stdout.readline()
-        self.speaks_s = time.perf_counter() - begin
-        if not line:
-            raise RuntimeError(f"a node did not start: {self.process.communicate()}")
-        facts = json.loads(line)
-        self.addresses = facts["addresses"]
-        link, self.token = facts["api"].split("/#token=")
-        self.host, port = link.removeprefix("http://").split(":")
-        self.port = int(port)
-        self.api = http.client.HTTPConnection(self.host, self.port, timeout=120)
-        self.ask("GET", "/api/v1/node")
-        self.answers_s = time.perf_counter() - begin
-
-    def ask(self, method, path, body=None):
-        headers = {"Authorization": "Bearer " + self.token}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        self.api.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = self.api.getresponse()
-        content = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
-        return content if path.endswith("/result") else json.loads(content)
-
-    def memory_mb(self):
-        wanted = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        fields = dict(line.split(":", 1) for line in lines)
-        return {name: int(fields[name].split()[0]) / 1024 for name in wanted}
-
-    def stop(self):
-        self.api.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-
-
-@contextlib.contextmanager
-def mesh_of(mesh, count, folder, cache):
-    """Nodes that all know each other and what each can do."""
-    nodes = []
-    try:
-        for i in range(count):
-            nodes.append(Node(mesh, str(folder / f"node{i}"), cache, [node.addresses[0] for node in nodes]))
-        limit = time.monotonic() + 60
-        for node in nodes:
-            while sum(peer["connected"] and peer["resources"] is not None for peer in node.ask("GET", "/api/v1/peers")) < count - 1:
-                if time.monotonic() > limit:
-                    raise RuntimeError("the nodes did not find each other within a minute")
-                time.sleep(0.1)
-        yield nodes
-    finally:
-        for node in nodes:
-            node.stop()
+def per_second(count, seconds):
+    """What so many at once in so many seconds, in each repetition, come to: the median, and the slowest and the
+    fastest."""
+    return {
+        "count": count,
+        "seconds": seconds,
+        "per_s": count / statistics.median(seconds),
+        "slowest_per_s": count / max(seconds),
+        "fastest_per_s": count / min(seconds),
+    }
 
 
 def compiled(binary, pattern):
-    """Median in microseconds of each case of mesh_bench: of single iterations, or of repetitions where a case is too short
-    to be timed singly."""
-    output = subprocess.run([binary, f"--benchmark_filter={pattern}", "--benchmark_format=json", "--benchmark_min_time=0.5",
-                             "--benchmark_repetitions=3"], capture_output=True, text=True, check=True).stdout
+    """Median in microseconds of each case of mesh_bench: of single iterations, or of repetitions where a case is too
+    short to be timed singly."""
+    output = subprocess.run(
+        [
+            binary,
+            f"--benchmark_filter={pattern}",
+            "--benchmark_format=json",
+            "--benchmark_min_time=0.5",
+            "--benchmark_repetitions=3",
+            "--benchmark_enable_random_interleaving=true",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     repetitions = {}
     for case in json.loads(output)["benchmarks"]:
         if "error_message" in case:
             raise RuntimeError(f"{case['name']}: {case['error_message']}")
         if case["run_type"] == "iteration":
-            repetitions.setdefault(case["run_name"].removeprefix("measure/").removesuffix("/real_time"), []).append(case)
+            name = re.sub(r"^(measure|kernel)/", "", case["run_name"]).removesuffix("/real_time")
+            repetitions.setdefault(name, []).append(case)
     to_us = {"ns": 1e-3, "us": 1, "ms": 1e3, "s": 1e6}
     figures = {}
     for name, cases in repetitions.items():
@@ -183,39 +107,46 @@ def bench_engine(options, _):
     return compiled(options.mesh_bench, "sandbox|wasmtime|tiny")
 
 
+def bench_fuel(options, _):
+    say("kernels with fuel and without")
+    return compiled(options.mesh_bench, "kernel/")
+
+
 def bench_network(options, _):
     say("round trips over loopback")
     return compiled(options.mesh_bench, "round_trip")
 
 
-def through_api(node, events, task):
-    """Seconds from the request to the result in hand, and the moments between by what happened."""
-    node.api.close()  # an idle one may have been closed by the node
-    begin = time.perf_counter()
-    job = node.ask("POST", "/api/v1/tasks", task)["id"]
-    moments = {"accepted": time.perf_counter() - begin}
-    while True:
-        event = events.next()
-        now = time.perf_counter() - begin
-        if event.get("job") != job:
-            continue
-        name = event["kind"] + (" " + event["phase"] if event["kind"] == "job.phase" else "")
-        moments.setdefault(name, now)  # the first and the last of each kind
-        moments[name + " (last)"] = now
-        if event["kind"] == "job.done":
-            break
-    if node.ask("GET", f"/api/v1/tasks/{job}/result") != b"hello\n":
-        raise RuntimeError("another result than hello")
-    moments["result"] = time.perf_counter() - begin
-    view = node.ask("GET", f"/api/v1/tasks/{job}")
-    if view["unverified"] or view["phase"] != "done":
-        raise RuntimeError(f"the job is {view['phase']}, unverified: {view['unverified']}")
-    return moments
+def peer(name, work, options, folder):
+    """The system's figures, or {"missing": why}."""
+    say(f"{peers.NAMES[name]}, beside it")
+    try:
+        figures = peers.measure(name, {"cores": CORES, "no_ops": 0, **work}, options.cache, folder)
+    except peers.Missing as why:
+        say(f"{peers.NAMES[name]} is not measured: {why}")
+        return {"missing": str(why)}
+    options.unwaited_cpu_s += figures["unwaited_cpu_s"]
+    return figures
+
+
+def rays_no_ops(found):
+    """Ray's no-ops one at a time, of several clusters, taken together, and the medians of each; or the first thing that
+    stood in the way."""
+    for one in found:
+        if "missing" in one:
+            return one
+    return {
+        "no_op": summary([seconds for one in found for seconds in one["one_at_a_time_s"]]),
+        "medians_ms": [statistics.median(one["one_at_a_time_s"]) * 1e3 for one in found],
+        "start_s": [one["start_s"] for one in found],
+    }
 
 
 def bench_job(options, folder):
     say(f"{options.runs} jobs each, {NODES} nodes, {VERIFIERS} verifiers")
-    figures = {}
+    # The runs themselves, without a mesh: what a job costs at least; the mesh is measured between two clusters of Ray.
+    figures = {"runs_in_the_sandbox": compiled(options.mesh_bench, "^tiny_(wasm|python|javascript)_run")}
+    ray = [peer("ray", {"one_at_a_time": 300}, options, folder)]
     with mesh_of(options.mesh, NODES, folder, options.cache) as nodes:
         publisher = nodes[0]
         events = Events(publisher.host, publisher.port, publisher.token)
@@ -224,7 +155,18 @@ def bench_job(options, folder):
             path.parent.mkdir(parents=True)
             path.write_text(source)
             task = {"function": {"language": language, "source": source}, "verifiers": VERIFIERS}
-            command = [options.mesh, "--home", publisher.home, "run", str(path), "--verifiers", str(VERIFIERS), "--quiet"]
+            command = [
+                options.mesh,
+                "--home",
+                publisher.home,
+                "run",
+                str(path),
+                "--verifiers",
+                str(VERIFIERS),
+                "--quiet",
+            ]
+            if language == "python":
+                command += ["--runtime", "python"]  # the pre-started interpreter or none
 
             def through_cli(command=command):
                 begin = time.perf_counter()
@@ -238,16 +180,23 @@ def bench_job(options, folder):
             cold = time.perf_counter() - begin
             for _ in range(10):  # so that each node has fetched, compiled and loaded it
                 through_api(publisher, events, task)
-            say(f"{name} through the API")
+            say(f"{WORDS[name]} through the API")
             runs = [through_api(publisher, events, task) for _ in range(options.runs)]
-            say(f"{name} through the command line")
+            say(f"{WORDS[name]} through the command line")
             through_cli()
             cli = summary([through_cli() for _ in range(options.runs)])
             moments = {key: statistics.median(run[key] for run in runs if key in run) * 1e3 for key in runs[-1]}
-            figures[name] = {"api": summary([run["result"] for run in runs]), "cli": cli, "first_ms": cold * 1e3,
-                             "moments_ms": dict(sorted(moments.items(), key=lambda item: item[1]))}
+            figures[name] = {
+                "api": summary([run["result"] for run in runs]),
+                "cli": cli,
+                "first_ms": cold * 1e3,
+                "moments_ms": dict(sorted(moments.items(), key=lambda item: item[1])),
+            }
         # What a command costs that asks nothing of anybody, and one that asks the node.
-        for name, words in {"command": ["version"], "command_and_request": ["--home", publisher.home, "node", "status"]}.items():
+        for name, words in {
+            "command": ["version"],
+            "command_and_request": ["--home", publisher.home, "node", "status"],
+        }.items():
             times = []
             for _ in range(20):
                 begin = time.perf_counter()
@@ -255,8 +204,8 @@ def bench_job(options, folder):
                 times.append(time.perf_counter() - begin)
             figures[name] = summary(times)
         publisher.api.close()
-        peers = publisher.ask("GET", "/api/v1/peers")
-        figures["ping_between_nodes_us"] = statistics.median(peer["rtt_us"] for peer in peers)
+        others = publisher.ask("GET", "/api/v1/peers")
+        figures["ping_between_nodes_us"] = statistics.median(other["rtt_us"] for other in others)
         figures["memory_after_mb"] = publisher.memory_mb()
         events.close()
     # A small durable write on the same file system: what acknowledging anything costs at least.
@@ -269,6 +218,129 @@ def bench_job(options, folder):
             os.fsync(file.fileno())
             times.append(time.perf_counter() - begin)
     figures["durable_write"] = summary(times)
+    ray.append(peer("ray", {"one_at_a_time": 300}, options, folder))
+    figures["ray"] = rays_no_ops(ray)
+    return figures
+
+
+def plain_loop(options, module, jobs, prefix):
+    done = subprocess.run(
+        [options.mesh_bench, "loop", str(module), str(jobs), str(CORES), prefix],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"mesh_bench loop: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def rounds_of(options, module, milliseconds):
+    """Rounds of COMPUTE that take so long on a core while all cores do the same: CPU time, so that a shard is what it is
+    called whatever else the machine does."""
+    rounds, jobs = 20_000 * milliseconds, 32 * CORES
+    for _ in range(2):
+        runs = [plain_loop(options, module, jobs, f"{rounds} ") for _ in range(3)]
+        took_ms = min(run["cpu_seconds"] for run in runs) * 1e3 / jobs
+        rounds = max(1, round(rounds * milliseconds / took_ms))
+    return rounds
+
+
+def bench_shards(options, folder):
+    no_op, compute, code = folder / "no_op.wat", folder / "compute.wat", folder / "compute.code"
+    no_op.write_text(NO_OP)
+    compute.write_text(COMPUTE)
+    subprocess.run([options.mesh_bench, "compile", str(compute), str(code)], check=True)
+    serial = itertools.count(100)
+
+    def fresh(prefix):
+        """Makes a job's inputs its own, as long as those of any other: what an earlier one left is of no use."""
+        return f"{prefix}{next(serial)}"
+
+    def truth(name, text):
+        """The output for one input, from bare wasmtime."""
+        if name == "no_op":
+            return b""
+        out = folder / "truth"
+        subprocess.run([options.mesh_bench, "shard", str(code), text, str(out)], check=True)
+        return out.read_bytes()
+
+    say("how many rounds are a millisecond")
+    jobs = {"no_op": (no_op, NO_OP, options.no_ops, "")}
+    for name, milliseconds, count in (("1ms", 1, options.shards_1ms), ("10ms", 10, options.shards_10ms)):
+        jobs[name] = (compute, COMPUTE, count, f"{rounds_of(options, compute, milliseconds)} ")
+    wasm = folder / "compute.wasm"
+    wasm.write_text(COMPUTE)  # wasmtime's Python package reads the text, too
+    others = {
+        "no_ops": options.no_ops,
+        "one_at_a_time": 100,
+        "mesh_bench": options.mesh_bench,
+        "compiled": str(code),
+        "module": str(wasm),
+        "shards": {
+            name: {"count": jobs[name][2], "prefix": jobs[name][3], "output": truth(name, f"{jobs[name][3]}0").hex()}
+            for name in SIZES
+        },
+    }
+    figures = {name: {"prefix": job[3]} for name, job in jobs.items()} | {"missing": {}}
+    times, counts, answered, singly = {}, {}, {}, {}
+
+    def ours(nodes, name, kind, inputs):
+        verifiers = VERIFIERS if kind.startswith("verified") else 0
+        accepted, seconds, job = many_shards(nodes[0], jobs[name][1], inputs, verifiers)
+        times.setdefault((name, kind), []).append(seconds)
+        answered.setdefault((name, kind), []).append(accepted)
+        answer, right = nodes[0].ask("GET", f"/api/v1/tasks/{job}/result?shard=0"), truth(name, inputs[0])
+        if answer != right:
+            raise RuntimeError(f"the first shard of {name} gave {answer.hex()}, not {right.hex()}")
+
+    # Everything is started anew for each repetition, and they take turns: what slows the machine for a while slows all.
+    for repetition in range(options.repetitions):
+        turn = f"{repetition + 1} of {options.repetitions}"
+        here = folder / str(repetition)
+        here.mkdir()
+        for name, (module, _, count, prefix) in jobs.items():
+            say(f"plain loop, {count} shards of {name}, {turn}")
+            mine = fresh(prefix)
+            loop = plain_loop(options, module, count, mine)
+            times.setdefault((name, "loop"), []).append(loop["seconds"])
+            figures[name].setdefault("cpu_ms_of_one", []).append(loop["cpu_seconds"] * 1e3 / count)
+            if loop["output"] != truth(name, f"{mine}0").hex():
+                raise RuntimeError(f"the sandbox and bare wasmtime differ over {name}")
+        with mesh_of(options.mesh, NODES, here, options.cache) as nodes:
+            for _, source, _, prefix in jobs.values():
+                for verifiers in (0, VERIFIERS):  # so that each node has fetched, compiled and loaded it
+                    mine = fresh(prefix)
+                    many_shards(nodes[0], source, [f"{mine}{i}" for i in range(20 * NODES)], verifiers)
+            # Nothing to tell one shard from another, as another system's no-op has nothing either.
+            for kind in ("unverified_no_input", "verified_no_input"):
+                say(f"{options.no_ops} shards of no_op, {kind}, {turn}")
+                ours(nodes, "no_op", kind, [""] * options.no_ops)
+            for name, (_, _, count, prefix) in jobs.items():
+                for kind in ("unverified", "verified"):
+                    say(f"{count} shards of {name}, {kind}, {turn}")
+                    mine = fresh(prefix)
+                    ours(nodes, name, kind, [f"{mine}{i}" for i in range(count)])
+            figures["memory_mb"] = [node.memory_mb() for node in nodes]
+        shutil.rmtree(here)
+        for system in peers.NAMES:
+            if system in figures["missing"]:
+                continue
+            found = peer(system, others, options, folder)
+            if "missing" in found:
+                figures["missing"][system] = found["missing"]
+                continue
+            singly.setdefault(system, []).extend(found["one_at_a_time_s"])
+            for name in jobs:
+                times.setdefault((name, system), []).append(found[name]["seconds"])
+                counts[name, system] = found[name]["count"]
+    for (name, kind), seconds in times.items():
+        if kind in figures["missing"]:  # it went wrong later on
+            continue
+        figures[name][kind] = per_second(counts.get((name, kind), jobs[name][2]), seconds)
+        if (name, kind) in answered:
+            figures[name][kind]["accepted_s"] = answered[name, kind]
+    figures["one_at_a_time"] = {system: summary(seconds) for system, seconds in singly.items()}
     return figures
 
 
@@ -291,82 +363,261 @@ def bench_start(options, folder):
     return figures
 
 
-def rows_of(figures):
-    """(what, measured, floor) for the table; the floor is what the same run found to be the least possible."""
-
-    def us(name, case):
-        value = figures[name][case]
-        scale, unit = (1e3, "ms") if value["median_us"] >= 1e4 else (1, "us")
-        return f"{value['median_us'] / scale:.1f} {unit}" + (f", p99 {value['p99_us'] / scale:.0f}" if "p99_us" in value else "")
-
-    def ms(value):
-        return f"{value['median_ms']:.1f} ms, p99 {value['p99_ms']:.1f}"
-
-    if "engine" in figures:
-        yield "fresh metered instance and call, sandbox", us("engine", "through_the_sandbox"), "bare wasmtime " + us("engine", "bare_wasmtime")
-        yield "tiny wasm, run in the sandbox", us("engine", "tiny_wasm_run"), ""
-        yield "tiny Python, run in the sandbox", us("engine", "tiny_python_run"), "full interpreter " + us("engine", "tiny_full_python_run")
-        yield "tiny JavaScript, run in the sandbox", us("engine", "tiny_javascript_run"), ""
-    if "network" in figures:
-        yield "message there and back, TCP", us("network", "message_round_trip_tcp"), ""
-        yield "message there and back, QUIC", us("network", "message_round_trip_quic"), ""
-        yield "gossip there and back, TCP", us("network", "gossip_round_trip_tcp"), ""
-    if "job" in figures:
-        job = figures["job"]
-        for name, case in {"wasm": "tiny_wasm_run", "python": "tiny_python_run"}.items():
-            floor = ""
-            if "engine" in figures and "network" in figures:
-                # What cannot overlap: the worker's run and then the verifiers'; the exchanges of docs/protocols.md (intent and
-                # offer, award and commitment, round and nonces, draw and commitments, reveals); and what must be durable
-                # before it is said (intent, round, nonce, draw, verdict).
-                floor_ms = (2 * figures["engine"][case]["median_us"] + 5 * figures["network"]["message_round_trip_tcp"]["median_us"]) / 1e3
-                floor = f"2 runs + 5 round trips {floor_ms:.1f} ms, + 5 synced writes {floor_ms + 5 * job['durable_write']['median_ms']:.1f} ms"
-            yield f"tiny {name}, {NODES} nodes, {VERIFIERS} verifiers, API", ms(job[name]["api"]), floor
-            yield f"tiny {name}, {NODES} nodes, {VERIFIERS} verifiers, mesh run", ms(job[name]["cli"]), "a command and a request " + ms(job["command_and_request"])
-        yield "a command that asks nobody", ms(job["command"]), ""
-        yield "4 KiB written and synced", ms(job["durable_write"]), ""
-        yield "memory of that publisher", f"{job['memory_after_mb']['VmRSS']:.0f} MiB", f"peak {job['memory_after_mb']['VmHWM']:.0f} MiB"
-    if "start" in figures:
-        start = figures["start"]
-        for name, words in {"new_home": "start to first API answer, new home", "known_home": "the same, known home"}.items():
-            yield words, ms(start[name]["first_api_answer"]), ""
-        idle = start["idle_mb"]
-        yield "idle node, resident", f"{idle['VmRSS']:.0f} MiB", f"of it anonymous {idle['RssAnon']:.0f} MiB, peak {idle['VmHWM']:.0f} MiB"
+def bench_open(options, folder):
+    """What waits costs: jobs, then shards of one job, that a node keeps open since nobody is there to run them."""
+    figures = {}
+    function = {"language": "wat", "source": NO_OP}
+    for name, jobs, shards in (("jobs", 1000, 1), ("shards", 1, 10_000)):
+        say(f"memory of {jobs * shards} open {name}")
+        node = Node(options.mesh, str(folder / f"open_{name}"), options.cache, flags=("--no-work",))
+        try:
+            node.ask(
+                "POST", "/api/v1/tasks", {"function": function, "inputs": [{"text": "first"}], "verifiers": VERIFIERS}
+            )
+            time.sleep(options.idle_s)
+            before = node.memory_mb()
+            begin = time.perf_counter()
+            for i in range(jobs):
+                node.ask(
+                    "POST",
+                    "/api/v1/tasks",
+                    {
+                        "function": function,
+                        "map": True,
+                        "verifiers": VERIFIERS,
+                        "inputs": [{"text": f"{i} {k}"} for k in range(shards)],
+                    },
+                )
+            seconds = time.perf_counter() - begin
+            time.sleep(options.idle_s)
+            after = node.memory_mb()
+            figures[name] = {
+                "count": jobs * shards,
+                "before_mb": before,
+                "after_mb": after,
+                "submitted_in_s": seconds,
+                "kib_each": (after["VmRSS"] - before["VmRSS"]) * 1024 / (jobs * shards),
+            }
+        finally:
+            node.stop()
+    return figures
 
 
-CASES = {"engine": bench_engine, "network": bench_network, "job": bench_job, "start": bench_start}
+def bench_growth(options, folder):
+    """Verified jobs of no-ops without input, ten times as many each time, on a new mesh each: memory is of the first
+    job alone, time the median of several."""
+    figures = {}
+    count = options.growth_from
+    while count <= options.growth_to:
+        say(f"jobs of {count} shards")
+        here = folder / str(count)
+        with mesh_of(options.mesh, NODES, here, options.cache) as nodes:
+            many_shards(nodes[0], NO_OP, [f"warm {i}" for i in range(20 * NODES)], VERIFIERS)
+            before = [node.memory_mb()["VmRSS"] for node in nodes]
+            for node in nodes:
+                node.forget_peak_memory()
+            try:
+                seconds = [many_shards(nodes[0], NO_OP, [""] * count, VERIFIERS)[1]]
+                grown = [node.memory_mb()["VmHWM"] - was for node, was in zip(nodes, before, strict=True)]
+                if count <= 10_000:
+                    seconds += [many_shards(nodes[0], NO_OP, [""] * count, VERIFIERS)[1] for _ in range(4)]
+            except (RuntimeError, OSError) as error:
+                say(f"not done: {error}")
+                figures[str(count)] = {"failed": str(error)[:300]}
+            else:
+                figures[str(count)] = {
+                    **per_second(count, seconds),
+                    "publisher_grew_mb": grown[0],
+                    "others_grew_mb": max(grown[1:]),
+                }
+        shutil.rmtree(here)
+        count *= 10
+    return figures
+
+
+def simulate(program, words, limit_s):
+    """One run of mesh_sim, or {"missing": why}. All that this case knows of what the program prints is here."""
+    done, used = run_alone([str(program), "--no-shrink", "--quiet", *words], limit_s)
+    if done is None:
+        return {"missing": f"it did not end within {limit_s:.0f} s"}
+    if done.returncode == 2:
+        return {"missing": " ".join(done.stderr.split())[:200]}
+    figures = {**used, "exit_code": done.returncode}
+    wanted = {
+        "node_hours_per_s": r"([\d.]+) simulated node-hours per second",
+        "events_per_s": r"(\d+) events per second",
+        "virtual_hours": r"in ([\d.]+) virtual hours",
+        "direct_kib": r"per node and task: ([\d.]+) KiB direct",
+        "gossip_kib": r"([\d.]+) KiB gossip",
+    }
+    for name, pattern in wanted.items():
+        found = re.search(pattern, done.stdout)
+        if not found:
+            raise RuntimeError(f"mesh_sim says nothing like `{pattern}`: {done.stdout[-200:]} {done.stderr[-200:]}")
+        figures[name] = float(found[1])
+    done_jobs = re.search(r"(\d+) done", done.stdout)  # how many came to each end is said of those ends alone that came
+    figures["jobs_done"] = int(done_jobs[1]) if done_jobs else 0
+    return figures
+
+
+def run_alone(command, limit_s):
+    """The finished command, and what it used: wall_s, cpu_s and peak_mb of resident memory. None for the command if it
+    had not ended by then, and was ended."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        alarm = threading.Timer(limit_s, process.kill)
+        alarm.start()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        finally:
+            alarm.cancel()
+        wall_s = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        done = subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())
+    figures = {"wall_s": wall_s, "cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}
+    return (None if process.returncode == -signal.SIGKILL else done), figures
+
+
+def bench_simulator(options, _):
+    program = Path(options.build).resolve() / "bin" / "mesh_sim"
+    if not program.exists():
+        return {"missing": f"there is no {program.name} in the build folder"}
+    say(f"{SIMULATED_NODES} simulated nodes under every fault and every kind of liar, for half an hour of theirs")
+    words = ["--nodes", str(SIMULATED_NODES), "--hours", "0.5"]
+    figures = {"faults": simulate(program, words, options.simulator_limit_s)}
+    nodes = 1
+    while (nodes := nodes * 10) <= options.nodes_to:
+        say(f"{nodes} simulated nodes without faults, for a minute of theirs")
+        # The same load for all; signatures are left out, since they take their share of a node and no more.
+        words = [
+            "--only",
+            "--fast-signatures",
+            "--nodes",
+            str(nodes),
+            "--jobs",
+            "20",
+            "--shards",
+            "10",
+            "--load-s",
+            "60",
+        ]
+        figures[str(nodes)] = simulate(program, [*words, "--drain-s", "0"], options.simulator_limit_s)
+    return figures
+
+
+CASES = {
+    "engine": bench_engine,
+    "fuel": bench_fuel,
+    "network": bench_network,
+    "job": bench_job,
+    "shards": bench_shards,
+    "start": bench_start,
+    "open": bench_open,
+    "growth": bench_growth,
+    "simulator": bench_simulator,
+}
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return " ".join(line.split(":", 1)[1].split())
+    return platform.machine()
+
+
+def commit():
+    """The commit that is measured; with "-dirty" if the sources, not docs/, differ from it."""
+
+    def git(*words):
+        done = subprocess.run(["git", "-C", str(HERE), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)docs")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
+def run_cases(options):
+    options.mesh = str(Path(options.build).resolve() / "mesh")
+    options.mesh_bench = str(Path(options.build).resolve() / "bin" / "mesh_bench")
+    figures = {"machine": {"cores": CORES, "processor": processor()}}
+    build = commit()
+    for case in options.cases or CASES:
+        folder = Path(tempfile.mkdtemp(prefix=f"mesh-bench-{case[:2]}"))
+        noise, options.unwaited_cpu_s = Noise(), 0.0
+        try:
+            figures[case] = CASES[case](options, folder)
+        except (RuntimeError, OSError, KeyError, subprocess.SubprocessError) as error:
+            words = getattr(error, "stderr", None) or str(error)
+            figures[case] = {
+                "failed": (words.decode() if isinstance(words, bytes) else words).strip()[-300:] or type(error).__name__
+            }
+            say(f"{case} FAILED: {figures[case]['failed']}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        figures[case]["run"] = {
+            "date": time.strftime("%Y-%m-%d"),
+            "commit": build,
+            **noise.told(options.unwaited_cpu_s),
+        }
+    return figures
+
+
+def has_failed(found):
+    return "failed" in found or any("failed" in value for value in found.values() if isinstance(value, dict))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", required=True, help="the build folder, with mesh and bin/mesh_bench")
-    parser.add_argument("--cache", default=os.environ.get("MESH_CACHE") or str(Path.home() / ".cache/meshwork"),
-                        help="folder for compiled code, kept")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--build", help="the build folder, with mesh, bin/mesh_bench and bin/mesh_sim")
+    what.add_argument("--from", dest="told", metavar="FILE", help="measure nothing: the figures are in this file")
+    parser.add_argument(
+        "--cache",
+        default=os.environ.get("MESH_CACHE") or str(Path.home() / ".cache/meshwork"),
+        help="folder for compiled code and other systems, kept",
+    )
     parser.add_argument("--json", help="write the figures into this file")
-    parser.add_argument("--runs", type=int, default=50, help="measured jobs of a kind")
+    parser.add_argument("--plot", help="draw them into this SVG file")
+    parser.add_argument("--docs", metavar="FOLDER", help="put the cases into bench.md, bench.json and bench.svg there")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the table as Markdown, with when and how each case was run"
+    )
+    parser.add_argument("--runs", type=int, default=100, help="measured jobs of a kind (job)")
+    parser.add_argument(
+        "--repetitions", type=int, default=5, help="of each job of many shards, and of what stands beside it (shards)"
+    )
+    parser.add_argument("--no-ops", type=int, default=10_000, help="shards that do nothing (shards)")
+    parser.add_argument("--shards-1ms", type=int, default=1000, help="shards of a millisecond (shards)")
+    parser.add_argument("--shards-10ms", type=int, default=1000, help="shards of ten milliseconds (shards)")
+    parser.add_argument("--growth-from", type=int, default=100, help="shards of the smallest job (growth)")
+    parser.add_argument("--growth-to", type=int, default=100_000, help="shards of the largest job (growth)")
+    parser.add_argument("--nodes-to", type=int, default=1000, help="nodes of the largest simulated mesh (simulator)")
+    parser.add_argument(
+        "--simulator-limit-s",
+        type=float,
+        default=300,
+        help="for how long one run of the simulator is waited (simulator)",
+    )
     parser.add_argument("--idle-s", type=float, default=5, help="rest before memory is read")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=" ".join(CASES))
     options = parser.parse_args()
     unknown = [case for case in options.cases if case not in CASES]
     if unknown:
         parser.error(f"there is no case {unknown[0]}; there are {' '.join(CASES)}")
-    options.mesh = str(Path(options.build) / "mesh")
-    options.mesh_bench = str(Path(options.build) / "bin" / "mesh_bench")
-    folder = Path(tempfile.mkdtemp(prefix="mesh-bench-"))
-    figures = {"machine": {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}, "runs": options.runs}
-    try:
-        for case in options.cases or CASES:
-            figures[case] = CASES[case](options, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    figures["machine"]["load_after"] = os.getloadavg()[0]
-    rows = [("", "median", "beside it"), *rows_of(figures)]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nodes and folders are taken down on the way out
+    figures = json.loads(Path(options.told).read_text()) if options.told else run_cases(options)
+    print(report.markdown(figures) if options.markdown else report.plain(figures))
     if options.json:
         Path(options.json).write_text(json.dumps(figures, indent=2) + "\n")
+    if options.plot:
+        Path(options.plot).write_text(report.svg(figures))
+    if options.docs:
+        report.into_docs(figures, Path(options.docs))
+    return 1 if any(has_failed(figures.get(case, {})) for case in CASES) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

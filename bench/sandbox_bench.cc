@@ -11,40 +11,12 @@
 #include "adapters/wasm/sandbox.h"
 #include "base/check.h"
 #include "samples.h"
+#include "temporary_sandbox.h"
 
 namespace {
 
-/// A sandbox whose compiled code lies in a new folder, gone with it.
-class TemporarySandbox {
- public:
-  TemporarySandbox() {
-    MESH_CHECK(mkdtemp(folder_.data()) != nullptr, "bench-folder");
-    mesh::wasm::Config config;
-    config.cache_folder = folder_;
-    auto sandbox = mesh::wasm::Sandbox::create(config);
-    MESH_CHECK(sandbox.has_value(), "bench-sandbox");
-    sandbox_ = std::move(*sandbox);
-  }
-  ~TemporarySandbox() {
-    sandbox_.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  TemporarySandbox(const TemporarySandbox&) = delete;
-  TemporarySandbox& operator=(const TemporarySandbox&) = delete;
-  mesh::wasm::Sandbox* operator->() const { return sandbox_.get(); }
-
- private:
-  std::string folder_ = (std::filesystem::temp_directory_path() / "mesh-bench-XXXXXX").string();
-  std::unique_ptr<mesh::wasm::Sandbox> sandbox_;
-};
-
-mesh::wasm::Job job_of(const std::shared_ptr<const mesh::Bytes>& wasm) {
-  mesh::wasm::Job job;
-  job.module = mesh::Cid::of(mesh::Multicodec::raw, *wasm);
-  job.load_module = [wasm]() -> mesh::Result<std::shared_ptr<const mesh::Bytes>> { return wasm; };
-  return job;
-}
+using mesh::bench::job_of;
+using mesh::bench::TemporarySandbox;
 
 constexpr std::string_view wat = R"((module (memory (export "memory") 1)
   (func (export "mesh_alloc") (param i32) (result i32) (i32.const 1024))

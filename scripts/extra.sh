@@ -17,10 +17,13 @@ case $verb in
   bench)
     need bench/CMakeLists.txt
     configure release -DMESH_BENCH=ON
-    build release mesh mesh_bench
+    build release mesh mesh_bench mesh_sim
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
-    exec python3 bench/run.py --build build/release --json build/bench.json "$@"
+    # The page in docs/ shows a run of all cases, or what --docs is asked to put into it.
+    where=()
+    if (($# == 0)); then where=(--docs docs); fi
+    exec python3 bench/run.py --build build/release --json build/bench.json --plot build/bench.svg "${where[@]}" "$@"
     ;;
   sim)
     need sim/CMakeLists.txt

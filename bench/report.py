@@ -1,0 +1,416 @@
+"""Tells what a run found: the table, for people and for docs/bench.md, and the plot."""
+
+import json
+import statistics
+
+import peers
+import plot
+from programs import KERNELS, NODES, SIMULATED_NODES, SIZES, VERIFIERS, WORDS
+
+
+class Rows:
+    """The table: what, the figure, what stands beside it, how the two compare, and what is aimed at."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, figure, beside="", ratio="", aim=""):
+        self.rows.append((what, figure, beside, ratio, aim))
+
+
+def ms(value):
+    return f"{value['median_ms']:.1f} ms, p99 {value['p99_ms']:.1f}"
+
+
+def us(value):
+    scale, unit = (1e3, "ms") if value["median_us"] >= 1e4 else (1, "us")
+    return f"{value['median_us'] / scale:.1f} {unit}" + (
+        f", p99 {value['p99_us'] / scale:.0f}" if "p99_us" in value else ""
+    )
+
+
+def rate(value):
+    """The median a second, and from the slowest repetition to the fastest."""
+    return f"{value['per_s']:,.0f}/s ({value['slowest_per_s']:,.0f} to {value['fastest_per_s']:,.0f})"
+
+
+def as_ratio(value):
+    return f"{value:.2f} x"
+
+
+def rows_of_engine(engine, rows):
+    ours, bare = engine["through_the_sandbox"], engine["bare_wasmtime"]
+    rows.add(
+        "fresh metered instance and call, sandbox",
+        us(ours),
+        "bare wasmtime " + us(bare),
+        as_ratio(ours["median_us"] / bare["median_us"]),
+        "at most 1.3 x",
+    )
+    for name, words in WORDS.items():
+        if f"tiny_{name}_run" in engine:
+            full = engine.get(f"tiny_full_{name}_run")
+            rows.add(
+                f"tiny {words}, run in the sandbox",
+                us(engine[f"tiny_{name}_run"]),
+                "full interpreter " + us(full) if full else "",
+            )
+
+
+def rows_of_fuel(fuel, rows):
+    for name, words in KERNELS.items():
+        on, off = fuel[f"{name}_metered"], fuel[f"{name}_unmetered"]
+        rows.add(f"{words} with fuel", us(on), "without " + us(off), as_ratio(on["median_us"] / off["median_us"]))
+
+
+def rows_of_network(network, rows):
+    rows.add("64 bytes there and back, TCP", us(network["message_round_trip_tcp"]))
+    rows.add("the same, QUIC", us(network["message_round_trip_quic"]))
+    rows.add("gossip there and back, validated, TCP", us(network["gossip_round_trip_tcp"]))
+
+
+def rows_of_job(job, rows):
+    ray, alone = job["ray"], job["runs_in_the_sandbox"]
+    if "missing" not in ray:
+        rays = f"Ray's no-op, one at a time {ms(ray['no_op'])}; medians " + " and ".join(
+            f"{value:.1f}" for value in ray["medians_ms"]
+        )
+    for name, words in WORDS.items():
+        api, cli = job[name]["api"], job[name]["cli"]
+        what = f"tiny {words}, {NODES} nodes, {VERIFIERS} verifiers"
+        if name == "wasm" and "missing" in ray:
+            rows.add(what + ", API", ms(api), "Ray is not measured", "", "at most 8 x")
+        elif name == "wasm":
+            rows.add(
+                what + ", API", ms(api), rays, as_ratio(api["median_ms"] / ray["no_op"]["median_ms"]), "at most 8 x"
+            )
+        else:
+            call = alone[f"tiny_{name}_run"]["median_us"] / 1e3
+            floor = 2 * job["wasm"]["api"]["median_ms"] + call
+            rows.add(
+                what + ", API",
+                ms(api),
+                f"2 x wasm + the {words} call {floor:.1f} ms",
+                as_ratio(api["median_ms"] / floor),
+                "at most 1 x" if name == "python" else "",
+            )
+        more = cli["median_ms"] - api["median_ms"]
+        rows.add(what + ", mesh run", ms(cli), "through the API " + ms(api), f"{more:+.1f} ms", "at most +10 ms")
+    if "missing" in ray:
+        rows.add("Ray's no-op, one at a time", "not measured", ray["missing"])
+    rows.add("a command that asks nobody", ms(job["command"]))
+    rows.add("a command that makes one request", ms(job["command_and_request"]))
+    rows.add("4 KiB written and synced", ms(job["durable_write"]))
+    memory = job["memory_after_mb"]
+    rows.add(
+        "memory of the publisher after these jobs", f"{memory['VmRSS']:.0f} MiB", f"peak {memory['VmHWM']:.0f} MiB"
+    )
+
+
+def rows_of_shards(shards, rows):
+    def compared(case, kind, words, with_system, aim=""):
+        value, missing = case[kind], shards["missing"].get(with_system)
+        if missing:
+            return rows.add(words, rate(value), f"{peers.NAMES[with_system]} is not measured", "", aim)
+        other = case[with_system]
+        return rows.add(
+            words,
+            rate(value),
+            f"{peers.NAMES[with_system]} {rate(other)}",
+            as_ratio(value["per_s"] / other["per_s"]),
+            aim,
+        )
+
+    case = shards["no_op"]
+    count = f"{case['loop']['count']:,} no-ops"
+    compared(case, "verified_no_input", f"{count}, {VERIFIERS} verifiers", "ray", "at least 10 x")
+    compared(case, "verified", f"{count}, each its own input, {VERIFIERS} verifiers", "ray")
+    compared(case, "unverified_no_input", f"{count}, unverified", "pool", "at least 1 x")
+    compared(case, "unverified", f"{count}, each its own input, unverified", "pool")
+    rows.add(f"{count} in a plain loop", rate(case["loop"]))
+    if "hyperqueue" in case:
+        rows.add("no-ops in HyperQueue", rate(case["hyperqueue"]), f"{case['hyperqueue']['count']:,} processes")
+    for name, words in SIZES.items():
+        case = shards[name]
+        loop = case["loop"]["per_s"]
+        count = f"{case['loop']['count']:,} shards of {words}"
+        for kind, runs in (("verified", VERIFIERS + 1), ("unverified", 1)):
+            checked = f"{VERIFIERS} verifiers" if kind == "verified" else "unverified"
+            rows.add(
+                f"{count}, {checked}",
+                rate(case[kind]),
+                f"plain loop / {runs} = {loop / runs:,.0f}/s",
+                f"{100 * case[kind]['per_s'] * runs / loop:.0f} %",
+                "at least 85 %" if (name, kind) == ("10ms", "verified") else "",
+            )
+        beside = ", ".join(f"{peers.NAMES[system]} {rate(case[system])}" for system in peers.NAMES if system in case)
+        each = f"{statistics.median(case['cpu_ms_of_one']):.2f} ms of CPU time each"
+        rows.add(f"{count} in a plain loop", rate(case["loop"]), each)
+        rows.add(f"{count} elsewhere", "", beside)
+    for system, why in shards["missing"].items():
+        rows.add(peers.NAMES[system], "not measured", why)
+
+
+def rows_of_start(start, rows):
+    for name, words in {
+        "new_home": "start to first API answer, new home",
+        "known_home": "the same, known home",
+    }.items():
+        rows.add(words, ms(start[name]["first_api_answer"]), "", "", "under 300 ms")
+    idle = start["idle_mb"]
+    rows.add(
+        "idle node, resident",
+        f"{idle['VmRSS']:.0f} MiB",
+        f"of it anonymous {idle['RssAnon']:.0f} MiB, peak {idle['VmHWM']:.0f} MiB",
+        "",
+        "under 60 MB",
+    )
+
+
+def rows_of_open(waiting, rows):
+    for name, words in {
+        "jobs": "memory of 1,000 open jobs of a shard",
+        "shards": "memory of 1,000 open shards of one job",
+    }.items():
+        value = waiting[name]
+        rows.add(
+            words,
+            f"{value['kib_each'] * 1000 / 1024:.1f} MiB",
+            f"{value['count']:,} taken in {value['submitted_in_s']:.1f} s, "
+            f"resident {value['after_mb']['VmRSS']:.0f} MiB",
+        )
+
+
+def rows_of_growth(growth, rows):
+    for count, value in growth.items():
+        words = f"a verified job of {int(count):,} shards"
+        if "failed" in value:
+            rows.add(words, "FAILED", value["failed"])
+        else:
+            rows.add(
+                words,
+                f"{value['count'] / value['per_s']:.2f} s",
+                f"publisher grew by {value['publisher_grew_mb']:.1f} MiB, "
+                f"another by at most {value['others_grew_mb']:.1f}",
+                f"{1e6 / value['per_s']:.0f} us a shard",
+            )
+
+
+def rows_of_simulator(simulator, rows):
+    if "missing" in simulator:
+        return rows.add("simulator", "not measured", simulator["missing"])
+    for nodes, value in simulator.items():
+        if nodes == "faults":
+            words = f"{SIMULATED_NODES} simulated nodes, every fault and kind of liar, half an hour of theirs"
+        else:
+            words = f"{int(nodes):,} simulated nodes, 20 jobs in a minute of theirs"
+        if "missing" in value:
+            rows.add(words, "not done", value["missing"])
+            continue
+        beside = f"{value['wall_s']:.1f} s, {value['events_per_s']:,.0f} events/s, {value['jobs_done']:.0f} jobs done"
+        if nodes != "faults":
+            beside += f"; a node and task {value['direct_kib']:.1f} KiB direct, {value['gossip_kib']:.1f} KiB gossip"
+        if value["exit_code"] != 0:
+            beside += f"; exit code {value['exit_code']}"
+        memory = value["peak_mb"] * 1024 / (SIMULATED_NODES if nodes == "faults" else int(nodes))
+        rows.add(words, f"{value['node_hours_per_s']:.1f} node-hours/s", beside, f"{memory:,.0f} KiB of memory a node")
+    return None
+
+
+# Each case of run.py and what tells of it, in the order of the table.
+TELL = {
+    "engine": rows_of_engine,
+    "fuel": rows_of_fuel,
+    "network": rows_of_network,
+    "job": rows_of_job,
+    "shards": rows_of_shards,
+    "start": rows_of_start,
+    "open": rows_of_open,
+    "growth": rows_of_growth,
+    "simulator": rows_of_simulator,
+}
+
+
+def table_of(figures):
+    """The rows of every case that was measured, the case first."""
+    table = []
+    for case, tell in TELL.items():
+        found = figures.get(case)
+        if found is None:
+            continue
+        rows = Rows()
+        if "failed" in found:
+            rows.add("", "FAILED", found["failed"])
+        else:
+            tell({key: value for key, value in found.items() if key != "run"}, rows)
+        table += [(case, *row) for row in rows.rows]
+    return table
+
+
+def runs_of(figures):
+    """When each case was run, of what, and how much of the machine others had."""
+    for case in TELL:
+        if case in figures:
+            run = figures[case]["run"]
+            yield (
+                case,
+                run["date"],
+                run["commit"],
+                f"{run['seconds']:.0f} s",
+                f"{run['load_before']:.1f}",
+                f"{run['others_percent']:.1f} %",
+                f"{run['stolen_percent']:.1f} %",
+            )
+
+
+HEAD = ("case", "what", "median", "beside it, in the same run", "ratio", "aim")
+RUNS_HEAD = ("case", "run on", "commit", "took", "load before", "taken by other processes", "by the host")
+
+
+def caption(figures):
+    runs = [figures[case]["run"] for case in TELL if case in figures]
+    dates = sorted({run["date"] for run in runs})
+    return (
+        f"{figures['machine']['cores']} cores, {figures['machine']['processor']}, "
+        f"{' and '.join(dates[:1] + dates[1:][-1:])}; "
+        f"other processes took at most {max(run['others_percent'] for run in runs):.0f} % of the machine, "
+        f"the host {max(run['stolen_percent'] for run in runs):.0f} %"
+    )
+
+
+def panels_of(figures):
+    def good(case):
+        found = figures.get(case, {"missing": ""})
+        return None if "failed" in found or "missing" in found else found
+
+    panels = []
+    shards = figures.get("shards")
+    if shards and "failed" not in shards:
+        panel = plot.Panel(f"Many shards: {NODES} nodes on this machine, and other systems", "shards a second")
+        panels.append(panel)
+        for name, words in {"no_op": "no-op", **{size: f"{text} of work" for size, text in SIZES.items()}}.items():
+            case = shards[name]
+            panel.group(words)
+            more = "_no_input" if name == "no_op" else ""
+            bars = {
+                "verified" + more: (f"Meshwork, {VERIFIERS} verifiers", "verified"),
+                "unverified" + more: ("Meshwork, unverified", "ours"),
+                **{system: (called, "other") for system, called in peers.NAMES.items()},
+                "loop": ("plain loop, one process", "floor"),
+            }
+            for key, (label, kind) in bars.items():
+                if key in case:
+                    panel.bar(label, case[key]["per_s"], rate(case[key]), kind)
+    if job := good("job"):
+        panel = plot.Panel(f"One small job: {NODES} nodes, {VERIFIERS} verifiers; the line ends at p99", "ms")
+        panels.append(panel)
+        for name, words in WORDS.items():
+            for way, label in {"api": "API", "cli": "mesh run"}.items():
+                value = job[name][way]
+                panel.bar(
+                    f"{words}, {label}", value["median_ms"], f"{value['median_ms']:.1f} ms", "verified", value["p99_ms"]
+                )
+        if "no_op" in job["ray"]:
+            value = job["ray"]["no_op"]
+            panel.bar(
+                "Ray, a no-op, nothing verified",
+                value["median_ms"],
+                f"{value['median_ms']:.1f} ms",
+                "other",
+                value["p99_ms"],
+            )
+    if fuel := good("fuel"):
+        panel = plot.Panel("What metering costs: time with fuel over time without", "ratio", logarithmic=False)
+        panels.append(panel)
+        for name, words in KERNELS.items():
+            value = fuel[f"{name}_metered"]["median_us"] / fuel[f"{name}_unmetered"]["median_us"]
+            panel.bar(words, value, as_ratio(value), "ours")
+    if growth := good("growth"):
+        panel = plot.Panel(f"A verified job of so many no-ops: {NODES} nodes", "s")
+        panels.append(panel)
+        for count, value in growth.items():
+            if "per_s" in value:
+                seconds = value["count"] / value["per_s"]
+                words = f"{seconds:.2f} s; publisher +{value['publisher_grew_mb']:.0f} MiB"
+                panel.bar(f"{int(count):,} shards", seconds, words, "verified")
+    if simulator := good("simulator"):
+        panel = plot.Panel("The simulator, 20 jobs in a minute of its nodes: what the run takes", "s")
+        panels.append(panel)
+        for nodes, value in simulator.items():
+            if nodes.isdigit() and "wall_s" in value:
+                words = f"{value['wall_s']:.1f} s; {value['peak_mb']:.0f} MiB"
+                panel.bar(f"{int(nodes):,} nodes", value["wall_s"], words, "ours")
+    return panels
+
+
+MOMENTS = {
+    "accepted": "accepted",
+    "job.offer": "first offer",
+    "job.award": "awarded",
+    "job.committed": "committed",
+    "job.drawn": "verifiers drawn",
+    "job.shard": "verdict",
+    "result": "result in hand",
+}
+
+
+def as_markdown(head, rows):
+    lines = (head, ["---"] * len(head), *rows)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
+
+
+def phases(figures):
+    """Where the time of the tiny wasm goes, as Markdown; empty if it was not measured."""
+    known = figures.get("job", {}).get("wasm", {}).get("moments_ms", {})
+    moments = {words: known[key] for key, words in MOMENTS.items() if key in known}
+    if not moments:
+        return ""
+    return "\n\nWhere the time of the tiny wasm goes (medians, milliseconds since the request):\n\n" + as_markdown(
+        list(moments), [[f"{moment:.1f}" for moment in moments.values()]]
+    )
+
+
+def markdown(figures):
+    machine = figures["machine"]
+    return (
+        f"{machine['cores']} cores, {machine['processor']}.\n\n{as_markdown(HEAD, table_of(figures))}"
+        f"{phases(figures)}\n\n"
+        f"When, of which commit, and what else the machine did:\n\n{as_markdown(RUNS_HEAD, runs_of(figures))}"
+    )
+
+
+def plain(figures):
+    def columns(head, rows):
+        widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (head, *rows)
+        )
+
+    return columns(HEAD, table_of(figures)) + "\n\n" + columns(RUNS_HEAD, list(runs_of(figures)))
+
+
+def svg(figures):
+    """The plot; empty of bars where none of the cases that it shows was measured."""
+    return plot.svg(panels_of(figures), caption(figures))
+
+
+BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of the figures -->"
+PICTURE = "![Shards a second, latency of one job, cost of metering, growth with shards and with nodes](bench.svg)"
+
+
+def into_docs(figures, folder):
+    """Puts every case that did not fail in the place of the one before in bench.json, and the table and the plot of
+    them all into bench.md and bench.svg. Raises RuntimeError where bench.md has no place for them."""
+    kept = folder / "bench.json"
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    if known.get("machine") != figures["machine"]:
+        known = {}  # another machine's figures beside these would say nothing
+    known |= {name: found for name, found in figures.items() if "failed" not in found}
+    before, begin, rest = (folder / "bench.md").read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise RuntimeError(f"bench.md has no lines {BEGIN} and {END}")
+    kept.write_text(json.dumps(known, indent=2) + "\n")
+    (folder / "bench.md").write_text(f"{before}{BEGIN}\n\n{PICTURE}\n\n{markdown(known)}\n\n{END}{after}")
+    (folder / "bench.svg").write_text(svg(known))
