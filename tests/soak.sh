@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The long tests. Of the engine: equal results and equal fuel under every setting, over a corpus of modules and real
-# programs. Of a real mesh: two colluding verifiers by the hundred against the formula, and kills under other seeds than the
-# one of `make test`. Of simulated ones: a thousand nodes for an hour under every fault and every kind of liar, smaller ones
-# under other seeds, and how often a wrong result passes against the formula. `make soak` runs them on what it has built.
-# CORPUS_SEED, CORPUS_MODULES, KILL_SEEDS and SIM_SEEDS name other seeds and numbers.
+# programs. Of a real mesh: two colluding verifiers by the hundred against the formula, 100,000 shards while two of six nodes
+# are killed every 20 seconds, each shard proven alone in the end, and kills under other seeds than the one of `make test`.
+# Of simulated ones: a thousand nodes for an hour under every fault and every kind of liar, smaller ones under other seeds,
+# and how often a wrong result passes against the formula. `make soak` runs them on what it has built. CORPUS_SEED,
+# CORPUS_MODULES, KILL_SEEDS, SIM_SEEDS, and for the 100,000 shards MESH_KILLS_SEED, name other seeds and numbers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 corpus=build/release/corpus
