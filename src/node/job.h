@@ -182,8 +182,12 @@ class Job {
 
   explicit Job(const Surroundings& around) : around_(around) {}
 
+  /// Into the story and the journal.
   template <class T>
-  void keep(std::string_view kind, const Signed<T>& record, Outbox& out);
+  void keep(std::string_view kind, const Signed<T>& record, Outbox& out) {
+    story_.push_back(record.envelope);
+    out.journal(id(), std::string(kind), record::encode(record.envelope));
+  }
   template <class T>
   Signed<T> sign(T value) const {
     return around_.signer.sign(std::move(value));
