@@ -243,8 +243,9 @@ Result<EachShard> verify_each_shard(ByteView car) {
     // Each of them is there and reads, or the whole would not have been found good.
     MESH_LET(const ProofBundle bundle, record::decode<ProofBundle>(*blocks.at(archive.roots.front())));
     MESH_LET(policy, record::decode<policy::MeshPolicy>(*blocks.at(each.whole.intent.record.policy)));
-    story.reserve(bundle.envelopes.size());
-    for (const Cid& cid : bundle.envelopes) {
+    MESH_LET(const ProofList listed, read_lists(bundle, blocks));
+    story.reserve(listed.envelopes.size());
+    for (const Cid& cid : listed.envelopes) {
       MESH_LET(Envelope envelope, record::decode<Envelope>(*blocks.at(cid)));
       story.push_back(std::move(envelope));
     }

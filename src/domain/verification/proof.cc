@@ -415,26 +415,55 @@ std::uint32_t ProofReport::count(Decision decision) const {
 
 Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, const Cid& intent,
                    const std::vector<Envelope>& story, const std::vector<car::Block>& contents) {
-  ProofBundle bundle{.federation = federation, .intent = intent, .envelopes = {}, .contents = {}};
+  ProofBundle bundle{.federation = federation, .intent = intent, .lists = {}};
+  ProofList list;
   std::vector<car::Block> blocks;
+  const auto end_list = [&] {
+    Bytes bytes = record::encode(list);
+    bundle.lists.push_back(dagcbor::cid_of(bytes));
+    blocks.push_back({bundle.lists.back(), std::move(bytes)});
+    list = {};
+  };
+  const auto add = [&](std::vector<Cid> ProofList::* kind, const Cid& cid) {
+    if (list.envelopes.size() + list.contents.size() == ProofList::max_listed) end_list();
+    (list.*kind).push_back(cid);
+  };
   const Bytes policy_bytes = record::encode(policy);
   blocks.push_back({dagcbor::cid_of(policy_bytes), policy_bytes});
   for (const Envelope& envelope : story) {
     Bytes bytes = record::encode(envelope);
     const Cid cid = dagcbor::cid_of(bytes);
-    bundle.envelopes.push_back(cid);
+    add(&ProofList::envelopes, cid);
     blocks.push_back({cid, std::move(bytes)});
   }
   for (const car::Block& content : contents) {
-    bundle.contents.push_back(content.cid);
+    add(&ProofList::contents, content.cid);
     blocks.push_back(content);
   }
+  end_list();
   const Bytes root = record::encode(bundle);
   const Cid root_cid = dagcbor::cid_of(root);
   Bytes bytes = car::header(std::span(&root_cid, 1));
   append(bytes, car::section(root_cid, root));
   for (const car::Block& block : blocks) append(bytes, car::section(block.cid, block.bytes));
   return bytes;
+}
+
+Result<ProofList> read_lists(const ProofBundle& bundle, const std::map<Cid, const Bytes*>& blocks) {
+  ProofList all;
+  std::set<Cid> seen;
+  for (const Cid& cid : bundle.lists) {
+    const auto block = blocks.find(cid);
+    if (block == blocks.end()) return fail(ErrorCode::invalid, "block " + cid.text() + " is missing from the bundle");
+    if (!seen.insert(cid).second) return fail(ErrorCode::invalid, "the bundle names a list twice");
+    MESH_LET(const ProofList list, record::decode<ProofList>(*block->second));
+    if (list.envelopes.size() + list.contents.size() > ProofList::max_listed)
+      return fail(ErrorCode::invalid,
+                  "a list of the bundle has more than " + std::to_string(ProofList::max_listed) + " entries");
+    all.envelopes.insert(all.envelopes.end(), list.envelopes.begin(), list.envelopes.end());
+    all.contents.insert(all.contents.end(), list.contents.begin(), list.contents.end());
+  }
+  return all;
 }
 
 Result<ProofReport> verify_bundle(ByteView bytes) {
@@ -450,9 +479,11 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
   };
   MESH_LET(const Bytes* root, block(archive.roots.front()));
   MESH_LET(const ProofBundle bundle, record::decode<ProofBundle>(*root));
+  MESH_LET(const ProofList listed, read_lists(bundle, blocks));
   std::set<Cid> used{archive.roots.front()};
+  used.insert(bundle.lists.begin(), bundle.lists.end());
   Records records;
-  for (const Cid& cid : bundle.envelopes) {
+  for (const Cid& cid : listed.envelopes) {
     MESH_LET(const Bytes* envelope_bytes, block(cid));
     MESH_LET(const Envelope envelope, record::decode<Envelope>(*envelope_bytes));
     MESH_TRY(collect(envelope, bundle.federation, bundle.intent, records));
@@ -493,7 +524,7 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
     named.insert(proof.finding.result);
     named.insert(proof.finding.log);
   }
-  for (const Cid& cid : bundle.contents) {
+  for (const Cid& cid : listed.contents) {
     MESH_LET(const Bytes* content, block(cid));
     if (!named.contains(cid)) return fail(ErrorCode::invalid, "the bundle carries a content that no receipt names");
     used.insert(cid);

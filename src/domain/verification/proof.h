@@ -1,9 +1,11 @@
 // Proof bundles: a task's whole story in one CAR file, and the check of it with no network and no trust in whoever
 // handed it over.
 //
-// The root is a ProofBundle; the other blocks are envelopes (each a DAG-CBOR block), the policy, and, where they are
+// The root is a ProofBundle; the other blocks are lists, envelopes (each a DAG-CBOR block), the policy, and, where they are
 // small, the results themselves. Bound: 512 MiB.
 #pragma once
+
+#include <map>
 
 #include "codec/car.h"
 #include "domain/verification/quorum.h"
@@ -13,16 +15,28 @@ namespace mesh::verification {
 
 struct ProofBundle {
   static constexpr std::string_view type = "proof-bundle";
-  static constexpr std::uint64_t version = 1;
+  static constexpr std::uint64_t version = 2;
   Cid federation;
-  Cid intent;                  ///< the record's CID (of the body)
-  std::vector<Cid>
-      envelopes;  ///< CIDs of the envelope blocks, intent first, then in the order in which they came to be
-  std::vector<Cid> contents;   ///< results and logs that are in the bundle
+  Cid intent;  ///< the record's CID (of the body)
+  std::vector<Cid> lists;  ///< ProofLists of what is in the bundle
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("federation", self.federation);
     v("intent", self.intent);
+    v("lists", self.lists);
+  }
+};
+
+/// What a bundle carries, in lists of at most max_listed CIDs, so that each list is a block of bounded size.
+struct ProofList {
+  static constexpr std::string_view type = "proof-list";
+  static constexpr std::uint64_t version = 1;
+  static constexpr std::size_t max_listed = 16'384;
+  /// CIDs of the envelope blocks, over all lists intent first, then in the order in which they came to be.
+  std::vector<Cid> envelopes;
+  std::vector<Cid> contents;  ///< results and logs that are in the bundle
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
     v("envelopes", self.envelopes);
     v("contents", self.contents);
   }
@@ -47,9 +61,9 @@ struct ShardProof {
   task::ExecutionSummary summary;
   std::vector<SeatProof> seats;
   std::uint32_t contribution = 0;
-  bool same_owner = false;      ///< a verifier has the same owner as the worker or the publisher
-  bool self_executed = false;   ///< the publisher ran it itself
-  Cid receipt;                  ///< the worker's, that the verdict is on
+  bool same_owner = false;  ///< a verifier has the same owner as the worker or the publisher
+  bool self_executed = false;  ///< the publisher ran it itself
+  Cid receipt;  ///< the worker's, that the verdict is on
   std::uint32_t rejected_attempts = 0;
   bool operator==(const ShardProof&) const = default;
 };
@@ -57,11 +71,14 @@ struct ShardProof {
 struct ProofReport {
   Cid federation;
   Signed<task::TaskIntent> intent;
-  std::vector<ShardProof> shards;             ///< by number; the last verdict of each
-  std::uint32_t missing = 0;                  ///< shards without a verdict
+  std::vector<ShardProof> shards;  ///< by number; the last verdict of each
+  std::uint32_t missing = 0;  ///< shards without a verdict
   std::vector<std::pair<Cid, Bytes>> contents;  ///< carried along and checked
   [[nodiscard]] std::uint32_t count(Decision decision) const;
 };
+
+/// All lists of a bundle as one. Errors: a list that is missing, no list, too long or named twice.
+[[nodiscard]] Result<ProofList> read_lists(const ProofBundle& bundle, const std::map<Cid, const Bytes*>& blocks);
 
 /// Checks everything: hashes, signatures, hash chains, the draw, openings, and each verdict anew. The error is one
 /// sentence that names the first thing that does not hold.

@@ -566,6 +566,40 @@ TEST(Proof, ContentsComeAlongChecked) {
   EXPECT_NE(author.error({{block.cid, other}}), "") << "a block under another's name";
 }
 
+TEST(Proof, MoreThanOneListHolds) {
+  // What is carried needs no verdict to be listed; here it is what no receipt names, so it is refused for that alone.
+  Author author = honest();
+  std::vector<car::Block> contents;
+  for (std::size_t i = 0; i < 100'000; ++i) {
+    const Bytes bytes = to_bytes("content " + std::to_string(i));
+    contents.push_back({Cid::of(Multicodec::raw, bytes), bytes});
+  }
+  EXPECT_EQ(author.error(contents), "the bundle carries a content that no receipt names");
+  const Result<car::Archive> archive = car::read(author.bundle(contents));
+  ASSERT_TRUE(archive.has_value()) << archive.error().message;
+  std::map<Cid, const Bytes*> blocks;
+  for (const car::Block& block : archive->blocks) blocks.emplace(block.cid, &block.bytes);
+  ProofBundle bundle = *record::decode<ProofBundle>(*blocks.at(archive->roots.front()));
+  EXPECT_EQ(bundle.lists.size(),
+            (author.story.size() + contents.size() + ProofList::max_listed - 1) / ProofList::max_listed);
+  const Result<ProofList> listed = read_lists(bundle, blocks);
+  ASSERT_TRUE(listed.has_value()) << listed.error().message;
+  EXPECT_EQ(listed->envelopes.size(), author.story.size());
+  EXPECT_EQ(listed->contents.size(), contents.size());
+  bundle.lists.push_back(bundle.lists.front());
+  EXPECT_EQ(read_lists(bundle, blocks).error().message, "the bundle names a list twice");
+  bundle.lists.back() = archive->roots.front();
+  EXPECT_FALSE(read_lists(bundle, blocks).has_value()) << "no list";
+  bundle.lists.back() = testing::record("nowhere");
+  EXPECT_FALSE(read_lists(bundle, blocks).has_value());
+  ProofList longer;
+  longer.contents.assign(ProofList::max_listed + 1, testing::record("x"));
+  const Bytes bytes = record::encode(longer);
+  blocks.emplace(dagcbor::cid_of(bytes), &bytes);
+  bundle.lists.back() = dagcbor::cid_of(bytes);
+  EXPECT_EQ(read_lists(bundle, blocks).error().message, "a list of the bundle has more than 16384 entries");
+}
+
 // ---------------------------------------------------------------------------------------------------- one shard alone
 
 Author alone(const Author& author, std::uint32_t shard) {
