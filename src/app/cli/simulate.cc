@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <fstream>
 
 #include "app/cli/session.h"
@@ -23,7 +24,9 @@ struct Request {
   std::string plot;
 };
 
-std::uint64_t micros(double ms) { return static_cast<std::uint64_t>(ms * 1000 + 0.5); }
+/// Of a number that is not negative.
+std::uint64_t whole(double value) { return static_cast<std::uint64_t>(std::llround(value)); }
+std::uint64_t micros(double ms) { return whole(ms * 1000); }
 
 sim::ForecastPlan plan_of(const Request& request, std::uint64_t nodes) {
   sim::ForecastPlan plan;
@@ -38,14 +41,14 @@ sim::ForecastPlan plan_of(const Request& request, std::uint64_t nodes) {
   world.latency_min_us = 0;
   world.latency_max_us = micros(request.jitter_ms);
   world.latency_tailed = world.run_tailed = request.tailed ? 1 : 0;
-  world.loss_per_mille = static_cast<std::uint64_t>(request.loss_percent * 10 + 0.5);
-  world.slow_per_mille = static_cast<std::uint64_t>(request.slow_percent * 10 + 0.5);
-  world.slow_factor = static_cast<std::uint64_t>(request.slow_factor + 0.5);
+  world.loss_per_mille = whole(request.loss_percent * 10);
+  world.slow_per_mille = whole(request.slow_percent * 10);
+  world.slow_factor = whole(request.slow_factor);
   world.uplink_bytes_per_s = static_cast<std::uint64_t>(request.uplink_mbit * 125'000);
   world.sync_us = micros(request.sync_ms);
   world.degree = request.degree > 0 ? request.degree : nodes > 100 ? 12 : 0;
   world.capability_hops = world.degree > 0 ? 1 : 0;
-  plan.duration_s = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(request.minutes * 60 + 0.5));
+  plan.duration_s = std::max<std::uint64_t>(1, whole(request.minutes * 60));
   plan.jobs = request.jobs;
   plan.shards = request.shards;
   if (request.verifiers >= 0) plan.verifiers = static_cast<std::uint32_t>(request.verifiers);
@@ -84,7 +87,7 @@ Json json_of(std::uint64_t nodes, const sim::Forecast& forecast) {
 
 /// `plot.svg` for several numbers of nodes becomes `plot-5.svg`, `plot-10.svg`.
 std::filesystem::path plot_of(const Request& request, std::uint64_t nodes) {
-  const std::filesystem::path path = request.plot;
+  std::filesystem::path path = request.plot;
   if (request.nodes.size() == 1) return path;
   return path.parent_path() / fmt::format("{}-{}{}", path.stem().string(), nodes, path.extension().string());
 }
