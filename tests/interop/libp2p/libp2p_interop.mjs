@@ -38,6 +38,9 @@ const zero = Uint8Array.of(0);
 const signingInput = (type, federation, body) =>
   Buffer.concat([Buffer.from('meshwork/1'), zero, Buffer.from(type), zero, federation.bytes, zero, sha256(body)]);
 
+/// The versions of the records that this reads.
+const versions = { 'peer-info': 1, 'task-intent': 2 };
+
 /// What must be true of any record on a topic; gives the record.
 const check = async (data, type, federation, peer) => {
   const envelope = dagCbor.decode(data);
@@ -60,7 +63,7 @@ const check = async (data, type, federation, peer) => {
   for (const other of otherwise) assert.equal(await key.verify(other, sig), false);
   const record = dagCbor.decode(body);
   assert.equal(record.type, type);
-  assert.equal(record.v, 1);
+  assert.equal(record.v, versions[type]);
   assert.deepEqual(Buffer.from(dagCbor.encode(record)), Buffer.from(body), 'the record is not canonical DAG-CBOR');
   return { record, cid: cidOf(body) };
 };
