@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{Bug::unsynced_acknowledgement, "unsynced_acknowledgement", "lost-job",
                 [](Plan& plan) {
                   plan.crashes = 200, plan.crash_down_ms = 2000, plan.jobs = 40;
-                  plan.world.sync_us = 100'000, plan.world.sync_max_us = 500'000;
+                  plan.world.sync_us = 300'000, plan.world.sync_max_us = 900'000;
                 }},
         Planted{Bug::timeout_never_armed, "timeout_never_armed", "stuck", [](Plan& plan) { plan.silent = 2; }},
         Planted{Bug::verifier_counted_twice, "verifier_counted_twice", "wrong-result",

@@ -148,6 +148,28 @@ TEST(Scenario, LongRunsAndCrashesByTheHundredLoseNothing) {
   }
 }
 
+// What has to be durable before it is told is told again while it is still being written: a nonce asked for twice, a round
+// sent again. A crash then must not find it told and forgotten.
+TEST(Scenario, DisksThatTakeSecondsAndCrashesLoseNothingThatWasTold) {
+  Plan plan;
+  plan.world = {.seed = 1,
+                .nodes = 10,
+                .link_max_us = 20'000,
+                .sync_us = 500'000,
+                .sync_max_us = 2'000'000,
+                .run_us_max = 50'000};
+  plan.load_s = 60;
+  plan.jobs = 40;
+  plan.shards = 12;
+  plan.crashes = 200;
+  plan.crash_down_ms = 2000;
+  plan.heal_s = 600;
+  plan.drain_s = 0;
+  const Report report = run(plan);
+  EXPECT_GE(report.faults.of(Fault::lost_write), 10U);
+  for (const std::string& text : report.findings.texts()) ADD_FAILURE() << text;
+}
+
 TEST(Scenario, NothingOfOthersIsKeptInTheEnd) {
   Plan plan = small();
   plan.drain_s = 1000;

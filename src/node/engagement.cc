@@ -238,10 +238,10 @@ Status Engagement::on_open(const Envelope& envelope, Outbox& out) {
     opened_.emplace(round.record.round, round.cid);
     opens_.emplace(round.cid, round);
     journal("opened", record::encode(envelope), out);
-    out.require_durable();  // A nonce is revealed for one opening only, also across a crash.
   } else if (std::ranges::any_of(draws_, [&](const auto& draw) { return draw.second.round.open.cid == round.cid; })) {
     return {};  // It came along with the draw, sent again: the nonce is out.
   }
+  out.require_durable();  // A nonce is revealed for one opening only, also across a crash.
   out.send(
       publisher(), Channel::receipt,
       around_.signer

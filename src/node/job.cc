@@ -391,6 +391,7 @@ void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
     worker->second.progress = now;  // It may have to begin anew.
   }
   if (phase_ == JobPhase::bidding) {
+    out.require_durable();
     out.send(peer, Channel::offer, intent_.envelope);
     return;
   }

@@ -94,6 +94,7 @@ void Job::advance_bidding(Instant now, Outbox& out) {
       if (peer.connected && !offers_.contains(node) && !declines_.contains(node))
         out.send(node, Channel::offer, intent_.envelope);
     }
+    out.require_durable();
     note("asked the peers that had not answered once more, directly", out);
     return;
   }

@@ -23,6 +23,7 @@ void Job::send_roster(const NodeId& to, Outbox& out) {
 }
 
 void Job::send_round(const Round& round, const NodeId& to, Outbox& out) const {
+  out.require_durable();
   for (const Cid& cid : round.open.record.commitments) {
     const auto it = batches_.find(cid);
     if (it != batches_.end()) out.send(to, Channel::award, it->second.commitment.envelope);
@@ -31,6 +32,7 @@ void Job::send_round(const Round& round, const NodeId& to, Outbox& out) const {
 }
 
 void Job::send_draw(const Round& round, const NodeId& to, Outbox& out) const {
+  out.require_durable();
   for (const auto& [node, reveal] : round.reveals) out.send(to, Channel::award, reveal.envelope);
   out.send(to, Channel::award, round.drawn->draw.envelope);
 }
@@ -47,6 +49,7 @@ void Job::heard(const NodeId& from) {
 
 void Job::send_outstanding(Instant now, const NodeId& to, Outbox& out) {
   if (ended()) {
+    out.require_durable();
     out.send(to, Channel::award, sign(market::Close{.intent = id(), .reason = "done"}).envelope);
     return;
   }

@@ -55,7 +55,8 @@ Effects Outbox::take() {
   pending_.clear();
   Effects effects = std::move(immediate_);
   immediate_.clear();
-  if (records_.empty() && dropped_.empty()) {
+  const bool nothing_to_keep = records_.empty() && dropped_.empty();
+  if (nothing_to_keep && (!durable_ || outgoing_.empty() || planted(Bug::unsynced_acknowledgement))) {
     for (Effect& effect : outgoing_) effects.push_back(std::move(effect));
   } else if (durable_ && !planted(Bug::unsynced_acknowledgement)) {
     effects.push_back({effect::Persist{std::move(records_), std::move(dropped_), std::move(outgoing_)}});

@@ -15,7 +15,9 @@ class Outbox {
   /// Adds a record to the journal.
   void journal(const Cid& scope, std::string kind, Bytes bytes);
   void drop_scope(const Cid& scope) { dropped_.push_back(scope); }
-  /// Nothing of this step leaves the node before the journal is durable.
+  /// Nothing of this step leaves the node before the journal is durable: what this step writes, and, since writes become
+  /// durable in their order, what earlier ones wrote. Whoever tells again what had to be durable asks for it again: the
+  /// first write may still be under way.
   void require_durable() { durable_ = true; }
 
   void send(const NodeId& to, Channel channel, const Envelope& envelope);
