@@ -33,6 +33,11 @@ Result<std::vector<std::uint32_t>> expand(const std::vector<ShardRange>& ranges,
   return result;
 }
 
+bool covers(const std::vector<ShardRange>& ranges, std::uint32_t shard) {
+  return std::ranges::any_of(
+      ranges, [&](const ShardRange& range) { return shard >= range.first && shard - range.first < range.count; });
+}
+
 Status validate(const TaskIntent& intent, const policy::MeshPolicy& policy) {
   const auto out_of_range = [](std::string_view what, std::uint64_t low, std::uint64_t high, std::uint64_t is) {
     return fail(ErrorCode::invalid, std::string(what) + " is between " + std::to_string(low) + " and " +

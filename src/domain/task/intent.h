@@ -140,6 +140,8 @@ struct ShardRange {
 /// The ranges of sorted, unique shard numbers, and back. `expand` refuses overlaps, disorder and numbers past `shards`.
 [[nodiscard]] std::vector<ShardRange> ranges_of(const std::vector<std::uint32_t>& sorted);
 [[nodiscard]] Result<std::vector<std::uint32_t>> expand(const std::vector<ShardRange>& ranges, std::uint32_t shards);
+/// Whether the shard is in one of the ranges, whatever their order.
+[[nodiscard]] bool covers(const std::vector<ShardRange>& ranges, std::uint32_t shard);
 
 /// Bounds and consistency of an intent under a policy; the error names the field and the bound.
 [[nodiscard]] Status validate(const TaskIntent& intent, const policy::MeshPolicy& policy);

@@ -10,11 +10,6 @@ using receipt::Commitment;
 using receipt::ExecutionReceipt;
 using receipt::VerificationReceipt;
 
-bool covers(const std::vector<task::ShardRange>& ranges, std::uint32_t shard) {
-  return std::ranges::any_of(
-      ranges, [&](const task::ShardRange& range) { return shard >= range.first && shard - range.first < range.count; });
-}
-
 bool overlap(const std::vector<task::ShardRange>& some, const std::vector<task::ShardRange>& others) {
   return std::ranges::any_of(some, [&](const task::ShardRange& a) {
     return std::ranges::any_of(others, [&](const task::ShardRange& b) {
@@ -206,14 +201,14 @@ Status StoryIndex::note_guilty(std::size_t at) {
     MESH_LET(const std::vector<receipt::Finding> others, receipt::rows_of(verification->findings, differing.size()));
     for (std::size_t row = 0; row < shards.size(); ++row) {
       const std::uint32_t shard = shards[row];
-      if (!covers(verdict.shards, shard) || !covers(own->shards, shard)) continue;
+      if (!task::covers(verdict.shards, shard) || !task::covers(own->shards, shard)) continue;
       const auto other = std::ranges::lower_bound(differing, shard);
       const bool differs = other != differing.end() && *other == shard;
       const receipt::Finding& found = differs ? others[static_cast<std::size_t>(other - differing.begin())] : rows[row];
       if (!found_against(verdict.decision, rows[row], found)) continue;
       // Who had lost the seat is not judged on it.
       const bool lost = std::any_of(changes, changes_end, [&](const auto& change) {
-        return change.second.failed == node && covers(change.second.shards, shard);
+        return change.second.failed == node && task::covers(change.second.shards, shard);
       });
       if (lost) continue;
       guilty_.emplace(node, at);

@@ -350,13 +350,13 @@ class Checker {
         .order = round.order(commitment, proof.shard, proof.worker), .wanted = round.seats(commitment), .lost = {}};
     const auto [lost, lost_end] = records_.substitutions.equal_range({draw, commitment});
     for (auto it = lost; it != lost_end; ++it) {
-      if (it->second.record.commitment != commitment || !covers(it->second.record.shards, proof.shard)) continue;
+      if (it->second.record.commitment != commitment || !task::covers(it->second.record.shards, proof.shard)) continue;
       if (it->second.signer != records_.intent->signer) return bad("a substitution is not the publisher's");
       seats.lost.push_back(it->second.record.failed);
     }
     const auto [more, more_end] = records_.extensions.equal_range({draw, commitment});
     for (auto it = more; it != more_end; ++it) {
-      if (it->second.record.commitment != commitment || !covers(it->second.record.shards, proof.shard)) continue;
+      if (it->second.record.commitment != commitment || !task::covers(it->second.record.shards, proof.shard)) continue;
       if (it->second.signer != records_.intent->signer) return bad("an extension is not the publisher's");
       seats.wanted = std::max(seats.wanted, it->second.record.seats);
     }
@@ -365,12 +365,6 @@ class Checker {
       return bad("the number of verifiers is outside the policy's bounds");
     }
     return seats;
-  }
-
-  static bool covers(const std::vector<task::ShardRange>& ranges, std::uint32_t shard) {
-    return std::ranges::any_of(ranges, [&](const task::ShardRange& range) {
-      return shard >= range.first && shard - range.first < range.count;
-    });
   }
 
   Result<const DrawnRound*> round_of(const Cid& draw_cid) {
