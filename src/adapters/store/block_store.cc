@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "adapters/store/small_blocks.h"
 #include "codec/car.h"
 
 namespace mesh::store {
@@ -27,6 +28,7 @@ constexpr std::size_t max_reason_bytes = 64;
 constexpr std::size_t max_quarantined_files = 64;
 constexpr std::size_t max_declared = 10'000'000;
 constexpr std::size_t max_synced_one_by_one = 16;  // Past it one sync of the disk is quicker.
+constexpr std::int64_t in_a_file = 0;              // Rows count from 1.
 
 std::string root_key(const Cid& root, std::string_view reason) {
   return fmt::format("{}{}/{}", root_prefix, root.text(), reason);
@@ -77,7 +79,8 @@ Error disk_error(std::string_view what, const std::string& path) {
 struct BlockStore::Impl {
   struct Entry {
     std::uint64_t size = 0;
-    std::uint64_t generation = 0;  ///< Tells a file that was read from one that has replaced it since.
+    std::int64_t row = in_a_file;  ///< Among the small blocks.
+    std::uint64_t generation = 0;  ///< Tells a block that was read from one that has replaced it since.
   };
   struct Cached {
     Cid cid;
@@ -87,6 +90,7 @@ struct BlockStore::Impl {
   NodeStore& node_store;
   BlockStoreOptions options;
   std::string folder;
+  std::unique_ptr<SmallBlocks> small;  ///< Calls of its own lock; taken after `mutex`.
   std::atomic<std::uint64_t> next_temporary{0};
 
   mutable std::mutex mutex;
@@ -96,8 +100,9 @@ struct BlockStore::Impl {
   std::uint64_t next_generation = 1;
   mutable std::size_t quarantined = 0;
   std::map<Cid, std::set<std::string, std::less<>>> roots;
-  std::unordered_set<Cid> unsynced;  ///< Put since the last sync; meaningless while `all_unsynced`.
+  std::unordered_set<Cid> unsynced;  ///< Files put since the last sync; meaningless while `all_unsynced`.
   bool all_unsynced = false;         ///< Too many to name, or put by a process that ended before it synced.
+  bool small_unsynced = false;
   std::mutex sync_mutex;             ///< Held by the one sync() that is under way; taken before `mutex`.
 
   mutable std::list<Cached> recent;  ///< Most recently used first.
@@ -139,14 +144,21 @@ struct BlockStore::Impl {
     drop_cached(cid);
   }
 
-  /// Moves a damaged file aside, so that people can look at it; past a number of them they are deleted.
-  void quarantine(const Cid& cid) const {
-    const std::string path = path_of(cid);
-    if (quarantined < max_quarantined_files &&
-        ::rename(path.c_str(), fmt::format("{}/quarantine/{}", folder, cid.text()).c_str()) == 0) {
-      ++quarantined;
+  /// Moves a damaged block aside, so that people can look at it; past a number of them they are deleted.
+  void quarantine(const Cid& cid, const Entry& entry, ByteView bytes) const {
+    const std::string aside = fmt::format("{}/quarantine/{}", folder, cid.text());
+    const bool room = quarantined < max_quarantined_files;
+    if (entry.row == in_a_file) {
+      const std::string path = path_of(cid);
+      if (room && ::rename(path.c_str(), aside.c_str()) == 0) {
+        ++quarantined;
+      } else {
+        ::unlink(path.c_str());
+      }
     } else {
-      ::unlink(path.c_str());
+      if (room && write_file(cid, bytes, aside)) ++quarantined;
+      // A row that cannot be erased is damaged still when the store is opened again, and found so when it is read.
+      (void)small->erase(entry.row);
     }
     forget(cid);
   }
@@ -194,6 +206,17 @@ struct BlockStore::Impl {
       }));
     }
     all_unsynced = !index.empty();
+    std::vector<std::int64_t> needless;
+    MESH_TRY(small->for_each([&](const SmallBlocks::Row& row) {
+      const Entry entry{.size = row.size_bytes, .row = row.number, .generation = next_generation++};
+      if (row.size_bytes > options.max_block_bytes || !index.emplace(row.cid, entry).second) {
+        needless.push_back(row.number);  // Two threads put it, and the process ended before one of them withdrew.
+        return;
+      }
+      total += row.size_bytes;
+      small_unsynced = true;
+    }));
+    for (const std::int64_t row : needless) MESH_TRY(small->erase(row));
     return {};
   }
 
@@ -220,7 +243,44 @@ struct BlockStore::Impl {
     return {};
   }
 
-  Status sync_blocks(const std::unordered_set<Cid>& cids) const {
+  /// Room for the bytes is reserved.
+  Status put_row(const Cid& cid, ByteView bytes) {
+    const Result<std::int64_t> row = small->add(cid, bytes);
+    const std::lock_guard guard(mutex);
+    reserved -= bytes.size();
+    if (!row) return std::unexpected(row.error());
+    // Another thread may have put the same block meanwhile: it counts once.
+    if (index.contains(cid)) return small->erase(*row);
+    index.emplace(cid, Entry{.size = bytes.size(), .row = *row, .generation = next_generation++});
+    total += bytes.size();
+    small_unsynced = true;
+    keep(cid, std::make_shared<const Bytes>(to_bytes(bytes)));
+    return {};
+  }
+
+  /// Room for the bytes is reserved.
+  Status put_file(const Cid& cid, ByteView bytes) {
+    const std::string temporary = fmt::format("{}/tmp/{}", folder, next_temporary++);
+    Status done = write_file(cid, bytes, temporary);
+    {
+      const std::lock_guard guard(mutex);
+      reserved -= bytes.size();
+      if (done && ::rename(temporary.c_str(), path_of(cid).c_str()) != 0)
+        done = std::unexpected(disk_error("placing the block", cid.text()));
+      if (done) {
+        const Entry entry{.size = bytes.size(), .generation = next_generation++};
+        // Another thread may have put the same block meanwhile: it counts once.
+        if (index.insert_or_assign(cid, entry).second) total += bytes.size();
+        keep(cid, std::make_shared<const Bytes>(to_bytes(bytes)));
+        if (unsynced.size() > max_synced_one_by_one) all_unsynced = true;
+        if (!all_unsynced) unsynced.insert(cid);
+      }
+    }
+    if (!done) ::unlink(temporary.c_str());
+    return done;
+  }
+
+  Status sync_files(const std::unordered_set<Cid>& cids) const {
     std::set<std::string> fans;
     for (const Cid& cid : cids) {
       // One that was erased meanwhile has nothing left to lose.
@@ -232,6 +292,27 @@ struct BlockStore::Impl {
       if (!sync_path(path, O_DIRECTORY)) return std::unexpected(disk_error("syncing", path));
     }
     return {};
+  }
+
+  /// not_found where the file is gone; one byte more than `size` where it has grown.
+  Result<Bytes> read_file(const Cid& cid, std::uint64_t size) const {
+    const std::string path = path_of(cid);
+    const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!file.is_open()) {
+      if (errno != ENOENT && errno != ELOOP) return std::unexpected(disk_error("opening the block", path));
+      return fail(ErrorCode::not_found, fmt::format("there is no file {}", path));
+    }
+    Bytes bytes(size + 1);
+    std::size_t filled = 0;
+    while (filled < bytes.size()) {
+      const ssize_t got = ::read(file.fd(), bytes.data() + filled, bytes.size() - filled);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return std::unexpected(disk_error("reading the block", path));
+      if (got == 0) break;
+      filled += static_cast<std::size_t>(got);
+    }
+    bytes.resize(filled);
+    return bytes;
   }
 
   Status sync_disk() const {
@@ -280,6 +361,7 @@ BlockStore::~BlockStore() = default;
 Result<std::unique_ptr<BlockStore>> BlockStore::open(NodeStore& node_store, BlockStoreOptions options) {
   auto impl = std::make_unique<Impl>(node_store, options);
   MESH_TRY(impl->prepare_folders());
+  MESH_LET(impl->small, SmallBlocks::open(impl->folder));
   MESH_TRY(impl->scan());
   MESH_TRY(impl->load_roots());
   return std::unique_ptr<BlockStore>(new BlockStore(std::move(impl)));
@@ -307,49 +389,38 @@ Status BlockStore::put(const Cid& cid, ByteView bytes) {
     }
     impl_->reserved += bytes.size();
   }
-  const std::string temporary = fmt::format("{}/tmp/{}", impl_->folder, impl_->next_temporary++);
-  Status done = impl_->write_file(cid, bytes, temporary);
-  {
-    const std::lock_guard guard(impl_->mutex);
-    impl_->reserved -= bytes.size();
-    if (done && ::rename(temporary.c_str(), impl_->path_of(cid).c_str()) != 0) {
-      done = std::unexpected(disk_error("placing the block", cid.text()));
-    }
-    if (done) {
-      const Impl::Entry entry{.size = bytes.size(), .generation = impl_->next_generation++};
-      // Another thread may have put the same block meanwhile: it counts once.
-      if (impl_->index.insert_or_assign(cid, entry).second) impl_->total += bytes.size();
-      impl_->keep(cid, std::make_shared<const Bytes>(to_bytes(bytes)));
-      if (impl_->unsynced.size() > max_synced_one_by_one) impl_->all_unsynced = true;
-      if (!impl_->all_unsynced) impl_->unsynced.insert(cid);
-    }
-  }
-  if (!done) ::unlink(temporary.c_str());
-  return done;
+  return bytes.size() <= impl_->options.max_small_bytes ? impl_->put_row(cid, bytes) : impl_->put_file(cid, bytes);
 }
 
 Status BlockStore::sync() {
   // Whoever comes while another syncs waits for it: what he put may be among what that one has taken on.
   const std::lock_guard one_at_a_time(impl_->sync_mutex);
-  std::unordered_set<Cid> blocks;
-  bool all = false;
+  std::unordered_set<Cid> files;
+  bool all_files = false;
+  bool small = false;
   {
     const std::lock_guard guard(impl_->mutex);
-    blocks.swap(impl_->unsynced);
-    all = std::exchange(impl_->all_unsynced, false);
+    files.swap(impl_->unsynced);
+    all_files = std::exchange(impl_->all_unsynced, false);
+    small = std::exchange(impl_->small_unsynced, false);
   }
-  if (blocks.empty() && !all) return {};
-  Status done = all ? impl_->sync_disk() : impl_->sync_blocks(blocks);
+  Status done;
+  if (small) done = impl_->small->sync();
+  if (done && all_files) {
+    done = impl_->sync_disk();
+  } else if (done) {
+    done = impl_->sync_files(files);
+  }
   if (!done) {
     const std::lock_guard guard(impl_->mutex);
-    impl_->all_unsynced = true;
+    impl_->all_unsynced = impl_->all_unsynced || all_files || !files.empty();
+    impl_->small_unsynced = impl_->small_unsynced || small;
   }
   return done;
 }
 
 Result<BlockBytes> BlockStore::get(const Cid& cid) const {
-  std::uint64_t size = 0;
-  std::uint64_t generation = 0;
+  Impl::Entry entry;
   {
     const std::lock_guard guard(impl_->mutex);
     if (const auto hot = impl_->cached.find(cid); hot != impl_->cached.end()) {
@@ -358,40 +429,26 @@ Result<BlockBytes> BlockStore::get(const Cid& cid) const {
     }
     const auto found = impl_->index.find(cid);
     if (found == impl_->index.end()) return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
-    size = found->second.size;
-    generation = found->second.generation;
+    entry = found->second;
   }
-  const std::string path = impl_->path_of(cid);
-  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!file.is_open()) {
-    if (errno != ENOENT && errno != ELOOP) return std::unexpected(disk_error("opening the block", path));
-    const std::lock_guard guard(impl_->mutex);
-    if (const auto found = impl_->index.find(cid);
-        found != impl_->index.end() && found->second.generation == generation)
-      impl_->forget(cid);
-    return fail(ErrorCode::not_found, fmt::format("block {} is not here any more (its file is gone)", cid.text()));
-  }
-  Bytes bytes(size + 1);  // One more, so that a file that has grown is seen.
-  std::size_t filled = 0;
-  while (filled < bytes.size()) {
-    const ssize_t got = ::read(file.fd(), bytes.data() + filled, bytes.size() - filled);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::unexpected(disk_error("reading the block", path));
-    if (got == 0) break;
-    filled += static_cast<std::size_t>(got);
-  }
-  bytes.resize(filled);
-  const bool right = filled == size && cid.matches(bytes);
+  Result<Bytes> bytes = entry.row == in_a_file ? impl_->read_file(cid, entry.size) : impl_->small->read(entry.row);
+  if (!bytes && bytes.error().code != ErrorCode::not_found) return std::unexpected(std::move(bytes.error()));
+  const bool right = bytes && bytes->size() == entry.size && cid.matches(*bytes);
   const std::lock_guard guard(impl_->mutex);
   const auto found = impl_->index.find(cid);
-  const bool same_file = found != impl_->index.end() && found->second.generation == generation;
+  const bool same = found != impl_->index.end() && found->second.generation == entry.generation;
+  if (!bytes || (!right && !same)) {  // Erased meanwhile, and its row perhaps another block's already.
+    if (same) impl_->forget(cid);
+    return fail(ErrorCode::not_found,
+                fmt::format("block {} is not here any more (it is gone from the disk)", cid.text()));
+  }
   if (!right) {
-    if (same_file) impl_->quarantine(cid);
+    impl_->quarantine(cid, entry, *bytes);
     return fail(ErrorCode::storage,
                 fmt::format("block {} is damaged on the disk and was set aside; fetch it again", cid.text()));
   }
-  auto shared = std::make_shared<const Bytes>(std::move(bytes));
-  if (same_file) impl_->keep(cid, shared);
+  auto shared = std::make_shared<const Bytes>(std::move(*bytes));
+  if (same) impl_->keep(cid, shared);
   return shared;
 }
 
@@ -407,14 +464,36 @@ Result<std::uint64_t> BlockStore::size(const Cid& cid) const {
   return found->second.size;
 }
 
+Result<std::int64_t> BlockStore::written_s(const Cid& cid) const {
+  Impl::Entry entry;
+  {
+    const std::lock_guard guard(impl_->mutex);
+    const auto found = impl_->index.find(cid);
+    if (found == impl_->index.end()) return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
+    entry = found->second;
+  }
+  if (entry.row != in_a_file) return impl_->small->written_s(entry.row);
+  struct stat about{};
+  const std::string path = impl_->path_of(cid);
+  if (::stat(path.c_str(), &about) != 0) return std::unexpected(disk_error("looking at the block", path));
+  return about.st_mtim.tv_sec;
+}
+
 Result<bool> BlockStore::erase(const Cid& cid) {
   const std::lock_guard guard(impl_->mutex);
-  if (!impl_->index.contains(cid)) return false;
-  const std::string path = impl_->path_of(cid);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(disk_error("removing the block", path));
+  const auto found = impl_->index.find(cid);
+  if (found == impl_->index.end()) return false;
+  if (found->second.row != in_a_file) {
+    MESH_TRY(impl_->small->erase(found->second.row));
+  } else {
+    const std::string path = impl_->path_of(cid);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(disk_error("removing the block", path));
+  }
   impl_->forget(cid);
   return true;
 }
+
+Status BlockStore::shrink() { return impl_->small->shrink(); }
 
 void BlockStore::for_each(const std::function<void(const Cid&, std::uint64_t)>& each) const {
   std::vector<std::pair<Cid, std::uint64_t>> all;

@@ -1,10 +1,11 @@
-// Blocks by CID, one file each: HOME/blocks/<2 hex>/<CID>, and the roots whose DAGs the node may serve.
+// Blocks by CID: small ones together in HOME/blocks/small.db (small_blocks.h), larger ones as files,
+// HOME/blocks/<2 hex>/<CID>; and the roots whose DAGs the node may serve.
 //
-// Every block is checked against its CID when it is put and again when it is read from the disk, so a damaged file is
-// never handed out: it is moved to HOME/blocks/quarantine and counts as missing. A file appears by rename, so a killed
-// process leaves no half block; its temporary files are removed at open.
+// Every block is checked against its CID when it is put and again when it is read from the disk, so a damaged one is
+// never handed out: it is moved to HOME/blocks/quarantine and counts as missing. A file appears by rename and a row by
+// transaction, so a killed process leaves no half block; its temporary files are removed at open.
 // Bounds: the size of a block, the quota, the cache's bytes, the bytes and entries that the DAG readers return.
-// Thread-safe. Files are read and written on the caller's thread.
+// Thread-safe. The disk is read and written on the caller's thread.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,7 @@ struct BlockStoreOptions {
                               << 30;   ///< Of all blocks together; past it put() fails with `exhausted`.
   std::size_t cache_bytes = std::size_t{64} << 20;       ///< Of blocks kept in memory.
   std::size_t max_block_bytes = std::size_t{2} << 20;    ///< As in CAR sections (codec/car.h).
+  std::size_t max_small_bytes = std::size_t{16} << 10;   ///< Above it a block is a file of its own.
 };
 
 class BlockStore {
@@ -51,8 +53,11 @@ class BlockStore {
   [[nodiscard]] bool has(const Cid& cid) const;
   /// Bytes of the block; not_found.
   [[nodiscard]] Result<std::uint64_t> size(const Cid& cid) const;
-  /// Whether it was there.
+  /// When it was put, in seconds since 1970. Errors: not_found, storage.
+  [[nodiscard]] Result<std::int64_t> written_s(const Cid& cid) const;
+  /// Whether it was there. shrink() gives the disk back what small blocks took.
   [[nodiscard]] Result<bool> erase(const Cid& cid);
+  [[nodiscard]] Status shrink();
   /// Every block, by CID, as of the call. Without the lock held: the callback may use the store.
   void for_each(const std::function<void(const Cid&, std::uint64_t size_bytes)>& each) const;
   [[nodiscard]] std::uint64_t total_bytes() const;

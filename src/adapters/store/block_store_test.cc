@@ -12,6 +12,7 @@
 #include <random>
 #include <thread>
 
+#include "adapters/store/sqlite.h"
 #include "adapters/store/temporary_folder.h"
 #include "codec/car.h"
 #include "domain/asset/unixfs.h"
@@ -25,6 +26,9 @@ struct Opened {
   std::unique_ptr<NodeStore> node;
   std::unique_ptr<BlockStore> blocks;
 };
+
+/// Every block but an empty one is a file.
+constexpr BlockStoreOptions as_files{.max_small_bytes = 0};
 
 Opened open(const fs::path& home, BlockStoreOptions options = {}) {
   Opened opened;
@@ -48,13 +52,13 @@ fs::path file_of(const fs::path& home, const Cid& cid) {
   return home / "blocks" / cid.digest().hex().substr(0, 2) / cid.text();
 }
 
-TEST(BlockStore, KeepsBlocksAcrossRestarts) {
+void keeps_across_restarts(const BlockStoreOptions& options, bool files) {
   const TemporaryFolder folder;
   const Bytes a = content(1);
   const Bytes b = content(2);
   const Bytes none;
   {
-    const auto [node, blocks] = open(folder.path());
+    const auto [node, blocks] = open(folder.path(), options);
     ASSERT_TRUE(blocks->put(raw(a), a));
     ASSERT_TRUE(blocks->put(raw(b), b));
     ASSERT_TRUE(blocks->sync());
@@ -62,14 +66,15 @@ TEST(BlockStore, KeepsBlocksAcrossRestarts) {
     ASSERT_TRUE(blocks->put(raw(none), none));
     EXPECT_EQ(blocks->total_bytes(), 200U);
   }
-  const auto [node, blocks] = open(folder.path());
+  const auto [node, blocks] = open(folder.path(), options);
   EXPECT_EQ(blocks->count(), 3U);
   EXPECT_EQ(blocks->total_bytes(), 200U);
   EXPECT_EQ(**blocks->get(raw(a)), a);
   EXPECT_EQ(**blocks->get(raw(b)), b);
   EXPECT_TRUE((*blocks->get(raw(none)))->empty());
   EXPECT_EQ(blocks->size(raw(b)), 100U);
-  EXPECT_TRUE(fs::exists(file_of(folder.path(), raw(a))));
+  EXPECT_LE(std::abs(*blocks->written_s(raw(b)) - std::time(nullptr)), 60);
+  EXPECT_EQ(fs::exists(file_of(folder.path(), raw(a))), files);
   std::vector<Cid> seen;
   blocks->for_each([&](const Cid& cid, std::uint64_t) {
     seen.push_back(cid);
@@ -82,8 +87,104 @@ TEST(BlockStore, KeepsBlocksAcrossRestarts) {
   EXPECT_FALSE(blocks->has(raw(a)));
   EXPECT_EQ(blocks->get(raw(a)).error().code, ErrorCode::not_found);
   EXPECT_EQ(blocks->size(raw(a)).error().code, ErrorCode::not_found);
+  EXPECT_EQ(blocks->written_s(raw(a)).error().code, ErrorCode::not_found);
   EXPECT_EQ(blocks->total_bytes(), 100U);
   EXPECT_FALSE(fs::exists(file_of(folder.path(), raw(a))));
+  EXPECT_TRUE(blocks->shrink());
+  EXPECT_EQ(**blocks->get(raw(b)), b);
+}
+
+TEST(BlockStore, KeepsBlocksAcrossRestarts) {
+  keeps_across_restarts({}, false);
+  keeps_across_restarts(as_files, true);
+}
+
+TEST(BlockStore, ReadsWhatWasKeptWithAnotherBound) {
+  const TemporaryFolder folder;
+  {
+    const auto [node, blocks] = open(folder.path(), as_files);
+    ASSERT_TRUE(blocks->put(raw(content(1)), content(1)));
+  }
+  {
+    const auto [node, blocks] = open(folder.path());
+    EXPECT_EQ(**blocks->get(raw(content(1))), content(1));
+    ASSERT_TRUE(blocks->put(raw(content(2)), content(2)));
+    ASSERT_TRUE(blocks->put(raw(content(3, 16'385)), content(3, 16'385)));
+    EXPECT_TRUE(fs::exists(file_of(folder.path(), raw(content(3, 16'385)))));
+    ASSERT_TRUE(blocks->put(raw(content(4, 16'384)), content(4, 16'384)));
+    EXPECT_FALSE(fs::exists(file_of(folder.path(), raw(content(4, 16'384)))));
+  }
+  const auto [node, blocks] = open(folder.path(), as_files);
+  EXPECT_EQ(**blocks->get(raw(content(2))), content(2));
+  EXPECT_EQ(**blocks->get(raw(content(4, 16'384))), content(4, 16'384));
+  EXPECT_EQ(blocks->count(), 4U);
+}
+
+TEST(BlockStore, CountsARowThatWasAddedTwiceOnce) {
+  const TemporaryFolder folder;
+  {
+    ASSERT_TRUE(open(folder.path()).blocks->put(raw(content(1)), content(1)));
+  }
+  {
+    auto database =
+        sqlite::Connection::open(folder.path() / "blocks" / "small.db", sqlite::Connection::Mode::read_write);
+    ASSERT_TRUE(database);
+    ASSERT_TRUE(
+        database->run("INSERT INTO block(cid, size, written_s) SELECT cid, size, written_s FROM block;"
+                      "INSERT INTO content(bytes) SELECT bytes FROM content"));
+  }
+  for (int i = 0; i < 2; ++i) {
+    const auto [node, blocks] = open(folder.path());
+    EXPECT_EQ(blocks->count(), 1U);
+    EXPECT_EQ(blocks->total_bytes(), 100U);
+    EXPECT_EQ(**blocks->get(raw(content(1))), content(1));
+  }
+  auto database = sqlite::Connection::open(folder.path() / "blocks" / "small.db", sqlite::Connection::Mode::read_only);
+  EXPECT_EQ(database->query_integer("SELECT count(*) FROM block"), 1);
+  EXPECT_EQ(database->query_integer("SELECT count(*) FROM content"), 1);
+}
+
+TEST(BlockStore, GivesTheDiskBackWhatSmallBlocksTook) {
+  const TemporaryFolder folder;
+  const fs::path database = folder.path() / "blocks" / "small.db";
+  {
+    const auto [node, blocks] = open(folder.path());
+    for (std::uint64_t n = 0; n < 500; ++n) ASSERT_TRUE(blocks->put(raw(content(n, 10'000)), content(n, 10'000)));
+  }
+  EXPECT_GT(fs::file_size(database), 5'000'000U);
+  {
+    const auto [node, blocks] = open(folder.path());
+    for (std::uint64_t n = 1; n < 500; ++n) ASSERT_EQ(blocks->erase(raw(content(n, 10'000))), true);
+    ASSERT_TRUE(blocks->shrink());
+    EXPECT_EQ(**blocks->get(raw(content(0, 10'000))), content(0, 10'000));
+  }
+  EXPECT_LT(fs::file_size(database), 100'000U);
+}
+
+TEST(BlockStore, NamesADatabaseThatIsNotItsOwn) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "blocks" / "small.db";
+  auto node = NodeStore::open(folder.path());
+  ASSERT_TRUE(node);
+  fs::create_directory(folder.path() / "blocks");
+  const auto refused = [&](ErrorCode code, std::string_view text) {
+    const auto blocks = BlockStore::open(**node);
+    ASSERT_FALSE(blocks);
+    EXPECT_EQ(blocks.error().code, code);
+    EXPECT_NE(blocks.error().message.find(text), std::string::npos) << blocks.error().message;
+  };
+  std::ofstream(file) << std::string(5'000, 'x');
+  refused(ErrorCode::storage, "damaged");
+  fs::remove(file);
+  const auto made_with = [&](const char* sql) {
+    auto database = sqlite::Connection::open(file, sqlite::Connection::Mode::read_write);
+    ASSERT_TRUE(database && database->run(sql));
+  };
+  made_with("PRAGMA application_id = 7; CREATE TABLE t(x)");
+  refused(ErrorCode::storage, "another program's");
+  fs::remove(file);
+  made_with("PRAGMA application_id = 0x6d657368; PRAGMA user_version = 99; CREATE TABLE t(x)");
+  refused(ErrorCode::unsupported, "newer mesh");
 }
 
 TEST(BlockStore, RefusesWrongBytesAndLargeBlocks) {
@@ -116,14 +217,14 @@ TEST(BlockStore, SetsDamagedBlocksAside) {
   const auto damages = {"flip", "cut", "grow", "empty"};
   for (const std::string damage : damages) {
     {
-      ASSERT_TRUE(open(folder.path()).blocks->put(cid, block));
+      ASSERT_TRUE(open(folder.path(), as_files).blocks->put(cid, block));
     }
     const fs::path file = file_of(folder.path(), cid);
     if (damage == "flip") std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(2000) << '!';
     if (damage == "cut") fs::resize_file(file, 4999);
     if (damage == "grow") fs::resize_file(file, 5001);
     if (damage == "empty") fs::resize_file(file, 0);
-    const auto [node, blocks] = open(folder.path());
+    const auto [node, blocks] = open(folder.path(), as_files);
     EXPECT_TRUE(blocks->has(cid));
     const auto got = blocks->get(cid);
     ASSERT_FALSE(got) << damage;
@@ -138,12 +239,48 @@ TEST(BlockStore, SetsDamagedBlocksAside) {
   }
 }
 
+TEST(BlockStore, SetsDamagedSmallBlocksAside) {
+  const TemporaryFolder folder;
+  const Bytes block = content(1, 5000);
+  const Cid cid = raw(block);
+  struct Damage {
+    const char* sql;
+    bool gone;
+  };
+  for (const auto& [sql, gone] :
+       {Damage{"UPDATE content SET bytes = zeroblob(5000)", false},
+        Damage{"UPDATE content SET bytes = substr(bytes, 2)", false},
+        Damage{"UPDATE content SET bytes = CAST(bytes || 'x' AS BLOB)", false},
+        Damage{"UPDATE content SET bytes = x''", false}, Damage{"DELETE FROM content", true}}) {
+    {
+      ASSERT_TRUE(open(folder.path()).blocks->put(cid, block));
+    }
+    {
+      auto database =
+          sqlite::Connection::open(folder.path() / "blocks" / "small.db", sqlite::Connection::Mode::read_write);
+      ASSERT_TRUE(database && database->run(sql)) << sql;
+    }
+    fs::remove(folder.path() / "blocks" / "quarantine" / cid.text());
+    const auto [node, blocks] = open(folder.path());
+    EXPECT_TRUE(blocks->has(cid));
+    const auto got = blocks->get(cid);
+    ASSERT_FALSE(got) << sql;
+    EXPECT_EQ(got.error().code, gone ? ErrorCode::not_found : ErrorCode::storage) << sql;
+    EXPECT_FALSE(blocks->has(cid));
+    EXPECT_EQ(blocks->total_bytes(), 0U);
+    EXPECT_EQ(fs::exists(folder.path() / "blocks" / "quarantine" / cid.text()), !gone) << sql;
+    ASSERT_TRUE(blocks->put(cid, block));  // Fetched again, it is good again.
+    EXPECT_EQ(**blocks->get(cid), block);
+    ASSERT_EQ(blocks->erase(cid), true);
+  }
+}
+
 TEST(BlockStore, NoticesAVanishedFile) {
   const TemporaryFolder folder;
   {
-    ASSERT_TRUE(open(folder.path()).blocks->put(raw(content(1)), content(1)));
+    ASSERT_TRUE(open(folder.path(), as_files).blocks->put(raw(content(1)), content(1)));
   }
-  const auto [node, blocks] = open(folder.path());
+  const auto [node, blocks] = open(folder.path(), as_files);
   fs::remove(file_of(folder.path(), raw(content(1))));
   EXPECT_EQ(blocks->get(raw(content(1))).error().code, ErrorCode::not_found);
   EXPECT_EQ(blocks->count(), 0U);
@@ -152,7 +289,7 @@ TEST(BlockStore, NoticesAVanishedFile) {
 
 TEST(BlockStore, ServesHotBlocksFromMemoryWithinItsBound) {
   const TemporaryFolder folder;
-  const auto [node, blocks] = open(folder.path(), {.cache_bytes = 1000});
+  const auto [node, blocks] = open(folder.path(), {.cache_bytes = 1000, .max_small_bytes = 0});
   for (std::uint64_t n = 0; n < 20; ++n) ASSERT_TRUE(blocks->put(raw(content(n)), content(n)));
   const Bytes large = content(99, 126);
   ASSERT_TRUE(blocks->put(raw(large), large));
@@ -301,9 +438,9 @@ TEST(BlockStore, CollectsTrees) {
   EXPECT_EQ(blocks->collect_tree(Cid::of(Multicodec::dag_cbor, record)).error().code, ErrorCode::invalid);
 }
 
-TEST(BlockStore, TakesManyThreads) {
+void takes_many_threads(const BlockStoreOptions& options) {
   const TemporaryFolder folder;
-  const auto [node, blocks] = open(folder.path(), {.cache_bytes = 2000});
+  const auto [node, blocks] = open(folder.path(), options);
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
   for (std::uint64_t thread = 0; thread < 4; ++thread) {
@@ -329,8 +466,15 @@ TEST(BlockStore, TakesManyThreads) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(blocks->total_bytes(), blocks->count() * 100);
-  for (std::uint64_t n = 0; n < 20; ++n)
-    EXPECT_EQ(fs::exists(file_of(folder.path(), raw(content(n)))), blocks->has(raw(content(n))));
+  for (std::uint64_t n = 0; n < 20; ++n) {
+    EXPECT_EQ(fs::exists(file_of(folder.path(), raw(content(n)))),
+              options.max_small_bytes == 0 && blocks->has(raw(content(n))));
+  }
+}
+
+TEST(BlockStore, TakesManyThreads) {
+  takes_many_threads({.cache_bytes = 2000});
+  takes_many_threads({.cache_bytes = 2000, .max_small_bytes = 0});
 }
 
 TEST(BlockStore, FailedWritesLeaveNothing) {
@@ -342,10 +486,12 @@ TEST(BlockStore, FailedWritesLeaveNothing) {
     auto blocks = node ? BlockStore::open(**node) : std::unexpected(node.error());
     const rlimit limit{.rlim_cur = 10'000, .rlim_max = 10'000};
     if (!blocks || ::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(1);
-    const Bytes block = content(1, 20'000);
-    const Status done = (*blocks)->put(raw(block), block);
-    if (done || done.error().code != ErrorCode::storage) ::_exit(2);
-    if ((*blocks)->has(raw(block)) || (*blocks)->total_bytes() != 0) ::_exit(3);
+    for (const std::size_t size : {20'000U, 16'000U}) {
+      const Bytes block = content(1, size);
+      const Status done = (*blocks)->put(raw(block), block);
+      if (done || done.error().code != ErrorCode::storage) ::_exit(2);
+      if ((*blocks)->has(raw(block)) || (*blocks)->total_bytes() != 0) ::_exit(3);
+    }
     ::_exit(fs::is_empty(folder.path() / "blocks" / "tmp") ? 0 : 4);
   }
   int status = 0;
@@ -356,8 +502,10 @@ TEST(BlockStore, FailedWritesLeaveNothing) {
 
 TEST(BlockStore, SyncsFewAndManyAndWhatWasErased) {
   const TemporaryFolder folder;
-  for (const std::uint64_t count : {0U, 1U, 16U, 17U, 200U}) {
-    const auto [node, blocks] = open(folder.path());  // What an earlier process left unsynced is synced too.
+  for (const std::uint64_t count : {0U, 1U, 16U, 17U, 200U, 201U}) {
+    const auto [node, blocks] =
+        open(folder.path(),
+             count == 201 ? BlockStoreOptions{} : as_files);  // What an earlier process left unsynced is synced too.
     for (std::uint64_t n = 0; n < count; ++n) {
       const Bytes block = content(1000 * count + n);
       ASSERT_TRUE(blocks->put(raw(block), block));
@@ -384,7 +532,7 @@ TEST(BlockStore, SurvivesKills) {
       auto blocks = node ? BlockStore::open(**node) : std::unexpected(node.error());
       if (!blocks) ::_exit(1);
       for (std::uint64_t n = round * 1'000'000;; ++n) {
-        const Bytes block = content(n, 20'000);
+        const Bytes block = content(n, n % 2 == 0 ? 20'000 : 2'000);
         if (!(*blocks)->put(raw(block), block) || !(*blocks)->sync()) ::_exit(2);
         if (::write(ends[1], &n, sizeof n) != sizeof n) ::_exit(3);
       }
@@ -402,7 +550,7 @@ TEST(BlockStore, SurvivesKills) {
     ASSERT_TRUE(WIFSIGNALED(status));
     const auto [node, blocks] = open(folder.path());
     for (const std::uint64_t number : named) {
-      const Bytes block = content(number, 20'000);
+      const Bytes block = content(number, number % 2 == 0 ? 20'000 : 2'000);
       const auto got = blocks->get(raw(block));
       ASSERT_TRUE(got) << got.error().message;
       ASSERT_EQ(**got, block);

@@ -1,8 +1,5 @@
 #include "app/runtime/garbage.h"
 
-#include <fmt/format.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <ctime>
 #include <unordered_set>
@@ -11,8 +8,8 @@
 
 namespace mesh::app {
 
-Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::filesystem::path& home,
-                                      const std::vector<Cid>& roots, const GarbagePolicy& policy) {
+Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::vector<Cid>& roots,
+                                      const GarbagePolicy& policy) {
   GarbageReport report;
   if (blocks.total_bytes() <= policy.keep_bytes) return report;
 
@@ -36,11 +33,10 @@ Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::file
   std::vector<Candidate> candidates;
   blocks.for_each([&](const Cid& cid, std::uint64_t bytes) {
     if (needed.contains(cid)) return;
-    struct stat about{};
-    const std::string file = fmt::format("{}/blocks/{:02x}/{}", home.string(), cid.digest().view()[0], cid.text());
-    if (::stat(file.c_str(), &about) != 0) return;
+    const Result<std::int64_t> written_s = blocks.written_s(cid);
+    if (!written_s) return;
     report.unneeded_bytes += bytes;
-    candidates.push_back({.written_s = about.st_mtim.tv_sec, .cid = cid, .bytes = bytes});
+    candidates.push_back({.written_s = *written_s, .cid = cid, .bytes = bytes});
   });
   if (report.unneeded_bytes <= policy.keep_bytes) return report;
   std::ranges::sort(candidates, {},
@@ -54,6 +50,7 @@ Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::file
     ++report.freed_blocks;
     report.freed_bytes += candidate.bytes;
   }
+  if (report.freed_blocks > 0) MESH_TRY(blocks.shrink());
   return report;
 }
 

@@ -3,7 +3,6 @@
 // Blocks that are younger than an hour stay whatever they are: somebody may be about to name them.
 #pragma once
 
-#include <filesystem>
 #include <vector>
 
 #include "adapters/store/block_store.h"
@@ -23,7 +22,7 @@ struct GarbagePolicy {
 };
 
 /// `roots`: what is needed with all below it. Blocks the caller; the store may be used meanwhile. Error: storage.
-[[nodiscard]] Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::filesystem::path& home,
-                                                    const std::vector<Cid>& roots, const GarbagePolicy& policy);
+[[nodiscard]] Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::vector<Cid>& roots,
+                                                    const GarbagePolicy& policy);
 
 }  // namespace mesh::app

@@ -501,7 +501,7 @@ class Runtime::Impl final : public StreamOpener {
       post_bulk([this, roots = std::move(roots)]() mutable {
         const std::vector<Cid> in_use = executor->roots_in_use();
         roots.insert(roots.end(), in_use.begin(), in_use.end());
-        const auto report = collect_garbage(*blocks, settings.home, roots, {.keep_bytes = settings.cache_bytes});
+        const auto report = collect_garbage(*blocks, roots, {.keep_bytes = settings.cache_bytes});
         if (report && report->freed_blocks > 0) content->forget_complete();
         post([this, report] {
           if (!report) {
