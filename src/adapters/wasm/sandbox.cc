@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -36,6 +37,7 @@ constexpr std::uint64_t instantiation_fuel = std::uint64_t{1} << 62;  // Never c
 constexpr std::uint64_t max_fuel = std::uint64_t{1} << 62;
 constexpr std::uint64_t max_memory_bytes = std::uint64_t{1} << 32;
 constexpr std::size_t thread_stack_bytes = stack_bytes + (std::size_t{4} << 20);
+constexpr int guest_niceness = 10;
 constexpr std::uint64_t copied_bytes_per_unit = 4;  // As in wasi.cc.
 
 Outcome refusal(std::string detail) {
@@ -240,12 +242,20 @@ WasmtimeSandbox::~WasmtimeSandbox() {
   for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
 }
 
+namespace {
+/// Guests, and what compiles them, give way to the node's own threads, which many wait for, and to what else this machine
+/// is used for. On Linux a nice value is the thread's own, and its children's. It cannot fail: nobody is refused less.
+void give_way() { (void)::nice(guest_niceness); }
+}  // namespace
+
 void* WasmtimeSandbox::worker_entry(void* self) {
+  give_way();
   static_cast<WasmtimeSandbox*>(self)->work();
   return nullptr;
 }
 
 void* WasmtimeSandbox::loader_entry(void* self) {
+  give_way();
   static_cast<WasmtimeSandbox*>(self)->load_waiting();
   return nullptr;
 }
