@@ -46,6 +46,22 @@ TEST(Forecast, UnverifiedTakesAQuarterOfTheRuns) {
   EXPECT_EQ(unverified.runs, 120U);
 }
 
+TEST(Forecast, WorkIsSharedEvenlyWithFewMessages) {
+  ForecastPlan plan = plan_of(6);
+  plan.verifiers = 0;
+  plan.jobs = 1;
+  plan.shards = 1000;
+  plan.world.run_us_min = 10'000;
+  plan.world.run_us_max = 50'000;
+  const Forecast one = forecast(plan);
+  EXPECT_EQ(one.runs, 1000U) << "nobody lags, so nothing is run twice";
+  // 30 ms on average over the slots of the five that work.
+  const std::uint64_t ideal_ms = 1000 * 30 / (5 * plan.world.slots);
+  EXPECT_LE(one.job_ms_at(500), ideal_ms * 107 / 100);
+  // Of all workers together: an offer, leases and commitments with their answers.
+  EXPECT_LE(one.traffic.direct_messages, 1200U);
+}
+
 TEST(Forecast, MoreNodesAreFaster) {
   EXPECT_LT(forecast(plan_of(24)).job_ms_at(500), forecast(plan_of(6)).job_ms_at(500));
 }

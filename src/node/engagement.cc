@@ -13,7 +13,11 @@ using receipt::Commitment;
 using receipt::ExecutionReceipt;
 using receipt::VerificationReceipt;
 
-constexpr Duration gather_for = milliseconds(20);    // Findings are committed to together, but none waits longer.
+// Findings are committed to together. None waits longer than a part of the time that the task has taken so far, or than it
+// takes to get half done of what is leased: the publisher tops that up.
+constexpr std::int64_t gather_part = 16;
+constexpr Duration gather_least = milliseconds(50);
+constexpr Duration gather_most = milliseconds(250);
 constexpr std::size_t max_findings_bytes = std::size_t{512} << 10;  // Of what one receipt reveals: it fits a message.
 constexpr Duration retry_after = seconds(1);
 constexpr std::uint32_t max_retries = 20;
@@ -34,6 +38,7 @@ Engagement::Engagement(const Surroundings& around, Instant now, Signed<task::Tas
       offer_(std::move(offer)),
       chain_(around.signer.secret("meshwork/1/verifier-chain", {intent_.cid.binary()}),
              task::max_rounds(intent_.record.shards)),
+      began_(now),
       heard_(now) {}
 
 bool Engagement::over(Instant now) const {
@@ -529,15 +534,20 @@ void Engagement::commit_ready(Instant now, const Cid& award, Outbox& out) {
     return;
   }
   if (!lease.ready_since) lease.ready_since = now;
-  if (!lease.running.empty() && lease.ready.size() < receipt::max_commitment_shards &&
-      now - *lease.ready_since < gather_for)
-    return;
+  if (!lease.running.empty() && lease.ready.size() < receipt::max_commitment_shards && now < gathered_at(lease)) return;
   const std::vector<std::uint32_t> ready(lease.ready.begin(), lease.ready.end());
   lease.ready.clear();
   lease.ready_since.reset();
   const bool done = lease.running.empty();
   for (std::span<const std::uint32_t> left = ready; !left.empty();) left = left.subspan(commit(award, {}, left, out));
   if (done) leases_.erase(award);
+}
+
+Instant Engagement::gathered_at(const Lease& lease) const {
+  const Duration wait = lease.ready.size() >= lease.running.size()
+                            ? gather_least
+                            : std::clamp((*lease.ready_since - began_) / gather_part, gather_least, gather_most);
+  return *lease.ready_since + wait;
 }
 
 void Engagement::commit_bench(const Cid& draw, const Cid& commitment, Outbox& out) {
@@ -682,7 +692,7 @@ std::optional<Instant> Engagement::deadline() const {
   std::optional<Instant> due;
   const auto at = [&](Instant moment) { due = due ? std::min(*due, moment) : moment; };
   for (const auto& [cid, lease] : leases_) {
-    if (lease.ready_since) at(*lease.ready_since + gather_for);
+    if (lease.ready_since) at(gathered_at(lease));
   }
   for (const auto& [shard, retry] : retries_) at(retry.at);
   return due;

@@ -128,6 +128,8 @@ class Engagement {
   /// Commits to what is ready, if it is enough or has waited long enough; forgets a lease that is done.
   void commit_ready(Instant now, const Cid& award, Outbox& out);
   void commit_all_ready(Instant now, Outbox& out);
+  /// When what is ready of a lease is committed to at the latest.
+  [[nodiscard]] Instant gathered_at(const Lease& lease) const;
   void commit_bench(const Cid& draw, const Cid& commitment, Outbox& out);
   /// Commits to as many of these shards, from the first on, as one receipt can reveal; returns how many.
   std::size_t commit(const Cid& basis, const std::optional<Cid>& worker, std::span<const std::uint32_t> shards,
@@ -145,6 +147,7 @@ class Engagement {
   Signed<task::TaskIntent> intent_;
   Signed<market::ComputeOffer> offer_;
   verification::OwnChain chain_;
+  Instant began_{};
   Instant heard_{};
   bool closed_ = false;
   bool declared_ = false;

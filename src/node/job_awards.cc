@@ -15,9 +15,14 @@ using receipt::ExecutionReceipt;
 
 constexpr std::uint32_t max_in_verification = 16'384;  // Committed shards without a verdict: then no more are awarded.
 constexpr std::uint32_t max_lease = 2048;
+// What a worker has in hand is worth a part of the time that the job has taken so far: a job that is long under way needs
+// few messages, and one that may end soon is shared evenly.
+constexpr std::int64_t lease_part = 8;
+constexpr Duration least_lease = milliseconds(100);
+constexpr Duration most_lease = seconds(2);
 constexpr std::size_t max_run_here = 1024;  // Shards that a node alone has queued at a time.
 // So long no commitment, or so many usual gaps between them: a worker lags behind the others.
-constexpr Duration lag_at_least = milliseconds(500);
+constexpr Duration lag_at_least = seconds(1);
 constexpr std::int64_t lag_factor = 4;
 
 }  // namespace
@@ -42,10 +47,13 @@ void Job::award_waiting(Instant now, Outbox& out) {
     std::uint32_t room;
   };
   std::vector<Free> free;
+  std::uint64_t capacity = 0;  // Of all who may work, busy or not.
   const auto gather = [&](bool also_penalised) {
     free.clear();
+    capacity = 0;
     for (auto& [node, worker] : workers_) {
       if (!may_work(now, node, worker, also_penalised)) continue;
+      capacity += worker.capacity;
       const auto outstanding = static_cast<std::uint32_t>(worker.leased.size());
       // Topped up when half is done: not for every single shard, and before it runs dry.
       if (outstanding * 2 > worker.lease_size) continue;
@@ -61,14 +69,17 @@ void Job::award_waiting(Instant now, Outbox& out) {
   }
   if (free.empty()) return;
   std::ranges::sort(free, {}, [](const Free& entry) { return entry.worker->rank; });
-  std::uint64_t capacity = 0;
-  for (const Free& entry : free) capacity += entry.worker->capacity;
   const std::uint64_t to_share = waiting_.size();
   for (const Free& entry : free) {
     if (waiting_.empty()) break;
-    const auto share = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(to_share, (to_share * entry.worker->capacity + capacity - 1) / capacity));
-    const std::uint32_t count = std::min({entry.room, share, static_cast<std::uint32_t>(waiting_.size())});
+    // Of what is left nobody gets more than his share, past half a lease: so all end at about the same moment, however
+    // they differ in speed (guided self-scheduling, Polychronopoulos and Kuck 1987).
+    const std::uint64_t share = (to_share * entry.worker->capacity + capacity - 1) / capacity;
+    const std::uint64_t enough = std::max<std::uint64_t>(share, (entry.worker->lease_size + 1) / 2);
+    const std::uint64_t outstanding = entry.worker->leased.size();
+    if (outstanding * 2 > enough) continue;
+    const auto count =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>({entry.room, enough - outstanding, waiting_.size()}));
     if (count == 0) continue;
     award(now, entry.node, {waiting_.begin(), std::next(waiting_.begin(), count)}, out);
   }
@@ -107,8 +118,8 @@ void Job::award_again(Instant now, Outbox& out) {
       if (entry.first == node || worker.leased.empty()) continue;
       const Duration silent = now - worker.progress;
       const auto left = static_cast<std::int64_t>(worker.leased.size());
-      const Duration expected = worker.per_shard ? *worker.per_shard * left : silent;
-      const bool lags = silent > std::max(lag_at_least, usual_gap_ * lag_factor) ||
+      const Duration expected = worker.per_shard ? *worker.per_shard * left : Duration{0};
+      const bool lags = silent > std::max({lag_at_least, usual_gap_ * lag_factor, expected * 2}) ||
                         (left > 1 && expected > std::max(lag_at_least * 2, usual_gap_ * lag_factor));
       if (lags && std::max(silent, expected) > longest) {
         longest = std::max(silent, expected);
@@ -303,15 +314,17 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
   }
   Worker& worker = workers_.at(from);
   Batch& batch = batches_.at(about);
-  // Leases follow what the worker gets done: about a tenth of a second's work at a time.
   const Duration taken = now - worker.progress;
   const Duration each = taken / static_cast<std::int64_t>(batch.shards.size());
   worker.per_shard = smoothed(worker.per_shard, each);
   usual_gap_ = smoothed(usual_gap_, taken);
-  if (worker.leased.size() * 2 <= worker.lease_size) {
-    if (taken < milliseconds(50)) worker.lease_size = std::min(max_lease, worker.lease_size * 4);
-    if (taken > seconds(2)) worker.lease_size = std::max(2 * worker.capacity, worker.lease_size / 2);
-  }
+  const Duration worth = std::clamp((now - started_) / lease_part, least_lease, most_lease);
+  // Half a lease in half the least time says little of how long more of it would take.
+  const bool at_once = taken < least_lease / 2 && batch.shards.size() * 2 >= worker.lease_size;
+  const std::int64_t wanted = at_once ? max_lease : worth / std::max(*worker.per_shard, Duration(1));
+  const std::uint32_t least = 2 * worker.capacity;
+  worker.lease_size = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(wanted, least, std::max(least, std::min(max_lease, worker.lease_size * 4))));
   worker.progress = now;
   batch.since = now;
   out.notify(

@@ -816,6 +816,38 @@ TEST(NodeEngagement, ReportsTogetherWhatItRanAndRevealsOnlyWhenAllSeatsHaveCommi
   for (std::uint32_t shard = 0; shard < 3; ++shard) EXPECT_EQ(*opened->find(shard), truth(shard));
 }
 
+TEST(NodeEngagement, GathersForLongerTheLongerTheTaskRuns) {
+  const Task task;
+  const auto runs = [](const std::vector<std::uint32_t>& done) {
+    return [done](std::uint32_t shard) {
+      return std::ranges::find(done, shard) == done.end() ? std::nullopt : std::optional(truth(shard));
+    };
+  };
+  const auto commitments_after = [](Subject& subject, Duration wait) {
+    subject.now += wait;
+    subject.step(event::Tick{});
+    return subject.signed_to<receipt::Commitment>(1).size();
+  };
+  struct Case {
+    Duration running;  ///< before anything is found
+    std::vector<std::uint32_t> done;
+    Duration wait;
+  };
+  const std::vector<Case> cases{{milliseconds(100), {1}, milliseconds(50)},
+                                {milliseconds(1600), {1}, milliseconds(100)},
+                                {seconds(60), {1}, milliseconds(250)},
+                                {seconds(60), {1, 2}, milliseconds(50)}};  // Half the lease: it is to be topped up.
+  for (const auto& [running, done, wait] : cases) {
+    Subject subject;
+    task.begin(subject);
+    subject.parcel(1, {task.award({{0, 4}}).envelope});
+    subject.now += running;
+    subject.run_all(runs(done));
+    EXPECT_EQ(commitments_after(subject, wait - milliseconds(10)), 0U) << wait;
+    EXPECT_EQ(commitments_after(subject, milliseconds(15)), 1U) << wait;
+  }
+}
+
 TEST(NodeEngagement, AVerdictTakesADecidedShardOutOfItsLease) {
   using verification::Decision;
   const Task task;
