@@ -158,7 +158,7 @@ struct BlockStore::Impl {
     } else {
       if (room && write_file(cid, bytes, aside)) ++quarantined;
       // A row that cannot be erased is damaged still when the store is opened again, and found so when it is read.
-      (void)small->erase(entry.row);
+      [[maybe_unused]] const Status erased = small->erase(entry.row);
     }
     forget(cid);
   }
