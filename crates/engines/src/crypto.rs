@@ -6,6 +6,7 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_zebra::{Signature, SigningKey, VerificationKey};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::slice;
 
 /// # Safety
@@ -89,6 +90,36 @@ pub unsafe extern "C" fn mesh_ed25519_sign(
     unsafe { *out = signature.to_bytes() };
 }
 
+/// A public key as a point: to find it takes an exponentiation, as checking a signature's other point does.
+#[derive(Clone, Copy)]
+struct KnownKey {
+    key: VerificationKey,
+    can_be_identity: bool,
+}
+
+/// A node hears much from few; whoever floods it with keys makes it compute what it would have had to compute anyway.
+const MAX_KNOWN_KEYS: usize = 4096;
+
+/// None for bytes that are no point.
+fn known_key(bytes: [u8; 32]) -> Option<KnownKey> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<[u8; 32], KnownKey>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(found) = known.get(&bytes) {
+            return Some(*found);
+        }
+        let key = VerificationKey::try_from(bytes).ok()?;
+        // By ZIP-215 a key of small order accepts one signature for every message, because the equation is multiplied by
+        // the cofactor; a key of large order accepts it of none but by a hash collision.
+        let can_be_identity = CompressedEdwardsY(bytes).decompress().is_some_and(|point| !point.is_small_order());
+        if known.len() >= MAX_KNOWN_KEYS {
+            known.clear();
+        }
+        Some(*known.entry(bytes).or_insert(KnownKey { key, can_be_identity }))
+    })
+}
+
 /// # Safety
 /// `key` points to 32 readable bytes, `message` to `length`, `signature` to 64.
 #[no_mangle]
@@ -100,7 +131,7 @@ pub unsafe extern "C" fn mesh_ed25519_verify(
 ) -> bool {
     // SAFETY: the caller's promise.
     let (key, message, signature) = unsafe { (*key, view(message, length), *signature) };
-    VerificationKey::try_from(key).is_ok_and(|key| key.verify(&Signature::from(signature), message).is_ok())
+    known_key(key).is_some_and(|known| known.key.verify(&Signature::from(signature), message).is_ok())
 }
 
 /// # Safety
@@ -109,7 +140,5 @@ pub unsafe extern "C" fn mesh_ed25519_verify(
 pub unsafe extern "C" fn mesh_ed25519_can_be_identity(key: *const [u8; 32]) -> bool {
     // SAFETY: the caller's promise.
     let key = unsafe { *key };
-    // By ZIP-215 a key of small order accepts one signature for every message, because the equation is multiplied by the
-    // cofactor; a key of large order accepts it of none but by a hash collision.
-    CompressedEdwardsY(key).decompress().is_some_and(|point| !point.is_small_order())
+    known_key(key).is_some_and(|known| known.can_be_identity)
 }
