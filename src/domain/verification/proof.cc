@@ -350,13 +350,13 @@ class Checker {
         .order = round.order(commitment, proof.shard, proof.worker), .wanted = round.seats(commitment), .lost = {}};
     const auto [lost, lost_end] = records_.substitutions.equal_range({draw, commitment});
     for (auto it = lost; it != lost_end; ++it) {
-      if (it->second.record.commitment != commitment || !task::covers(it->second.record.shards, proof.shard)) continue;
+      if (!task::covers(it->second.record.shards, proof.shard)) continue;
       if (it->second.signer != records_.intent->signer) return bad("a substitution is not the publisher's");
       seats.lost.push_back(it->second.record.failed);
     }
     const auto [more, more_end] = records_.extensions.equal_range({draw, commitment});
     for (auto it = more; it != more_end; ++it) {
-      if (it->second.record.commitment != commitment || !task::covers(it->second.record.shards, proof.shard)) continue;
+      if (!task::covers(it->second.record.shards, proof.shard)) continue;
       if (it->second.signer != records_.intent->signer) return bad("an extension is not the publisher's");
       seats.wanted = std::max(seats.wanted, it->second.record.seats);
     }
