@@ -206,17 +206,22 @@ struct BlockStore::Impl {
       }));
     }
     all_unsynced = !index.empty();
+    // Of a block that is there twice the newest row counts: the older one was damaged, or is as good.
     std::vector<std::int64_t> needless;
     MESH_TRY(small->for_each([&](const SmallBlocks::Row& row) {
-      const Entry entry{.size = row.size_bytes, .row = row.number, .generation = next_generation++};
-      if (row.size_bytes > options.max_block_bytes || !index.emplace(row.cid, entry).second) {
-        needless.push_back(row.number);  // Two threads put it, and the process ended before one of them withdrew.
-        return;
+      if (row.size_bytes > options.max_block_bytes) return;
+      const auto [known, fresh] = index.try_emplace(row.cid);
+      if (!fresh) {
+        total -= known->second.size;
+        if (known->second.row != in_a_file) needless.push_back(known->second.row);
       }
+      known->second = {.size = row.size_bytes, .row = row.number, .generation = next_generation++};
       total += row.size_bytes;
       small_unsynced = true;
     }));
-    for (const std::int64_t row : needless) MESH_TRY(small->erase(row));
+    for (const std::int64_t row : needless) {
+      if (!small->erase(row)) break;  // The next start finds them again.
+    }
     return {};
   }
 

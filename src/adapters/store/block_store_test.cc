@@ -275,6 +275,82 @@ TEST(BlockStore, SetsDamagedSmallBlocksAside) {
   }
 }
 
+TEST(BlockStore, ADamagedDatabaseCostsTheBlocksOnTheDamagedPages) {
+  const TemporaryFolder folder;
+  constexpr std::uint64_t count = 400;
+  {
+    const auto [node, blocks] = open(folder.path());
+    for (std::uint64_t n = 0; n < count; ++n) ASSERT_TRUE(blocks->put(raw(content(n, 3'000)), content(n, 3'000)));
+  }
+  {
+    // Two pages in the midst of the content, of which one row each fits a page.
+    std::fstream file(folder.path() / "blocks" / "small.db", std::ios::in | std::ios::out | std::ios::binary);
+    for (const int page : {200, 300}) file.seekp(page * 4096) << std::string(4096, '\xee');
+  }
+  const auto [node, blocks] = open(folder.path());
+  EXPECT_EQ(blocks->count(), count);
+  std::vector<std::uint64_t> lost;
+  for (std::uint64_t n = 0; n < count; ++n) {
+    const auto got = blocks->get(raw(content(n, 3'000)));
+    if (got) {
+      ASSERT_EQ(**got, content(n, 3'000));
+      continue;
+    }
+    lost.push_back(n);
+    EXPECT_EQ(got.error().code, ErrorCode::storage);
+    EXPECT_FALSE(blocks->has(raw(content(n, 3'000))));
+  }
+  EXPECT_FALSE(lost.empty());
+  EXPECT_LT(lost.size(), 20U);
+  for (const std::uint64_t n : lost) {
+    ASSERT_TRUE(blocks->put(raw(content(n, 3'000)), content(n, 3'000)));  // Fetched again.
+    EXPECT_EQ(**blocks->get(raw(content(n, 3'000))), content(n, 3'000));
+  }
+}
+
+TEST(BlockStore, OfABlockThatIsThereTwiceTheNewestCounts) {
+  const TemporaryFolder folder;
+  {
+    ASSERT_TRUE(open(folder.path()).blocks->put(raw(content(1)), content(1)));
+  }
+  {
+    auto database =
+        sqlite::Connection::open(folder.path() / "blocks" / "small.db", sqlite::Connection::Mode::read_write);
+    ASSERT_TRUE(database);
+    ASSERT_TRUE(
+        database->run("INSERT INTO block(cid, size, written_s) SELECT cid, size, written_s FROM block;"
+                      "INSERT INTO content(bytes) SELECT bytes FROM content;"
+                      "UPDATE content SET bytes = zeroblob(100) WHERE id = 1"));
+  }
+  const auto [node, blocks] = open(folder.path());
+  EXPECT_EQ(**blocks->get(raw(content(1))), content(1));
+}
+
+// Erasing takes room in the database's log, too.
+TEST(BlockStore, RemovesBlocksFromAFullDisk) {
+  const TemporaryFolder folder;
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::signal(SIGXFSZ, SIG_IGN);
+    auto node = NodeStore::open(folder.path());
+    auto blocks = node ? BlockStore::open(**node) : std::unexpected(node.error());
+    const rlimit limit{.rlim_cur = 400'000, .rlim_max = 400'000};
+    if (!blocks || ::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(1);
+    std::uint64_t count = 0;
+    while (count < 1'000 && (*blocks)->put(raw(content(count, 3'000)), content(count, 3'000))) ++count;
+    if (count < 10 || count == 1'000) ::_exit(2);
+    for (std::uint64_t n = 0; n < count; ++n) {
+      if ((*blocks)->erase(raw(content(n, 3'000))) != true) ::_exit(3);
+    }
+    if ((*blocks)->total_bytes() != 0 || !(*blocks)->shrink()) ::_exit(4);
+    ::_exit((*blocks)->put(raw(content(0, 3'000)), content(0, 3'000)) ? 0 : 5);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 TEST(BlockStore, NoticesAVanishedFile) {
   const TemporaryFolder folder;
   {

@@ -47,6 +47,8 @@ Result<std::unique_ptr<SmallBlocks>> SmallBlocks::open(const std::string& folder
   ::close(fd);
   sqlite::Connection& connection = self->connection_;
   MESH_LET(connection, sqlite::Connection::open(self->file_, sqlite::Connection::Mode::read_write));
+  // One connection that keeps its lock needs no shared memory: said before anything reads the log.
+  MESH_TRY(connection.run("PRAGMA locking_mode = EXCLUSIVE"));
   MESH_LET(const std::int64_t found, connection.query_integer("PRAGMA user_version"));
   MESH_LET(const std::int64_t owner, connection.query_integer("PRAGMA application_id"));
   if (owner != 0 && owner != application_id) {
@@ -59,18 +61,17 @@ Result<std::unique_ptr<SmallBlocks>> SmallBlocks::open(const std::string& folder
                             "program, or another home",
                             self->file_, found, layout));
   }
-  // One connection that keeps its lock needs no shared memory. NORMAL syncs what keeps the file whole; what was added
-  // last is durable once sync() says so.
-  MESH_TRY(
-      connection.run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; "
-                     "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cell_size_check = ON; "
-                     "PRAGMA journal_size_limit = 67108864;"));
-  MESH_LET(const std::string mode, connection.query_text("PRAGMA journal_mode"));
+  if (found == 0) MESH_TRY(connection.run("PRAGMA auto_vacuum = INCREMENTAL"));
+  // NORMAL syncs what keeps the file whole; what was added last is durable once sync() says so.
+  MESH_LET(const std::string mode, connection.query_text("PRAGMA journal_mode = WAL"));
   if (mode != "wal") {
     return fail(ErrorCode::storage,
                 fmt::format("{} cannot be kept with a write-ahead log here ({}); use a home on a local disk",
                             self->file_, mode));
   }
+  MESH_TRY(
+      connection.run("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cell_size_check = ON; "
+                     "PRAGMA journal_size_limit = 67108864;"));
   if (found == 0) {
     MESH_TRY(
         connection.run(fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; "
@@ -80,6 +81,11 @@ Result<std::unique_ptr<SmallBlocks>> SmallBlocks::open(const std::string& folder
       return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk",
                                                   folder, std::strerror(errno)));
     }
+  }
+  const std::string log = self->file_ + "-wal";
+  self->log_ = ::open(log.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (self->log_ < 0) {
+    return fail(ErrorCode::storage, fmt::format("{} cannot be opened ({}); check the disk", log, std::strerror(errno)));
   }
   const auto make = [&](sqlite::Statement& statement, std::string_view sql) -> Status {
     MESH_LET(statement, connection.prepare(sql));
@@ -96,7 +102,9 @@ Result<std::unique_ptr<SmallBlocks>> SmallBlocks::open(const std::string& folder
   return self;
 }
 
-SmallBlocks::~SmallBlocks() = default;
+SmallBlocks::~SmallBlocks() {
+  if (log_ >= 0) ::close(log_);
+}
 
 Status SmallBlocks::in_transaction(const std::function<Status()>& work) {
   const auto all = [&]() -> Status {
@@ -142,7 +150,9 @@ Result<std::int64_t> SmallBlocks::add(const Cid& cid, ByteView bytes) {
 Result<Bytes> SmallBlocks::read(std::int64_t row) {
   const std::lock_guard guard(mutex_);
   read_.bind(1, row);
-  MESH_LET(const bool found, read_.step());
+  const Result<bool> step = read_.step();
+  if (!step && (sqlite3_errcode(connection_.handle()) & 0xff) == SQLITE_CORRUPT) return Bytes{};
+  MESH_LET(const bool found, step);
   if (!found) return fail(ErrorCode::not_found, fmt::format("{} has no row {}", file_, row));
   Bytes bytes = to_bytes(read_.blob(0));
   read_.reset();
@@ -161,24 +171,48 @@ Result<std::int64_t> SmallBlocks::written_s(std::int64_t row) {
 
 Status SmallBlocks::erase(std::int64_t row) {
   const std::lock_guard guard(mutex_);
-  return in_transaction([&]() -> Status {
+  const auto erase = [&]() -> Status {
     erase_block_.bind(1, row);
     MESH_TRY(erase_block_.run());
     erase_bytes_.bind(1, row);
     return erase_bytes_.run();
-  });
+  };
+  Status done = in_transaction(erase);
+  // To erase takes room in the log, of which a full disk has none: what is in it makes room.
+  if (!done && fold_log()) done = in_transaction(erase);
+  return done;
+}
+
+Status SmallBlocks::fold_log() {
+  MESH_LET(const std::int64_t busy, connection_.query_integer("PRAGMA wal_checkpoint(TRUNCATE)"));
+  if (busy != 0) return fail(ErrorCode::storage, fmt::format("the log of {} could not be moved into it", file_));
+  return {};
 }
 
 Status SmallBlocks::sync() {
-  // All that is committed lies in the WAL, or was synced when it was moved from there into the database.
-  const std::string wal = file_ + "-wal";
-  if (sync_file(wal, 0) || errno == ENOENT) return {};
-  return fail(ErrorCode::storage, fmt::format("syncing {} failed ({}); check the disk", wal, std::strerror(errno)));
+  const std::lock_guard guard(sync_mutex_);
+  if (!sync_failed_ && ::fsync(log_) == 0) return {};
+  const int cause = errno;
+  const bool again = std::exchange(sync_failed_, true);
+  if (again) {
+    const std::lock_guard here(mutex_);
+    MESH_TRY(fold_log());
+    sync_failed_ = false;
+    return {};
+  }
+  return fail(ErrorCode::storage,
+              fmt::format("syncing {}-wal failed ({}); check the disk", file_, std::strerror(cause)));
 }
 
 Status SmallBlocks::shrink() {
-  const std::lock_guard guard(mutex_);
-  return connection_.run("PRAGMA incremental_vacuum");
+  while (true) {
+    const std::lock_guard guard(mutex_);
+    MESH_LET(const std::int64_t free, connection_.query_integer("PRAGMA freelist_count"));
+    if (free == 0) return {};
+    MESH_TRY(connection_.run("PRAGMA incremental_vacuum(256)"));
+    MESH_LET(const std::int64_t left, connection_.query_integer("PRAGMA freelist_count"));
+    if (left >= free) return {};
+  }
 }
 
 }  // namespace mesh::store

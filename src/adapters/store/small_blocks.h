@@ -37,23 +37,30 @@ class SmallBlocks {
   [[nodiscard]] Status for_each(const std::function<void(const Row&)>& each);
   /// The new row's number. Errors: storage.
   [[nodiscard]] Result<std::int64_t> add(const Cid& cid, ByteView bytes);
-  /// Errors: not_found, storage.
+  /// Of a row on damaged pages: nothing or something, which is not what its CID names. Errors: not_found, storage.
   [[nodiscard]] Result<Bytes> read(std::int64_t row);
   /// When it was added, in seconds since 1970. Errors: not_found, storage.
   [[nodiscard]] Result<std::int64_t> written_s(std::int64_t row);
-  /// One that is not there is no error.
+  /// One that is not there is no error. Errors: storage; a full disk is none of them as long as what is in the log can be
+  /// moved into the database.
   [[nodiscard]] Status erase(std::int64_t row);
-  /// Waits until all that was added would survive a power cut.
+  /// Waits until all that was added would survive a power cut. Errors: storage; a later call succeeds only once all has been
+  /// written anew, since a failed sync may have dropped what it could not write.
   [[nodiscard]] Status sync();
-  /// Gives the disk back what erased rows took.
+  /// Gives the disk back what erased rows took, bit by bit: others get in between.
   [[nodiscard]] Status shrink();
 
  private:
   SmallBlocks() = default;
+  /// Moves what is in the log into the database, durably. With the mutex held.
+  [[nodiscard]] Status fold_log();
   [[nodiscard]] Status in_transaction(const std::function<Status()>& work);
 
   std::mutex mutex_;
   std::string file_;
+  int log_ = -1;  ///< a descriptor of the write-ahead log: it alone hears of every failed write-back
+  std::mutex sync_mutex_;  ///< taken before `mutex_`: others add while one waits for the disk
+  bool sync_failed_ = false;
   sqlite::Connection connection_;
   sqlite::Statement begin_, commit_, add_block_, add_bytes_, read_, age_, erase_block_, erase_bytes_;
 };

@@ -8,8 +8,7 @@
 
 namespace mesh::app {
 
-Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::vector<Cid>& roots,
-                                      const GarbagePolicy& policy) {
+GarbageReport collect_garbage(store::BlockStore& blocks, const std::vector<Cid>& roots, const GarbagePolicy& policy) {
   GarbageReport report;
   if (blocks.total_bytes() <= policy.keep_bytes) return report;
 
@@ -45,12 +44,16 @@ Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::vect
   const std::uint64_t target = policy.keep_bytes - policy.keep_bytes / 10;
   for (const Candidate& candidate : candidates) {
     if (report.unneeded_bytes - report.freed_bytes <= target || candidate.written_s > young) break;
-    MESH_LET(const bool there, blocks.erase(candidate.cid));
-    if (!there) continue;
+    Result<bool> there = blocks.erase(candidate.cid);
+    if (!there && !report.failure) report.failure = std::move(there.error());
+    if (!there.value_or(false)) continue;
     ++report.freed_blocks;
     report.freed_bytes += candidate.bytes;
   }
-  if (report.freed_blocks > 0) MESH_TRY(blocks.shrink());
+  if (report.freed_blocks > 0) {
+    Status shrunk = blocks.shrink();
+    if (!shrunk && !report.failure) report.failure = std::move(shrunk.error());
+  }
   return report;
 }
 

@@ -3,6 +3,7 @@
 // Blocks that are younger than an hour stay whatever they are: somebody may be about to name them.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "adapters/store/block_store.h"
@@ -13,6 +14,7 @@ namespace mesh::app {
 struct GarbageReport {
   std::uint64_t unneeded_bytes = 0;  ///< found below no root
   std::uint64_t freed_blocks = 0, freed_bytes = 0;
+  std::optional<Error> failure;  ///< the first, if not all that was to go could be removed
 };
 
 struct GarbagePolicy {
@@ -21,8 +23,8 @@ struct GarbagePolicy {
   Duration youngest{std::chrono::hours(1)};
 };
 
-/// `roots`: what is needed with all below it. Blocks the caller; the store may be used meanwhile. Error: storage.
-[[nodiscard]] Result<GarbageReport> collect_garbage(store::BlockStore& blocks, const std::vector<Cid>& roots,
-                                                    const GarbagePolicy& policy);
+/// `roots`: what is needed with all below it. Blocks the caller; the store may be used meanwhile.
+[[nodiscard]] GarbageReport collect_garbage(store::BlockStore& blocks, const std::vector<Cid>& roots,
+                                            const GarbagePolicy& policy);
 
 }  // namespace mesh::app

@@ -501,15 +501,16 @@ class Runtime::Impl final : public StreamOpener {
       post_bulk([this, roots = std::move(roots)]() mutable {
         const std::vector<Cid> in_use = executor->roots_in_use();
         roots.insert(roots.end(), in_use.begin(), in_use.end());
-        const auto report = collect_garbage(*blocks, roots, {.keep_bytes = settings.cache_bytes});
-        if (report && report->freed_blocks > 0) content->forget_complete();
+        const GarbageReport report = collect_garbage(*blocks, roots, {.keep_bytes = settings.cache_bytes});
+        if (report.freed_blocks > 0) content->forget_complete();
         post([this, report] {
-          if (!report) {
-            tell({.kind = "node.storage", .text = "old blocks could not be removed: " + report.error().message});
-          } else if (report->freed_blocks > 0) {
+          if (report.failure) {
+            tell({.kind = "node.storage", .text = "old blocks could not be removed: " + report.failure->message});
+          }
+          if (report.freed_blocks > 0) {
             tell({.kind = "node.storage",
-                  .text = fmt::format("{} old blocks ({} bytes) that nothing needs were removed", report->freed_blocks,
-                                      report->freed_bytes)});
+                  .text = fmt::format("{} old blocks ({} bytes) that nothing needs were removed", report.freed_blocks,
+                                      report.freed_bytes)});
           }
         });
       });
