@@ -215,6 +215,8 @@ class Job {
   void award(Instant now, const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out);
   /// Leases shards of a worker that lags to one that has nothing to do.
   void award_again(Instant now, Outbox& out);
+  /// A worker has committed to so many shards, so long after it was last heard of.
+  void size_lease(Instant now, Worker& worker, Duration taken, std::size_t shards);
   [[nodiscard]] bool may_work(Instant now, const NodeId& node, const Worker& worker, bool also_penalised) const;
   void run_here(Instant now, Outbox& out);
   void open_round(Instant now, Outbox& out);

@@ -77,7 +77,7 @@ void Job::award_waiting(Instant now, Outbox& out) {
     const std::uint64_t share = (to_share * entry.worker->capacity + capacity - 1) / capacity;
     const std::uint64_t enough = std::max<std::uint64_t>(share, (entry.worker->lease_size + 1) / 2);
     const std::uint64_t outstanding = entry.worker->leased.size();
-    if (outstanding * 2 > enough) continue;
+    if (outstanding >= entry.worker->capacity && outstanding * 2 > enough) continue;
     const auto count =
         static_cast<std::uint32_t>(std::min<std::uint64_t>({entry.room, enough - outstanding, waiting_.size()}));
     if (count == 0) continue;
@@ -315,16 +315,8 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
   Worker& worker = workers_.at(from);
   Batch& batch = batches_.at(about);
   const Duration taken = now - worker.progress;
-  const Duration each = taken / static_cast<std::int64_t>(batch.shards.size());
-  worker.per_shard = smoothed(worker.per_shard, each);
-  usual_gap_ = smoothed(usual_gap_, taken);
-  const Duration worth = std::clamp((now - started_) / lease_part, least_lease, most_lease);
-  // Half a lease in half the least time says little of how long more of it would take.
-  const bool at_once = taken < least_lease / 2 && batch.shards.size() * 2 >= worker.lease_size;
-  const std::int64_t wanted = at_once ? max_lease : worth / std::max(*worker.per_shard, Duration(1));
-  const std::uint32_t least = 2 * worker.capacity;
-  worker.lease_size = static_cast<std::uint32_t>(
-      std::clamp<std::int64_t>(wanted, least, std::max(least, std::min(max_lease, worker.lease_size * 4))));
+  // Of what comes in the same moment the first tells how long it took.
+  if (taken > Duration{0}) size_lease(now, worker, taken, batch.shards.size());
   worker.progress = now;
   batch.since = now;
   out.notify(
@@ -336,6 +328,18 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
        .text = std::to_string(batch.shards.size()) + (batch.shards.size() == 1 ? " shard" : " shards") + " run"});
   ask_for_reveal(now, batch, out);
   advance(now, out);
+}
+
+void Job::size_lease(Instant now, Worker& worker, Duration taken, std::size_t shards) {
+  worker.per_shard = smoothed(worker.per_shard, taken / static_cast<std::int64_t>(shards));
+  usual_gap_ = smoothed(usual_gap_, taken);
+  const Duration worth = std::clamp((now - started_) / lease_part, least_lease, most_lease);
+  // Half a lease in half the least time says little of how long more of it would take.
+  const bool at_once = taken < least_lease / 2 && shards * 2 >= worker.lease_size;
+  const std::int64_t wanted = at_once ? max_lease : worth / std::max(*worker.per_shard, Duration(1));
+  const std::uint32_t least = 2 * worker.capacity;
+  worker.lease_size = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(wanted, least, std::max(least, std::min(max_lease, worker.lease_size * 4))));
 }
 
 Status Job::apply_commitment(Signed<Commitment> commitment) {
