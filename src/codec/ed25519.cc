@@ -20,6 +20,18 @@ bool verify(const PublicKey& key, ByteView message, const Signature& signature) 
   return mesh_ed25519_verify(key.data(), message.data(), message.size(), signature.data());
 }
 
+bool verify_all(std::span<const SignedMessage> messages) {
+  std::vector<mesh_signed_message> items;
+  items.reserve(messages.size());
+  for (const SignedMessage& one : messages) {
+    items.push_back({.key = one.key.data(),
+                     .message = one.message.data(),
+                     .length = one.message.size(),
+                     .signature = one.signature.data()});
+  }
+  return mesh_ed25519_verify_all(items.data(), items.size());
+}
+
 bool can_be_identity(const PublicKey& key) { return mesh_ed25519_can_be_identity(key.data()); }
 
 }  // namespace mesh

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <thread>
+
 #include "codec/envelope.h"
 
 namespace mesh {
@@ -169,6 +172,51 @@ TEST_F(EnvelopeTest, ASmallOrderKeySignsNothing) {
     EXPECT_TRUE(verify(envelope.key, signing_input("ping", federation_, envelope.body), envelope.sig));
     EXPECT_EQ(open<Ping>(envelope, federation_).error().code, ErrorCode::unauthorised);
   }
+}
+
+TEST_F(EnvelopeTest, ManyAreCheckedTogetherAndEachAsByItself) {
+  std::vector<Envelope> envelopes;
+  for (std::uint64_t n = 0; n < 70; ++n) {
+    const Seed seed = Seed::from(sha256(as_bytes("seed " + std::to_string(n % 9))).view()).value();
+    envelopes.push_back(seal(Ping{.count = n, .about = {}}, federation_, seed, public_key_of(seed)));
+  }
+  const std::vector<Digest> all = held_signatures(envelopes, federation_);
+  EXPECT_EQ(all.size(), 70U);
+  EXPECT_EQ(held_signatures(envelopes, federation_), all);
+  EXPECT_TRUE(held_signatures({}, federation_).empty());
+  EXPECT_TRUE(held_signatures(envelopes, Cid::of(Multicodec::dag_cbor, {})).empty());
+  // Each kind of damage takes out the one and no other.
+  const std::vector<std::function<void(Envelope&)>> damages{
+      [](Envelope& envelope) { envelope.sig.data()[0] ^= 1; },
+      [](Envelope& envelope) { envelope.sig.data()[63] ^= 0x80; },
+      [](Envelope& envelope) { envelope.key = fixed<PublicKey>(small_order[1]); },
+      [](Envelope& envelope) { envelope.key.data()[3] ^= 1; },
+      [](Envelope& envelope) { envelope.body = record::encode(Ping{.count = 1000, .about = {}}); },
+      [](Envelope& envelope) { envelope.body.clear(); },
+      [&](Envelope& envelope) { envelope.sig = envelopes[10].sig; }};
+  for (std::size_t i = 0; i < damages.size(); ++i) {
+    std::vector<Envelope> damaged = envelopes;
+    damages[i](damaged[20]);
+    std::vector<Digest> expected = all;
+    expected.erase(expected.begin() + 20);
+    EXPECT_EQ(held_signatures(damaged, federation_), expected) << i;
+    EXPECT_FALSE(check_signature(damaged[20], "ping", federation_)) << i;
+  }
+}
+
+TEST_F(EnvelopeTest, WhatIsHeldIsNotCheckedAgainOnThisThread) {
+  // A signature that does not hold, claimed to: only so can it be seen that it is not looked at.
+  Envelope forged = seal(ping_, federation_, seed_, key_);
+  forged.sig.data()[5] ^= 1;
+  const std::array<Digest, 1> claimed{
+      sha256({forged.key.view(), forged.sig.view(), signing_input("ping", federation_, forged.body)})};
+  EXPECT_FALSE(check_signature(forged, "ping", federation_));
+  hold_signatures(claimed);
+  EXPECT_TRUE(check_signature(forged, "ping", federation_));
+  EXPECT_FALSE(check_signature(forged, "pong", federation_));
+  bool elsewhere = true;
+  std::thread([&] { elsewhere = check_signature(forged, "ping", federation_).has_value(); }).join();
+  EXPECT_FALSE(elsewhere);
 }
 
 TEST_F(EnvelopeTest, BodiesAreReadStrictly) {

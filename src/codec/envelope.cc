@@ -36,6 +36,15 @@ class HeldSignatures {
   std::unordered_set<Digest> old_;
 };
 
+HeldSignatures& held_here() {
+  thread_local HeldSignatures held;
+  return held;
+}
+
+Digest held_as(const Envelope& envelope, ByteView input) {
+  return sha256({envelope.key.view(), envelope.sig.view(), input});
+}
+
 }  // namespace
 
 Bytes signing_input(std::string_view type, const Cid& federation, ByteView body) {
@@ -70,9 +79,8 @@ Envelope seal_bytes(std::string_view type, Bytes body, const Cid& federation, co
 Status check_signature(const Envelope& envelope, std::string_view type, const Cid& federation) {
   if (!is_type(type)) return fail(ErrorCode::invalid, "the record's type is empty, too long or has a zero byte");
   const Bytes input = signing_input(type, federation, envelope.body);
-  thread_local HeldSignatures held;
-  const Digest digest = sha256({envelope.key.view(), envelope.sig.view(), input});
-  if (held.contains(digest)) return {};
+  const Digest digest = held_as(envelope, input);
+  if (held_here().contains(digest)) return {};
   if (!can_be_identity(envelope.key)) {
     return fail(ErrorCode::unauthorised, "the signer's key is no Ed25519 key that can stand for anybody");
   }
@@ -80,8 +88,35 @@ Status check_signature(const Envelope& envelope, std::string_view type, const Ci
     return fail(ErrorCode::unauthorised,
                 "the signature is not the key's over this \"" + std::string(type) + "\" in this federation");
   }
-  held.add(digest);
+  held_here().add(digest);
   return {};
+}
+
+std::vector<Digest> held_signatures(std::span<const Envelope> envelopes, const Cid& federation) {
+  struct Candidate {
+    const Envelope* envelope;
+    Bytes input;
+  };
+  std::vector<Candidate> candidates;
+  for (const Envelope& envelope : envelopes) {
+    const Result<std::string> type = type_of(envelope.body);
+    if (type && can_be_identity(envelope.key))
+      candidates.push_back({&envelope, signing_input(*type, federation, envelope.body)});
+  }
+  std::vector<SignedMessage> messages;
+  for (const Candidate& one : candidates) messages.push_back({one.envelope->key, one.input, one.envelope->sig});
+  // One that does not hold spoils the sum of all: then each is looked at by itself.
+  const bool all = verify_all(messages);
+  std::vector<Digest> held;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (all || verify(messages[i].key, messages[i].message, messages[i].signature))
+      held.push_back(held_as(*candidates[i].envelope, candidates[i].input));
+  }
+  return held;
+}
+
+void hold_signatures(std::span<const Digest> held) {
+  for (const Digest& digest : held) held_here().add(digest);
 }
 
 }  // namespace mesh

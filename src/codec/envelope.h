@@ -41,6 +41,15 @@ struct Envelope {
 /// Checks key and signature for `type` in `federation`; not the body's meaning.
 [[nodiscard]] Status check_signature(const Envelope& envelope, std::string_view type, const Cid& federation);
 
+/// Checks the signatures of many envelopes in one go and names those that hold, each by a hash over key, signature and what
+/// is signed; envelopes whose body names no type are left out. For a thread beside the one that opens them: that one is
+/// given the answer by hold_signatures().
+[[nodiscard]] std::vector<Digest> held_signatures(std::span<const Envelope> envelopes, const Cid& federation);
+
+/// check_signature() on this thread takes these as checked. Remembered are the latest few thousand, like those that it
+/// checked itself. Only for what held_signatures() has answered.
+void hold_signatures(std::span<const Digest> held);
+
 template <record::Typed T>
 [[nodiscard]] Envelope seal(const T& value, const Cid& federation, const Seed& seed, const PublicKey& key) {
   return seal_bytes(T::type, record::encode(value), federation, seed, key);

@@ -24,6 +24,14 @@ void mesh_ed25519_public(const uint8_t seed[32], uint8_t out[32]);
 void mesh_ed25519_sign(const uint8_t seed[32], const uint8_t* message, size_t length, uint8_t out[64]);
 /* ZIP-215 verification; false also for a key or signature that does not decode. */
 bool mesh_ed25519_verify(const uint8_t key[32], const uint8_t* message, size_t length, const uint8_t signature[64]);
+/* Whether mesh_ed25519_verify holds for each of them, by one equation for all. */
+struct mesh_signed_message {
+  const uint8_t* key;
+  const uint8_t* message;
+  size_t length;
+  const uint8_t* signature;
+};
+bool mesh_ed25519_verify_all(const struct mesh_signed_message* items, size_t count);
 /* Whether the key decodes to a point that is not of small order. */
 bool mesh_ed25519_can_be_identity(const uint8_t key[32]);
 

@@ -3,10 +3,11 @@
 //! Every pointer must be valid for the length that goes with it; `include/mesh_crypto.h` is the other side.
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use ed25519_zebra::{Signature, SigningKey, VerificationKey};
+use ed25519_zebra::{batch, Signature, SigningKey, VerificationKey, VerificationKeyBytes};
+use rand_core::{Infallible, TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::slice;
 
 /// # Safety
@@ -91,32 +92,31 @@ pub unsafe extern "C" fn mesh_ed25519_sign(
 }
 
 /// A public key as a point: to find it takes an exponentiation, as checking a signature's other point does.
-#[derive(Clone, Copy)]
 struct KnownKey {
     key: VerificationKey,
-    can_be_identity: bool,
+    /// None until it is asked for.
+    can_be_identity: Option<bool>,
 }
 
 /// A node hears much from few; whoever floods it with keys makes it compute what it would have had to compute anyway.
 const MAX_KNOWN_KEYS: usize = 4096;
 
-/// None for bytes that are no point.
-fn known_key(bytes: [u8; 32]) -> Option<KnownKey> {
+/// What `use_key` makes of it; None for bytes that are no point.
+fn with_key<T>(bytes: [u8; 32], use_key: impl FnOnce(&mut KnownKey) -> T) -> Option<T> {
     thread_local! {
         static KNOWN: RefCell<HashMap<[u8; 32], KnownKey>> = RefCell::default();
     }
     KNOWN.with_borrow_mut(|known| {
-        if let Some(found) = known.get(&bytes) {
-            return Some(*found);
-        }
-        let key = VerificationKey::try_from(bytes).ok()?;
-        // By ZIP-215 a key of small order accepts one signature for every message, because the equation is multiplied by
-        // the cofactor; a key of large order accepts it of none but by a hash collision.
-        let can_be_identity = CompressedEdwardsY(bytes).decompress().is_some_and(|point| !point.is_small_order());
-        if known.len() >= MAX_KNOWN_KEYS {
+        if known.len() >= MAX_KNOWN_KEYS && !known.contains_key(&bytes) {
             known.clear();
         }
-        Some(*known.entry(bytes).or_insert(KnownKey { key, can_be_identity }))
+        let key = match known.entry(bytes) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(KnownKey { key: VerificationKey::try_from(bytes).ok()?, can_be_identity: None })
+            }
+        };
+        Some(use_key(key))
     })
 }
 
@@ -131,7 +131,72 @@ pub unsafe extern "C" fn mesh_ed25519_verify(
 ) -> bool {
     // SAFETY: the caller's promise.
     let (key, message, signature) = unsafe { (*key, view(message, length), *signature) };
-    known_key(key).is_some_and(|known| known.key.verify(&Signature::from(signature), message).is_ok())
+    with_key(key, |known| known.key.verify(&Signature::from(signature), message).is_ok()).unwrap_or(false)
+}
+
+/// The coefficients of a batch: whoever made its signatures must not know them before. They follow from all that is
+/// checked, as in the Fiat-Shamir transform, so that checking reads no random source and comes out alike every time.
+struct Coefficients {
+    seed: [u8; 32],
+    count: u64,
+}
+
+impl TryRng for Coefficients {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for part in out.chunks_mut(32) {
+            let block = Sha256::new().chain_update(self.seed).chain_update(self.count.to_le_bytes()).finalize();
+            part.copy_from_slice(&block[..part.len()]);
+            self.count += 1;
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Coefficients {}
+
+#[repr(C)]
+pub struct SignedMessage {
+    key: *const [u8; 32],
+    message: *const u8,
+    length: usize,
+    signature: *const [u8; 64],
+}
+
+/// # Safety
+/// `items` points to `count` of them, and what each points to is readable: 32, `length` and 64 bytes.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_ed25519_verify_all(items: *const SignedMessage, count: usize) -> bool {
+    if count == 0 {
+        return true;
+    }
+    // SAFETY: the caller's promise.
+    let items = unsafe { slice::from_raw_parts(items, count) };
+    let mut all = batch::Verifier::new();
+    let mut transcript = Sha256::new_with_prefix("meshwork/1/signature-batch");
+    for item in items {
+        // SAFETY: the caller's promise.
+        let (key, message, signature) = unsafe { (*item.key, view(item.message, item.length), *item.signature) };
+        transcript.update(key);
+        transcript.update(signature);
+        transcript.update((message.len() as u64).to_le_bytes());
+        transcript.update(message);
+        all.queue((VerificationKeyBytes::from(key), Signature::from(signature), message));
+    }
+    all.verify(Coefficients { seed: transcript.finalize().into(), count: 0 }).is_ok()
 }
 
 /// # Safety
@@ -140,5 +205,8 @@ pub unsafe extern "C" fn mesh_ed25519_verify(
 pub unsafe extern "C" fn mesh_ed25519_can_be_identity(key: *const [u8; 32]) -> bool {
     // SAFETY: the caller's promise.
     let key = unsafe { *key };
-    known_key(key).is_some_and(|known| known.can_be_identity)
+    // By ZIP-215 a key of small order accepts one signature for every message, because the equation is multiplied by the
+    // cofactor; a key of large order accepts it of none but by a hash collision.
+    let is_large = || CompressedEdwardsY(key).decompress().is_some_and(|point| !point.is_small_order());
+    with_key(key, |known| *known.can_be_identity.get_or_insert_with(is_large)).unwrap_or(false)
 }

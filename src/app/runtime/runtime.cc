@@ -19,6 +19,7 @@
 #include "app/runtime/executor.h"
 #include "app/runtime/garbage.h"
 #include "app/runtime/host.h"
+#include "app/runtime/signature_checker.h"
 #include "base/check.h"
 
 namespace mesh::app {
@@ -32,6 +33,8 @@ namespace {
 constexpr std::string_view boot_key = "node/boot";
 constexpr std::string_view reason_prefix = "task:";
 constexpr std::size_t max_unjudged = 65'536;
+// A shorter message has few signatures: to pass it to another thread and back takes as long as to check them here.
+constexpr std::size_t checked_apart_bytes = 2048;
 constexpr auto garbage_first = std::chrono::minutes(1);
 constexpr auto garbage_interval = std::chrono::hours(1);
 constexpr auto storage_notice_interval = std::chrono::seconds(10);
@@ -83,6 +86,8 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<wasm::Sandbox> sandbox;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<p2p::Network> network;
+  std::unique_ptr<SignatureChecker> checker;
+  std::size_t checking = 0;  ///< of what the network told, with the checker or on its way back
   std::thread io_thread, bulk_thread, measure_thread;
 
   std::unique_ptr<asio::steady_timer> tick_timer, garbage_timer;
@@ -194,10 +199,8 @@ class Runtime::Impl final : public StreamOpener {
     net.mdns = settings.mdns;
     net.federation = federation.text();
     net.agent = settings.agent;
-    MESH_LET(network, p2p::Network::start(net, io, [this](p2p::Event event) {
-               if (!stopping)
-                 std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(event));
-             }));
+    checker = std::make_unique<SignatureChecker>(federation);
+    MESH_LET(network, p2p::Network::start(net, io, [this](p2p::Event event) { arrive(std::move(event)); }));
 
     tick_timer = std::make_unique<asio::steady_timer>(io);
     garbage_timer = std::make_unique<asio::steady_timer>(io);
@@ -245,6 +248,7 @@ class Runtime::Impl final : public StreamOpener {
         });
         io_thread.join();
       }
+      checker.reset();
       if (bulk_thread.joinable()) {
         post_bulk([this] {
           executor->close();
@@ -435,6 +439,30 @@ class Runtime::Impl final : public StreamOpener {
         opened(stream->fd.release());
       });
     });
+  }
+
+  /// Long messages have their signatures checked beside this thread. What comes after them waits for them: all that the
+  /// network tells stays in its order.
+  void arrive(p2p::Event event) {
+    if (stopping) return;
+    auto* message = std::get_if<p2p::Message>(&event);
+    const bool apart = message != nullptr && message->bytes.size() >= checked_apart_bytes;
+    if (!apart && checking == 0) return tell_node(std::move(event));
+    ++checking;
+    Bytes bytes = apart ? std::exchange(message->bytes, {}) : Bytes{};
+    checker->check(
+        std::move(bytes), [this, apart, event = std::move(event)](Bytes checked, std::vector<Digest> held) mutable {
+          post([this, apart, event = std::move(event), checked = std::move(checked), held = std::move(held)]() mutable {
+            --checking;
+            if (stopping) return;
+            hold_signatures(held);
+            if (apart) std::get<p2p::Message>(event).bytes = std::move(checked);
+            tell_node(std::move(event));
+          });
+        });
+  }
+  void tell_node(p2p::Event event) {
+    std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(event));
   }
 
   void on(p2p::GossipMessage&& event) {
