@@ -1,6 +1,7 @@
 #include "sim/fast_signatures.h"
 
 #include <mesh_crypto.h>
+#include <algorithm>
 
 #include <unordered_map>
 
@@ -48,6 +49,11 @@ Signature sign(const Seed& seed, ByteView message) {
 bool verify(const PublicKey& key, ByteView message, const Signature& signature) {
   if (fast) return signature == keyed_hash(key, message);
   return mesh_ed25519_verify(key.data(), message.data(), message.size(), signature.data());
+}
+
+bool verify_all(std::span<const SignedMessage> messages) {
+  return std::ranges::all_of(messages,
+                             [](const SignedMessage& one) { return verify(one.key, one.message, one.signature); });
 }
 
 bool can_be_identity(const PublicKey& key) {

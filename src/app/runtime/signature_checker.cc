@@ -20,9 +20,8 @@ SignatureChecker::~SignatureChecker() {
 void SignatureChecker::check(Bytes message, Checked checked) {
   std::unique_lock guard(mutex_);
   // One that is larger than the bound goes in alone.
-  room_.wait(guard, [&] {
-    return closing_ || waiting_bytes_ == 0 || waiting_bytes_ + message.size() <= max_waiting_bytes_;
-  });
+  room_.wait(guard,
+             [&] { return closing_ || waiting_bytes_ == 0 || waiting_bytes_ + message.size() <= max_waiting_bytes_; });
   if (closing_) return;
   waiting_bytes_ += message.size();
   queue_.push_back({std::move(message), std::move(checked)});
