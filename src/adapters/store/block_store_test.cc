@@ -285,7 +285,7 @@ TEST(BlockStore, ADamagedDatabaseCostsTheBlocksOnTheDamagedPages) {
   {
     // Two pages in the midst of the content, of which one row each fits a page.
     std::fstream file(folder.path() / "blocks" / "small.db", std::ios::in | std::ios::out | std::ios::binary);
-    for (const int page : {200, 300}) file.seekp(page * 4096) << std::string(4096, '\xee');
+    for (const std::streamoff page : {200, 300}) file.seekp(page * 4096) << std::string(4096, '\xee');
   }
   const auto [node, blocks] = open(folder.path());
   EXPECT_EQ(blocks->count(), count);
