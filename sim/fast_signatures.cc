@@ -1,8 +1,8 @@
 #include "sim/fast_signatures.h"
 
 #include <mesh_crypto.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "codec/ed25519.h"

@@ -37,6 +37,6 @@ struct Parcel {
 
 inline constexpr std::size_t max_parcel_bytes = std::size_t{1} << 20;
 inline constexpr std::size_t max_parcel_envelopes = 4096;
-inline constexpr std::size_t max_parcel_blocks = 1024;  // Each becomes a file.
+inline constexpr std::size_t max_parcel_blocks = 1024;  // Each is written to the disk.
 
 }  // namespace mesh::node

@@ -18,6 +18,7 @@
 #include <unordered_set>
 
 #include "adapters/store/small_blocks.h"
+#include "adapters/store/sync_path.h"
 #include "codec/car.h"
 
 namespace mesh::store {
@@ -61,11 +62,6 @@ bool write_all(int fd, ByteView bytes) {
   return true;
 }
 
-bool sync_path(const std::string& path, int flags) {
-  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags));
-  return file.is_open() && ::fsync(file.fd()) == 0;
-}
-
 Error disk_error(std::string_view what, const std::string& path) {
   const int cause = errno;
   const bool full = cause == ENOSPC || cause == EDQUOT;
@@ -90,7 +86,7 @@ struct BlockStore::Impl {
   NodeStore& node_store;
   BlockStoreOptions options;
   std::string folder;
-  std::unique_ptr<SmallBlocks> small;  ///< Calls of its own lock; taken after `mutex`.
+  std::unique_ptr<SmallBlocks> small;  ///< Its own lock is taken after `mutex`.
   std::atomic<std::uint64_t> next_temporary{0};
 
   mutable std::mutex mutex;

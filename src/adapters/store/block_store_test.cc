@@ -52,6 +52,18 @@ fs::path file_of(const fs::path& home, const Cid& cid) {
   return home / "blocks" / cid.digest().hex().substr(0, 2) / cid.text();
 }
 
+/// Does something to the small blocks of a home that no store has open.
+void change_small_blocks(const fs::path& home, std::string_view sql) {
+  auto database = sqlite::Connection::open(home / "blocks" / "small.db", sqlite::Connection::Mode::read_write);
+  ASSERT_TRUE(database);
+  const Status done = database->run(sql);
+  ASSERT_TRUE(done) << sql << ": " << done.error().message;
+}
+
+constexpr std::string_view add_every_row_again =
+    "INSERT INTO block(cid, size, written_s) SELECT cid, size, written_s FROM block;"
+    "INSERT INTO content(bytes) SELECT bytes FROM content";
+
 void keeps_across_restarts(const BlockStoreOptions& options, bool files) {
   const TemporaryFolder folder;
   const Bytes a = content(1);
@@ -125,14 +137,7 @@ TEST(BlockStore, CountsARowThatWasAddedTwiceOnce) {
   {
     ASSERT_TRUE(open(folder.path()).blocks->put(raw(content(1)), content(1)));
   }
-  {
-    auto database =
-        sqlite::Connection::open(folder.path() / "blocks" / "small.db", sqlite::Connection::Mode::read_write);
-    ASSERT_TRUE(database);
-    ASSERT_TRUE(
-        database->run("INSERT INTO block(cid, size, written_s) SELECT cid, size, written_s FROM block;"
-                      "INSERT INTO content(bytes) SELECT bytes FROM content"));
-  }
+  change_small_blocks(folder.path(), add_every_row_again);
   for (int i = 0; i < 2; ++i) {
     const auto [node, blocks] = open(folder.path());
     EXPECT_EQ(blocks->count(), 1U);
@@ -176,14 +181,10 @@ TEST(BlockStore, NamesADatabaseThatIsNotItsOwn) {
   std::ofstream(file) << std::string(5'000, 'x');
   refused(ErrorCode::storage, "damaged");
   fs::remove(file);
-  const auto made_with = [&](const char* sql) {
-    auto database = sqlite::Connection::open(file, sqlite::Connection::Mode::read_write);
-    ASSERT_TRUE(database && database->run(sql));
-  };
-  made_with("PRAGMA application_id = 7; CREATE TABLE t(x)");
+  change_small_blocks(folder.path(), "PRAGMA application_id = 7; CREATE TABLE t(x)");
   refused(ErrorCode::storage, "another program's");
   fs::remove(file);
-  made_with("PRAGMA application_id = 0x6d657368; PRAGMA user_version = 99; CREATE TABLE t(x)");
+  change_small_blocks(folder.path(), "PRAGMA application_id = 0x6d657368; PRAGMA user_version = 99; CREATE TABLE t(x)");
   refused(ErrorCode::unsupported, "newer mesh");
 }
 
@@ -255,11 +256,7 @@ TEST(BlockStore, SetsDamagedSmallBlocksAside) {
     {
       ASSERT_TRUE(open(folder.path()).blocks->put(cid, block));
     }
-    {
-      auto database =
-          sqlite::Connection::open(folder.path() / "blocks" / "small.db", sqlite::Connection::Mode::read_write);
-      ASSERT_TRUE(database && database->run(sql)) << sql;
-    }
+    change_small_blocks(folder.path(), sql);
     fs::remove(folder.path() / "blocks" / "quarantine" / cid.text());
     const auto [node, blocks] = open(folder.path());
     EXPECT_TRUE(blocks->has(cid));
@@ -313,15 +310,8 @@ TEST(BlockStore, OfABlockThatIsThereTwiceTheNewestCounts) {
   {
     ASSERT_TRUE(open(folder.path()).blocks->put(raw(content(1)), content(1)));
   }
-  {
-    auto database =
-        sqlite::Connection::open(folder.path() / "blocks" / "small.db", sqlite::Connection::Mode::read_write);
-    ASSERT_TRUE(database);
-    ASSERT_TRUE(
-        database->run("INSERT INTO block(cid, size, written_s) SELECT cid, size, written_s FROM block;"
-                      "INSERT INTO content(bytes) SELECT bytes FROM content;"
-                      "UPDATE content SET bytes = zeroblob(100) WHERE id = 1"));
-  }
+  change_small_blocks(folder.path(), add_every_row_again);
+  change_small_blocks(folder.path(), "UPDATE content SET bytes = zeroblob(100) WHERE id = 1");
   const auto [node, blocks] = open(folder.path());
   EXPECT_EQ(**blocks->get(raw(content(1))), content(1));
 }

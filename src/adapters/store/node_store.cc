@@ -18,6 +18,7 @@
 
 #include "adapters/store/schema.h"
 #include "adapters/store/sqlite.h"
+#include "adapters/store/sync_path.h"
 #include "base/check.h"
 #include "codec/hash.h"
 
@@ -85,15 +86,9 @@ class HomeLock {
 };
 
 Status sync_folder(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  const int cause = errno;
-  if (fd >= 0) ::close(fd);
-  if (!synced) {
-    return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk",
-                                                folder.string(), std::strerror(cause)));
-  }
-  return {};
+  if (sync_path(folder, O_DIRECTORY)) return {};
+  return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk",
+                                              folder.string(), std::strerror(errno)));
 }
 
 std::size_t size_of(const WriteBatch& batch) {

@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "adapters/store/schema.h"
+#include "adapters/store/sync_path.h"
 
 namespace mesh::store {
 namespace {
@@ -23,15 +24,6 @@ constexpr std::string_view tables = R"sql(
     written_s INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS content(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 )sql";
-
-bool sync_file(const std::string& path, int flags) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  const int cause = errno;
-  if (fd >= 0) ::close(fd);
-  errno = cause;
-  return synced;
-}
 
 }  // namespace
 
@@ -77,7 +69,7 @@ Result<std::unique_ptr<SmallBlocks>> SmallBlocks::open(const std::string& folder
         connection.run(fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; "
                                    "COMMIT",
                                    tables, application_id, layout)));
-    if (!sync_file(folder, O_DIRECTORY)) {
+    if (!sync_path(folder, O_DIRECTORY)) {
       return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk",
                                                   folder, std::strerror(errno)));
     }
