@@ -28,6 +28,7 @@ struct Bidding {
     node::JobSpec spec = world.spec(2);
     spec.bid_window_ms = 60'000;
     job = world.submit(0, spec);
+    world.run_for(milliseconds(100));  // Until it is durable.
     const auto opened = open<task::TaskIntent>(world.at(0).story(job).front(), world.at(0).federation());
     EXPECT_TRUE(opened.has_value());
     intent = *opened;

@@ -177,7 +177,11 @@ void World::crash(std::uint32_t index) {
     for (std::size_t i = 0; i < kept; ++i) commit(host, host.writing[i]);
     faults_.add(Fault::torn_sync, kept);
   }
-  faults_.add(Fault::lost_write, host.writing.size() - kept + host.queued.size());
+  const auto writes = [](const Write& write) { return !write.append.empty(); };
+  faults_.add(Fault::lost_write,
+              static_cast<std::size_t>(
+                  std::count_if(host.writing.begin() + static_cast<std::ptrdiff_t>(kept), host.writing.end(), writes) +
+                  std::ranges::count_if(host.queued, writes)));
   stop(index);
 }
 
@@ -543,6 +547,8 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
             later(latency(index, index), node::event::ReduceInputBuilt{value.id, Cid::of(Multicodec::raw, all)});
           } else if constexpr (std::same_as<T, node::effect::Persist>) {
             persist(index, {std::move(value.append), std::move(value.drop), std::move(value.then)});
+          } else if constexpr (std::same_as<T, node::effect::Confirm>) {
+            host.node->confirm(value);
           } else if constexpr (std::same_as<T, node::effect::Notify>) {
             trace(static_cast<std::uint64_t>(Mark::notice), index);
             trace_.add(as_bytes(value.notice.kind));

@@ -73,7 +73,6 @@ class Jobs : public Observer {
   struct Tracked {
     std::uint32_t publisher = 0;
     Instant submitted{};
-    bool published = false;
     bool ended = false;
     bool gone = false;
     node::JobPhase phase{};
@@ -98,6 +97,7 @@ class Jobs : public Observer {
   bool liars_may_pass_;
   std::map<Cid, Tracked> jobs_;
   std::set<Cid> open_;
+  std::set<Cid> published_;  ///< intents, maybe before submitted() is told of them
   Tally tally_;
   std::map<std::string, std::uint64_t> ends_;
   std::uint64_t dropped_ = 0;

@@ -32,7 +32,7 @@ void Jobs::on_publish(std::uint32_t from, const node::effect::Publish& publish) 
   const auto envelope = record::decode<Envelope>(publish.bytes);
   if (!envelope)
     return findings_.add("not-an-envelope: node " + std::to_string(from) + " published what does not decode");
-  if (const auto job = jobs_.find(envelope->cid()); job != jobs_.end()) job->second.published = true;
+  published_.insert(envelope->cid());
 }
 
 Jobs::Tracked* Jobs::open_job(std::uint32_t host, const std::optional<Cid>& job) {
@@ -116,7 +116,7 @@ bool Jobs::poll() {
     }
     const std::optional<node::JobView> view = world_.at(tracked.publisher).job(*it);
     if (!view) {
-      if (tracked.published)
+      if (published_.contains(*it))
         findings_.add("lost-job: " + name_of(*it, tracked) + " was published, and is unknown there");
       tracked.gone = true;
       ++dropped_;

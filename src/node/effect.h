@@ -91,6 +91,13 @@ struct Persist {
   std::vector<JournalRecord> append;
   std::vector<Cid> drop;  ///< scopes whose records are no longer needed
   std::vector<Effect> then;
+  bool urgent = false;  ///< somebody waits for it; else it may be written with a later one
+};
+
+/// Give this back to the node (Node::confirm), at once: the Persist that it came with is durable.
+struct Confirm {
+  std::uint64_t persist = 0;  ///< its number
+  std::vector<std::pair<Cid, std::uint64_t>> jobs;  ///< so many records of these are durable with it
 };
 
 struct Notify {
@@ -102,7 +109,7 @@ struct Notify {
 struct Effect {
   std::variant<effect::Publish, effect::JudgeGossip, effect::Send, effect::KeepBlocks, effect::Execute,
                effect::CancelExecution, effect::FetchResults, effect::BuildReduceInput, effect::Declare,
-               effect::Undeclare, effect::Persist, effect::Notify>
+               effect::Undeclare, effect::Persist, effect::Confirm, effect::Notify>
       value;
 };
 using Effects = std::vector<Effect>;

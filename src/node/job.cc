@@ -123,6 +123,7 @@ void Job::start(Instant now, Outbox& out) {
   out.journal(id(), "spec",
               record::encode(Origin{.spec = spec_, .entropy = entropy_, .reduces = intent_.record.reduces}));
   out.require_durable();
+  out.confirm(id(), records());
   std::vector<Cid> roots{intent_.record.function, intent_.record.inputs};
   if (intent_.record.reduce) roots.push_back(*intent_.record.reduce);
   out.add({effect::Declare{id(), std::move(roots)}});
@@ -134,6 +135,9 @@ void Job::start(Instant now, Outbox& out) {
 void Job::resume(Instant now, Outbox& out) {
   started_ = now;
   window_end_ = now + milliseconds(intent_.record.bid_window_ms);
+  durable_ = records();
+  shown_ = decided_;
+  for (Shard& shard : shards_) shard.shown = shard.decision.has_value();
   if (ended()) {
     ended_at_ = now;
     return;
@@ -229,7 +233,7 @@ void Job::watch_time(Instant now, Outbox& out) {
   const task::PhaseLimits& limits = intent_.record.limits;
   if (now - started_ >= milliseconds(limits.total_ms)) {
     return end(now, JobPhase::failed,
-               "total-timeout: " + std::to_string(finished_) + " of " + std::to_string(shards_.size()) +
+               "total-timeout: " + std::to_string(decided_.finished) + " of " + std::to_string(shards_.size()) +
                    " shards were done within " + seconds_text(limits.total_ms),
                out);
   }
@@ -446,7 +450,7 @@ void Job::finish_if_complete(Instant now, Outbox& out) {
                    " shards are not done",
                out);
   }
-  if (finished_ < shards_.size() || reduce_spec_ || reduce_job_) return;
+  if (decided_.finished < shards_.size() || reduce_spec_ || reduce_job_) return;
   if (fetching_ || now < fetch_again_) return;
   fetching_ = true;
   if (phase_ != JobPhase::fetching) set_phase(JobPhase::fetching, "all shards are decided", out);
@@ -478,17 +482,18 @@ void Job::on_results_fetched(Instant now, const Status& status, Outbox& out) {
     note("the results could not be fetched yet: " + status.error().message, out);
     return;
   }
-  if (failed_outcomes_ > 0) {
+  if (decided_.failed_outcomes > 0) {
     std::uint32_t first = 0;
     while (shards_[first].finding->outcome.succeeded() && shards_[first].decision != Decision::undetermined) ++first;
     const bool undetermined = shards_[first].decision == Decision::undetermined;
-    return end(now, JobPhase::failed,
-               (undetermined ? std::string("undetermined: ") : std::string("guest-failed: ")) +
-                   (shards_.size() == 1 ? ""
-                                        : std::to_string(failed_outcomes_) + " of " + std::to_string(shards_.size()) +
-                                              " shards; shard " + std::to_string(first) + ": ") +
-                   shards_[first].finding->outcome.text(),
-               out);
+    return end(
+        now, JobPhase::failed,
+        (undetermined ? std::string("undetermined: ") : std::string("guest-failed: ")) +
+            (shards_.size() == 1 ? ""
+                                 : std::to_string(decided_.failed_outcomes) + " of " + std::to_string(shards_.size()) +
+                                       " shards; shard " + std::to_string(first) + ": ") +
+            shards_[first].finding->outcome.text(),
+        out);
   }
   if (intent_.record.reduce) {
     fetching_ = true;
@@ -532,13 +537,26 @@ void Job::on_reduced(Instant now, const Job& child, Outbox& out) {
 }
 
 void Job::stop(Instant now, Outbox& out) {
-  if (!ended()) end(now, JobPhase::stopped, "stopped: by its owner", out);
+  if (!ended()) return end(now, JobPhase::stopped, "stopped: by its owner", out);
+  // It may wait for the disk still: whoever stops it again waits as well.
+  out.confirm(id(), records());
+  out.require_durable();
+}
+
+void Job::confirm(std::uint64_t records) {
+  durable_ = std::max(durable_, records);
+  for (; !unshown_.empty() && unshown_.front().records <= durable_; unshown_.pop_front()) {
+    for (const std::uint32_t shard : unshown_.front().shards)
+      shards_[shard].shown = shards_[shard].decision.has_value();
+    shown_ = unshown_.front().tally;
+  }
 }
 
 void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
   if (ended()) return;
   failure_ = std::move(failure);
   ended_at_ = now;
+  phase_before_end_ = phase_;
   around_.executions.cancel(now, id(), out);
   dagcbor::Map map;
   map.emplace("phase", record::to_value(phase));
@@ -559,6 +577,7 @@ void Job::end(Instant now, JobPhase phase, std::string failure, Outbox& out) {
                                                    : "done, verified")
                                     : failure_,
             out);
+  out.confirm(id(), records());
   out.notify({.kind = "job.done",
               .job = id(),
               .phase = std::string(enum_names(phase)[static_cast<std::size_t>(phase)]),

@@ -84,6 +84,8 @@ class Job {
   void on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out);
   void on_reduced(Instant now, const Job& child, Outbox& out);
   void stop(Instant now, Outbox& out);
+  /// So many of its records are durable: what they decide is shown from now on.
+  void confirm(std::uint64_t records);
 
   [[nodiscard]] const Cid& id() const { return intent_.cid; }
   [[nodiscard]] const Signed<task::TaskIntent>& intent() const { return intent_; }
@@ -102,7 +104,7 @@ class Job {
   [[nodiscard]] JobView view() const;
   [[nodiscard]] std::vector<ShardView> shards(std::uint32_t first, std::uint32_t count) const;
   [[nodiscard]] std::vector<std::pair<Cid, Cid>> results() const;
-  [[nodiscard]] const std::vector<Envelope>& story() const { return story_; }
+  [[nodiscard]] std::vector<Envelope> story() const;
   [[nodiscard]] Digest reduce_entropy() const;
 
  private:
@@ -120,6 +122,20 @@ class Job {
     std::optional<task::ExecutionSummary> summary;
     std::uint32_t contribution = 0;
     std::shared_ptr<const std::vector<SeatView>> seats;  ///< of the verdict; shared with the shards that ended alike
+    bool shown = false;  ///< the decision is durable
+  };
+  /// Of the shards that are decided.
+  struct Tally {
+    std::uint32_t finished = 0;
+    std::uint32_t failed_outcomes = 0;
+    std::uint32_t checked = 0;
+    std::uint64_t fuel = 0;
+  };
+  /// A verdict that may not be durable yet.
+  struct Unshown {
+    std::uint64_t records = 0;  ///< durable with so many
+    std::vector<std::uint32_t> shards;
+    Tally tally;  ///< with it
   };
   struct Worker {
     std::uint32_t capacity = 1;
@@ -187,6 +203,7 @@ class Job {
   void keep(std::string_view kind, const Signed<T>& record, Outbox& out) {
     story_.push_back(record.envelope);
     out.journal(id(), std::string(kind), record::encode(record.envelope));
+    out.confirm(id(), records());
   }
   template <class T>
   Signed<T> sign(T value) const {
@@ -294,6 +311,10 @@ class Job {
   void note(std::string text, Outbox& out);
   void set_phase(JobPhase phase, std::string text, Outbox& out);
   void tell(std::uint32_t shard, std::string text);
+  /// How many records confirm() counts: the envelopes of the story, and the end.
+  [[nodiscard]] std::uint64_t records() const { return story_.size() + (ended() ? 1 : 0); }
+  /// Whether the job has ended for good.
+  [[nodiscard]] bool end_is_durable() const { return ended() && durable_ >= records(); }
   [[nodiscard]] bool verified() const { return !unverified_ && intent_.record.verifiers > 0; }
   [[nodiscard]] bool sampled() const { return verified() && intent_.record.sample < task::TaskIntent::everything; }
   /// How many verifiers the shards of a worker get, as far as there are nodes for them.
@@ -343,10 +364,7 @@ class Job {
   Duration usual_gap_{0};  ///< between a worker's commitments, smoothed over all workers
   Instant next_round_{};
   Instant next_watch_{};
-  std::uint32_t finished_ = 0;
-  std::uint32_t failed_outcomes_ = 0;
-  std::uint32_t checked_ = 0;
-  std::uint64_t fuel_ = 0;
+  Tally decided_;
   std::map<std::uint32_t, std::uint64_t> log_bytes_;
 
   bool fetching_ = false;
@@ -356,6 +374,12 @@ class Job {
   std::optional<Cid> reduce_job_;
   std::optional<Cid> reduced_result_;
   std::vector<Envelope> story_;
+
+  // What people may see: what is durable.
+  std::uint64_t durable_ = 0;  ///< records
+  std::deque<Unshown> unshown_;
+  Tally shown_;
+  JobPhase phase_before_end_ = JobPhase::bidding;
 };
 
 }  // namespace mesh::node

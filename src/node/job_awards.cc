@@ -381,7 +381,7 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
     if (shard.state == ShardState::leased) end_leases(number);
     if (shard.state == ShardState::committed) leave_batch(number);
     waiting_.erase(number);
-    if (planted(Bug::shard_accepted_twice) && shard.state == ShardState::finished) --finished_;
+    if (planted(Bug::shard_accepted_twice) && shard.state == ShardState::finished) --decided_.finished;
     shard.state = ShardState::committed;
     shard.worker = worker;
     shard.award = committed.basis;

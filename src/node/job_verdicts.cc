@@ -183,6 +183,7 @@ void Job::give_verdict(Instant now, Batch& batch, Decision decision, std::uint32
   blame_liars(now, batch, signed_verdict.record, ended.shards, out);
   const Status applied = apply_verdict(signed_verdict.record);
   MESH_CHECK(applied.has_value(), "own-verdict-applies");
+  unshown_.push_back({.records = records(), .shards = ended.shards, .tally = decided_});
   out.notify(
       {.kind = "job.shard",
        .job = id(),
@@ -333,11 +334,11 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
     shard.contribution = verdict.contribution;
     shard.finding = finding;
     shard.summary = batch.receipt->record.usage.summary(row, finding.fuel);
-    ++finished_;
-    if (!verdict.verifications.empty()) ++checked_;
+    ++decided_.finished;
+    if (!verdict.verifications.empty()) ++decided_.checked;
     if (verdict.decision == Decision::accepted) confirmed += finding.fuel;
-    fuel_ += finding.fuel;
-    if (!finding.outcome.succeeded() || verdict.decision == Decision::undetermined) ++failed_outcomes_;
+    decided_.fuel += finding.fuel;
+    if (!finding.outcome.succeeded() || verdict.decision == Decision::undetermined) ++decided_.failed_outcomes;
   }
   if (confirmed > 0) around_.experience.earned(batch.commitment.signer, confirmed);
   return {};

@@ -112,37 +112,38 @@ void Job::on_log(const NodeId& from, const LogPiece& piece, Outbox& out) {
 // ---------------------------------------------------------------------------------------------------- views
 
 JobView Job::view() const {
+  const bool hidden_end = ended() && !end_is_durable();
   JobView view{.id = id(),
                .spec = spec_,
-               .phase = phase_,
-               .failure = failure_,
+               .phase = hidden_end ? phase_before_end_ : phase_,
+               .failure = hidden_end ? std::string() : failure_,
                .unverified = unverified_,
                .shards = static_cast<std::uint32_t>(shards_.size()),
-               .finished = finished_,
+               .finished = shown_.finished,
                .running = 0,
                .verifying = 0,
-               .failed_outcomes = failed_outcomes_,
-               .checked = checked_,
+               .failed_outcomes = shown_.failed_outcomes,
+               .checked = shown_.checked,
                .ranking = ranking_,
                .refused = refusals_,
                .notes = notes_,
                .reduce_job = reduce_job_,
                .result = {},
-               .fuel = fuel_,
+               .fuel = shown_.fuel,
                .started = started_,
-               .ended = ended_at_};
+               .ended = hidden_end ? Instant{} : ended_at_};
   for (const auto& [node, reason] : declines_) view.refused.push_back({node, reason});
   for (const auto& [node, worker] : workers_) {
     if (!worker.excluded.empty()) view.notes.push_back(short_name(node) + " " + worker.excluded);
   }
   for (const Shard& shard : shards_) {
     if (shard.state == ShardState::leased) ++view.running;
-    if (shard.state == ShardState::committed) ++view.verifying;
+    if (shard.state == ShardState::committed || (shard.state == ShardState::finished && !shard.shown)) ++view.verifying;
     if (runs_here() && shard.state == ShardState::waiting) ++view.running;
   }
   if (reduced_result_) {
-    view.result = reduced_result_;
-  } else if (shards_.size() == 1 && shards_.front().finding && !intent_.record.reduce) {
+    if (end_is_durable()) view.result = reduced_result_;
+  } else if (shards_.size() == 1 && shards_.front().shown && !intent_.record.reduce) {
     view.result = shards_.front().finding->result;
   }
   return view;
@@ -155,12 +156,19 @@ std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) con
     ShardView view{.shard = static_cast<std::uint32_t>(number),
                    .state = {},
                    .worker = {},
-                   .finding = shard.finding,
-                   .summary = shard.summary,
-                   .decision = shard.decision,
-                   .contribution = shard.contribution,
-                   .seats = shard.seats ? *shard.seats : std::vector<SeatView>{},
+                   .finding = {},
+                   .summary = {},
+                   .decision = {},
+                   .contribution = 0,
+                   .seats = {},
                    .story = {}};
+    if (shard.shown) {
+      view.finding = shard.finding;
+      view.summary = shard.summary;
+      view.decision = shard.decision;
+      view.contribution = shard.contribution;
+      if (shard.seats) view.seats = *shard.seats;
+    }
     if (const auto story = stories_.find(view.shard); story != stories_.end()) view.story = story->second;
     switch (shard.state) {
       case ShardState::waiting:
@@ -186,13 +194,19 @@ std::vector<ShardView> Job::shards(std::uint32_t first, std::uint32_t count) con
         break;
       }
       case ShardState::finished:
-        view.state = enum_names(*shard.decision)[static_cast<std::size_t>(*shard.decision)];
+        // What is decided is shown once it is durable.
+        view.state = shard.shown ? enum_names(*shard.decision)[static_cast<std::size_t>(*shard.decision)] : "verifying";
         break;
     }
     if (shard.state != ShardState::waiting) view.worker = shard.worker;
     views.push_back(std::move(view));
   }
   return views;
+}
+
+std::vector<Envelope> Job::story() const {
+  const auto durable = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(durable_, story_.size()));
+  return {story_.begin(), story_.begin() + durable};
 }
 
 std::vector<std::pair<Cid, Cid>> Job::results() const {

@@ -667,6 +667,13 @@ Result<std::unique_ptr<Node>> Node::create(Config config, Instant now, const std
 Effects Node::step(Instant now, Event event) { return impl_->step(now, std::move(event)); }
 std::optional<Instant> Node::next_deadline() const { return impl_->next_deadline(); }
 
+void Node::confirm(const effect::Confirm& confirm) {
+  impl_->out_.on_confirmed(confirm.persist);
+  for (const auto& [cid, records] : confirm.jobs) {
+    if (Job* const job = impl_->job_of(cid)) job->confirm(records);
+  }
+}
+
 Result<Cid> Node::check_submit(const event::Submit& submit) const {
   std::size_t open_jobs = 0;
   for (const auto& [cid, job] : impl_->jobs_) open_jobs += job->ended() ? 0U : 1U;

@@ -95,6 +95,8 @@ class Node {
 
   /// Takes one event; what is to be done comes back. `now` never goes backwards.
   [[nodiscard]] Effects step(Instant now, Event event);
+  /// What was decided with a Persist is durable, and can be shown. Asks for nothing.
+  void confirm(const effect::Confirm& confirm);
   /// When a Tick is due at the latest.
   [[nodiscard]] std::optional<Instant> next_deadline() const;
 
@@ -102,6 +104,7 @@ class Node {
   /// many jobs). Pure: `Submit` with the same arguments then creates the job of that id.
   [[nodiscard]] Result<Cid> check_submit(const event::Submit& submit) const;
 
+  // What is read below of decisions and ends is durable: a crash takes none of it back.
   [[nodiscard]] const NodeId& id() const;
   [[nodiscard]] const Cid& federation() const;
   [[nodiscard]] std::vector<Cid> jobs() const;  ///< newest last

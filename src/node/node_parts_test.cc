@@ -508,9 +508,46 @@ TEST(Outbox, NothingIsSeenBeforeWhatMustBeDurable) {
   out.require_durable();
   sent = sent_by(out);
   EXPECT_EQ(sent.journal.size(), 1U);
-  EXPECT_EQ(sent.behind_the_journal, 3U) << "message, notice and gossip wait";
+  EXPECT_EQ(sent.behind_the_journal, 4U) << "message, notice and gossip wait, and the node is told first";
   out.send(testing::node(2), Channel::award, envelope_of(1));
   EXPECT_EQ(sent_by(out).behind_the_journal, 0U) << "the next step is its own";
+}
+
+TEST(Outbox, TellsNoticesInTheirOrder) {
+  Outbox out;
+  out.journal(first_task, "verdict", Bytes{1});
+  out.notify({.kind = "job.shard"});
+  out.require_durable();
+  Effects first = out.take();
+  const auto notice_waits = [&] {
+    out.notify({.kind = "job.note"});
+    const Effects effects = out.take();
+    return std::ranges::none_of(effects,
+                                [](const Effect& e) { return std::holds_alternative<effect::Notify>(e.value); });
+  };
+  EXPECT_TRUE(notice_waits()) << "for the verdict";
+  const auto& persist = std::get<effect::Persist>(first.at(0).value);
+  EXPECT_TRUE(persist.urgent);
+  out.on_confirmed(std::get<effect::Confirm>(persist.then.at(0).value).persist);
+  EXPECT_TRUE(notice_waits()) << "for the one that waited";
+  out.on_confirmed(2);
+  EXPECT_TRUE(notice_waits()) << "for the second that waited";
+  out.on_confirmed(3);
+  out.on_confirmed(4);
+  EXPECT_FALSE(notice_waits());
+}
+
+TEST(Outbox, TellsOfWhatIsDurable) {
+  Outbox out;
+  out.journal(first_task, "award", Bytes{1});
+  out.confirm(first_task, 1);
+  out.confirm(first_task, 2);
+  const Effects effects = out.take();
+  const auto& persist = std::get<effect::Persist>(effects.at(0).value);
+  EXPECT_FALSE(persist.urgent) << "nobody waits for it";
+  const auto& confirm = std::get<effect::Confirm>(persist.then.at(0).value);
+  EXPECT_EQ(confirm.persist, 1U);
+  EXPECT_EQ(confirm.jobs, (std::vector<std::pair<Cid, std::uint64_t>>{{first_task, 2}}));
 }
 
 }  // namespace

@@ -35,6 +35,8 @@ struct Subject {
   std::size_t kept_blocks = 0;
   std::size_t executions = 0;
   std::vector<effect::Execute> runs;  ///< that did not end
+  bool disk_waits = false;
+  Effects waiting;  ///< for the disk
 
   static Config config() {
     Config config;
@@ -64,7 +66,13 @@ struct Subject {
     for (Effect& effect : effects) {
       if (auto* persist = std::get_if<effect::Persist>(&effect.value)) {
         journal.insert(journal.end(), persist->append.begin(), persist->append.end());
-        carry_out(std::move(persist->then));
+        if (disk_waits) {
+          waiting.insert(waiting.end(), persist->then.begin(), persist->then.end());
+        } else {
+          carry_out(std::move(persist->then));
+        }
+      } else if (auto* told = std::get_if<effect::Confirm>(&effect.value)) {
+        node->confirm(*told);
       } else if (auto* notify = std::get_if<effect::Notify>(&effect.value)) {
         notices.push_back(std::move(notify->notice));
       } else if (auto* send = std::get_if<effect::Send>(&effect.value)) {
@@ -1159,6 +1167,30 @@ TEST(NodeJob, ABatchIsVerifiedAsAWhole) {
   EXPECT_EQ(p.story<receipt::ExecutionReceipt>().size(), 1U);
   EXPECT_EQ(p.blamed(), 0U);
   EXPECT_EQ(p.view().finished, 2U);
+}
+
+TEST(NodeJob, WhatIsDecidedIsShownOnceItIsDurable) {
+  Publisher p;
+  const std::vector<std::uint32_t> shards = p.awarded(3);
+  const auto commitment = p.work(3, shards);
+  p.draw();
+  p.subject.disk_waits = true;
+  p.verify_all(3, commitment);
+  p.subject.step(event::StopJob{p.job});
+  EXPECT_EQ(p.subject.journal.back().kind, "end");
+  EXPECT_EQ(p.state(shards[0]), "verifying");
+  EXPECT_FALSE(p.shard(shards[0]).finding.has_value());
+  EXPECT_EQ(p.view().finished, 0U);
+  EXPECT_EQ(p.view().phase, JobPhase::running);
+  EXPECT_EQ(p.view().failure, "");
+  EXPECT_TRUE(p.story<verification::Verdict>().empty());
+  p.subject.disk_waits = false;
+  p.subject.carry_out(std::exchange(p.subject.waiting, {}));
+  for (const std::uint32_t shard : shards) EXPECT_EQ(p.shard(shard).finding, truth(shard));
+  EXPECT_EQ(p.view().finished, 2U);
+  EXPECT_EQ(p.view().phase, JobPhase::stopped);
+  EXPECT_EQ(p.view().failure, "stopped: by its owner");
+  EXPECT_FALSE(p.story<verification::Verdict>().empty());
 }
 
 TEST(NodeJob, AReceiptBeforeItWasAskedForIsEarly) {

@@ -55,15 +55,24 @@ Effects Outbox::take() {
   pending_.clear();
   Effects effects = std::move(immediate_);
   immediate_.clear();
-  const bool nothing_to_keep = records_.empty() && dropped_.empty();
-  if (nothing_to_keep && (!durable_ || outgoing_.empty() || planted(Bug::unsynced_acknowledgement))) {
-    for (Effect& effect : outgoing_) effects.push_back(std::move(effect));
-  } else if (durable_ && !planted(Bug::unsynced_acknowledgement)) {
-    effects.push_back({effect::Persist{std::move(records_), std::move(dropped_), std::move(outgoing_)}});
-  } else {
-    effects.push_back({effect::Persist{std::move(records_), std::move(dropped_), {}}});
-    for (Effect& effect : outgoing_) effects.push_back(std::move(effect));
+  const bool all_wait = durable_ && !planted(Bug::unsynced_acknowledgement);
+  const bool notices_wait = all_wait || notices_wait_for_ > confirmed_;
+  Effects then;
+  Effects at_once;
+  for (Effect& effect : outgoing_) {
+    const bool is_notice = std::holds_alternative<effect::Notify>(effect.value);
+    if (is_notice && notices_wait) notices_wait_for_ = persists_ + 1;
+    (all_wait || (is_notice && notices_wait) ? then : at_once).push_back(std::move(effect));
   }
+  if (!records_.empty() || !dropped_.empty() || !then.empty() || !to_confirm_.empty()) {
+    const bool awaited = all_wait && !then.empty();
+    effect::Confirm confirm{.persist = ++persists_, .jobs = {to_confirm_.begin(), to_confirm_.end()}};
+    if (!confirm.jobs.empty() || notices_wait_for_ == persists_) then.insert(then.begin(), {std::move(confirm)});
+    effects.push_back({effect::Persist{
+        .append = std::move(records_), .drop = std::move(dropped_), .then = std::move(then), .urgent = awaited}});
+  }
+  for (Effect& effect : at_once) effects.push_back(std::move(effect));
+  to_confirm_.clear();
   records_.clear();
   dropped_.clear();
   outgoing_.clear();

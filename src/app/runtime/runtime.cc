@@ -317,7 +317,7 @@ class Runtime::Impl final : public StreamOpener {
     }
     batch.drop_scopes = std::move(effect.drop);
     // Nothing and nobody waits for these: they need no fsync of their own.
-    if (effect.then.empty() && !promise) batch.urgency = store::Urgency::may_wait;
+    if (!effect.urgent && !promise) batch.urgency = store::Urgency::may_wait;
     ++counters.commits;
     if (promise) ++promise->pending;
     // Completions come in the order of the commits, and are posted in that order: so Persists stay in order too.
@@ -336,6 +336,8 @@ class Runtime::Impl final : public StreamOpener {
       });
     });
   }
+
+  void carry_out(node::effect::Confirm&& effect) { node->confirm(effect); }
 
   void storage_failed(const Error& error) {
     ++counters.commits_failed;
