@@ -72,12 +72,13 @@ void Job::award_waiting(Instant now, Outbox& out) {
   const std::uint64_t to_share = waiting_.size();
   for (const Free& entry : free) {
     if (waiting_.empty()) break;
-    // Of what is left nobody gets more than his share, past half a lease: so all end at about the same moment, however
-    // they differ in speed (guided self-scheduling, Polychronopoulos and Kuck 1987).
+    // Of what is left nobody gets more than his share, past half a lease of known worth: so all end at about the same
+    // moment, however they differ in speed (guided self-scheduling, Polychronopoulos and Kuck 1987).
     const std::uint64_t share = (to_share * entry.worker->capacity + capacity - 1) / capacity;
-    const std::uint64_t enough = std::max<std::uint64_t>(share, (entry.worker->lease_size + 1) / 2);
+    const std::uint64_t half = entry.worker->per_shard ? (entry.worker->lease_size + 1) / 2 : 1;
+    const std::uint64_t enough = std::max(share, half);
     const std::uint64_t outstanding = entry.worker->leased.size();
-    if (outstanding >= entry.worker->capacity && outstanding * 2 > enough) continue;
+    if (outstanding >= enough || (outstanding >= entry.worker->capacity && outstanding * 2 > enough)) continue;
     const auto count =
         static_cast<std::uint32_t>(std::min<std::uint64_t>({entry.room, enough - outstanding, waiting_.size()}));
     if (count == 0) continue;
