@@ -342,7 +342,8 @@ struct BlockStore::Impl {
 
   void change_root_and_commit(const Cid& root, std::string_view reason, bool add, NodeStore::Completion completion,
                               Urgency urgency) {
-    WriteBatch batch{.urgency = urgency};
+    // What may wait has nobody that hears of a failure.
+    WriteBatch batch{.urgency = urgency, .insists = urgency == Urgency::may_wait};
     Status changed;
     {
       const std::lock_guard guard(mutex);

@@ -64,7 +64,8 @@ class BlockStore {
   [[nodiscard]] std::size_t count() const;
 
   /// Makes the DAG below `root` something that the node serves, for a reason (1 to 64 bytes: "task", "pin", ...). A
-  /// root is declared while it has at least one reason. Takes effect at once; `completion` says when it is on the disk.
+  /// root is declared while it has at least one reason. Takes effect at once; `completion` says when it is on the disk. What
+  /// may wait is written however long the disk is full (WriteBatch::insists).
   void declare(const Cid& root, std::string_view reason, NodeStore::Completion completion,
                Urgency urgency = Urgency::now);
   void undeclare(const Cid& root, std::string_view reason, NodeStore::Completion completion,

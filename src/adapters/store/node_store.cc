@@ -140,6 +140,8 @@ Result<Cid> stored_cid(ByteView bytes, const std::string& file) {
 }
 
 constexpr auto longest_wait = std::chrono::milliseconds(50);
+constexpr auto first_retry = std::chrono::milliseconds(100);
+constexpr auto slowest_retry = std::chrono::milliseconds(1600);
 
 struct Queued {
   WriteBatch batch;
@@ -169,6 +171,7 @@ struct NodeStore::Impl {
   std::size_t unanswered = 0;
   std::size_t unanswered_bytes = 0;
   bool closing = false;
+  std::optional<std::chrono::milliseconds> trouble;  ///< what insists cannot be written; until the next try
   std::thread thread;
 
   Status prepare() {
@@ -239,6 +242,28 @@ struct NodeStore::Impl {
     return done;
   }
 
+  /// Queues what insists and could not be written again, before what has come since; the rest stays in the group.
+  void put_back(const Status& done, std::deque<Queued>& group) {
+    std::deque<Queued> kept;
+    if (!done) {
+      std::deque<Queued> rest;
+      for (Queued& queued : group) (queued.batch.insists ? kept : rest).push_back(std::move(queued));
+      group = std::move(rest);
+    }
+    if (kept.empty() && !trouble) return;
+    {
+      const std::lock_guard guard(mutex);
+      if (kept.empty()) {
+        trouble.reset();
+      } else {
+        trouble = trouble ? std::min(*trouble * 2, slowest_retry) : first_retry;
+        due = std::chrono::steady_clock::now() + *trouble;
+        queue.insert(queue.begin(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
+      }
+    }
+    if (options.on_trouble) options.on_trouble(done);
+  }
+
   void serve() {
     std::unique_lock guard(mutex);
     while (true) {
@@ -250,8 +275,10 @@ struct NodeStore::Impl {
       if (queue.empty()) return;
       std::deque<Queued> group = std::exchange(queue, {});
       due.reset();
+      const bool last_try = closing;
       guard.unlock();
       const Status done = write_group(group);
+      if (!last_try) put_back(done, group);
       for (Queued& queued : group) {
         const std::size_t bytes = queued.bytes;
         queued.batch = {};
@@ -291,7 +318,7 @@ NodeStore::~NodeStore() {
 
 Result<std::unique_ptr<NodeStore>> NodeStore::open(const std::filesystem::path& home, NodeStoreOptions options) {
   auto impl = std::make_unique<Impl>();
-  impl->options = options;
+  impl->options = std::move(options);
   std::error_code failed;
   const bool existed = std::filesystem::exists(home, failed);
   if (!existed) {
@@ -349,10 +376,10 @@ Result<std::unique_ptr<NodeStore>> NodeStore::open(const std::filesystem::path& 
                               verdict));
     }
   }
-  if (options.max_database_bytes != 0) {
+  if (impl->options.max_database_bytes != 0) {
     MESH_LET(const std::int64_t page_bytes, impl->writer.query_integer("PRAGMA page_size"));
     const std::uint64_t pages =
-        options.max_database_bytes / static_cast<std::uint64_t>(page_bytes > 0 ? page_bytes : 4096);
+        impl->options.max_database_bytes / static_cast<std::uint64_t>(page_bytes > 0 ? page_bytes : 4096);
     MESH_TRY(impl->writer.run(fmt::format("PRAGMA max_page_count = {}", pages)));
   }
   MESH_TRY(migrate(impl->writer, impl->file));
@@ -379,7 +406,8 @@ void NodeStore::commit(WriteBatch batch, Completion completion) {
     } else {
       const auto now = std::chrono::steady_clock::now();
       const auto by = batch.urgency == Urgency::now ? now : now + longest_wait;
-      impl_->due = impl_->due ? std::min(*impl_->due, by) : by;
+      // What was put back is not tried with every batch that comes, but in its time.
+      if (!impl_->trouble || !impl_->due) impl_->due = impl_->due ? std::min(*impl_->due, by) : by;
       impl_->queue.push_back({std::move(batch), std::move(completion), bytes});
       ++impl_->unanswered;
       impl_->unanswered_bytes += bytes;

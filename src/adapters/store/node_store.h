@@ -4,6 +4,8 @@
 // Writes are asynchronous, on the store's own thread, with group commit: whatever is queued goes into one
 // transaction and one fsync. A batch for which nobody waits may say so: it is then written with the next that is waited for,
 // or alone when a twentieth of a second has passed. Reads are synchronous, on a second, read-only connection, from any thread.
+// A batch that insists is not given up when the disk fails: it is tried again, ever less often, until it is written, and
+// what was queued behind it stays behind it.
 // Bounds: the queue (batches and bytes), the size of a batch, the bytes and rows that one read may return.
 // What can go wrong: the home is held by another process (conflict), not writable, full or damaged (storage), or was
 // written by a newer version (unsupported; then not a byte of it is changed).
@@ -47,6 +49,7 @@ struct WriteBatch {
   std::vector<std::string> erase;  ///< Keys; an absent one is no error.
   std::vector<Cid> drop_scopes;  ///< Every record of these scopes goes.
   Urgency urgency = Urgency::now;
+  bool insists = false;  ///< tried again until it is written, or the store closes
 
   [[nodiscard]] bool empty() const { return append.empty() && put.empty() && erase.empty() && drop_scopes.empty(); }
 };
@@ -58,6 +61,9 @@ struct NodeStoreOptions {
   std::size_t max_read_bytes = std::size_t{64}
                                << 20;  ///< That one records() or scan() may return; past it `exhausted`.
   std::uint64_t max_database_bytes = 0;  ///< 0: as large as the disk allows; past it `storage`.
+  /// Told each time that a batch that insists could not be written, and once when what was kept is written; on the store's
+  /// thread. It must not wait.
+  std::function<void(const Status&)> on_trouble;
 };
 
 class NodeStore {
@@ -78,7 +84,8 @@ class NodeStore {
   NodeStore& operator=(const NodeStore&) = delete;
 
   /// Queues a batch. The completion gets success once the batch is on the disk, in the order of commit() calls; or the
-  /// error, and then nothing of the batch was written. Batches that were queued together succeed or fail together.
+  /// error, and then nothing of the batch was written. Batches that were queued together succeed or fail together; those
+  /// that insist fail only if the store closes before the disk takes them.
   /// A batch that is malformed (invalid), too large or past the queue's bound (exhausted) is refused at once: the
   /// completion is then called on the caller's thread, before commit() returns. Thread-safe.
   void commit(WriteBatch batch, Completion completion);

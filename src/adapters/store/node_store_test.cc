@@ -42,7 +42,7 @@ std::vector<StoredRecord> everything(const NodeStore& store) {
 }
 
 std::unique_ptr<NodeStore> open_or_fail(const fs::path& home, NodeStoreOptions options = {}) {
-  auto store = NodeStore::open(home, options);
+  auto store = NodeStore::open(home, std::move(options));
   EXPECT_TRUE(store) << store.error().message;
   return store ? std::move(*store) : nullptr;
 }
@@ -446,6 +446,73 @@ TEST(NodeStore, FailingWritesLoseNothing) {
   ASSERT_GT(kept, 0);
   ASSERT_LT(kept, 200);
   EXPECT_EQ(everything(*open_or_fail(folder.path())).size(), static_cast<std::size_t>(kept));
+}
+
+TEST(NodeStore, WhatInsistsIsWrittenOnceItCanBe) {
+  const TemporaryFolder folder;
+  // In a process of its own, since the limit is the whole process's.
+  const int failed = in_child([&] {
+    ::signal(SIGXFSZ, SIG_IGN);
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<bool> troubles;  // What on_trouble was told: whether it can write.
+    std::vector<int> answered;
+    auto store = NodeStore::open(folder.path(), {.on_trouble = [&](const Status& status) {
+                                   const std::lock_guard guard(mutex);
+                                   troubles.push_back(status.has_value());
+                                   changed.notify_all();
+                                 }});
+    if (!store) return 1;
+    const auto commit = [&](int number, bool insists) {
+      (*store)->commit({.append = {record(static_cast<std::uint64_t>(number), "k", "x")}, .insists = insists},
+                       [&, number](const Status& status) {
+                         const std::lock_guard guard(mutex);
+                         answered.push_back(status ? number : -number);
+                         changed.notify_all();
+                       });
+    };
+    const auto wait_for = [&](const auto& condition) {
+      std::unique_lock guard(mutex);
+      return changed.wait_for(guard, std::chrono::seconds(60), condition);
+    };
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return 2;
+    const rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    if (::setrlimit(RLIMIT_FSIZE, &none) != 0) return 3;
+    commit(1, true);
+    commit(2, true);
+    if (!wait_for([&] { return troubles.size() >= 2; })) return 4;
+    commit(3, false);
+    commit(4, true);
+    if (!wait_for([&] { return !answered.empty(); })) return 5;
+    if (answered != std::vector{-3}) return 6;
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 7;
+    if (!wait_for([&] { return answered.size() == 4; })) return 8;
+    if (answered != std::vector{-3, 1, 2, 4}) return 9;
+    const std::lock_guard guard(mutex);
+    return troubles.back() && std::ranges::count(troubles, true) == 1 ? 0 : 10;
+  });
+  EXPECT_EQ(failed, 0);
+  EXPECT_EQ(everything(*open_or_fail(folder.path())).size(), 3U);
+}
+
+TEST(NodeStore, WhatInsistsFailsAtTheCloseAtLast) {
+  const TemporaryFolder folder;
+  const int failed = in_child([&] {
+    ::signal(SIGXFSZ, SIG_IGN);
+    auto store = NodeStore::open(folder.path());
+    if (!store) return 1;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return 2;
+    limit.rlim_cur = 0;
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 3;
+    std::optional<Status> answer;
+    (*store)->commit({.append = {record(1, "k", "x")}, .insists = true}, [&](Status status) { answer = status; });
+    store->reset();
+    return answer && !*answer ? 0 : 4;
+  });
+  EXPECT_EQ(failed, 0);
+  EXPECT_TRUE(everything(*open_or_fail(folder.path())).empty());
 }
 
 TEST(NodeStore, NamesAHomeThatCannotBeWritten) {

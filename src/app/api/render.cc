@@ -287,6 +287,8 @@ std::string metrics_text(const Backend& backend) {
   add("commits_total", "counter", "Batches written to the journal.", counters.commits);
   add("commits_failed_total", "counter", "Batches that the disk did not take.", counters.commits_failed);
   add("messages_sent_total", "counter", "Direct messages sent.", counters.messages_sent);
+  add("messages_dropped_total", "counter", "Direct messages dropped because the disk did not keep up.",
+      counters.messages_dropped);
   add("messages_failed_total", "counter", "Direct messages that did not arrive.", counters.messages_failed);
   add("messages_received_total", "counter", "Direct messages received.", counters.messages_received);
   add("gossip_published_total", "counter", "Gossip messages published.", counters.gossip_published);

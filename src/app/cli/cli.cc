@@ -312,6 +312,7 @@ struct Program {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // A limit on file sizes is an error of the write, as a full disk is.
   Program program;
   const std::string name = std::filesystem::path(argc > 0 ? argv[0] : "mesh").filename().string();
   const bool is_mesh_cli = name == "mesh-cli";

@@ -33,6 +33,7 @@ namespace {
 constexpr std::string_view boot_key = "node/boot";
 constexpr std::string_view reason_prefix = "task:";
 constexpr std::size_t max_unjudged = 65'536;
+constexpr std::size_t max_queued_batches = 65'536;
 // A shorter message has few signatures: to pass it to another thread and back takes as long as to check them here.
 constexpr std::size_t checked_apart_bytes = 2048;
 constexpr auto garbage_first = std::chrono::minutes(1);
@@ -98,7 +99,9 @@ class Runtime::Impl final : public StreamOpener {
   bool stopping = false;  // On the runtime's thread.
   std::once_flag stopped;
   Health health;
-  Clock::time_point storage_told{};
+  bool halted = false;  ///< takes no event any more
+  std::optional<Clock::time_point> storage_trouble;  ///< the store cannot write; when that was last told
+  Health lasting;  ///< what it is without that
   Counters counters;
   std::uint64_t next_gossip = 1;
   std::map<std::uint64_t, p2p::GossipId> unjudged;
@@ -112,8 +115,12 @@ class Runtime::Impl final : public StreamOpener {
     void release() {
       if (--pending == 0 && done) done(std::move(status));
     }
+    void fail(const Error& error) {
+      if (auto tell = std::exchange(done, {})) tell(std::unexpected(error));
+    }
   };
   using PromisePointer = std::shared_ptr<Promise>;
+  std::vector<std::weak_ptr<Promise>> promises;  ///< that were not kept yet
 
   [[nodiscard]] Instant now() const { return Instant(std::chrono::duration_cast<Duration>(Clock::now() - began)); }
 
@@ -134,7 +141,10 @@ class Runtime::Impl final : public StreamOpener {
     MESH_LET(const Cid federation, identity::derive_federation(settings.federation, policy::cid_of(policy)));
 
     // A step may persist and declare for each of thousands of shards; the writer takes all that waits in one go.
-    MESH_LET(store, store::NodeStore::open(settings.home, {.max_queued_batches = 65'536}));
+    MESH_LET(store, store::NodeStore::open(
+                        settings.home, {.max_queued_batches = max_queued_batches, .on_trouble = [this](Status status) {
+                                          post([this, status = std::move(status)] { on_storage(status); });
+                                        }}));
     MESH_LET(const Seed seed, load_or_create_key(settings.key_file));
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
@@ -270,7 +280,7 @@ class Runtime::Impl final : public StreamOpener {
   // ---- The loop.
 
   void take(node::Event event, const PromisePointer& promise = nullptr) {
-    if (stopping) return;
+    if (stopping || halted) return;
     ++counters.events;
     if (settings.inspect_event) settings.inspect_event(event);
     node::Effects effects = node->step(now(), std::move(event));
@@ -316,6 +326,7 @@ class Runtime::Impl final : public StreamOpener {
       batch.append.push_back({.scope = record.scope, .kind = std::move(record.kind), .bytes = std::move(record.bytes)});
     }
     batch.drop_scopes = std::move(effect.drop);
+    batch.insists = true;  // The node goes on from it: nothing that comes later may be written without it.
     // Nothing and nobody waits for these: they need no fsync of their own.
     if (!effect.urgent && !promise) batch.urgency = store::Urgency::may_wait;
     ++counters.commits;
@@ -324,14 +335,9 @@ class Runtime::Impl final : public StreamOpener {
     store->commit(std::move(batch), [this, then = std::move(effect.then), promise](Status status) mutable {
       post([this, then = std::move(then), promise, status = std::move(status)]() mutable {
         if (stopping) return;
-        if (status) {
-          storage_works();
-          apply(std::move(then), promise);
-          plan_tick();
-        } else {
-          storage_failed(status.error());
-          if (promise) promise->status = std::move(status);
-        }
+        if (!status) return halt("the journal could not be written: " + status.error().message);
+        apply(std::move(then), promise);
+        plan_tick();
         if (promise) promise->release();
       });
     });
@@ -339,21 +345,36 @@ class Runtime::Impl final : public StreamOpener {
 
   void carry_out(node::effect::Confirm&& effect) { node->confirm(effect); }
 
-  void storage_failed(const Error& error) {
+  /// The store cannot write, and tries again; or it can, and has written what waited.
+  void on_storage(const Status& status) {
+    if (stopping || halted) return;
+    if (status) {
+      storage_trouble.reset();
+      health = lasting;
+      return tell({.kind = "node.storage", .text = "the store can write again"});
+    }
     ++counters.commits_failed;
-    health = {.ready = false, .reason = "the store cannot write: " + error.message};
+    health = {.ready = false, .reason = "the store cannot write: " + status.error().message};
     const Clock::time_point moment = Clock::now();
-    if (moment - storage_told < storage_notice_interval && storage_told != Clock::time_point{}) return;
-    storage_told = moment;
-    tell({.kind = "node.storage", .text = health.reason + "; nothing that could not be written was acknowledged"});
+    if (!storage_trouble || moment - *storage_trouble >= storage_notice_interval) {
+      storage_trouble = moment;
+      tell({.kind = "node.storage",
+            .text = health.reason + "; it is tried again, and nothing is acknowledged before it is written"});
+    }
+    for (const std::weak_ptr<Promise>& waiting : std::exchange(promises, {})) {
+      if (const PromisePointer promise = waiting.lock()) promise->fail({ErrorCode::storage, health.reason});
+    }
   }
 
-  void storage_works() {
-    if (health.ready) return;
-    health = {};
-    storage_told = {};
-    tell({.kind = "node.storage", .text = "the store can write again"});
+  /// As if the process had been killed, but for what can be read: what is durable is what the next start goes on from.
+  void halt(const std::string& why) {
+    halted = true;
+    health = lasting = {.ready = false, .reason = why + "; start the node again"};
+    tell({.kind = "node.storage", .text = health.reason});
   }
+
+  /// Whether more waits for the disk than should: what peers say is then lost, and they say it again.
+  [[nodiscard]] bool congested() const { return storage_trouble || store->queued() >= max_queued_batches / 4; }
 
   void tell(node::Notice notice) { log->add(wall_ms(), std::move(notice)); }
 
@@ -404,20 +425,10 @@ class Runtime::Impl final : public StreamOpener {
   void carry_out(node::effect::FetchResults&& effect) { executor->fetch_results(std::move(effect)); }
   void carry_out(node::effect::BuildReduceInput&& effect) { executor->build_reduce_input(std::move(effect)); }
 
-  store::NodeStore::Completion declared() {
-    return [this](Status status) {
-      if (status) return;
-      post([this, error = std::move(status.error())] {
-        if (!stopping) storage_failed(error);
-      });
-    };
-  }
-
   void carry_out(node::effect::Declare&& effect) {
     std::set<Cid>& known = declared_for[effect.intent];
     for (const Cid& root : effect.roots) {
-      if (known.insert(root).second)
-        blocks->declare(root, reason_of(effect.intent), declared(), store::Urgency::may_wait);
+      if (known.insert(root).second) blocks->declare(root, reason_of(effect.intent), {}, store::Urgency::may_wait);
     }
   }
 
@@ -425,7 +436,7 @@ class Runtime::Impl final : public StreamOpener {
     const auto found = declared_for.find(effect.intent);
     if (found == declared_for.end()) return;
     for (const Cid& root : found->second)
-      blocks->undeclare(root, reason_of(effect.intent), declared(), store::Urgency::may_wait);
+      blocks->undeclare(root, reason_of(effect.intent), {}, store::Urgency::may_wait);
     declared_for.erase(found);
   }
 
@@ -469,7 +480,7 @@ class Runtime::Impl final : public StreamOpener {
 
   void on(p2p::GossipMessage&& event) {
     ++counters.gossip_received;
-    if (event.topic == p2p::Topic::consensus) return network->judge(event.id, p2p::Verdict::ignore);
+    if (event.topic == p2p::Topic::consensus || congested()) return network->judge(event.id, p2p::Verdict::ignore);
     const std::uint64_t number = next_gossip++;
     unjudged.emplace(number, event.id);
     if (unjudged.size() > max_unjudged) unjudged.erase(unjudged.begin());  // The network has forgotten it by now.
@@ -485,6 +496,10 @@ class Runtime::Impl final : public StreamOpener {
   void on(p2p::PeerSubscribed&&) {}
   void on(p2p::Message&& event) {
     ++counters.messages_received;
+    if (congested()) {
+      ++counters.messages_dropped;
+      return;
+    }
     const auto channel = channel_of(event.protocol);
     if (channel) take(node::event::Message{.from = event.peer, .channel = *channel, .bytes = std::move(event.bytes)});
   }
@@ -503,8 +518,8 @@ class Runtime::Impl final : public StreamOpener {
   void on(p2p::PeerIdentified&&) {}
   void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }
   void on(p2p::Stopped&& event) {
-    health = {.ready = false,
-              .reason = "the network ended by itself: " + event.error.message + "; start the node again"};
+    health = lasting = {.ready = false,
+                        .reason = "the network ended by itself: " + event.error.message + "; start the node again"};
     tell({.kind = "node.network", .text = health.reason});
   }
 
@@ -553,10 +568,13 @@ class Runtime::Impl final : public StreamOpener {
   PromisePointer promise(std::move_only_function<void(Status)> done) {
     auto made = std::make_shared<Promise>();
     made->done = std::move(done);
+    std::erase_if(promises, [](const auto& waiting) { return waiting.expired(); });
+    promises.push_back(made);
     return made;
   }
 
   void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) {
+    if (storage_trouble || halted) return done(fail(ErrorCode::storage, health.reason));
     node::event::Submit event{.spec = std::move(spec), .entropy = {}};
     if (::getrandom(event.entropy.data(), Digest::size, 0) != static_cast<ssize_t>(Digest::size)) {
       return done(fail(ErrorCode::internal, "the kernel gave no random bytes"));

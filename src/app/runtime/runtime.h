@@ -7,7 +7,7 @@
 //
 // Bounds: those of Settings and of what it owns. What can go wrong: start() says what the way out is (home held by another
 // process, key readable by others, port taken, newer schema ...). Later a store that cannot write (disk full) makes
-// health() not ready; what was not synced is then not acknowledged to anybody, and the node goes on with the rest.
+// health() not ready: nothing is acknowledged to anybody, what peers say is dropped, and the store tries until it can.
 #pragma once
 
 #include <filesystem>
@@ -90,6 +90,7 @@ struct Counters {
   std::uint64_t bad_blocks = 0;  ///< that peers sent
   std::uint64_t commits = 0, commits_failed = 0;
   std::uint64_t messages_sent = 0, messages_failed = 0, messages_received = 0;
+  std::uint64_t messages_dropped = 0;  ///< of those received: the disk did not keep up
   std::uint64_t gossip_received = 0, gossip_rejected = 0, gossip_published = 0;
   std::uint64_t executions_running = 0;
 };

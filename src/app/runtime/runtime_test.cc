@@ -224,17 +224,54 @@ TEST_F(RuntimeTest, WhatTheDiskDoesNotTakeIsNotAcknowledged) {
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);
-  const auto refused = submit(*runtime, hello_wat, "");
+  const auto given_up = submit(*runtime, hello_wat, "");
   const Health health = runtime->call([&] { return runtime->health(); });
+  const auto refused = submit(*runtime, hello_wat, "");
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
 
+  ASSERT_FALSE(given_up);
+  EXPECT_EQ(given_up.error().code, ErrorCode::storage) << given_up.error().message;
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::storage) << refused.error().message;
+  EXPECT_EQ(refused.error().message, health.reason);
   EXPECT_FALSE(health.ready);
   EXPECT_FALSE(health.reason.empty());
+  // Room is made: what waited is written by itself.
+  ASSERT_TRUE(wait_until(*runtime, [&] { return runtime->health().ready; }));
   const auto after = submit(*runtime, hello_wat, "");
-  EXPECT_TRUE(after) << after.error().message;
-  EXPECT_TRUE(runtime->call([&] { return runtime->health(); }).ready);
+  ASSERT_TRUE(after) << after.error().message;
+  ASSERT_TRUE(wait_until(*runtime, [&] { return ended(*runtime->node().job(*after)); }));
+}
+
+TEST_F(RuntimeTest, AJobGoesOnWhenTheDiskHasRoomAgain) {
+  std::vector<Cid> jobs;
+  {
+    const auto runtime = start(settings());
+    ASSERT_TRUE(runtime);
+    const auto first = submit(*runtime, hello_wat, "");
+    ASSERT_TRUE(first);
+    ASSERT_TRUE(wait_until(*runtime, [&] { return ended(*runtime->node().job(*first)); }));
+    const auto spin =
+        submit(*runtime, R"((module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l)))))", "");
+    ASSERT_TRUE(spin);
+    jobs = {*first, *spin};
+
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);
+    std::promise<Status> answer;
+    auto stopped = answer.get_future();
+    runtime->post([&] { runtime->stop_job(*spin, [&](Status status) { answer.set_value(std::move(status)); }); });
+    EXPECT_EQ(stopped.get().error().code, ErrorCode::storage) << "it cannot be promised yet";
+    EXPECT_NE(runtime->call([&] { return runtime->node().job(*spin)->phase; }), node::JobPhase::stopped);
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    ASSERT_TRUE(wait_until(*runtime, [&] { return ended(*runtime->node().job(*spin)); }));
+  }
+  const auto again = start(settings());
+  ASSERT_TRUE(again) << "the journal has no hole";
+  EXPECT_EQ(again->call([&] { return again->node().job(jobs[0])->phase; }), node::JobPhase::done);
+  EXPECT_EQ(again->call([&] { return again->node().job(jobs[1])->phase; }), node::JobPhase::stopped);
 }
 
 TEST_F(RuntimeTest, StoppingJobsSaysWhatIsWrong) {
