@@ -368,6 +368,21 @@ class Alone(Case):
         self.assertEqual((self.folder / "copy/b.txt").read_text(), "content")
         self.refused(self.mesh("assets", "get", "not-a-cid"), 2)
 
+    def test_shared_files(self):
+        shared = self.file("models/deep/tiny.gguf", "weights").parent.parent
+        self.file("models/.hidden", "x")
+        self.node("--share", str(shared))
+        self.assertEqual(json.loads(self.mesh("assets", "refresh", "--json").stdout)["files"], 1)
+        row = json.loads(self.mesh("assets", "ls", "--json").stdout)[0]
+        self.assertEqual((row["path"], row["share"], row["visibility"], row["bytes"]), ("deep/tiny.gguf", "models", "lan", 7))
+        for name in ("tiny.gguf", "*.gguf", row["cid"]):
+            self.assertEqual(json.loads(self.mesh("assets", "find", name, "--json").stdout), [row], name)
+        self.refused(self.mesh("assets", "find", ".hidden"), 4)
+        self.assertEqual(self.mesh("assets", "get", row["cid"]).stdout, b"weights")
+        (shared / "deep/tiny.gguf").write_text("other!!")
+        self.assertEqual(json.loads(self.mesh("assets", "refresh", "--json").stdout)["read_files"], 1)
+        self.refused(self.mesh("assets", "find", row["cid"]), 4)
+
     def test_mesh_cli(self):
         link = self.folder / "mesh-cli"
         link.symlink_to(MESH)

@@ -15,6 +15,7 @@ struct FileReader {
   const BlockStore& blocks;
   std::uint64_t max_bytes;
   const std::function<Status(ByteView)>& sink;
+  From from = From::kept;
   std::uint64_t given = 0;
 
   Status give(ByteView bytes) {
@@ -29,7 +30,7 @@ struct FileReader {
   Status read(const Cid& cid, std::optional<std::uint64_t> expected, std::size_t depth) {
     if (depth > max_file_depth)
       return fail(ErrorCode::exhausted, fmt::format("the file at {} is nested too deep", cid.text()));
-    MESH_LET(const BlockBytes block, blocks.get(cid));
+    MESH_LET(const BlockBytes block, blocks.get(cid, from));
     MESH_LET(const asset::Node node, asset::parse_node(cid, *block));
     if (node.kind != asset::NodeKind::raw && node.kind != asset::NodeKind::file) {
       return fail(ErrorCode::invalid, fmt::format("{} is not a file", cid.text()));
@@ -83,18 +84,19 @@ struct TreeReader {
 
 }  // namespace
 
-Status BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes,
-                                 const std::function<Status(ByteView)>& sink) const {
-  FileReader reader{.blocks = *this, .max_bytes = max_bytes, .sink = sink};
+Status BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes, const std::function<Status(ByteView)>& sink,
+                                 From from) const {
+  FileReader reader{.blocks = *this, .max_bytes = max_bytes, .sink = sink, .from = from};
   return reader.read(root, std::nullopt, 0);
 }
 
-Result<Bytes> BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes) const {
+Result<Bytes> BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes, From from) const {
   Bytes whole;
-  MESH_TRY(read_dag_file(root, max_bytes, [&whole](ByteView part) -> Status {
+  const auto add = [&whole](ByteView part) -> Status {
     append(whole, part);
     return {};
-  }));
+  };
+  MESH_TRY(read_dag_file(root, max_bytes, add, from));
   return whole;
 }
 

@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "adapters/store/file.h"
 #include "adapters/store/small_blocks.h"
 #include "adapters/store/sync_path.h"
 #include "codec/car.h"
@@ -34,23 +35,6 @@ constexpr std::int64_t in_a_file = 0;              // Rows count from 1.
 std::string root_key(const Cid& root, std::string_view reason) {
   return fmt::format("{}{}/{}", root_prefix, root.text(), reason);
 }
-
-class File {
- public:
-  explicit File(int fd) : fd_(fd) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  [[nodiscard]] int fd() const { return fd_; }
-  [[nodiscard]] bool is_open() const { return fd_ >= 0; }
-  /// What close() says: some file systems tell of a full disk only then.
-  [[nodiscard]] bool close_now() { return ::close(std::exchange(fd_, -1)) == 0; }
-
- private:
-  int fd_;
-};
 
 bool write_all(int fd, ByteView bytes) {
   while (!bytes.empty()) {
@@ -84,6 +68,7 @@ struct BlockStore::Impl {
   };
 
   NodeStore& node_store;
+  BlockSource* elsewhere = nullptr;
   BlockStoreOptions options;
   std::string folder;
   std::unique_ptr<SmallBlocks> small;  ///< Its own lock is taken after `mutex`.
@@ -242,6 +227,14 @@ struct BlockStore::Impl {
     if (!write_all(file.fd(), bytes)) return std::unexpected(disk_error("writing the block", cid.text()));
     if (!file.close_now()) return std::unexpected(disk_error("writing the block", cid.text()));
     return {};
+  }
+
+  Result<BlockBytes> get_elsewhere(const Cid& cid) const {
+    Result<Bytes> bytes = elsewhere != nullptr ? elsewhere->read(cid) : fail(ErrorCode::not_found, "");
+    if (bytes && cid.matches(*bytes)) return std::make_shared<const Bytes>(std::move(*bytes));
+    if (bytes) elsewhere->changed(cid);
+    if (!bytes && bytes.error().code != ErrorCode::not_found) return std::unexpected(std::move(bytes.error()));
+    return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
   }
 
   /// Room for the bytes is reserved.
@@ -421,18 +414,19 @@ Status BlockStore::sync() {
   return done;
 }
 
-Result<BlockBytes> BlockStore::get(const Cid& cid) const {
-  Impl::Entry entry;
+Result<BlockBytes> BlockStore::get(const Cid& cid, From from) const {
+  std::optional<Impl::Entry> kept;
   {
     const std::lock_guard guard(impl_->mutex);
     if (const auto hot = impl_->cached.find(cid); hot != impl_->cached.end()) {
       impl_->recent.splice(impl_->recent.begin(), impl_->recent, hot->second);
       return hot->second->bytes;
     }
-    const auto found = impl_->index.find(cid);
-    if (found == impl_->index.end()) return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
-    entry = found->second;
+    if (const auto found = impl_->index.find(cid); found != impl_->index.end()) kept = found->second;
   }
+  if (!kept && from == From::anywhere) return impl_->get_elsewhere(cid);
+  if (!kept) return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
+  const Impl::Entry& entry = *kept;
   Result<Bytes> bytes = entry.row == in_a_file ? impl_->read_file(cid, entry.size) : impl_->small->read(entry.row);
   if (!bytes && bytes.error().code != ErrorCode::not_found) return std::unexpected(std::move(bytes.error()));
   const bool right = bytes && bytes->size() == entry.size && cid.matches(*bytes);
@@ -454,16 +448,19 @@ Result<BlockBytes> BlockStore::get(const Cid& cid) const {
   return shared;
 }
 
-bool BlockStore::has(const Cid& cid) const {
-  const std::lock_guard guard(impl_->mutex);
-  return impl_->index.contains(cid);
-}
+void BlockStore::attach(BlockSource& source) { impl_->elsewhere = &source; }
 
-Result<std::uint64_t> BlockStore::size(const Cid& cid) const {
-  const std::lock_guard guard(impl_->mutex);
-  const auto found = impl_->index.find(cid);
-  if (found == impl_->index.end()) return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
-  return found->second.size;
+bool BlockStore::has(const Cid& cid, From from) const { return size(cid, from).has_value(); }
+
+Result<std::uint64_t> BlockStore::size(const Cid& cid, From from) const {
+  {
+    const std::lock_guard guard(impl_->mutex);
+    if (const auto found = impl_->index.find(cid); found != impl_->index.end()) return found->second.size;
+  }
+  if (from == From::anywhere && impl_->elsewhere != nullptr) {
+    if (const std::optional<std::uint64_t> bytes = impl_->elsewhere->size(cid)) return *bytes;
+  }
+  return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
 }
 
 Result<std::int64_t> BlockStore::written_s(const Cid& cid) const {

@@ -4,6 +4,8 @@
 // Every block is checked against its CID when it is put and again when it is read from the disk, so a damaged one is
 // never handed out: it is moved to HOME/blocks/quarantine and counts as missing. A file appears by rename and a row by
 // transaction, so a killed process leaves no half block; its temporary files are removed at open.
+// The blocks of shared files are read where they lie (BlockSource); put, erase, the quota and the count know only what is
+// kept here.
 // Bounds: the size of a block, the quota, the cache's bytes, the bytes and entries that the DAG readers return.
 // Thread-safe. The disk is read and written on the caller's thread.
 #pragma once
@@ -12,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,10 +30,29 @@ using BlockBytes = std::shared_ptr<const Bytes>;
 
 struct BlockStoreOptions {
   std::uint64_t quota_bytes = std::uint64_t{64}
-                              << 30;   ///< Of all blocks together; past it put() fails with `exhausted`.
-  std::size_t cache_bytes = std::size_t{64} << 20;       ///< Of blocks kept in memory.
-  std::size_t max_block_bytes = std::size_t{2} << 20;    ///< As in CAR sections (codec/car.h).
-  std::size_t max_small_bytes = std::size_t{16} << 10;   ///< Above it a block is a file of its own.
+                              << 30;  ///< Of all blocks together; past it put() fails with `exhausted`.
+  std::size_t cache_bytes = std::size_t{64} << 20;  ///< Of blocks kept in memory.
+  std::size_t max_block_bytes = std::size_t{2} << 20;  ///< As in CAR sections (codec/car.h).
+  std::size_t max_small_bytes = std::size_t{16} << 10;  ///< Above it a block is a file of its own.
+};
+
+/// Where a block may come from. What is shared in place is for those alone whom its owner names: whoever reads for
+/// somebody else (a task, a peer) says `anywhere` only if that one may have it.
+enum class From : std::uint8_t {
+  kept,  ///< this store
+  anywhere,  ///< or the attached source
+};
+
+/// Blocks that lie elsewhere, as parts of files in place (shares.h). Thread-safe.
+class BlockSource {
+ public:
+  virtual ~BlockSource() = default;
+  /// Bytes of the block; nullopt if it is not there.
+  [[nodiscard]] virtual std::optional<std::uint64_t> size(const Cid& cid) const = 0;
+  /// What lies there now; the block store checks it. Errors: not_found (the file is gone or changed, too), storage.
+  [[nodiscard]] virtual Result<Bytes> read(const Cid& cid) = 0;
+  /// What was read is not what the CID names: it is not there any more.
+  virtual void changed(const Cid& cid) = 0;
 };
 
 class BlockStore {
@@ -42,6 +64,9 @@ class BlockStore {
   BlockStore(const BlockStore&) = delete;
   BlockStore& operator=(const BlockStore&) = delete;
 
+  /// What is not kept here may be had from `source`, which must outlive this object. Before anybody else uses it.
+  void attach(BlockSource& source);
+
   /// Keeps a block; a power cut may still lose it (see sync). One that is there already is no error.
   /// Errors: invalid (the bytes are not what the CID names), exhausted (quota, or the block is too large), storage.
   [[nodiscard]] Status put(const Cid& cid, ByteView bytes);
@@ -49,11 +74,11 @@ class BlockStore {
   /// than one for one. Errors: storage; then it is as if it had not been called.
   [[nodiscard]] Status sync();
   /// Errors: not_found, storage (damaged: the text says so; the block counts as missing from then on; or unreadable).
-  [[nodiscard]] Result<BlockBytes> get(const Cid& cid) const;
-  [[nodiscard]] bool has(const Cid& cid) const;
+  [[nodiscard]] Result<BlockBytes> get(const Cid& cid, From from = From::kept) const;
+  [[nodiscard]] bool has(const Cid& cid, From from = From::kept) const;
   /// Bytes of the block; not_found.
-  [[nodiscard]] Result<std::uint64_t> size(const Cid& cid) const;
-  /// When it was put, in seconds since 1970. Errors: not_found, storage.
+  [[nodiscard]] Result<std::uint64_t> size(const Cid& cid, From from = From::kept) const;
+  /// When it was put, in seconds since 1970. Errors: not_found (also where it lies elsewhere), storage.
   [[nodiscard]] Result<std::int64_t> written_s(const Cid& cid) const;
   /// Whether it was there. shrink() gives the disk back what small blocks took.
   [[nodiscard]] Result<bool> erase(const Cid& cid);
@@ -83,8 +108,8 @@ class BlockStore {
   /// The content of the UnixFS file (or raw leaf) `root`, in order, leaf by leaf; stops at the first error of `sink`.
   /// Errors: not_found (a block is missing: named), invalid (not a file, or malformed), exhausted (above `max_bytes`).
   [[nodiscard]] Status read_dag_file(const Cid& root, std::uint64_t max_bytes,
-                                     const std::function<Status(ByteView)>& sink) const;
-  [[nodiscard]] Result<Bytes> read_dag_file(const Cid& root, std::uint64_t max_bytes) const;
+                                     const std::function<Status(ByteView)>& sink, From from = From::kept) const;
+  [[nodiscard]] Result<Bytes> read_dag_file(const Cid& root, std::uint64_t max_bytes, From from = From::kept) const;
 
   /// The files below a UnixFS folder: relative path ("a/b.py") to the file's root. Of a single file: one entry with
   /// the path "". Errors: not_found, invalid (a name with '/', "." or "..", a symbolic link, malformed), exhausted.

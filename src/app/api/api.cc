@@ -841,6 +841,75 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                               });
   }
 
+  // ---- What is shared.
+
+  static constexpr std::uint64_t max_assets_told = 1000;
+
+  void get_manifest(Call call) {
+    const auto first = call.number("first", 0, UINT32_MAX);
+    const auto count = call.number("count", max_assets_told, max_assets_told);
+    if (!first) return call.fail(first.error());
+    if (!count) return call.fail(count.error());
+    const store::Shares& shares = backend_.shares();
+    Json assets = Json::array();
+    for (const asset::Asset& asset : shares.find({}, *first, *count)) assets.push_back(asset_json(asset));
+    call.reply({{"sequence", shares.sequence()},
+                {"files", shares.files()},
+                {"bytes", shares.bytes()},
+                {"assets", std::move(assets)}});
+  }
+
+  void post_refresh(Call call) {
+    backend_.refresh_shares([call = std::move(call)](const Result<store::Shares::Refreshed>& done) {
+      if (!done) return call.fail(done.error());
+      call.reply(refreshed_json(*done));
+    });
+  }
+
+  static Result<asset::AssetQuery> asset_query(const Call& call) {
+    asset::AssetQuery query;
+    if (const std::string* text = call.query("name")) query.name = *text;
+    if (const std::string* text = call.query("filepath")) query.path = *text;
+    if (const std::string* text = call.query("cid")) {
+      const auto cid = Cid::from_text(*text);
+      if (!cid) return wrap("cid", cid.error());
+      query.cid = *cid;
+    }
+    if (const std::string* text = call.query("sha256")) {
+      const auto bytes = from_hex(*text);
+      query.sha256 = bytes ? Digest::from(*bytes) : std::nullopt;
+      if (!query.sha256) return fail(ErrorCode::invalid, "sha256 must be 64 hexadecimal digits");
+    }
+    if (!query.name && !query.path && !query.cid && !query.sha256)
+      return fail(ErrorCode::invalid, "say what is asked for: name, filepath, cid or sha256");
+    return query;
+  }
+
+  void get_query(Call call) {
+    const auto query = asset_query(call);
+    if (!query) return call.fail(query.error());
+    const auto first = call.number("first", 0, UINT32_MAX);
+    const auto count = call.number("count", 100, max_assets_told);
+    if (!first) return call.fail(first.error());
+    if (!count) return call.fail(count.error());
+    const store::Shares& shares = backend_.shares();
+    const std::vector<asset::Asset> assets = shares.find(*query, *first, *count);
+    Json holdings = Json::array();
+    for (const asset::Asset& asset : assets) {
+      holdings.push_back({{"asset", asset_json(asset)},
+                          {"source", "local"},
+                          {"peer", identity::peer_id_of(backend_.id())},
+                          {"localPath", shares.path_of(asset).string()}});
+    }
+    Json answer{{"found", !assets.empty()}, {"source", assets.empty() ? "none" : "local"}};
+    if (!assets.empty()) {
+      answer["localPath"] = holdings.front()["localPath"];
+      answer["assetInfo"] = {{"sha256", assets.front().sha256.hex()}, {"size", assets.front().bytes}};
+    }
+    answer["holdings"] = std::move(holdings);
+    call.reply(answer);
+  }
+
   void get_asset(Call call) {
     if (const auto cid = cid_of(call)) stream_content(std::move(call), *cid);
   }
@@ -895,7 +964,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       next.pop_back();
       owner->backend_.post_bulk([self = shared_from_this(), cid]() mutable {
         Status status;
-        auto block = self->owner->backend_.blocks().get(cid);
+        auto block = self->owner->backend_.blocks().get(cid, store::From::anywhere);
         if (!block) {
           status = std::unexpected(block.error());
         } else if (auto node = asset::parse_node(cid, **block); !node) {
@@ -926,7 +995,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
           mesh::fail(ErrorCode::not_found,
                      fmt::format("{} is not here: fetch it with `mesh assets get {}`", root.text(), root.text()));
       std::map<std::string, Cid> entries;
-      if (auto block = self->backend_.blocks().get(root)) {
+      if (auto block = self->backend_.blocks().get(root, store::From::anywhere)) {
         node = asset::parse_node(root, **block);
         if (node && node->kind == asset::NodeKind::directory) {
           auto tree = self->backend_.blocks().collect_tree(root);
@@ -955,7 +1024,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         head.content_type =
             node->kind == asset::NodeKind::record ? "application/vnd.ipld.dag-cbor" : std::string(octets);
         if (node->kind == asset::NodeKind::record) {
-          auto block = self->backend_.blocks().get(root);
+          auto block = self->backend_.blocks().get(root, store::From::anywhere);
           if (!block) return call.fail(block.error());
           head.body = **block;
           call.responder.answer(std::move(head));
@@ -1213,6 +1282,35 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {{octets, ""}},
        {{201, "application/json", "Asset", "a file"}, {201, "application/json", "Roots", "a CAR"}},
        &Impl::post_asset},
+      {"GET",
+       "/api/v1/manifest",
+       "getManifest",
+       "The files that this node shares, by share and path",
+       {{"first", "query", "integer", "from which on"}, {"count", "query", "integer", "how many; 1000 at most"}},
+       {},
+       {{200, "application/json", "Manifest", "files"}},
+       &Impl::get_manifest},
+      {"POST",
+       "/api/v1/manifest/refresh",
+       "refreshManifest",
+       "Looks at every shared file again",
+       {},
+       {},
+       {{200, "application/json", "Refreshed", "what is shared now"}},
+       &Impl::post_refresh},
+      {"GET",
+       "/api/v1/query/asset",
+       "queryAsset",
+       "Who has a file: this node, as yet (what peers share is not built)",
+       {{"name", "query", "string", "a file's name, path, glob or hub id (org/repo@revision/file)"},
+        {"filepath", "query", "string", "the path in its share, exactly"},
+        {"cid", "query", "string", "the file's CID"},
+        {"sha256", "query", "string", "of the content, hexadecimal"},
+        {"first", "query", "integer", "from which on"},
+        {"count", "query", "integer", "how many; 100 unless told"}},
+       {},
+       {{200, "application/json", "AssetAnswer", "where it is"}},
+       &Impl::get_query},
       {"GET",
        "/api/v1/assets/{cid}",
        "getAsset",

@@ -68,6 +68,7 @@ class Backend {
   virtual void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) = 0;
   virtual void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
                      std::move_only_function<void(Status)> done) = 0;
+  virtual void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) = 0;
   virtual void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) = 0;
   virtual void ping(const identity::NodeId& peer, std::move_only_function<void(Result<Duration>)> done) = 0;
   virtual void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) = 0;
@@ -75,6 +76,7 @@ class Backend {
   [[nodiscard]] virtual EventLog& events() = 0;
   [[nodiscard]] virtual store::NodeStore& store() = 0;    ///< thread-safe
   [[nodiscard]] virtual store::BlockStore& blocks() = 0;  ///< thread-safe
+  [[nodiscard]] virtual const store::Shares& shares() const = 0;  ///< thread-safe
   /// make_function of import.h over this node's stores. On any thread.
   [[nodiscard]] virtual Result<ImportedFunction> make_function(const Program& program,
                                                                const std::vector<std::string>& args) = 0;

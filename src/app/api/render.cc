@@ -100,6 +100,36 @@ Json peer_json(const PeerLine& peer) {
   return json;
 }
 
+Json asset_json(const asset::Asset& asset) {
+  Json json{{"path", asset.path},
+            {"share", asset.share},
+            {"cid", asset.cid.text()},
+            {"bytes", asset.bytes},
+            {"sha256", asset.sha256.hex()},
+            {"visibility", enum_names(asset.visibility)[static_cast<std::size_t>(asset.visibility)]},
+            {"hub", nullptr}};
+  if (asset.hub) {
+    json["hub"] = {{"repository", asset.hub->repository},
+                   {"revision", asset.hub->revision},
+                   {"references", asset.hub->references},
+                   {"file", asset.hub->file}};
+  }
+  return json;
+}
+
+Json refreshed_json(const store::Shares::Refreshed& refreshed) {
+  Json problems = Json::array();
+  for (const store::Shares::Problem& problem : refreshed.problems)
+    problems.push_back({{"share", problem.share}, {"path", problem.path}, {"why", problem.why}});
+  return {{"files", refreshed.files},
+          {"bytes", refreshed.bytes},
+          {"read_files", refreshed.read_files},
+          {"read_bytes", refreshed.read_bytes},
+          {"changed", refreshed.changed},
+          {"problem_count", refreshed.problem_count},
+          {"problems", problems}};
+}
+
 Json topology_json(const Backend& backend) {
   Json nodes = Json::array();
   Json links = Json::array();

@@ -71,6 +71,10 @@ class RuntimeBackend final : public Backend {
   EventLog& events() override { return runtime_.events(); }
   store::NodeStore& store() override { return runtime_.store(); }
   store::BlockStore& blocks() override { return runtime_.blocks(); }
+  const store::Shares& shares() const override { return runtime_.shares(); }
+  void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) override {
+    runtime_.refresh_shares(std::move(done));
+  }
   Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args) override {
     return app::make_function(program, args, runtime_.store(), runtime_.blocks());
   }

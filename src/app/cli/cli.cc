@@ -98,8 +98,8 @@ struct Program {
         option = app.add_option_function<std::vector<std::string>>(
             name, [this, key](const std::vector<std::string>& values) { session.flags[key] = values; }, help);
         option->type_name(std::string(spec.value_name))->expected(1)->allow_extra_args(false);
-        option->multi_option_policy(spec.type == config::SettingType::list ? CLI::MultiOptionPolicy::TakeAll
-                                                                           : CLI::MultiOptionPolicy::TakeLast);
+        option->multi_option_policy(config::is_list(spec.type) ? CLI::MultiOptionPolicy::TakeAll
+                                                               : CLI::MultiOptionPolicy::TakeLast);
       }
       option->group("Settings (flag > -c > variable > --config > user file > /etc)");
     }
@@ -241,10 +241,17 @@ struct Program {
         ->add_option("PEER", id)
         ->required();
 
-    CLI::App* assets = noun(app, "assets", "content by its hash");
+    CLI::App* assets = noun(app, "assets", "content by its hash", [this] { return assets_ls(session); });
     command(*assets, "add", "add a file or a folder and print its CID", [this] { return assets_add(session, file); })
         ->add_option("PATH", file)
         ->required();
+    command(*assets, "ls", "list the files that this node shares (--share, [[share]])",
+            [this] { return assets_ls(session); });
+    command(*assets, "find", "find shared files by name, glob, hub id or CID",
+            [this] { return assets_find(session, id); })
+        ->add_option("NAME_OR_CID", id)
+        ->required();
+    command(*assets, "refresh", "look at every shared file again", [this] { return assets_refresh(session); });
     CLI::App* fetched = command(*assets, "get", "fetch content and write it to stdout or a file",
                                 [this] { return assets_get(session, id, file); });
     fetched->add_option("CID", id)->required();

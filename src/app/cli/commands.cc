@@ -364,6 +364,71 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
   return exit_ok;
 }
 
+namespace {
+
+std::string size_of_asset(const Json& row) { return row["bytes"].dump(); }
+
+int print_assets(Session& session, const Json& rows) {
+  session.print_list(rows,
+                     {{"PATH", field("path")},
+                      {"BYTES", size_of_asset},
+                      {"SHARE", field("share")},
+                      {"FOR", field("visibility")},
+                      {"CID", field("cid")},
+                      {"SHA256", field("sha256"), true}},
+                     "cid");
+  return exit_ok;
+}
+
+}  // namespace
+
+int assets_ls(Session& session) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  Json rows = Json::array();
+  while (true) {
+    const auto page = ask(*client, "GET", fmt::format("/api/v1/manifest?first={}", rows.size()));
+    if (!page) return session.fail(page.error());
+    for (const Json& row : (*page)["assets"]) rows.push_back(row);
+    if ((*page)["assets"].empty()) break;
+  }
+  if (rows.empty()) session.say("nothing is shared: `mesh up --share DIR` shares a folder with the local network");
+  return print_assets(session, rows);
+}
+
+int assets_find(Session& session, const std::string& text) {
+  const bool is_cid = Cid::from_text(text).has_value();
+  const std::string path =
+      fmt::format("/api/v1/query/asset?{}={}&count=1000", is_cid ? "cid" : "name", http::percent_encode(text));
+  return with(session, "GET", path, nullptr, [&](const Json& answer) {
+    Json rows = Json::array();
+    for (const Json& holding : answer["holdings"]) rows.push_back(holding["asset"]);
+    if (rows.empty()) {
+      return session.fail(exit_not_found,
+                          fmt::format("this node shares no file that is called {}; what its peers share "
+                                      "cannot be asked for yet (not built)",
+                                      text));
+    }
+    return print_assets(session, rows);
+  });
+}
+
+int assets_refresh(Session& session) {
+  return with(session, "POST", "/api/v1/manifest/refresh", nullptr, [&](const Json& done) {
+    if (session.form() != Form::table && session.form() != Form::wide) {
+      session.print(done);
+      return exit_ok;
+    }
+    fmt::print("{} files ({} bytes) are shared; {} ({} bytes) had to be read\n", done["files"].dump(),
+               done["bytes"].dump(), done["read_files"].dump(), done["read_bytes"].dump());
+    for (const Json& problem : done["problems"]) {
+      session.say(fmt::format("left out in share {}: {} ({})", text_of(problem["share"]), text_of(problem["path"]),
+                              text_of(problem["why"])));
+    }
+    return exit_ok;
+  });
+}
+
 int peers_ls(Session& session) {
   return with(session, "GET", "/api/v1/peers", nullptr, [&](const Json& peers) {
     session.print_list(
@@ -414,7 +479,7 @@ int config_list(Session& session, bool show_origin) {
     const config::Value& value = settings->value(spec.name);
     Json items = value.items;
     rows.push_back({{"name", spec.name},
-                    {"value", spec.type == config::SettingType::list ? items : Json(value.items.front())},
+                    {"value", config::is_list(spec.type) ? items : Json(value.items.front())},
                     {"origin", value.origin},
                     {"help", spec.help}});
   }

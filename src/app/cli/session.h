@@ -156,6 +156,9 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
 int peers_ls(Session& session);
 int peers_ping(Session& session, const std::string& peer);
 int assets_add(Session& session, const std::string& path);
+int assets_ls(Session& session);
+int assets_find(Session& session, const std::string& text);
+int assets_refresh(Session& session);
 int assets_get(Session& session, const std::string& cid, const std::string& file);
 int node_status(Session& session);
 int config_list(Session& session, bool show_origin);

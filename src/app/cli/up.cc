@@ -132,6 +132,15 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   wanted.memory_mb = settings.count("memory");
   wanted.accepts_work = !settings.flag("no-work");
   wanted.owner = settings.text("owner");
+  for (const config::ShareSetting& share : settings.shares()) {
+    wanted.shares.push_back({.name = share.name,
+                             .folder = share.folder,
+                             .visibility = share.visibility == "lan"          ? asset::Visibility::lan
+                                           : share.visibility == "federation" ? asset::Visibility::federation
+                                                                              : asset::Visibility::everybody,
+                             .include = share.include,
+                             .exclude = share.exclude});
+  }
 
   std::unique_ptr<LocalNode> node(new LocalNode());
   MESH_LET(node->parts_->runtime, app::Runtime::start(std::move(wanted)));

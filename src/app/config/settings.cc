@@ -36,6 +36,8 @@ constexpr std::array table{
                 "MiB that one task may have; 0 is decided by this machine's memory", 0, 1 << 20},
     SettingSpec{"no-work", SettingType::flag, "false", "", "neither run nor verify tasks of others"},
     SettingSpec{"owner", SettingType::text, "", "DID", "did of this node's owner; empty is the node itself"},
+    SettingSpec{"share", SettingType::shares, "", "DIR",
+                "folder whose files peers on the local network may fetch (repeatable)"},
     SettingSpec{"cache", SettingType::path, "", "DIR", "folder for compiled code and fetched language runtimes"},
     SettingSpec{"runtimes-dir", SettingType::path, "", "DIR",
                 "folder with the language runtimes and their catalogue.json"},
@@ -111,6 +113,7 @@ Result<std::string> normalise(const SettingSpec& spec, std::string_view text, st
       }
       return std::string(text);
     }
+    case SettingType::shares:
     case SettingType::path: {
       if (text.empty()) return std::string();
       fs::path path(text);
@@ -132,18 +135,85 @@ Result<std::string> normalise(const SettingSpec& spec, std::string_view text, st
   return fail(ErrorCode::internal, "a setting of a type that is not known");
 }
 
+/// "/home/ann/My Models" -> "my-models".
+std::string name_of_folder(const std::string& folder) {
+  std::string name = fs::path(folder).filename().string();
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    const bool allowed = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+    if (!allowed) c = '-';
+  }
+  name = name.substr(0, 64);
+  return name.empty() ? "share" : name;
+}
+
 Result<Value> value_of(const SettingSpec& spec, const std::vector<std::string>& texts, std::string origin,
                        const Variable& variable) {
   Value value{.items = {}, .origin = std::move(origin)};
-  if (spec.type != SettingType::list && texts.size() != 1) {
+  if (!is_list(spec.type) && texts.size() != 1) {
     return fail(ErrorCode::invalid, fmt::format("{}: {} takes one value", value.origin, spec.name));
   }
   if (texts.size() > max_items)
     return fail(ErrorCode::invalid, fmt::format("{}: {} takes at most {} values", value.origin, spec.name, max_items));
   for (const std::string& text : texts) {
     MESH_LET(std::string normal, normalise(spec, text, value.origin, variable));
+    if (spec.type == SettingType::shares) value.shares.push_back({.folder = normal, .name = name_of_folder(normal)});
     value.items.push_back(std::move(normal));
   }
+  return value;
+}
+
+/// [[share]] tables.
+Result<Value> shares_of(const SettingSpec& spec, const toml::array& tables, const std::string& file,
+                        const std::string& origin, const Variable& variable) {
+  Value value{.items = {}, .origin = origin, .shares = {}};
+  for (const toml::node& item : tables) {
+    const toml::table* const table_node = item.as_table();
+    const std::string place = fmt::format("{}:{}", file, item.source().begin.line);
+    if (table_node == nullptr)
+      return fail(ErrorCode::invalid,
+                  fmt::format("{}: share must be folders in quotes, or [[share]] tables alone", place));
+    ShareSetting share;
+    for (const auto& [key, node] : *table_node) {
+      const std::string_view name = key.str();
+      const bool is_patterns = name == "include" || name == "exclude";
+      if (!is_patterns && name != "path" && name != "name" && name != "visibility") {
+        return fail(ErrorCode::invalid,
+                    fmt::format("{}: a share has no \"{}\"; it has path, name, visibility, include and "
+                                "exclude",
+                                place, name));
+      }
+      const toml::array* const list = node.as_array();
+      if (is_patterns && list != nullptr) {
+        for (const toml::node& pattern : *list) {
+          if (!pattern.is_string())
+            return fail(ErrorCode::invalid, fmt::format("{}: {} must be a list of texts in quotes", place, name));
+          (name == "include" ? share.include : share.exclude).push_back(pattern.as_string()->get());
+        }
+        continue;
+      }
+      if (is_patterns || !node.is_string())
+        return fail(ErrorCode::invalid,
+                    fmt::format("{}: {} must be {}", place, name, is_patterns ? "a list of texts" : "text in quotes"));
+      const std::string& text = node.as_string()->get();
+      if (name == "path") {
+        MESH_LET(share.folder, normalise(spec, text, place, variable));
+      } else {
+        (name == "name" ? share.name : share.visibility) = text;
+      }
+    }
+    if (share.folder.empty()) return fail(ErrorCode::invalid, fmt::format("{}: a share needs a path", place));
+    if (share.visibility != "lan" && share.visibility != "federation" && share.visibility != "everybody") {
+      return fail(
+          ErrorCode::invalid,
+          fmt::format("{}: visibility must be one of lan, federation, everybody, not \"{}\"", place, share.visibility));
+    }
+    if (share.name.empty()) share.name = name_of_folder(share.folder);
+    value.items.push_back(share.folder);
+    value.shares.push_back(std::move(share));
+  }
+  if (value.shares.size() > max_items)
+    return fail(ErrorCode::invalid, fmt::format("{}: there are at most {} shares", origin, max_items));
   return value;
 }
 
@@ -197,7 +267,13 @@ Result<Layer> read_file(const fs::path& path, bool required, const Variable& var
       if (const auto* flag = value.as_boolean()) return flag->get() ? "true" : "false";
       return std::nullopt;
     };
-    if (const toml::array* items = node.as_array(); items != nullptr && spec->type == SettingType::list) {
+    if (const toml::array* items = node.as_array();
+        items != nullptr && spec->type == SettingType::shares && !items->empty() && items->get(0)->is_table()) {
+      MESH_LET(Value value, shares_of(*spec, *items, path.string(), origin, variable));
+      layer.emplace(name, std::move(value));
+      continue;
+    }
+    if (const toml::array* items = node.as_array(); items != nullptr && is_list(spec->type)) {
       for (const toml::node& item : *items) {
         if (!item.is_string())
           return fail(ErrorCode::invalid, fmt::format("{}: {} must be a list of texts in quotes", origin, name));
@@ -207,7 +283,7 @@ Result<Layer> read_file(const fs::path& path, bool required, const Variable& var
       texts.push_back(*text);
     } else {
       return fail(ErrorCode::invalid, fmt::format("{}: {} must be a {}", origin, name,
-                                                  spec->type == SettingType::list ? "list of texts" : "single value"));
+                                                  is_list(spec->type) ? "list of texts" : "single value"));
     }
     MESH_LET(Value value, value_of(*spec, texts, origin, variable));
     layer.emplace(name, std::move(value));
@@ -222,6 +298,8 @@ fs::path xdg_folder(const Variable& variable, const std::string& name, std::stri
 }
 
 }  // namespace
+
+bool is_list(SettingType type) { return type == SettingType::list || type == SettingType::shares; }
 
 std::span<const SettingSpec> setting_table() { return table; }
 
@@ -263,8 +341,8 @@ Result<Settings> Settings::load(const Sources& sources) {
       return fail(ErrorCode::invalid,
                   fmt::format("-c {}: there is no setting \"{}\"; there are {}", assignment, name, known_names()));
     const std::string text = assignment.substr(equals + 1);
-    MESH_LET(Value value, value_of(*spec, spec->type == SettingType::list ? split(text) : std::vector{text},
-                                   "-c " + name, variable));
+    MESH_LET(Value value,
+             value_of(*spec, is_list(spec->type) ? split(text) : std::vector{text}, "-c " + name, variable));
     assigned.insert_or_assign(name, std::move(value));
   }
   strong.merge(assigned);  // What is there already stays.
@@ -272,8 +350,7 @@ Result<Settings> Settings::load(const Sources& sources) {
     const std::string name = variable_of(spec.name);
     const auto text = variable(name);
     if (!text || text->empty()) continue;
-    MESH_LET(Value value,
-             value_of(spec, spec.type == SettingType::list ? split(*text) : std::vector{*text}, name, variable));
+    MESH_LET(Value value, value_of(spec, is_list(spec.type) ? split(*text) : std::vector{*text}, name, variable));
     strong.emplace(std::string(spec.name), std::move(value));
   }
   if (sources.file) {
@@ -294,9 +371,8 @@ Result<Settings> Settings::load(const Sources& sources) {
   }
   for (const SettingSpec& spec : table) {
     if (strong.contains(spec.name)) continue;
-    Value value{
-        .items = spec.type == SettingType::list ? split(spec.fallback) : std::vector{std::string(spec.fallback)},
-        .origin = "default"};
+    Value value{.items = is_list(spec.type) ? split(spec.fallback) : std::vector{std::string(spec.fallback)},
+                .origin = "default"};
     strong.emplace(std::string(spec.name), std::move(value));
   }
   settings.values_ = std::move(strong);

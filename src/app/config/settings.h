@@ -27,8 +27,12 @@ enum class SettingType : std::uint8_t {
   flag,  ///< true, false, 1, 0, yes, no, on, off
   count,  ///< an integer within the setting's bounds
   list,  ///< several texts; commas between them in -c and MESH_*
+  shares,  ///< a list of folders; in a file also [[share]] tables with path, name, visibility, include and exclude
   choice,  ///< one of a few words
 };
+
+/// Whether a setting of this type has any number of values.
+[[nodiscard]] bool is_list(SettingType type);
 
 /// One row of the table. The flag is "--NAME", the variable MESH_NAME in capitals with '_' for '-'.
 struct SettingSpec {
@@ -59,9 +63,20 @@ struct Sources {
 /// The process's own environment.
 [[nodiscard]] std::optional<std::string> environment_variable(const std::string& name);
 
+/// A folder that is shared: a [[share]] table of a file, or `--share DIR` with the defaults.
+struct ShareSetting {
+  std::string folder;  ///< absolute
+  std::string name;  ///< the folder's own name unless told, in lower case
+  std::string visibility = "lan";  ///< "lan", "federation" or "everybody"
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  bool operator==(const ShareSetting&) const = default;
+};
+
 struct Value {
   std::vector<std::string> items;  ///< exactly one, but for lists
   std::string origin;  ///< "flag --listen", "-c", "MESH_LISTEN", "/path/config.toml:3", "default"
+  std::vector<ShareSetting> shares;  ///< of `share`
 };
 
 /// Where things lie. With `home` everything is below one folder; else the folders are XDG's.
@@ -82,6 +97,7 @@ class Settings {
   [[nodiscard]] bool flag(std::string_view name) const;
   [[nodiscard]] std::uint64_t count(std::string_view name) const;
   [[nodiscard]] const std::vector<std::string>& list(std::string_view name) const;
+  [[nodiscard]] const std::vector<ShareSetting>& shares() const { return value("share").shares; }
   [[nodiscard]] const Value& value(std::string_view name) const;
   /// Whether anything but the default gave it.
   [[nodiscard]] bool is_set(std::string_view name) const;

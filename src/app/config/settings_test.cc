@@ -174,5 +174,50 @@ TEST_F(SettingsTest, TheTableIsConsistent) {
   EXPECT_EQ(find_setting("nothing"), nullptr);
 }
 
+TEST_F(SettingsTest, SharesAreFoldersOrTables) {
+  sources_.flags["share"] = {"/data/My Models", "/data/x"};
+  auto settings = Settings::load(sources_);
+  ASSERT_TRUE(settings) << settings.error().message;
+  ASSERT_EQ(settings->shares().size(), 2U);
+  EXPECT_EQ(settings->shares()[0], (ShareSetting{.folder = "/data/My Models", .name = "my-models"}));
+  EXPECT_EQ(settings->list("share"), (std::vector<std::string>{"/data/My Models", "/data/x"}));
+  sources_.flags.clear();
+  write(user_file(), R"(slots = 2
+[[share]]
+path = "~/models"
+[[share]]
+path = "/srv/sets"
+name = "sets"
+visibility = "everybody"
+include = ["*.csv", "docs/*"]
+exclude = ["secret*"]
+)");
+  settings = Settings::load(sources_);
+  ASSERT_TRUE(settings) << settings.error().message;
+  ASSERT_EQ(settings->shares().size(), 2U);
+  EXPECT_EQ(settings->shares()[0].folder, (folder_ / "home/models").string());
+  EXPECT_EQ(settings->shares()[0].visibility, "lan");
+  EXPECT_EQ(settings->shares()[1], (ShareSetting{.folder = "/srv/sets",
+                                                 .name = "sets",
+                                                 .visibility = "everybody",
+                                                 .include = {"*.csv", "docs/*"},
+                                                 .exclude = {"secret*"}}));
+  EXPECT_NE(settings->value("share").origin.find("config.toml:2"), std::string::npos);
+}
+
+TEST_F(SettingsTest, BadSharesAreNamed) {
+  const auto with = [&](std::string_view text) {
+    write(user_file(), text);
+    return error();
+  };
+  EXPECT_NE(with("[[share]]\nname = \"x\"\n").find("needs a path"), std::string::npos);
+  EXPECT_NE(with("[[share]]\npath = \"/x\"\nvisibility = \"all\"\n").find("one of lan, federation, everybody"),
+            std::string::npos);
+  EXPECT_NE(with("[[share]]\npath = \"/x\"\nfoo = 1\n").find("has no \"foo\""), std::string::npos);
+  EXPECT_NE(with("[[share]]\npath = 1\n").find("text in quotes"), std::string::npos);
+  EXPECT_NE(with("[[share]]\npath = \"/x\"\ninclude = \"*\"\n").find("list of texts"), std::string::npos);
+  EXPECT_NE(with("share = [1]\n").find("list of texts"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace mesh::config

@@ -279,6 +279,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   StreamOpener& opener;
   Limits limits;
   OnLiar on_liar;
+  MayHave may_have;
   bool closed = false;
 
   std::map<Key, std::shared_ptr<Transfer>> transfers;
@@ -297,8 +298,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   std::atomic<std::uint64_t> blocks_served{0}, bytes_served{0}, blocks_fetched{0}, bytes_fetched{0}, bad_blocks{0},
       served_streams{0};
 
-  Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar)
-      : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)) {}
+  Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar, MayHave let)
+      : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)), may_have(std::move(let)) {}
 
   void close() {
     closed = true;
@@ -340,10 +341,13 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     return set->contains(root);
   }
 
-  bool may_serve(const BlocksRequest& request) {
+  /// Where the blocks of what was asked for may come from; nullopt: the peer may not have it.
+  std::optional<store::From> may_serve(const NodeId& peer, const BlocksRequest& request) {
     const Cid& declared = request.below ? *request.below : request.root;
-    if (!blocks.is_declared(declared)) return false;
-    return !request.below || *request.below == request.root || linked(*request.below, request.root);
+    const bool shared = may_have && may_have(peer, declared);
+    if (!shared && !blocks.is_declared(declared)) return std::nullopt;
+    if (request.below && *request.below != request.root && !linked(*request.below, request.root)) return std::nullopt;
+    return shared ? store::From::anywhere : store::From::kept;
   }
 
   static asio::awaitable<void> serve_guarded(std::shared_ptr<Impl> self, NodeId peer, int descriptor) {
@@ -360,7 +364,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       self->served_streams = ++self->serving;
       ++self->serving_per_peer[peer];
     }
-    co_await serve_one(self, stream, busy);
+    co_await serve_one(self, peer, stream, busy);
     stream->close();
     --self->answering;
     if (!busy) {
@@ -373,10 +377,12 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     }
   }
 
-  static asio::awaitable<void> serve_one(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream, bool busy) {
+  static asio::awaitable<void> serve_one(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream,
+                                         bool busy) {
     Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
     BlocksAnswer answer;
     BlocksRequest request;
+    store::From from = store::From::kept;
     if (!frame) {
       if (frame.error().code != ErrorCode::invalid) co_return;  // Nobody is there to be answered.
       answer.status = BlocksStatus::malformed;
@@ -385,7 +391,9 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       request = *decoded;
       if (busy) {
         answer.status = BlocksStatus::busy;
-      } else if (!self->may_serve(request)) {
+      } else if (const std::optional<store::From> granted = self->may_serve(peer, request)) {
+        from = *granted;
+      } else {
         answer.status = BlocksStatus::not_found;
       }
     } else {
@@ -410,7 +418,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       const bool skipped = walk.position() < request.skip;
       store::BlockBytes block;
       if (!skipped || walk.must_read()) {
-        Result<store::BlockBytes> got = self->blocks.get(*cid);
+        Result<store::BlockBytes> got = self->blocks.get(*cid, from);
         if (!got) {
           end.ending = BlocksEnding::incomplete;
           break;
@@ -803,8 +811,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 };
 
 ContentExchange::ContentExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
-                                 OnLiar on_liar)
-    : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar))) {}
+                                 OnLiar on_liar, MayHave may_have)
+    : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar), std::move(may_have))) {}
 
 ContentExchange::~ContentExchange() { impl_->close(); }
 

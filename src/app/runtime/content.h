@@ -6,7 +6,8 @@
 // Every block is checked against its CID before it is kept, and has to be the next one of the walk. A holder that
 // sends another is remembered and asked no more.
 //
-// Served is what the store declares: a declared root, or a block that a declared root's own block links to (`below`).
+// Served is what the store declares, and what the owner of the exchange lets the asker have (MayHave): such a root, or a
+// block that its own block links to (`below`).
 // Anything else gets the same answer by the same code, known here or not.
 //
 // Frames, both ways: an unsigned varint length, then that many bytes. Request: BlocksRequest. Answer: BlocksAnswer; if it is
@@ -125,11 +126,13 @@ class ContentExchange {
     Duration first_pause{std::chrono::milliseconds(50)};  ///< before holders are asked a second time; doubles up to 2 s
   };
 
+  /// Whether the peer may have the DAG below this root besides those that the store declares; on the io_context.
+  using MayHave = std::function<bool(const NodeId&, const Cid&)>;
   /// A block was not what its holder said. The text says what was wrong.
   using OnLiar = std::function<void(const NodeId&, const std::string&)>;
 
   ContentExchange(boost::asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
-                  OnLiar on_liar = {});
+                  OnLiar on_liar = {}, MayHave may_have = {});
   /// Closes all streams. The io_context must not be running then, or this is called on its thread.
   ~ContentExchange();
   ContentExchange(const ContentExchange&) = delete;

@@ -19,6 +19,8 @@
 #include "app/runtime/executor.h"
 #include "app/runtime/garbage.h"
 #include "app/runtime/host.h"
+#include "app/runtime/reach.h"
+#include "app/runtime/share_keeper.h"
 #include "app/runtime/signature_checker.h"
 #include "base/check.h"
 
@@ -50,6 +52,16 @@ std::optional<node::Channel> channel_of(std::string_view protocol) {
 
 /// A declared root's reason: at most 64 bytes, which an intent's CID just fits.
 std::string reason_of(const Cid& intent) { return std::string(reason_prefix) + intent.text(); }
+
+std::string story_of(const ShareKeeper::Refreshed& done) {
+  if (!done) return "what is shared could not be looked at: " + done.error().message;
+  std::string text = fmt::format("{} files ({} bytes) are shared; {} of them ({} bytes) had to be read", done->files,
+                                 done->bytes, done->read_files, done->read_bytes);
+  if (done->problem_count == 0) return text;
+  const store::Shares::Problem& first = done->problems.front();
+  return text + fmt::format("; {} left out, such as {} in share {}: {}", done->problem_count,
+                            first.path.empty() ? "the folder" : first.path, first.share, first.why);
+}
 
 Result<std::uint64_t> next_boot(store::NodeStore& store) {
   MESH_LET(const std::optional<Bytes> known, store.get(boot_key));
@@ -83,7 +95,9 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<store::BlockStore> blocks;
   std::unique_ptr<node::Node> node;
   std::unique_ptr<EventLog> log;
+  std::unique_ptr<store::Shares> shares;
   std::unique_ptr<ContentExchange> content;
+  std::unique_ptr<ShareKeeper> keeper;
   std::unique_ptr<wasm::Sandbox> sandbox;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<p2p::Network> network;
@@ -148,6 +162,8 @@ class Runtime::Impl final : public StreamOpener {
     MESH_LET(const Seed seed, load_or_create_key(settings.key_file));
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
+    MESH_LET(shares, store::Shares::open(settings.home, settings.shares, *blocks, {}));
+    blocks->attach(*shares);
     for (const auto& [root, reasons] : blocks->declared()) {
       for (const std::string& reason : reasons) {
         if (!reason.starts_with(reason_prefix)) continue;
@@ -192,12 +208,17 @@ class Runtime::Impl final : public StreamOpener {
     MESH_LET(sandbox, settings.make_sandbox ? settings.make_sandbox(std::move(engine))
                                             : wasm::Sandbox::create(std::move(engine)));
 
+    keeper = std::make_unique<ShareKeeper>(*shares, [this](const ShareKeeper::Refreshed& done) {
+      post([this, text = story_of(done)] { tell({.kind = "assets.refreshed", .text = text}); });
+    });
     content = std::make_unique<ContentExchange>(
-        bulk, *blocks, *this, ContentExchange::Limits{}, [this](const NodeId& peer, const std::string& what) {
+        bulk, *blocks, *this, ContentExchange::Limits{},
+        [this](const NodeId& peer, const std::string& what) {
           post([this, peer, what] {
             tell({.kind = "peer.bad-block", .peer = peer, .text = identity::short_name(peer) + " " + what});
           });
-        });
+        },
+        [this](const NodeId& peer, const Cid& root) { return keeper->may_have(peer, root); });
     executor = std::make_unique<Executor>(
         bulk, *blocks, *content, *sandbox, Executor::Limits{},
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
@@ -269,10 +290,12 @@ class Runtime::Impl final : public StreamOpener {
         bulk_thread.join();
       }
       network.reset();
+      keeper.reset();
       sandbox.reset();  // Its callbacks post to a queue that nobody empties any more.
       executor.reset();
       content.reset();
       blocks.reset();
+      shares.reset();
       store.reset();  // Writes what is queued.
     });
   }
@@ -440,7 +463,11 @@ class Runtime::Impl final : public StreamOpener {
     declared_for.erase(found);
   }
 
-  void carry_out(node::effect::Notify&& effect) { tell(std::move(effect.notice)); }
+  void carry_out(node::effect::Notify&& effect) {
+    // It has shown a record that is signed for this federation.
+    if (effect.notice.kind == "peer.info" && effect.notice.peer) keeper->peer_is_member(*effect.notice.peer);
+    tell(std::move(effect.notice));
+  }
 
   // ---- The network.
 
@@ -513,8 +540,14 @@ class Runtime::Impl final : public StreamOpener {
     if (event.protocol == blocks_protocol) content->serve(event.peer, event.fd.release());
   }
   void on(p2p::StreamClosed&&) {}  // What streams carry says by itself whether it is whole.
-  void on(p2p::PeerConnected&& event) { take(node::event::PeerUp{event.peer}); }
-  void on(p2p::PeerDisconnected&& event) { take(node::event::PeerDown{event.peer}); }
+  void on(p2p::PeerConnected&& event) {
+    keeper->peer_up(event.peer, is_local_address(event.address));
+    take(node::event::PeerUp{event.peer});
+  }
+  void on(p2p::PeerDisconnected&& event) {
+    keeper->peer_down(event.peer);
+    take(node::event::PeerDown{event.peer});
+  }
   void on(p2p::PeerIdentified&&) {}
   void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }
   void on(p2p::Stopped&& event) {
@@ -529,7 +562,7 @@ class Runtime::Impl final : public StreamOpener {
     garbage_timer->expires_after(after);
     garbage_timer->async_wait([this](error_code failed) {
       if (failed || stopping) return;
-      std::vector<Cid> roots;
+      std::vector<Cid> roots = shares->inner_roots();
       for (const auto& [root, reasons] : blocks->declared()) roots.push_back(root);
       for (const Cid& id : node->jobs()) {
         const auto view = node->job(id);
@@ -670,6 +703,7 @@ void Runtime::offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_onl
 
 void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
                     std::move_only_function<void(Status)> done) {
+  if (impl_->shares->visibility_of(root)) return impl_->post([done = std::move(done)]() mutable { done({}); });
   if (holders.empty()) {
     for (const p2p::PeerInfo& peer : impl_->network->peers()) holders.push_back(peer.peer);
   }
@@ -678,6 +712,12 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
                         [impl = impl_.get(), shared](Status status) {
                           impl->post([shared, status = std::move(status)]() mutable { (*shared)(std::move(status)); });
                         });
+}
+
+void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) {
+  impl_->keeper->refresh([impl = impl_.get(), done = std::move(done)](const ShareKeeper::Refreshed& result) mutable {
+    impl->post([done = std::move(done), result]() mutable { done(result); });
+  });
 }
 
 void Runtime::notice(node::Notice notice) { impl_->tell(std::move(notice)); }
@@ -707,6 +747,7 @@ std::int64_t Runtime::started_ms() const { return impl_->started_at_ms; }
 std::uint64_t Runtime::boot() const { return impl_->boot; }
 store::NodeStore& Runtime::store() { return *impl_->store; }
 store::BlockStore& Runtime::blocks() { return *impl_->blocks; }
+const store::Shares& Runtime::shares() const { return *impl_->shares; }
 wasm::Sandbox& Runtime::sandbox() { return *impl_->sandbox; }
 p2p::Network& Runtime::network() { return *impl_->network; }
 const Settings& Runtime::settings() const { return impl_->settings; }

@@ -20,6 +20,7 @@
 
 #include "adapters/store/block_store.h"
 #include "adapters/store/node_store.h"
+#include "adapters/store/shares.h"
 #include "adapters/wasm/sandbox.h"
 #include "app/runtime/event_log.h"
 #include "node/node.h"
@@ -51,6 +52,7 @@ struct Settings {
   std::string agent;  ///< empty: "meshwork/<version>"
   std::uint64_t block_quota_bytes = std::uint64_t{64} << 30;  ///< of all blocks; past it nothing more is kept
   std::uint64_t cache_bytes = std::uint64_t{8} << 30;  ///< of blocks that nothing declared needs; past it the oldest go
+  std::vector<asset::Share> shares;  ///< folders whose files others may have
   std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};  ///< see wasm::Config
   /// Makes the sandbox; empty: wasm::Sandbox::create. For test programs that link an engine of their own; no setting,
   /// flag or variable reaches it.
@@ -136,9 +138,12 @@ class Runtime {
   /// not_found for an unknown job, conflict for one that has ended. Success once the stop is durable.
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
   void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
-  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn).
+  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn), unless it is a file
+  /// that is shared here.
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
+  /// Looks at every shared file again (store/shares.h).
+  void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done);
   /// Adds a fact to the story (an API that starts or stops, ...).
   void notice(node::Notice notice);
 
@@ -159,6 +164,7 @@ class Runtime {
 
   [[nodiscard]] store::NodeStore& store();
   [[nodiscard]] store::BlockStore& blocks();
+  [[nodiscard]] const store::Shares& shares() const;
   [[nodiscard]] wasm::Sandbox& sandbox();
   /// dial, ping, doctor: see adapters/p2p/network.h.
   [[nodiscard]] p2p::Network& network();

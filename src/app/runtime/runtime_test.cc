@@ -2,9 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <csignal>
 
 #include <condition_variable>
+#include <csignal>
+#include <fstream>
 #include <future>
 #include <mutex>
 
@@ -209,6 +210,54 @@ TEST_F(RuntimeTest, NodesFindEachOtherAndOneWorksForTheOther) {
   ASSERT_EQ(shards.size(), 1U);
   EXPECT_EQ(shards[0].worker, worker->call([&] { return worker->node().id(); }));
   EXPECT_EQ(as_text(*publisher->blocks().read_dag_file(*view.result, 100)), "hello");
+}
+
+TEST_F(RuntimeTest, AnotherNodeFetchesASharedFileAndNothingBesideIt) {
+  const auto write = [&](const char* share, const char* name, std::string_view content) {
+    std::filesystem::create_directories(folder.path() / share);
+    std::ofstream(folder.path() / share / name, std::ios::binary) << content;
+    asset::FileBuilder builder([](const Cid&, const Bytes&) -> Status { return {}; });
+    EXPECT_TRUE(builder.feed(as_bytes(content)));
+    return builder.finish()->cid;
+  };
+  const std::string large((std::size_t{2} << 20) + 7, 'x');
+  const Cid shared = write("models", "large", large);
+  const Cid hidden = write("models", ".hidden", "hidden");
+  const Cid beside = write("private", "secret", "secret");
+  Settings of_holder = settings("holder");
+  of_holder.shares = {{.name = "models",
+                       .folder = (folder.path() / "models").string(),
+                       .visibility = asset::Visibility::lan,
+                       .include = {},
+                       .exclude = {}}};
+  const auto holder = start(of_holder);
+  ASSERT_TRUE(holder);
+  ASSERT_TRUE(wait_until(*holder, [&] { return holder->shares().files() == 1; }));
+  Settings of_getter = settings("getter");
+  of_getter.bootstrap = {holder->call([&] { return holder->listen_addresses(); }).at(0)};
+  const auto getter = start(of_getter);
+  ASSERT_TRUE(getter);
+  ASSERT_TRUE(wait_until(*getter, [&] {
+    return std::ranges::any_of(getter->peers(), [](const PeerLine& line) { return line.connected; });
+  }));
+  const auto fetch = [&](const Cid& cid, Duration limit) {
+    std::promise<Status> answer;
+    auto future = answer.get_future();
+    getter->post([&] { getter->fetch(cid, {}, limit, [&](Status status) { answer.set_value(std::move(status)); }); });
+    return future.get();
+  };
+  const Status got = fetch(shared, seconds(60));
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(as_text(*getter->blocks().read_dag_file(shared, large.size())), large);
+  // Known by their hashes, and there: the answer is that of what does not exist.
+  const Cid nowhere = Cid::of(Multicodec::raw, as_bytes("nowhere"));
+  const auto refusal = [&](const Cid& cid) {
+    std::string text = fetch(cid, seconds(1)).error().message;
+    const std::size_t at = text.find(cid.text());
+    return at == std::string::npos ? text : text.erase(at, cid.text().size());
+  };
+  EXPECT_EQ(refusal(hidden), refusal(nowhere));
+  EXPECT_EQ(refusal(beside), refusal(nowhere));
 }
 
 TEST_F(RuntimeTest, WhatTheDiskDoesNotTakeIsNotAcknowledged) {

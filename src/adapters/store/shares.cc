@@ -1,0 +1,618 @@
+#include "adapters/store/shares.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <map>
+#include <set>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "adapters/store/file.h"
+#include "adapters/store/file_index.h"
+#include "domain/asset/unixfs.h"
+
+namespace mesh::store {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t max_depth = 64;
+constexpr std::size_t max_path_bytes = 4096;
+constexpr std::size_t max_reference_bytes = 256;
+constexpr std::array<std::string_view, 4> unfinished{".part", ".incomplete", ".crdownload", ".tmp"};
+// What is written to within a tick of the clock after it was read keeps its stamp.
+constexpr std::int64_t clock_tick_ns = 100'000'000;
+
+/// Opens what `path` names below the folder, through no link of any kind.
+File open_beneath(int folder, const std::string& path, int flags) {
+  open_how how{};
+  how.flags = static_cast<unsigned>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);  // NONBLOCK: a FIFO is not waited for.
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return File(static_cast<int>(::syscall(SYS_openat2, folder, path.c_str(), &how, sizeof how)));
+}
+
+/// The owner named it: links on the way to it are his.
+File open_folder(const std::string& path) { return File(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
+
+std::int64_t nanoseconds(const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+
+FileStamp stamp_of(const struct stat& about) {
+  return {.device = about.st_dev,
+          .inode = about.st_ino,
+          .bytes = static_cast<std::uint64_t>(about.st_size),
+          .modified_ns = nanoseconds(about.st_mtim),
+          .changed_ns = nanoseconds(about.st_ctim)};
+}
+
+std::string text_of_errno() { return std::strerror(errno); }
+
+/// "models--org--repo" -> "org/repo", "datasets--org--repo" -> "datasets/org/repo"; empty if it is no repository's folder.
+std::string repository_of(std::string_view folder) {
+  for (const std::string_view kind : {"models", "datasets", "spaces"}) {
+    if (!folder.starts_with(kind) || !folder.substr(kind.size()).starts_with("--")) continue;
+    std::string name = kind == "models" ? "" : std::string(kind) + "/";
+    std::string_view rest = folder.substr(kind.size() + 2);
+    const std::size_t cut = rest.find("--");
+    if (rest.empty()) return {};
+    name += rest.substr(0, cut);
+    if (cut != std::string_view::npos) name += "/" + std::string(rest.substr(cut + 2));
+    return name;
+  }
+  return {};
+}
+
+Result<Bytes> read_at(int file, std::uint64_t offset, std::size_t count) {
+  Bytes bytes(count);
+  std::size_t filled = 0;
+  while (filled < count) {
+    const ssize_t got = ::pread(file, bytes.data() + filled, count - filled, static_cast<off_t>(offset + filled));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(ErrorCode::storage, text_of_errno());
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+  }
+  bytes.resize(filled);
+  return bytes;
+}
+
+}  // namespace
+
+struct Shares::Known {
+  std::map<FileIndex::Key, IndexedFile> files;
+};
+
+/// A file of the walk.
+struct Shares::Found {
+  std::uint32_t share = 0;
+  std::string path;  ///< by which it is known
+  std::string place;  ///< where it lies: another path only in a huggingface_hub cache
+  FileStamp stamp;
+  std::optional<asset::HubName> hub;
+  // Once its content is known:
+  bool is_known = false;
+  Cid cid;
+  Digest sha256;
+};
+
+struct Shares::Snapshot {
+  struct Place {
+    std::uint32_t file = 0;
+    std::uint32_t bytes = 0;
+    std::uint64_t offset = 0;
+  };
+  std::vector<Found> files;  ///< by share and path
+  std::unordered_map<Cid, Place> leaves;
+  struct Root {
+    std::uint32_t file = 0;
+    asset::Visibility visibility = asset::Visibility::lan;
+  };
+  std::unordered_map<Cid, Root> roots;
+  std::uint64_t bytes = 0;
+  std::uint64_t sequence = 0;
+  // Files that were found to be changed since.
+  mutable std::mutex mutex;
+  mutable std::unordered_set<std::uint32_t> gone;
+
+  [[nodiscard]] bool is_gone(std::uint32_t file) const {
+    const std::lock_guard guard(mutex);
+    return gone.contains(file);
+  }
+  [[nodiscard]] const Place* find(const Cid& cid) const {
+    const auto found = leaves.find(cid);
+    return found == leaves.end() || is_gone(found->second.file) ? nullptr : &found->second;
+  }
+};
+
+// ---------------------------------------------------------------------------------------------------- the walk
+
+class Shares::Walk {
+ public:
+  Walk(const Shares& shares, Refreshed& report) : shares_(shares), report_(report) {}
+
+  /// Whether the share's folder could be opened.
+  bool share(std::uint32_t number) {
+    number_ = number;
+    const asset::Share& share = shares_.shares_[number];
+    const File folder = open_folder(share.folder);
+    if (!folder.is_open()) {
+      problem("", "the folder " + share.folder + " cannot be opened: " + text_of_errno());
+      return false;
+    }
+    below(folder.fd(), "", 0);
+    return true;
+  }
+
+  std::vector<Found> found;
+
+ private:
+  void problem(const std::string& path, std::string why) const {
+    ++report_.problem_count;
+    if (report_.problems.size() < max_problems_told)
+      report_.problems.push_back({shares_.shares_[number_].name, path, std::move(why)});
+  }
+
+  /// The names in an open folder, but for those that are left out.
+  std::vector<std::string> names_in(int folder, const std::string& path) const {
+    std::vector<std::string> names;
+    const int again = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* const stream = again < 0 ? nullptr : ::fdopendir(again);
+    if (stream == nullptr) {
+      problem(path, "it cannot be listed: " + text_of_errno());
+      if (again >= 0) ::close(again);
+      return names;
+    }
+    while (const dirent* const entry = ::readdir(stream)) {
+      const std::string_view name = static_cast<const char*>(entry->d_name);
+      if (!name.starts_with('.')) names.emplace_back(name);
+      if (names.size() > shares_.options_.max_files) break;
+    }
+    ::closedir(stream);
+    std::ranges::sort(names);
+    return names;
+  }
+
+  void below(int folder, const std::string& prefix, std::size_t depth) {
+    for (const std::string& name : names_in(folder, prefix)) {
+      if (shares_.stopped_) return;
+      const std::string path = prefix.empty() ? name : prefix + "/" + name;
+      if (found.size() >= shares_.options_.max_files) {
+        problem(path, "there are more than " + std::to_string(shares_.options_.max_files) + " files; the rest is left out");
+        return;
+      }
+      if (const Status good = asset::check_name(name); !good || path.size() > max_path_bytes) {
+        problem(prefix, "a name in it is left out: " + (good ? "its path is too long" : good.error().message));
+        continue;
+      }
+      struct stat about{};
+      if (::fstatat(folder, name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno != ENOENT) problem(path, text_of_errno());
+        continue;
+      }
+      if (S_ISREG(about.st_mode)) {
+        add(path, path, about, {});
+      } else if (S_ISDIR(about.st_mode)) {
+        if (depth == max_depth) {
+          problem(path, "it is nested more than 64 folders deep");
+          continue;
+        }
+        const File next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
+        if (!next.is_open()) {
+          problem(path, text_of_errno());
+        } else if (const std::string repository = repository_of(name); !repository.empty()) {
+          hub_repository(next.fd(), path, repository);
+        } else {
+          below(next.fd(), path, depth + 1);
+        }
+      }
+    }
+  }
+
+  void add(const std::string& path, const std::string& place, const struct stat& about,
+           std::optional<asset::HubName> hub) {
+    if (std::ranges::any_of(unfinished, [&](std::string_view end) { return path.ends_with(end); })) return;
+    if (!asset::lets_in(shares_.shares_[number_], path)) return;
+    found.push_back({.share = number_,
+                     .path = path,
+                     .place = place,
+                     .stamp = stamp_of(about),
+                     .hub = std::move(hub),
+                     .is_known = false,
+                     .cid = {},
+                     .sha256 = {}});
+  }
+
+  // ---- huggingface_hub's cache (huggingface.co/docs/huggingface_hub/guides/manage-cache): snapshots/REVISION/FILE is a
+  // link to blobs/HASH; refs/NAME holds a revision.
+
+  void hub_repository(int folder, const std::string& path, const std::string& repository) {
+    std::map<std::string, std::vector<std::string>> references;
+    if (const File refs = open_beneath(folder, "refs", O_RDONLY | O_DIRECTORY); refs.is_open())
+      hub_references(refs.fd(), "", 0, references);
+    const File snapshots = open_beneath(folder, "snapshots", O_RDONLY | O_DIRECTORY);
+    if (!snapshots.is_open()) return;
+    for (const std::string& revision : names_in(snapshots.fd(), path + "/snapshots")) {
+      const File snapshot = open_beneath(snapshots.fd(), revision, O_RDONLY | O_DIRECTORY);
+      if (!snapshot.is_open() || !asset::check_name(revision)) continue;
+      const asset::HubName hub{
+          .repository = repository, .revision = revision, .references = references[revision], .file = {}};
+      hub_files(folder, snapshot.fd(), path, "snapshots/" + revision, hub, 0);
+    }
+  }
+
+  void hub_references(int folder, const std::string& prefix, std::size_t depth,
+                      std::map<std::string, std::vector<std::string>>& references) const {
+    for (const std::string& name : names_in(folder, prefix)) {
+      const std::string reference = prefix.empty() ? name : prefix + "/" + name;
+      const File file = open_beneath(folder, name, O_RDONLY);
+      struct stat about{};
+      if (!file.is_open() || ::fstat(file.fd(), &about) != 0) continue;
+      if (S_ISDIR(about.st_mode) && depth < 8) hub_references(file.fd(), reference, depth + 1, references);
+      if (!S_ISREG(about.st_mode) || reference.size() > max_reference_bytes) continue;
+      const Result<Bytes> revision = read_at(file.fd(), 0, max_reference_bytes);
+      if (!revision) continue;
+      std::string_view commit = as_text(*revision);
+      while (commit.ends_with('\n')) commit.remove_suffix(1);
+      references[std::string(commit)].push_back(reference);
+    }
+  }
+
+  void hub_files(int repository, int folder, const std::string& path, const std::string& inside,
+                 const asset::HubName& hub, std::size_t depth) {
+    for (const std::string& name : names_in(folder, path + "/" + inside)) {
+      if (!asset::check_name(name) || found.size() >= shares_.options_.max_files) continue;
+      asset::HubName file = hub;
+      file.file += (hub.file.empty() ? "" : "/") + name;
+      const std::string below_repository = inside + "/" + name;
+      struct stat about{};
+      if (::fstatat(folder, name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+      if (S_ISDIR(about.st_mode) && depth < max_depth) {
+        const File next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
+        if (next.is_open()) hub_files(repository, next.fd(), path, below_repository, file, depth + 1);
+      } else if (S_ISREG(about.st_mode)) {
+        add(path + "/" + below_repository, path + "/" + below_repository, about, std::move(file));
+      } else if (S_ISLNK(about.st_mode)) {
+        hub_link(repository, folder, name, path, below_repository, std::move(file));
+      }
+    }
+  }
+
+  void hub_link(int repository, int folder, const std::string& name, const std::string& path, const std::string& inside,
+                asset::HubName hub) {
+    std::array<char, max_path_bytes> target{};
+    const ssize_t size = ::readlinkat(folder, name.c_str(), target.data(), target.size());
+    if (size <= 0 || static_cast<std::size_t>(size) == target.size()) return;
+    const fs::path resolved =
+        (fs::path(inside).parent_path() / std::string(target.data(), static_cast<std::size_t>(size))).lexically_normal();
+    const std::string place = resolved.string();
+    // Into the blobs beside it and nowhere else; open_beneath makes sure of the rest when it is read.
+    if (!place.starts_with("blobs/") || place.find('/', 6) != std::string::npos || !asset::check_name(place.substr(6))) {
+      problem(path + "/" + inside, "it links to what is no blob of its repository");
+      return;
+    }
+    struct stat about{};
+    if (::fstatat(repository, place.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(about.st_mode)) return;
+    add(path + "/" + inside, path + "/" + place, about, std::move(hub));
+  }
+
+  const Shares& shares_;
+  Refreshed& report_;
+  std::uint32_t number_ = 0;
+};
+
+// ---------------------------------------------------------------------------------------------------- life
+
+Shares::Shares(std::vector<asset::Share> shares, BlockStore& blocks, Options options)
+    : shares_(std::move(shares)), blocks_(blocks), options_(options), known_(std::make_unique<Known>()) {}
+Shares::~Shares() = default;
+
+Result<std::unique_ptr<Shares>> Shares::open(const fs::path& home, std::vector<asset::Share> shares, BlockStore& blocks,
+                                             Options options) {
+  std::set<std::string_view> names;
+  for (const asset::Share& share : shares) {
+    MESH_TRY(asset::check_share(share));
+    if (!names.insert(share.name).second)
+      return fail(ErrorCode::invalid, fmt::format("two shares have the name {}", share.name));
+  }
+  if (options.threads == 0) options.threads = std::max(1U, std::thread::hardware_concurrency());
+  std::unique_ptr<Shares> self(new Shares(std::move(shares), blocks, options));
+  MESH_LET(self->index_, FileIndex::open(home.string()));
+  MESH_TRY(self->load());
+  return self;
+}
+
+Status Shares::load() {
+  snapshot_ = std::make_shared<Snapshot>();
+  return index_->for_each([&](FileIndex::Key key, const IndexedFile& file) {
+    known_->files.emplace(std::move(key), file);
+  });
+}
+
+std::shared_ptr<const Shares::Snapshot> Shares::snapshot() const {
+  const std::lock_guard guard(mutex_);
+  return snapshot_;
+}
+
+// ---------------------------------------------------------------------------------------------------- refresh
+
+namespace {
+
+struct Content {
+  Cid cid;
+  Digest sha256;
+};
+
+/// The content of an open file, and the error if it is not the same file afterwards.
+Result<Content> read_content(int file, FileStamp& stamp, const asset::BlockSink& sink,
+                             const std::atomic<bool>& stopped) {
+  asset::FileBuilder builder(sink);
+  Sha256 whole;
+  std::uint64_t offset = 0;
+  while (true) {
+    if (stopped) return fail(ErrorCode::unavailable, "the node stops");
+    MESH_LET(const Bytes part, read_at(file, offset, asset::chunk_bytes));
+    if (part.empty()) break;
+    whole.update(part);
+    MESH_TRY(builder.feed(part));
+    offset += part.size();
+  }
+  MESH_LET(const asset::Built built, builder.finish());
+  struct stat after{};
+  if (::fstat(file, &after) != 0) return fail(ErrorCode::storage, text_of_errno());
+  if (stamp_of(after) != stamp || offset != stamp.bytes)
+    return fail(ErrorCode::conflict, "it was changed while it was read; the next refresh reads it again");
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  if (nanoseconds(now) - stamp.changed_ns < clock_tick_ns) stamp.changed_ns = 0;  // Looked at again the next time.
+  return Content{.cid = built.cid, .sha256 = whole.finish()};
+}
+
+}  // namespace
+
+void Shares::read_new(std::vector<Found>& found, Refreshed& report) {
+  std::vector<Found*> unread;
+  std::map<FileIndex::Key, const Found*> by_place;  // A blob may be in several revisions.
+  std::vector<std::pair<Found*, const Found*>> same_place;
+  for (Found& file : found) {
+    const auto known = known_->files.find({shares_[file.share].name, file.place});
+    if (known != known_->files.end() && known->second.stamp == file.stamp) {
+      file.cid = known->second.cid;
+      file.sha256 = known->second.sha256;
+      file.is_known = true;
+    } else if (const auto [place, fresh] = by_place.try_emplace({shares_[file.share].name, file.place}, &file); fresh) {
+      unread.push_back(&file);
+    } else {
+      same_place.emplace_back(&file, place->second);
+    }
+  }
+  const asset::BlockSink sink = [this](const Cid& cid, Bytes block) -> Status {
+    if (cid.codec() == Multicodec::raw) return {};  // It stays where it lies.
+    return blocks_.put(cid, block);
+  };
+  std::atomic<std::size_t> next{0};
+  std::mutex told;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < unread.size() && !stopped_; i = next++) {
+      Found& file = *unread[i];
+      const asset::Share& share = shares_[file.share];
+      const File folder = open_folder(share.folder);
+      const File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
+      Result<Content> content = fail(ErrorCode::storage, "");
+      if (!opened.is_open()) {
+        content = fail(ErrorCode::storage, "it cannot be opened: " + text_of_errno());
+      } else {
+        content = read_content(opened.fd(), file.stamp, sink, stopped_);
+      }
+      const std::lock_guard guard(told);
+      if (content) {
+        file.cid = content->cid;
+        file.sha256 = content->sha256;
+        file.is_known = true;
+        ++report.read_files;
+        report.read_bytes += file.stamp.bytes;
+        continue;
+      }
+      ++report.problem_count;
+      if (report.problems.size() < max_problems_told)
+        report.problems.push_back({share.name, file.path, content.error().message});
+    }
+  };
+  {
+    std::vector<std::jthread> helpers;
+    for (std::size_t i = 1; i < std::min<std::size_t>(options_.threads, unread.size()); ++i) helpers.emplace_back(work);
+    work();
+  }
+  for (const auto& [file, read] : same_place) {
+    file->stamp = read->stamp;
+    file->cid = read->cid;
+    file->sha256 = read->sha256;
+    file->is_known = read->is_known;
+  }
+}
+
+Result<Shares::Refreshed> Shares::refresh() {
+  const std::lock_guard one_at_a_time(refresh_mutex_);
+  outdated_ = false;
+  Refreshed report;
+  Walk walk(*this, report);
+  std::set<std::string> unreachable;  // A disk that is not there now keeps what is known of it.
+  for (std::uint32_t number = 0; number < shares_.size(); ++number) {
+    if (!walk.share(number)) unreachable.insert(shares_[number].name);
+  }
+  if (stopped_) return fail(ErrorCode::unavailable, "the node stops");
+  std::vector<Found> found = std::move(walk.found);
+  read_new(found, report);
+  if (stopped_) return fail(ErrorCode::unavailable, "the node stops");
+  std::erase_if(found, [](const Found& file) { return !file.is_known; });
+
+  std::vector<std::pair<FileIndex::Key, IndexedFile>> put;
+  std::set<FileIndex::Key> here;
+  for (const Found& file : found) {
+    FileIndex::Key key{shares_[file.share].name, file.place};
+    const IndexedFile entry{.stamp = file.stamp, .cid = file.cid, .sha256 = file.sha256};
+    const auto known = known_->files.find(key);
+    if (known == known_->files.end() || known->second.stamp != entry.stamp || known->second.cid != entry.cid)
+      put.emplace_back(key, entry);
+    here.insert(std::move(key));
+  }
+  std::vector<FileIndex::Key> erase;
+  for (const auto& [key, file] : known_->files) {
+    if (!here.contains(key) && !unreachable.contains(key.first)) erase.push_back(key);
+  }
+  if (!put.empty() || !erase.empty()) MESH_TRY(index_->change(put, erase));
+  for (auto& [key, file] : put) known_->files.insert_or_assign(key, file);
+  for (const FileIndex::Key& key : erase) known_->files.erase(key);
+
+  const std::shared_ptr<const Snapshot> before = snapshot();
+  const auto same = [](const Found& a, const Found& b) {
+    return a.share == b.share && a.path == b.path && a.place == b.place && a.cid == b.cid && a.hub == b.hub;
+  };
+  const bool lost = [&] {
+    const std::lock_guard guard(before->mutex);
+    return !before->gone.empty();
+  }();
+  report.changed = lost || !std::ranges::equal(before->files, found, same);
+  if (report.changed) {
+    const std::shared_ptr<const Snapshot> made = make_snapshot(std::move(found));
+    const std::lock_guard guard(mutex_);
+    snapshot_ = made;
+  }
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  report.files = now->files.size();
+  report.bytes = now->bytes;
+  return report;
+}
+
+std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found> found) {
+  auto made = std::make_shared<Snapshot>();
+  made->sequence = snapshot()->sequence + 1;
+  const auto add_leaf = [&](const Cid& cid, std::uint64_t offset, std::uint64_t bytes) {
+    made->leaves.try_emplace(cid, Snapshot::Place{.file = static_cast<std::uint32_t>(made->files.size()),
+                                                  .bytes = static_cast<std::uint32_t>(bytes),
+                                                  .offset = offset});
+  };
+  // The leaves below a node, in order; false if an inner node is not in the store any more.
+  const auto add_leaves = [&](const auto& again, const Cid& cid, std::uint64_t bytes, std::uint64_t& offset) -> bool {
+    if (cid.codec() == Multicodec::raw) {
+      add_leaf(cid, offset, bytes);
+      offset += bytes;
+      return true;
+    }
+    const Result<BlockBytes> block = blocks_.get(cid);
+    const Result<asset::Node> node = block ? asset::parse_node(cid, **block) : std::unexpected(block.error());
+    if (!node) return false;
+    return std::ranges::all_of(node->links,
+                               [&](const asset::NodeLink& link) { return again(again, link.cid, link.bytes, offset); });
+  };
+  for (Found& file : found) {
+    std::uint64_t offset = 0;
+    if (!add_leaves(add_leaves, file.cid, file.stamp.bytes, offset) || offset != file.stamp.bytes) {
+      // Read anew by the next refresh, which is then due.
+      known_->files.erase({shares_[file.share].name, file.place});
+      outdated_ = true;
+      continue;
+    }
+    const asset::Visibility visibility = shares_[file.share].visibility;
+    const auto number = static_cast<std::uint32_t>(made->files.size());
+    const auto [root, fresh] = made->roots.try_emplace(file.cid, Snapshot::Root{.file = number, .visibility = visibility});
+    if (!fresh) root->second.visibility = std::max(root->second.visibility, visibility);
+    made->bytes += file.stamp.bytes;
+    made->files.push_back(std::move(file));
+  }
+  return made;
+}
+
+// ---------------------------------------------------------------------------------------------------- looking
+
+std::vector<asset::Asset> Shares::find(const asset::AssetQuery& query, std::size_t first, std::size_t count) const {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  std::vector<asset::Asset> assets;
+  for (std::uint32_t number = 0; number < now->files.size() && assets.size() < count; ++number) {
+    const Found& file = now->files[number];
+    asset::Asset asset{.share = shares_[file.share].name,
+                       .path = file.path,
+                       .cid = file.cid,
+                       .bytes = file.stamp.bytes,
+                       .sha256 = file.sha256,
+                       .visibility = shares_[file.share].visibility,
+                       .hub = file.hub};
+    if (!asset::matches(query, asset) || now->is_gone(number)) continue;
+    if (first > 0) {
+      --first;
+      continue;
+    }
+    assets.push_back(std::move(asset));
+  }
+  return assets;
+}
+
+std::uint64_t Shares::files() const { return snapshot()->files.size(); }
+std::uint64_t Shares::bytes() const { return snapshot()->bytes; }
+std::uint64_t Shares::sequence() const { return snapshot()->sequence; }
+
+fs::path Shares::path_of(const asset::Asset& asset) const {
+  const auto share = std::ranges::find(shares_, asset.share, &asset::Share::name);
+  return share == shares_.end() ? fs::path() : fs::path(share->folder) / asset.path;
+}
+
+std::optional<asset::Visibility> Shares::visibility_of(const Cid& root) const {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  const auto found = now->roots.find(root);
+  if (found == now->roots.end() || now->is_gone(found->second.file)) return std::nullopt;
+  return found->second.visibility;
+}
+
+std::vector<Cid> Shares::inner_roots() const {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  std::vector<Cid> roots;
+  for (const auto& [root, file] : now->roots) {
+    if (root.codec() != Multicodec::raw) roots.push_back(root);
+  }
+  return roots;
+}
+
+std::optional<std::uint64_t> Shares::size(const Cid& cid) const {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  const Snapshot::Place* const place = now->find(cid);
+  return place == nullptr ? std::nullopt : std::optional<std::uint64_t>(place->bytes);
+}
+
+Result<Bytes> Shares::read(const Cid& cid) {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  const Snapshot::Place* const place = now->find(cid);
+  if (place == nullptr) return fail(ErrorCode::not_found, "no shared file has this block");
+  const Found& file = now->files[place->file];
+  const File folder = open_folder(shares_[file.share].folder);
+  const File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
+  struct stat about{};
+  const bool is_there = opened.is_open() && ::fstat(opened.fd(), &about) == 0 && S_ISREG(about.st_mode) &&
+                        static_cast<std::uint64_t>(about.st_size) == file.stamp.bytes &&
+                        nanoseconds(about.st_mtim) == file.stamp.modified_ns;
+  if (!is_there) {
+    changed(cid);
+    return fail(ErrorCode::not_found, "the shared file that had this block is gone or was changed");
+  }
+  return read_at(opened.fd(), place->offset, place->bytes);
+}
+
+void Shares::changed(const Cid& cid) {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  const auto found = now->leaves.find(cid);
+  if (found == now->leaves.end()) return;
+  outdated_ = true;
+  const std::lock_guard guard(now->mutex);
+  now->gone.insert(found->second.file);
+}
+
+}  // namespace mesh::store

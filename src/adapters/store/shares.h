@@ -1,0 +1,108 @@
+// Shares: folders whose files are content where they lie. A refresh walks them, reads what is new or was changed, and
+// remembers of each file its CID (UnixFS, unixfs.h), its SHA-256 and how the file system knows it. Leaves are not copied: a
+// block of a file is read from its place, and handed out only if it still is what its CID names. A file's inner nodes are
+// kept in the block store.
+//
+// Left out: hidden files and folders (names that begin with '.'), unfinished downloads (*.part, *.incomplete, *.crdownload,
+// *.tmp), what the patterns do not let in, symbolic links (but for those of a huggingface_hub cache from snapshots into the
+// blobs beside them), and what is no regular file. Nothing is followed or opened that lies outside the share: each path is
+// resolved beneath the share's folder by the kernel (openat2, Linux 5.6), when it is read, too.
+// Bounds: Options; folders 64 deep, paths of 4,096 bytes. What can go wrong: a folder or file that cannot be read, that is
+// changed while it is read, or whose name content cannot have: it is left out and told as a problem.
+// Thread-safe; one refresh at a time, and reading goes on meanwhile.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "adapters/store/block_store.h"
+#include "domain/asset/catalogue.h"
+
+namespace mesh::store {
+
+class FileIndex;
+
+class Shares final : public BlockSource {
+ public:
+  struct Options {
+    unsigned threads = 0;  ///< that read files; 0 = one per core
+    std::size_t max_files = 1'000'000;  ///< of all shares together; past it the rest is left out, and told
+  };
+  struct Problem {
+    std::string share;
+    std::string path;  ///< empty: the share's folder
+    std::string why;
+  };
+  static constexpr std::size_t max_problems_told = 64;
+  struct Refreshed {
+    std::uint64_t files = 0, bytes = 0;  ///< shared now
+    std::uint64_t read_files = 0, read_bytes = 0;  ///< of which these had to be read
+    bool changed = false;  ///< what is shared is not what it was
+    std::vector<Problem> problems;  ///< the first of them
+    std::uint64_t problem_count = 0;
+  };
+
+  /// Opens the index in `home`. Nothing is shared before the first refresh. `blocks` must outlive this object.
+  /// Errors: invalid (a share out of bounds, two of one name), storage, unsupported (a newer index).
+  [[nodiscard]] static Result<std::unique_ptr<Shares>> open(const std::filesystem::path& home,
+                                                            std::vector<asset::Share> shares, BlockStore& blocks,
+                                                            Options options);
+  ~Shares() override;
+  Shares(const Shares&) = delete;
+  Shares& operator=(const Shares&) = delete;
+
+  /// Looks at every file again. Blocks the caller for as long as it takes. Errors: unavailable (stopped), storage.
+  [[nodiscard]] Result<Refreshed> refresh();
+  /// Makes a refresh that is under way, and any later one, end soon.
+  void stop() { stopped_ = true; }
+  /// Whether a file was found changed since the last refresh began.
+  [[nodiscard]] bool is_outdated() const { return outdated_; }
+
+  /// Files that match, by share and path, from the `first` on.
+  [[nodiscard]] std::vector<asset::Asset> find(const asset::AssetQuery& query, std::size_t first,
+                                               std::size_t count) const;
+  [[nodiscard]] std::uint64_t files() const;
+  [[nodiscard]] std::uint64_t bytes() const;
+  /// Grows with every change of what is shared; 0 is nothing.
+  [[nodiscard]] std::uint64_t sequence() const;
+  /// Where a file lies.
+  [[nodiscard]] std::filesystem::path path_of(const asset::Asset& asset) const;
+  /// For whom this root of a file is; the widest, if several files have it. nullopt: it is no file that is shared.
+  [[nodiscard]] std::optional<asset::Visibility> visibility_of(const Cid& root) const;
+  /// Roots of files that have inner nodes in the block store.
+  [[nodiscard]] std::vector<Cid> inner_roots() const;
+
+  [[nodiscard]] std::optional<std::uint64_t> size(const Cid& cid) const override;
+  [[nodiscard]] Result<Bytes> read(const Cid& cid) override;
+  void changed(const Cid& cid) override;
+
+ private:
+  struct Known;
+  struct Found;
+  struct Snapshot;
+  class Walk;
+
+  Shares(std::vector<asset::Share> shares, BlockStore& blocks, Options options);
+  [[nodiscard]] Status load();
+  [[nodiscard]] std::shared_ptr<const Snapshot> snapshot() const;
+  /// What is shared now: every found file whose content is known.
+  [[nodiscard]] std::shared_ptr<const Snapshot> make_snapshot(std::vector<Found> found);
+  void read_new(std::vector<Found>& found, Refreshed& report);
+
+  std::vector<asset::Share> shares_;
+  BlockStore& blocks_;
+  Options options_;
+  std::unique_ptr<FileIndex> index_;  ///< under refresh_mutex_
+  std::unique_ptr<Known> known_;  ///< what the index holds; under refresh_mutex_
+  std::mutex refresh_mutex_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::atomic<bool> outdated_{false};
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace mesh::store

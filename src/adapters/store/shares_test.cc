@@ -1,0 +1,335 @@
+#include "adapters/store/shares.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <thread>
+
+#include "adapters/store/temporary_folder.h"
+#include "domain/asset/unixfs.h"
+
+namespace mesh::store {
+namespace {
+
+namespace fs = std::filesystem;
+using asset::Visibility;
+
+class SharesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directories(folder());
+    open({share()});
+  }
+
+  [[nodiscard]] fs::path folder() const { return temporary_.path() / "models"; }
+  [[nodiscard]] asset::Share share() const {
+    return {.name = "models", .folder = folder().string(), .visibility = Visibility::lan, .include = {}, .exclude = {}};
+  }
+
+  void open(std::vector<asset::Share> wanted, Shares::Options options = {}) {
+    shares.reset();
+    blocks.reset();
+    node_store.reset();
+    auto opened_store = NodeStore::open(temporary_.path() / "home");
+    ASSERT_TRUE(opened_store) << opened_store.error().message;
+    node_store = std::move(*opened_store);
+    auto opened_blocks = BlockStore::open(*node_store);
+    ASSERT_TRUE(opened_blocks) << opened_blocks.error().message;
+    blocks = std::move(*opened_blocks);
+    auto opened = Shares::open(temporary_.path() / "home", std::move(wanted), *blocks, options);
+    ASSERT_TRUE(opened) << opened.error().message;
+    shares = std::move(*opened);
+    blocks->attach(*shares);
+  }
+
+  void write(const fs::path& name, std::string_view content) const {
+    fs::create_directories((folder() / name).parent_path());
+    std::ofstream(folder() / name, std::ios::binary) << content;
+  }
+  /// Until what was written is not of the file system's present tick any more.
+  static void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(150)); }
+
+  Shares::Refreshed refresh() const {
+    auto done = shares->refresh();
+    EXPECT_TRUE(done) << done.error().message;
+    return done.value_or(Shares::Refreshed{});
+  }
+  [[nodiscard]] std::vector<std::string> paths() const {
+    std::vector<std::string> all;
+    for (const asset::Asset& asset : shares->find({}, 0, 1000)) all.push_back(asset.path);
+    return all;
+  }
+  [[nodiscard]] std::optional<asset::Asset> asset(std::string name) const {
+    const auto found = shares->find({.name = std::move(name), .path = {}, .cid = {}, .sha256 = {}}, 0, 10);
+    return found.empty() ? std::nullopt : std::optional(found.front());
+  }
+
+  [[nodiscard]] Result<BlockBytes> get(const Cid& cid) const { return blocks->get(cid, From::anywhere); }
+  [[nodiscard]] bool has(const Cid& cid) const { return blocks->has(cid, From::anywhere); }
+  [[nodiscard]] Result<Bytes> content(const Cid& cid) const {
+    return blocks->read_dag_file(cid, std::uint64_t{1} << 30, From::anywhere);
+  }
+
+  TemporaryFolder temporary_;
+  std::unique_ptr<NodeStore> node_store;
+  std::unique_ptr<BlockStore> blocks;
+  std::unique_ptr<Shares> shares;
+};
+
+std::string random_text(std::size_t bytes) {
+  std::string text(bytes, '\0');
+  std::uint32_t state = 1;
+  for (char& c : text) {
+    state = state * 1664525 + 1013904223;
+    c = static_cast<char>(state >> 24);
+  }
+  return text;
+}
+
+asset::Built built(std::string_view content) {
+  asset::FileBuilder builder([](const Cid&, const Bytes&) -> Status { return {}; });
+  EXPECT_TRUE(builder.feed(as_bytes(content)));
+  return *builder.finish();
+}
+
+TEST_F(SharesTest, FilesAreContentWhereTheyLie) {
+  const std::string large = random_text((std::size_t{3} << 20) + 5);
+  write("tiny.gguf", "tiny");
+  write("deep/er/large.bin", large);
+  write("empty", "");
+  const auto report = refresh();
+  EXPECT_TRUE(report.changed);
+  EXPECT_EQ(report.files, 3U);
+  EXPECT_EQ(report.bytes, large.size() + 4);
+  EXPECT_EQ(report.read_files, 3U);
+  EXPECT_EQ(report.problem_count, 0U);
+  EXPECT_EQ(paths(), (std::vector<std::string>{"deep/er/large.bin", "empty", "tiny.gguf"}));
+  const auto found = asset("large.bin");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->cid, built(large).cid);
+  EXPECT_EQ(found->sha256, sha256(as_bytes(large)));
+  EXPECT_EQ(found->bytes, large.size());
+  EXPECT_EQ(shares->path_of(*found), folder() / "deep/er/large.bin");
+  EXPECT_EQ(as_text(*content(found->cid)), large);
+  EXPECT_EQ(as_text(*content(asset("tiny.gguf")->cid)), "tiny");
+  EXPECT_EQ(as_text(*content(asset("empty")->cid)), "");
+  EXPECT_LT(blocks->total_bytes(), 1000U) << "no content is copied";
+  EXPECT_FALSE(blocks->has(asset("tiny.gguf")->cid)) << "who does not ask for what is shared does not get it";
+  EXPECT_FALSE(blocks->get(asset("tiny.gguf")->cid));
+  EXPECT_EQ(shares->visibility_of(found->cid), Visibility::lan);
+  EXPECT_EQ(shares->inner_roots(), std::vector{found->cid});
+  EXPECT_FALSE(has(Cid::of(Multicodec::raw, as_bytes("no such block"))));
+}
+
+TEST_F(SharesTest, NothingIsReadTwice) {
+  write("a", "one");
+  write("b/c", random_text(2 << 20));
+  settle();
+  EXPECT_EQ(refresh().read_files, 2U);
+  const auto again = refresh();
+  EXPECT_EQ(again.read_files, 0U);
+  EXPECT_FALSE(again.changed);
+  EXPECT_EQ(shares->sequence(), 1U);
+  open({share()});
+  EXPECT_TRUE(paths().empty()) << "before the first refresh";
+  EXPECT_EQ(refresh().read_files, 0U) << "it is in the index";
+  EXPECT_EQ(paths().size(), 2U);
+  EXPECT_EQ(content(asset("c")->cid)->size(), std::size_t{2} << 20);
+}
+
+TEST_F(SharesTest, AFileThatWasChangedIsNeverServedWrong) {
+  write("a", "first");
+  write("b", "stays");
+  settle();
+  refresh();
+  const Cid before = asset("a")->cid;
+  ASSERT_TRUE(get(before));
+  write("a", "other");  // As long as before.
+  EXPECT_EQ(get(before).error().code, ErrorCode::not_found);
+  EXPECT_TRUE(shares->is_outdated());
+  EXPECT_EQ(shares->visibility_of(before), std::nullopt) << "it is not shared any more";
+  EXPECT_FALSE(asset("a"));
+  EXPECT_TRUE(asset("b"));
+  const auto report = refresh();
+  EXPECT_TRUE(report.changed);
+  EXPECT_EQ(report.read_files, 1U);
+  EXPECT_FALSE(shares->is_outdated());
+  EXPECT_EQ(as_text(**get(asset("a")->cid)), "other");
+  EXPECT_FALSE(has(before));
+}
+
+TEST_F(SharesTest, AChangeThatTheFileSystemDoesNotTellIsFoundByTheHash) {
+  write("a", "first");
+  struct stat about{};
+  ASSERT_EQ(::stat((folder() / "a").c_str(), &about), 0);
+  settle();
+  refresh();
+  const Cid before = asset("a")->cid;
+  write("a", "other");
+  const std::array<timespec, 2> times{about.st_atim, about.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (folder() / "a").c_str(), times.data(), 0), 0);
+  EXPECT_EQ(get(before).error().code, ErrorCode::not_found);
+  EXPECT_TRUE(shares->is_outdated());
+}
+
+TEST_F(SharesTest, TruncatedAndDeletedFilesAreGone) {
+  write("a", "one");
+  write("b", "two");
+  settle();
+  refresh();
+  const Cid a = asset("a")->cid;
+  const Cid b = asset("b")->cid;
+  fs::resize_file(folder() / "a", 1);
+  fs::remove(folder() / "b");
+  EXPECT_FALSE(get(a));
+  EXPECT_FALSE(get(b));
+  const auto report = refresh();
+  EXPECT_EQ(report.files, 1U);
+  EXPECT_EQ(as_text(**get(asset("a")->cid)), "o");
+}
+
+TEST_F(SharesTest, LinksLeadNowhere) {
+  write("inside/a", "a");
+  fs::create_directories(temporary_.path() / "secret");
+  std::ofstream(temporary_.path() / "secret/key") << "secret";
+  fs::create_symlink(temporary_.path() / "secret/key", folder() / "key");
+  fs::create_symlink(temporary_.path() / "secret", folder() / "secret");
+  fs::create_symlink("inside/a", folder() / "alias");
+  ASSERT_EQ(::mkfifo((folder() / "pipe").c_str(), 0600), 0);
+  settle();
+  EXPECT_EQ(refresh().files, 1U);
+  const Cid a = asset("a")->cid;
+  const Cid key = built("secret").cid;
+  EXPECT_FALSE(has(key));
+  // The folder is swapped for a link to another that has the same names.
+  fs::rename(folder() / "inside", temporary_.path() / "moved");
+  fs::create_symlink(temporary_.path() / "moved", folder() / "inside");
+  EXPECT_FALSE(get(a)) << "it is not beneath the share any more";
+  EXPECT_EQ(refresh().files, 0U);
+}
+
+TEST_F(SharesTest, WhatIsLeftOut) {
+  for (const char* name : {"a.gguf", ".hidden", ".git/config", "b.part", "c.incomplete", "d.tmp", "notes.txt"}) write(name, name);
+  asset::Share picky = share();
+  picky.include = {"*.gguf", "b*"};
+  open({picky});
+  refresh();
+  EXPECT_EQ(paths(), std::vector<std::string>{"a.gguf"});
+}
+
+TEST_F(SharesTest, NamesThatContentCannotHaveAreTold) {
+  write("good", "x");
+  std::ofstream((folder() / "bad\xff").string()) << "x";
+  const auto report = refresh();
+  EXPECT_EQ(report.files, 1U);
+  ASSERT_EQ(report.problem_count, 1U);
+  EXPECT_EQ(report.problems[0].share, "models");
+}
+
+TEST_F(SharesTest, AMissingFolderIsToldAndNotForgotten) {
+  write("a", "a");
+  settle();
+  refresh();
+  fs::rename(folder(), temporary_.path() / "away");
+  const auto away = refresh();
+  EXPECT_EQ(away.files, 0U);
+  ASSERT_EQ(away.problem_count, 1U);
+  EXPECT_NE(away.problems[0].why.find("cannot be opened"), std::string::npos);
+  fs::rename(temporary_.path() / "away", folder());
+  const auto back = refresh();
+  EXPECT_EQ(back.files, 1U);
+  EXPECT_EQ(back.read_files, 0U) << "the disk was away, and its files are as they were";
+}
+
+TEST_F(SharesTest, AHubCacheIsFoundByRepositoryAndRevision) {
+  const fs::path repository = "hub/models--org--repo";
+  write(repository / "blobs/aaaa", "weights");
+  write(repository / "blobs/bbbb", "config");
+  write(repository / "refs/main", "rev2\n");
+  for (const char* revision : {"rev1", "rev2"}) {
+    fs::create_directories(folder() / repository / "snapshots" / revision / "onnx");
+    fs::create_symlink("../../blobs/bbbb", folder() / repository / "snapshots" / revision / "config.json");
+    fs::create_symlink("../../../blobs/aaaa", folder() / repository / "snapshots" / revision / "onnx/model.onnx");
+  }
+  fs::create_symlink("../../../../tiny", folder() / repository / "snapshots/rev2/out");
+  write("tiny", "tiny");
+  settle();
+  const auto report = refresh();
+  EXPECT_EQ(report.files, 5U) << "two of each revision, and the one beside";
+  EXPECT_EQ(report.read_files, 3U) << "a blob is read once";
+  EXPECT_EQ(report.problem_count, 1U) << "the link that leads out";
+  const auto model = asset("org/repo@main/onnx/model.onnx");
+  ASSERT_TRUE(model);
+  EXPECT_EQ(model->path, "hub/models--org--repo/snapshots/rev2/onnx/model.onnx");
+  EXPECT_EQ(as_text(*content(model->cid)), "weights");
+  EXPECT_EQ(shares->find({.name = "org/repo", .path = {}, .cid = {}, .sha256 = {}}, 0, 10).size(), 4U);
+  EXPECT_EQ(shares->find({.name = "org/repo@rev1", .path = {}, .cid = {}, .sha256 = {}}, 0, 10).size(), 2U);
+  EXPECT_EQ(refresh().read_files, 0U);
+}
+
+TEST_F(SharesTest, OfSharesWithTheSameFileTheWidestCounts) {
+  write("a", "same");
+  asset::Share wide{.name = "wide", .folder = (temporary_.path() / "wide").string(), .visibility = Visibility::everybody, .include = {}, .exclude = {}};
+  fs::create_directories(wide.folder);
+  std::ofstream(fs::path(wide.folder) / "b") << "same";
+  open({share(), wide});
+  settle();
+  EXPECT_EQ(refresh().files, 2U);
+  const Cid cid = asset("a")->cid;
+  EXPECT_EQ(shares->visibility_of(cid), Visibility::everybody);
+  fs::remove(folder() / "a");
+  EXPECT_FALSE(get(cid)) << "until the next refresh";
+  refresh();
+  EXPECT_TRUE(get(cid)) << "from the other";
+}
+
+TEST_F(SharesTest, BoundsTheFiles) {
+  for (int i = 0; i < 5; ++i) write(std::to_string(i), "x");
+  open({share()}, {.threads = 2, .max_files = 3});
+  const auto report = refresh();
+  EXPECT_EQ(report.files, 3U);
+  EXPECT_EQ(report.problem_count, 1U);
+}
+
+TEST_F(SharesTest, ADamagedIndexIsBegunAgain) {
+  write("a", "a");
+  settle();
+  refresh();
+  shares.reset();
+  const fs::path file = temporary_.path() / "home/shares.db";
+  fs::remove(file.string() + "-wal");
+  std::ofstream(file, std::ios::binary | std::ios::trunc) << std::string(8192, 'x');
+  open({share()});
+  EXPECT_EQ(refresh().read_files, 1U);
+  EXPECT_TRUE(fs::exists(file.string() + ".damaged"));
+}
+
+TEST_F(SharesTest, InnerNodesThatAreGoneAreMadeAgain) {
+  const std::string large = random_text(2 << 20);
+  write("large", large);
+  settle();
+  refresh();
+  const Cid cid = asset("large")->cid;
+  ASSERT_TRUE(*blocks->erase(cid));
+  open({share()});
+  refresh();
+  EXPECT_TRUE(shares->is_outdated());
+  EXPECT_EQ(refresh().read_files, 1U);
+  EXPECT_EQ(as_text(*content(cid)), large);
+}
+
+TEST_F(SharesTest, OutOfBoundsIsRefused) {
+  const auto refused = [&](std::vector<asset::Share> wanted) {
+    shares.reset();
+    return Shares::open(temporary_.path() / "home", std::move(wanted), *blocks, {}).error().code;
+  };
+  EXPECT_EQ(refused({share(), share()}), ErrorCode::invalid);
+  asset::Share nameless = share();
+  nameless.name.clear();
+  EXPECT_EQ(refused({nameless}), ErrorCode::invalid);
+}
+
+}  // namespace
+}  // namespace mesh::store

@@ -1,0 +1,79 @@
+#include "app/runtime/share_keeper.h"
+
+namespace mesh::app {
+
+namespace {
+constexpr auto look_every = std::chrono::seconds(1);
+constexpr std::size_t max_known_peers = 65'536;
+}  // namespace
+
+ShareKeeper::ShareKeeper(store::Shares& shares, std::function<void(const Refreshed&)> tell)
+    : shares_(shares), tell_(std::move(tell)), thread_([this] { serve(); }) {}
+
+ShareKeeper::~ShareKeeper() {
+  {
+    const std::lock_guard guard(mutex_);
+    closing_ = true;
+  }
+  shares_.stop();
+  changed_.notify_all();
+  thread_.join();
+}
+
+void ShareKeeper::serve() {
+  bool is_first = true;
+  std::unique_lock guard(mutex_);
+  while (!closing_) {
+    changed_.wait_for(guard, look_every, [this] { return closing_ || due_; });
+    if (closing_) return;
+    if (!due_ && !shares_.is_outdated()) continue;
+    due_ = false;
+    std::vector<Done> waiting = std::exchange(waiting_, {});
+    guard.unlock();
+    const Refreshed done = shares_.refresh();
+    if (done || done.error().code != ErrorCode::unavailable) {
+      if (!done || done->changed || (is_first && done->problem_count > 0)) tell_(done);
+      is_first = false;
+      for (Done& one : waiting) one(done);
+    }
+    guard.lock();
+  }
+}
+
+void ShareKeeper::refresh(Done done) {
+  const std::lock_guard guard(mutex_);
+  waiting_.push_back(std::move(done));
+  due_ = true;
+  changed_.notify_all();
+}
+
+void ShareKeeper::peer_up(const identity::NodeId& peer, bool is_local) {
+  const std::lock_guard guard(mutex_);
+  Peer& known = peers_[peer];
+  known.is_local = known.is_local || is_local;
+}
+
+void ShareKeeper::peer_is_member(const identity::NodeId& peer) {
+  const std::lock_guard guard(mutex_);
+  if (peers_.size() < max_known_peers || peers_.contains(peer)) peers_[peer].is_member = true;
+}
+
+void ShareKeeper::peer_down(const identity::NodeId& peer) {
+  const std::lock_guard guard(mutex_);
+  const auto known = peers_.find(peer);
+  if (known == peers_.end()) return;
+  known->second.is_local = false;
+  if (!known->second.is_member) peers_.erase(known);  // A member shows its record once, and may come back.
+}
+
+bool ShareKeeper::may_have(const identity::NodeId& peer, const Cid& root) const {
+  const std::optional<asset::Visibility> visibility = shares_.visibility_of(root);
+  if (!visibility) return false;
+  if (*visibility == asset::Visibility::everybody) return true;
+  const std::lock_guard guard(mutex_);
+  const auto known = peers_.find(peer);
+  if (known == peers_.end()) return false;
+  return *visibility == asset::Visibility::lan ? known->second.is_local : known->second.is_member;
+}
+
+}  // namespace mesh::app

@@ -1,0 +1,59 @@
+// Keeps what is shared up to date, on a thread of its own, and knows which peer may have which of it.
+//
+// A refresh runs at the start, when somebody asks, and soon after a shared file was found changed. Who asks while one runs
+// gets the next one, which began after he asked.
+// Which peer may have what: `lan` those with a connection on a local network (reach.h), `federation` those that have shown
+// a record signed for this federation, `everybody` all.
+// Thread-safe. What can go wrong: store/shares.h; each refresh that found something new, or failed, is told.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "adapters/store/shares.h"
+#include "domain/identity/identity.h"
+
+namespace mesh::app {
+
+class ShareKeeper {
+ public:
+  using Refreshed = Result<store::Shares::Refreshed>;
+  using Done = std::move_only_function<void(const Refreshed&)>;
+
+  /// `tell` hears of refreshes on the keeper's thread, as do those that ask for one. `shares` must outlive this object.
+  ShareKeeper(store::Shares& shares, std::function<void(const Refreshed&)> tell);
+  /// Ends a refresh that is under way; who waits for it is not called.
+  ~ShareKeeper();
+  ShareKeeper(const ShareKeeper&) = delete;
+  ShareKeeper& operator=(const ShareKeeper&) = delete;
+
+  void refresh(Done done);
+
+  void peer_up(const identity::NodeId& peer, bool is_local);
+  void peer_is_member(const identity::NodeId& peer);
+  void peer_down(const identity::NodeId& peer);
+  [[nodiscard]] bool may_have(const identity::NodeId& peer, const Cid& root) const;
+
+ private:
+  struct Peer {
+    bool is_local = false;
+    bool is_member = false;
+  };
+
+  void serve();
+
+  store::Shares& shares_;
+  std::function<void(const Refreshed&)> tell_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Done> waiting_;
+  bool due_ = true;
+  bool closing_ = false;
+  std::map<identity::NodeId, Peer> peers_;
+  std::thread thread_;
+};
+
+}  // namespace mesh::app

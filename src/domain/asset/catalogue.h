@@ -1,0 +1,73 @@
+// What a node shares, as people ask for it: folders of files that are content in place, and how a question matches a file.
+//
+// Paths are relative to their share, with '/' between names; each name is one that UnixFS allows (unixfs.h, check_name).
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/cid.h"
+#include "codec/hash.h"
+
+namespace mesh::asset {
+
+/// For whom something is: what a manifest of one class declares is told to those alone, and served to them alone.
+enum class Visibility : std::uint8_t {
+  lan,  ///< peers on the same local network
+  federation,  ///< members of the same federation
+  everybody,
+};
+[[nodiscard]] std::span<const std::string_view> enum_names(Visibility);
+
+/// A folder that its owner shares.
+struct Share {
+  std::string name;  ///< 1 to 64 of a-z, 0-9, '-', '_', '.'
+  std::string folder;  ///< absolute path
+  Visibility visibility = Visibility::lan;
+  std::vector<std::string> include;  ///< globs; only what one of them matches, if there are any
+  std::vector<std::string> exclude;  ///< globs; never what one of them matches
+};
+/// Whether the name, the folder and the patterns are within bounds. The error says what is not.
+[[nodiscard]] Status check_share(const Share& share);
+/// Whether the share's patterns let a file in. A pattern without '/' is tried on the file's name, another on its whole path.
+[[nodiscard]] bool lets_in(const Share& share, std::string_view path);
+
+/// Where a file stands in the cache of huggingface_hub (models--org--repo/{blobs,refs,snapshots}).
+struct HubName {
+  std::string repository;  ///< "org/repo"
+  std::string revision;  ///< the commit
+  std::vector<std::string> references;  ///< branches and tags that are at that commit: "main"
+  std::string file;  ///< path in the repository
+  bool operator==(const HubName&) const = default;
+};
+
+struct Asset {
+  std::string share;
+  std::string path;
+  Cid cid;  ///< UnixFS file or raw leaf
+  std::uint64_t bytes = 0;  ///< of the content
+  Digest sha256;  ///< of the content
+  Visibility visibility = Visibility::lan;
+  std::optional<HubName> hub;
+  bool operator==(const Asset&) const = default;
+};
+
+/// A question for files. What is given has to match, all of it.
+struct AssetQuery {
+  /// A file's name, its path, a glob over either, or a hub id: org/repo, org/repo@revision, org/repo/file or
+  /// org/repo@revision/file, where the revision is a commit, a branch or a tag.
+  std::optional<std::string> name;
+  std::optional<std::string> path;  ///< exactly
+  std::optional<Cid> cid;
+  std::optional<Digest> sha256;
+};
+[[nodiscard]] bool matches(const AssetQuery& query, const Asset& asset);
+
+/// Whether `text` is of the form of the glob: '*' stands for any bytes, '?' for one. In time |glob| x |text| at most.
+[[nodiscard]] bool glob_matches(std::string_view glob, std::string_view text);
+
+}  // namespace mesh::asset
