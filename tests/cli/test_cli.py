@@ -11,6 +11,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -366,7 +367,7 @@ class Alone(Case):
         folder = self.mesh("assets", "add", self.folder / "some").stdout.decode().strip()
         self.assertEqual(self.mesh("assets", "get", folder, "-o", self.folder / "copy").returncode, 0)
         self.assertEqual((self.folder / "copy/b.txt").read_text(), "content")
-        self.refused(self.mesh("assets", "get", "not-a-cid"), 2)
+        self.refused(self.mesh("assets", "get", "not-a-cid"), 4)
 
     def test_shared_files(self):
         shared = self.file("models/deep/tiny.gguf", "weights").parent.parent
@@ -376,12 +377,41 @@ class Alone(Case):
         row = json.loads(self.mesh("assets", "ls", "--json").stdout)[0]
         self.assertEqual((row["path"], row["share"], row["visibility"], row["bytes"]), ("deep/tiny.gguf", "models", "lan", 7))
         for name in ("tiny.gguf", "*.gguf", row["cid"]):
-            self.assertEqual(json.loads(self.mesh("assets", "find", name, "--json").stdout), [row], name)
+            (found,) = json.loads(self.mesh("assets", "find", name, "--json").stdout)
+            self.assertEqual((found["cid"], found["source"]), (row["cid"], "local"), name)
         self.refused(self.mesh("assets", "find", ".hidden"), 4)
         self.assertEqual(self.mesh("assets", "get", row["cid"]).stdout, b"weights")
         (shared / "deep/tiny.gguf").write_text("other!!")
         self.assertEqual(json.loads(self.mesh("assets", "refresh", "--json").stdout)["read_files"], 1)
         self.refused(self.mesh("assets", "find", row["cid"]), 4)
+
+    def test_shared_files_of_a_peer(self):
+        shared = self.file("models/tiny.gguf", "weights").parent
+        self.file("models/b/same", "one")
+        self.file("models/c/same", "other")
+        holder = self.node("--share", str(shared))
+        getter = self.folder / "getter"
+        self.node("--join", holder.facts["addresses"][0], home=getter)
+        found = b""
+        for _ in range(200):
+            found = self.mesh("assets", "find", "tiny.gguf", "--json", home=getter).stdout
+            if found:
+                break
+            time.sleep(0.05)
+        row = json.loads(found)[0]
+        self.assertEqual((row["path"], row["source"], row["bytes"]), ("tiny.gguf", "peer", 7))
+        self.assertEqual(row["peer"], holder.facts["addresses"][0].split("/p2p/")[1])
+        copy = self.folder / "copy.gguf"
+        self.assertEqual(self.mesh("assets", "get", "tiny.gguf", "-o", copy, home=getter).returncode, 0)
+        self.assertEqual(copy.read_text(), "weights")
+        self.refused(self.mesh("assets", "get", "same", home=getter), 1, "b/same", "c/same")
+        self.refused(self.mesh("assets", "get", "no-such-file", home=getter), 4)
+        holder.stop()
+        for _ in range(200):
+            if self.mesh("assets", "find", "tiny.gguf", home=getter).returncode == 4:
+                break
+            time.sleep(0.05)
+        self.refused(self.mesh("assets", "find", "tiny.gguf", home=getter), 4)
 
     def test_mesh_cli(self):
         link = self.folder / "mesh-cli"

@@ -108,7 +108,7 @@ struct Config {
   /// Length-prefixed messages, in order per peer and protocol.
   std::vector<std::string> message_protocols = {"/meshwork/offer/1", "/meshwork/award/1", "/meshwork/receipt/1"};
   /// Raw streams, as socket pairs.
-  std::vector<std::string> stream_protocols = {"/meshwork/blocks/1"};
+  std::vector<std::string> stream_protocols = {"/meshwork/blocks/1", "/meshwork/manifest/1"};
   /// What identify tells peers about us, for example "meshwork/0.1.0".
   std::string agent = "meshwork/" MESH_VERSION;
   std::chrono::milliseconds ping_interval{5000};

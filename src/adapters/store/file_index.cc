@@ -27,8 +27,8 @@ Result<std::unique_ptr<FileIndex>> FileIndex::open(const std::string& home) {
   // Made by us, so that it is the user's alone.
   const File made(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!made.is_open()) {
-    return fail(ErrorCode::storage, fmt::format("{} cannot be opened ({}); give this user the right to write there", file,
-                                                std::strerror(errno)));
+    return fail(ErrorCode::storage, fmt::format("{} cannot be opened ({}); give this user the right to write there",
+                                                file, std::strerror(errno)));
   }
   auto opened = try_open(file);
   if (opened || opened.error().code == ErrorCode::unsupported) return opened;
@@ -51,15 +51,17 @@ Result<std::unique_ptr<FileIndex>> FileIndex::try_open(const std::string& file) 
   if (owner != 0 && owner != application_id)
     return fail(ErrorCode::storage, fmt::format("{} is another program's database", file));
   if (found > layout) {
-    return fail(ErrorCode::unsupported, fmt::format("{} was written by a newer mesh, with layout {}, and this one knows {}; "
-                                                    "use the newer program, or another home",
-                                                    file, found, layout));
+    return fail(ErrorCode::unsupported,
+                fmt::format("{} was written by a newer mesh, with layout {}, and this one knows {}; "
+                            "use the newer program, or another home",
+                            file, found, layout));
   }
   // What a power cut takes is found out again.
   MESH_TRY(connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"));
   if (found == 0) {
-    MESH_TRY(connection.run(fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
-                                        table, application_id, layout)));
+    MESH_TRY(
+        connection.run(fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+                                   table, application_id, layout)));
   }
   MESH_LET(self->put_, connection.prepare("INSERT OR REPLACE INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"));
   MESH_LET(self->erase_, connection.prepare("DELETE FROM file WHERE share = ?1 AND path = ?2"));
@@ -67,8 +69,9 @@ Result<std::unique_ptr<FileIndex>> FileIndex::try_open(const std::string& file) 
 }
 
 Status FileIndex::for_each(const std::function<void(Key, const IndexedFile&)>& each) {
-  MESH_LET(sqlite::Statement rows, connection_.prepare("SELECT share, path, device, inode, bytes, modified_ns, changed_ns, "
-                                                       "cid, sha256 FROM file"));
+  MESH_LET(sqlite::Statement rows,
+           connection_.prepare("SELECT share, path, device, inode, bytes, modified_ns, changed_ns, "
+                               "cid, sha256 FROM file"));
   while (true) {
     MESH_LET(const bool row, rows.step());
     if (!row) return {};

@@ -15,6 +15,7 @@
 #include <map>
 #include <set>
 #include <thread>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -38,7 +39,8 @@ constexpr std::int64_t clock_tick_ns = 100'000'000;
 /// Opens what `path` names below the folder, through no link of any kind.
 File open_beneath(int folder, const std::string& path, int flags) {
   open_how how{};
-  how.flags = static_cast<unsigned>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);  // NONBLOCK: a FIFO is not waited for.
+  how.flags =
+      static_cast<unsigned>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);  // NONBLOCK: a FIFO is not waited for.
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   return File(static_cast<int>(::syscall(SYS_openat2, folder, path.c_str(), &how, sizeof how)));
 }
@@ -188,7 +190,8 @@ class Shares::Walk {
       if (shares_.stopped_) return;
       const std::string path = prefix.empty() ? name : prefix + "/" + name;
       if (found.size() >= shares_.options_.max_files) {
-        problem(path, "there are more than " + std::to_string(shares_.options_.max_files) + " files; the rest is left out");
+        problem(path,
+                "there are more than " + std::to_string(shares_.options_.max_files) + " files; the rest is left out");
         return;
       }
       if (const Status good = asset::check_name(name); !good || path.size() > max_path_bytes) {
@@ -294,10 +297,12 @@ class Shares::Walk {
     const ssize_t size = ::readlinkat(folder, name.c_str(), target.data(), target.size());
     if (size <= 0 || static_cast<std::size_t>(size) == target.size()) return;
     const fs::path resolved =
-        (fs::path(inside).parent_path() / std::string(target.data(), static_cast<std::size_t>(size))).lexically_normal();
+        (fs::path(inside).parent_path() / std::string(target.data(), static_cast<std::size_t>(size)))
+            .lexically_normal();
     const std::string place = resolved.string();
     // Into the blobs beside it and nowhere else; open_beneath makes sure of the rest when it is read.
-    if (!place.starts_with("blobs/") || place.find('/', 6) != std::string::npos || !asset::check_name(place.substr(6))) {
+    if (!place.starts_with("blobs/") || place.find('/', 6) != std::string::npos ||
+        !asset::check_name(place.substr(6))) {
       problem(path + "/" + inside, "it links to what is no blob of its repository");
       return;
     }
@@ -334,9 +339,8 @@ Result<std::unique_ptr<Shares>> Shares::open(const fs::path& home, std::vector<a
 
 Status Shares::load() {
   snapshot_ = std::make_shared<Snapshot>();
-  return index_->for_each([&](FileIndex::Key key, const IndexedFile& file) {
-    known_->files.emplace(std::move(key), file);
-  });
+  return index_->for_each(
+      [&](FileIndex::Key key, const IndexedFile& file) { known_->files.emplace(std::move(key), file); });
 }
 
 std::shared_ptr<const Shares::Snapshot> Shares::snapshot() const {
@@ -455,6 +459,7 @@ Result<Shares::Refreshed> Shares::refresh() {
   read_new(found, report);
   if (stopped_) return fail(ErrorCode::unavailable, "the node stops");
   std::erase_if(found, [](const Found& file) { return !file.is_known; });
+  std::ranges::sort(found, {}, [&](const Found& file) { return std::tie(shares_[file.share].name, file.path); });
 
   std::vector<std::pair<FileIndex::Key, IndexedFile>> put;
   std::set<FileIndex::Key> here;
@@ -525,7 +530,8 @@ std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found>
     }
     const asset::Visibility visibility = shares_[file.share].visibility;
     const auto number = static_cast<std::uint32_t>(made->files.size());
-    const auto [root, fresh] = made->roots.try_emplace(file.cid, Snapshot::Root{.file = number, .visibility = visibility});
+    const auto [root, fresh] =
+        made->roots.try_emplace(file.cid, Snapshot::Root{.file = number, .visibility = visibility});
     if (!fresh) root->second.visibility = std::max(root->second.visibility, visibility);
     made->bytes += file.stamp.bytes;
     made->files.push_back(std::move(file));

@@ -211,7 +211,8 @@ TEST_F(SharesTest, LinksLeadNowhere) {
 }
 
 TEST_F(SharesTest, WhatIsLeftOut) {
-  for (const char* name : {"a.gguf", ".hidden", ".git/config", "b.part", "c.incomplete", "d.tmp", "notes.txt"}) write(name, name);
+  for (const char* name : {"a.gguf", ".hidden", ".git/config", "b.part", "c.incomplete", "d.tmp", "notes.txt"})
+    write(name, name);
   asset::Share picky = share();
   picky.include = {"*.gguf", "b*"};
   open({picky});
@@ -271,7 +272,11 @@ TEST_F(SharesTest, AHubCacheIsFoundByRepositoryAndRevision) {
 
 TEST_F(SharesTest, OfSharesWithTheSameFileTheWidestCounts) {
   write("a", "same");
-  asset::Share wide{.name = "wide", .folder = (temporary_.path() / "wide").string(), .visibility = Visibility::everybody, .include = {}, .exclude = {}};
+  asset::Share wide{.name = "wide",
+                    .folder = (temporary_.path() / "wide").string(),
+                    .visibility = Visibility::everybody,
+                    .include = {},
+                    .exclude = {}};
   fs::create_directories(wide.folder);
   std::ofstream(fs::path(wide.folder) / "b") << "same";
   open({share(), wide});

@@ -892,22 +892,56 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     const auto count = call.number("count", 100, max_assets_told);
     if (!first) return call.fail(first.error());
     if (!count) return call.fail(count.error());
+    std::map<identity::NodeId, Duration> round_trips;
+    for (const PeerLine& peer : backend_.peers()) round_trips.emplace(peer.node, peer.round_trip);
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), query = *query, first = *first,
+                        count = *count, round_trips = std::move(round_trips)]() mutable {
+      Json answer = self->holdings_of(query, first, count, round_trips);
+      Backend& backend = self->backend_;
+      backend.post(
+          [self = std::move(self), call = std::move(call), answer = std::move(answer)] { call.reply(answer); });
+    });
+  }
+
+  /// Own files first, then those of peers, the nearest first.
+  [[nodiscard]] Json holdings_of(const asset::AssetQuery& query, std::uint64_t first, std::uint64_t count,
+                                 const std::map<identity::NodeId, Duration>& round_trips) const {
     const store::Shares& shares = backend_.shares();
-    const std::vector<asset::Asset> assets = shares.find(*query, *first, *count);
     Json holdings = Json::array();
-    for (const asset::Asset& asset : assets) {
+    for (const asset::Asset& asset : shares.find(query, 0, first + count)) {
       holdings.push_back({{"asset", asset_json(asset)},
                           {"source", "local"},
                           {"peer", identity::peer_id_of(backend_.id())},
+                          {"rtt_us", 0},
                           {"localPath", shares.path_of(asset).string()}});
     }
-    Json answer{{"found", !assets.empty()}, {"source", assets.empty() ? "none" : "local"}};
-    if (!assets.empty()) {
-      answer["localPath"] = holdings.front()["localPath"];
-      answer["assetInfo"] = {{"sha256", assets.front().sha256.hex()}, {"size", assets.front().bytes}};
+    std::vector<PeerAsset> others = backend_.find_at_peers(query, first + count);
+    const auto distance = [&](const PeerAsset& held) {
+      const auto known = round_trips.find(held.node);
+      return known == round_trips.end() ? Duration::max() : known->second;
+    };
+    std::ranges::stable_sort(others, {}, distance);
+    for (const PeerAsset& held : others) {
+      holdings.push_back({{"asset", asset_json(held.asset)},
+                          {"source", "peer"},
+                          {"peer", identity::peer_id_of(held.node)},
+                          {"rtt_us", distance(held) == Duration::max() ? 0 : distance(held).count()},
+                          {"localPath", ""}});
     }
-    answer["holdings"] = std::move(holdings);
-    call.reply(answer);
+    const std::size_t begin = std::min<std::size_t>(first, holdings.size());
+    const std::size_t end = std::min<std::size_t>(first + count, holdings.size());
+    Json page(holdings.begin() + static_cast<std::ptrdiff_t>(begin),
+              holdings.begin() + static_cast<std::ptrdiff_t>(end));
+    if (page.is_null()) page = Json::array();
+    Json answer{{"found", !page.empty()}, {"source", page.empty() ? Json("none") : page.front()["source"]}};
+    if (!page.empty()) {
+      const Json& best = page.front();
+      if (best["source"] == "local") answer["localPath"] = best["localPath"];
+      answer["peerId"] = best["peer"];
+      answer["assetInfo"] = {{"sha256", best["asset"]["sha256"]}, {"size", best["asset"]["bytes"]}};
+    }
+    answer["holdings"] = std::move(page);
+    return answer;
   }
 
   void get_asset(Call call) {
@@ -1301,7 +1335,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
       {"GET",
        "/api/v1/query/asset",
        "queryAsset",
-       "Who has a file: this node, as yet (what peers share is not built)",
+       "Who has a file: this node and the peers that are connected (the DHT is not asked yet)",
        {{"name", "query", "string", "a file's name, path, glob or hub id (org/repo@revision/file)"},
         {"filepath", "query", "string", "the path in its share, exactly"},
         {"cid", "query", "string", "the file's CID"},

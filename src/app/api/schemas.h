@@ -87,8 +87,9 @@ inline constexpr std::array schema_table{
                 "path:string share:string cid:string bytes:integer sha256:string visibility:string hub:HubName|null"},
     NamedSchema{"Manifest", "sequence:integer files:integer bytes:integer assets:SharedFile[]"},
     NamedSchema{"AssetInfo", "sha256:string size:integer"},
-    NamedSchema{"Holding", "asset:SharedFile source:string peer:string localPath:string"},
-    NamedSchema{"AssetAnswer", "found:boolean source:string localPath?:string assetInfo?:AssetInfo holdings:Holding[]"},
+    NamedSchema{"Holding", "asset:SharedFile source:string peer:string rtt_us:integer localPath:string"},
+    NamedSchema{"AssetAnswer",
+                "found:boolean source:string localPath?:string peerId?:string assetInfo?:AssetInfo holdings:Holding[]"},
     NamedSchema{"ShareProblem", "share:string path:string why:string"},
     NamedSchema{"Refreshed",
                 "files:integer bytes:integer read_files:integer read_bytes:integer changed:boolean "

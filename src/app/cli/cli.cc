@@ -254,7 +254,7 @@ struct Program {
     command(*assets, "refresh", "look at every shared file again", [this] { return assets_refresh(session); });
     CLI::App* fetched = command(*assets, "get", "fetch content and write it to stdout or a file",
                                 [this] { return assets_get(session, id, file); });
-    fetched->add_option("CID", id)->required();
+    fetched->add_option("CID_OR_NAME", id)->required();
     fetched->add_option("-o,--file", file, "where to")->type_name("FILE");
 
     const auto show_config = [this](CLI::App& parent) {

@@ -397,20 +397,35 @@ int assets_ls(Session& session) {
 }
 
 int assets_find(Session& session, const std::string& text) {
-  const bool is_cid = Cid::from_text(text).has_value();
-  const std::string path =
-      fmt::format("/api/v1/query/asset?{}={}&count=1000", is_cid ? "cid" : "name", http::percent_encode(text));
-  return with(session, "GET", path, nullptr, [&](const Json& answer) {
-    Json rows = Json::array();
-    for (const Json& holding : answer["holdings"]) rows.push_back(holding["asset"]);
-    if (rows.empty()) {
-      return session.fail(exit_not_found,
-                          fmt::format("this node shares no file that is called {}; what its peers share "
-                                      "cannot be asked for yet (not built)",
-                                      text));
-    }
-    return print_assets(session, rows);
-  });
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  const auto holdings = find_assets(*client, text);
+  if (!holdings) return session.fail(holdings.error());
+  if (holdings->empty()) {
+    return session.fail(exit_not_found,
+                        fmt::format("neither this node nor a peer that is connected shares a file called {}", text));
+  }
+  Json rows = Json::array();
+  for (const Json& holding : *holdings) {
+    Json row = holding["asset"];
+    row["peer"] = holding["peer"];
+    row["source"] = holding["source"];
+    row["rtt_us"] = holding["rtt_us"];
+    rows.push_back(std::move(row));
+  }
+  session.print_list(
+      rows,
+      {{"PATH", field("path")},
+       {"BYTES", size_of_asset},
+       {"HOLDER",
+        [](const Json& row) { return row["source"] == "local" ? std::string("here") : short_peer(row["peer"]); }},
+       {"RTT", [](const Json& row) { return row["source"] == "local" ? std::string("-") : rtt_text(row); }},
+       {"CID", field("cid")},
+       {"SHARE", field("share"), true},
+       {"SHA256", field("sha256"), true},
+       {"PEER", field("peer"), true}},
+      "cid");
+  return exit_ok;
 }
 
 int assets_refresh(Session& session) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "app/cli/session.h"
@@ -453,9 +454,43 @@ int assets_add(Session& session, const std::string& path) {
   return exit_ok;
 }
 
-int assets_get(Session& session, const std::string& cid, const std::string& file) {
+Result<Json> find_assets(const http::Client& client, const std::string& text) {
+  const bool is_cid = Cid::from_text(text).has_value();
+  MESH_LET(const Json answer, ask(client, "GET",
+                                  fmt::format("/api/v1/query/asset?{}={}&count=1000", is_cid ? "cid" : "name",
+                                              http::percent_encode(text))));
+  return answer["holdings"];
+}
+
+namespace {
+
+/// The CID that a name stands for among what is shared. Errors: not_found, conflict (several files have it: says which).
+Result<std::string> cid_of_name(const http::Client& client, const std::string& name) {
+  MESH_LET(const Json holdings, find_assets(client, name));
+  std::map<std::string, std::string> paths;
+  for (const Json& holding : holdings)
+    paths.emplace(text_of(holding["asset"]["cid"]), text_of(holding["asset"]["path"]));
+  if (paths.empty())
+    return fail(ErrorCode::not_found,
+                fmt::format("{} is no CID, and nobody who is connected shares a file of that name", name));
+  if (paths.size() == 1) return paths.begin()->first;
+  std::string all;
+  for (const auto& [cid, path] : paths) all += fmt::format("\n  {}  {}", cid, path);
+  return fail(ErrorCode::conflict,
+              fmt::format("{} different files are called {}; name one by its CID:{}", paths.size(), name, all));
+}
+
+}  // namespace
+
+int assets_get(Session& session, const std::string& name, const std::string& file) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
+  std::string cid = name;
+  if (!Cid::from_text(name)) {
+    const auto known = cid_of_name(*client, name);
+    if (!known) return session.fail(known.error());
+    cid = *known;
+  }
   const std::string path = "/api/v1/assets/" + http::percent_encode(cid);
   const Json nothing = Json::object();
   if (const auto fetched = ask(*client, "POST", path + "/fetch", &nothing); !fetched)

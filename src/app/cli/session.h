@@ -93,6 +93,9 @@ class Session {
 [[nodiscard]] Result<Json> ask(const http::Client& client, std::string_view method, const std::string& path,
                                const Json* body = nullptr);
 
+/// Files by name, glob, hub id or CID, and who has them ("Holding" of the API).
+[[nodiscard]] Result<Json> find_assets(const http::Client& client, const std::string& text);
+
 [[nodiscard]] Result<NodeAddress> read_address(const std::filesystem::path& file);
 [[nodiscard]] Status write_private_file(const std::filesystem::path& file, std::string_view content);
 [[nodiscard]] std::string text_of(const Json& value);
@@ -159,7 +162,8 @@ int assets_add(Session& session, const std::string& path);
 int assets_ls(Session& session);
 int assets_find(Session& session, const std::string& text);
 int assets_refresh(Session& session);
-int assets_get(Session& session, const std::string& cid, const std::string& file);
+/// `name` is a CID, or what find_assets takes if it names one file.
+int assets_get(Session& session, const std::string& name, const std::string& file);
 int node_status(Session& session);
 int config_list(Session& session, bool show_origin);
 int show_paths(Session& session);

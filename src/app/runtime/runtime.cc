@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <set>
@@ -19,6 +20,7 @@
 #include "app/runtime/executor.h"
 #include "app/runtime/garbage.h"
 #include "app/runtime/host.h"
+#include "app/runtime/manifest_exchange.h"
 #include "app/runtime/reach.h"
 #include "app/runtime/share_keeper.h"
 #include "app/runtime/signature_checker.h"
@@ -35,6 +37,7 @@ namespace {
 constexpr std::string_view boot_key = "node/boot";
 constexpr std::string_view reason_prefix = "task:";
 constexpr std::size_t max_unjudged = 65'536;
+constexpr std::size_t max_holders = 64;
 constexpr std::size_t max_queued_batches = 65'536;
 // A shorter message has few signatures: to pass it to another thread and back takes as long as to check them here.
 constexpr std::size_t checked_apart_bytes = 2048;
@@ -98,6 +101,7 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<store::Shares> shares;
   std::unique_ptr<ContentExchange> content;
   std::unique_ptr<ShareKeeper> keeper;
+  std::unique_ptr<ManifestExchange> manifests;
   std::unique_ptr<wasm::Sandbox> sandbox;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<p2p::Network> network;
@@ -208,7 +212,18 @@ class Runtime::Impl final : public StreamOpener {
     MESH_LET(sandbox, settings.make_sandbox ? settings.make_sandbox(std::move(engine))
                                             : wasm::Sandbox::create(std::move(engine)));
 
+    manifests = std::make_unique<ManifestExchange>(
+        bulk, *this, identity::Signer(seed, federation), ManifestExchange::Limits{},
+        [this](const NodeId& peer) { return keeper->classes_of(peer); },
+        [this](const NodeId& peer, const std::string& what) {
+          post([this, peer, what] {
+            tell({.kind = "assets.manifest", .peer = peer, .text = identity::short_name(peer) + " " + what});
+          });
+        });
     keeper = std::make_unique<ShareKeeper>(*shares, [this](const ShareKeeper::Refreshed& done) {
+      if (done && done->changed)
+        manifests->set_own(boot << 32 | shares->sequence(),
+                           shares->find({}, 0, std::numeric_limits<std::size_t>::max()));
       post([this, text = story_of(done)] { tell({.kind = "assets.refreshed", .text = text}); });
     });
     content = std::make_unique<ContentExchange>(
@@ -280,10 +295,12 @@ class Runtime::Impl final : public StreamOpener {
         io_thread.join();
       }
       checker.reset();
+      if (keeper) keeper->stop();
       if (bulk_thread.joinable()) {
         post_bulk([this] {
           executor->close();
           content.reset();
+          manifests.reset();
           bulk_work.reset();
           bulk.stop();
         });
@@ -294,6 +311,7 @@ class Runtime::Impl final : public StreamOpener {
       sandbox.reset();  // Its callbacks post to a queue that nobody empties any more.
       executor.reset();
       content.reset();
+      manifests.reset();
       blocks.reset();
       shares.reset();
       store.reset();  // Writes what is queued.
@@ -465,7 +483,10 @@ class Runtime::Impl final : public StreamOpener {
 
   void carry_out(node::effect::Notify&& effect) {
     // It has shown a record that is signed for this federation.
-    if (effect.notice.kind == "peer.info" && effect.notice.peer) keeper->peer_is_member(*effect.notice.peer);
+    if (effect.notice.kind == "peer.info" && effect.notice.peer) {
+      keeper->peer_is_member(*effect.notice.peer);
+      manifests->peer_changed(*effect.notice.peer);
+    }
     tell(std::move(effect.notice));
   }
 
@@ -538,14 +559,17 @@ class Runtime::Impl final : public StreamOpener {
   }
   void on(p2p::StreamOpened&& event) {
     if (event.protocol == blocks_protocol) content->serve(event.peer, event.fd.release());
+    if (event.protocol == manifest_protocol) manifests->serve(event.peer, event.fd.release());
   }
   void on(p2p::StreamClosed&&) {}  // What streams carry says by itself whether it is whole.
   void on(p2p::PeerConnected&& event) {
     keeper->peer_up(event.peer, is_local_address(event.address));
+    manifests->peer_up(event.peer);
     take(node::event::PeerUp{event.peer});
   }
   void on(p2p::PeerDisconnected&& event) {
     keeper->peer_down(event.peer);
+    manifests->peer_down(event.peer);
     take(node::event::PeerDown{event.peer});
   }
   void on(p2p::PeerIdentified&&) {}
@@ -705,13 +729,27 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
                     std::move_only_function<void(Status)> done) {
   if (impl_->shares->visibility_of(root)) return impl_->post([done = std::move(done)]() mutable { done({}); });
   if (holders.empty()) {
-    for (const p2p::PeerInfo& peer : impl_->network->peers()) holders.push_back(peer.peer);
+    // Those that say that they have it first.
+    for (const ManifestExchange::Holding& holding :
+         impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, max_holders)) {
+      if (std::ranges::find(holders, holding.peer) == holders.end()) holders.push_back(holding.peer);
+    }
+    for (const p2p::PeerInfo& peer : impl_->network->peers()) {
+      if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);
+    }
   }
   auto shared = std::make_shared<std::move_only_function<void(Status)>>(std::move(done));
   impl_->content->fetch({.root = root, .below = {}}, std::move(holders), limit,
                         [impl = impl_.get(), shared](Status status) {
                           impl->post([shared, status = std::move(status)]() mutable { (*shared)(std::move(status)); });
                         });
+}
+
+std::vector<PeerAsset> Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t count) const {
+  std::vector<PeerAsset> found;
+  for (ManifestExchange::Holding& holding : impl_->manifests->find(query, count))
+    found.push_back({.node = holding.peer, .asset = std::move(holding.asset)});
+  return found;
 }
 
 void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) {

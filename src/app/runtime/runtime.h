@@ -84,6 +84,12 @@ struct PeerLine {
   std::optional<node::PeerInfo> info;
 };
 
+/// A file that a peer shares.
+struct PeerAsset {
+  identity::NodeId node;
+  asset::Asset asset;
+};
+
 struct Counters {
   std::uint64_t events = 0;  ///< taken by the node
   std::uint64_t executions = 0, executions_failed = 0;  ///< begun; ended by an error of this host
@@ -142,6 +148,8 @@ class Runtime {
   /// that is shared here.
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
+  /// Files that connected peers share, `count` at most (manifest_exchange.h). Any thread.
+  [[nodiscard]] std::vector<PeerAsset> find_at_peers(const asset::AssetQuery& query, std::size_t count) const;
   /// Looks at every shared file again (store/shares.h).
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done);
   /// Adds a fact to the story (an API that starts or stops, ...).

@@ -246,6 +246,14 @@ TEST_F(RuntimeTest, AnotherNodeFetchesASharedFileAndNothingBesideIt) {
     getter->post([&] { getter->fetch(cid, {}, limit, [&](Status status) { answer.set_value(std::move(status)); }); });
     return future.get();
   };
+  // It is in the holder's manifest, for those on the local network.
+  const asset::AssetQuery by_name{.name = "large", .path = {}, .cid = {}, .sha256 = {}};
+  ASSERT_TRUE(wait_until(*getter, [&] { return !getter->find_at_peers(by_name, 10).empty(); }));
+  const std::vector<PeerAsset> told = getter->find_at_peers({}, 10);
+  ASSERT_EQ(told.size(), 1U) << "and nothing else";
+  EXPECT_EQ(told[0].asset.cid, shared);
+  EXPECT_EQ(told[0].asset.bytes, large.size());
+  EXPECT_EQ(told[0].node, holder->call([&] { return holder->node().id(); }));
   const Status got = fetch(shared, seconds(60));
   ASSERT_TRUE(got) << got.error().message;
   EXPECT_EQ(as_text(*getter->blocks().read_dag_file(shared, large.size())), large);
@@ -258,6 +266,13 @@ TEST_F(RuntimeTest, AnotherNodeFetchesASharedFileAndNothingBesideIt) {
   };
   EXPECT_EQ(refusal(hidden), refusal(nowhere));
   EXPECT_EQ(refusal(beside), refusal(nowhere));
+
+  // What changes there is known here; what is gone with its node, too.
+  write("models", "second", "second");
+  holder->post([&] { holder->refresh_shares([](const auto&) {}); });
+  ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).size() == 2; }));
+  holder->stop();
+  ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).empty(); }));
 }
 
 TEST_F(RuntimeTest, WhatTheDiskDoesNotTakeIsNotAcknowledged) {

@@ -1,5 +1,7 @@
 #include "app/runtime/share_keeper.h"
 
+#include <algorithm>
+
 namespace mesh::app {
 
 namespace {
@@ -10,7 +12,10 @@ constexpr std::size_t max_known_peers = 65'536;
 ShareKeeper::ShareKeeper(store::Shares& shares, std::function<void(const Refreshed&)> tell)
     : shares_(shares), tell_(std::move(tell)), thread_([this] { serve(); }) {}
 
-ShareKeeper::~ShareKeeper() {
+ShareKeeper::~ShareKeeper() { stop(); }
+
+void ShareKeeper::stop() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard guard(mutex_);
     closing_ = true;
@@ -66,14 +71,18 @@ void ShareKeeper::peer_down(const identity::NodeId& peer) {
   if (!known->second.is_member) peers_.erase(known);  // A member shows its record once, and may come back.
 }
 
-bool ShareKeeper::may_have(const identity::NodeId& peer, const Cid& root) const {
-  const std::optional<asset::Visibility> visibility = shares_.visibility_of(root);
-  if (!visibility) return false;
-  if (*visibility == asset::Visibility::everybody) return true;
+std::vector<asset::Visibility> ShareKeeper::classes_of(const identity::NodeId& peer) const {
+  std::vector<asset::Visibility> classes{asset::Visibility::everybody};
   const std::lock_guard guard(mutex_);
   const auto known = peers_.find(peer);
-  if (known == peers_.end()) return false;
-  return *visibility == asset::Visibility::lan ? known->second.is_local : known->second.is_member;
+  if (known != peers_.end() && known->second.is_local) classes.push_back(asset::Visibility::lan);
+  if (known != peers_.end() && known->second.is_member) classes.push_back(asset::Visibility::federation);
+  return classes;
+}
+
+bool ShareKeeper::may_have(const identity::NodeId& peer, const Cid& root) const {
+  const std::optional<asset::Visibility> visibility = shares_.visibility_of(root);
+  return visibility && std::ranges::count(classes_of(peer), *visibility) > 0;
 }
 
 }  // namespace mesh::app

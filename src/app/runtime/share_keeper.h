@@ -25,17 +25,21 @@ class ShareKeeper {
 
   /// `tell` hears of refreshes on the keeper's thread, as do those that ask for one. `shares` must outlive this object.
   ShareKeeper(store::Shares& shares, std::function<void(const Refreshed&)> tell);
-  /// Ends a refresh that is under way; who waits for it is not called.
+  /// stop()
   ~ShareKeeper();
   ShareKeeper(const ShareKeeper&) = delete;
   ShareKeeper& operator=(const ShareKeeper&) = delete;
 
   void refresh(Done done);
+  /// Ends a refresh that is under way, and the thread: nobody is told anything any more. Not from the thread itself.
+  void stop();
 
   void peer_up(const identity::NodeId& peer, bool is_local);
   void peer_is_member(const identity::NodeId& peer);
   void peer_down(const identity::NodeId& peer);
   [[nodiscard]] bool may_have(const identity::NodeId& peer, const Cid& root) const;
+  /// The classes that the peer is of.
+  [[nodiscard]] std::vector<asset::Visibility> classes_of(const identity::NodeId& peer) const;
 
  private:
   struct Peer {

@@ -32,7 +32,8 @@ bool hub_matches(std::string_view name, const HubName& hub) {
     // A branch may have '/' in its name: each way to cut is tried.
     for (std::size_t cut = rest.find('/');; cut = rest.find('/', cut + 1)) {
       const std::string_view file = cut == std::string_view::npos ? "" : rest.substr(cut + 1);
-      if (is_at(hub, rest.substr(0, cut)) && (cut == std::string_view::npos || glob_matches(file, hub.file))) return true;
+      if (is_at(hub, rest.substr(0, cut)) && (cut == std::string_view::npos || glob_matches(file, hub.file)))
+        return true;
       if (cut == std::string_view::npos) return false;
     }
   }

@@ -42,6 +42,14 @@ struct HubName {
   std::string revision;  ///< the commit
   std::vector<std::string> references;  ///< branches and tags that are at that commit: "main"
   std::string file;  ///< path in the repository
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("repository", self.repository);
+    v("revision", self.revision);
+    v("references", self.references);
+    v("file", self.file);
+  }
   bool operator==(const HubName&) const = default;
 };
 

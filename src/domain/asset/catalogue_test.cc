@@ -57,19 +57,25 @@ TEST(AssetQuery, MatchesByNamePathAndHash) {
 
 TEST(AssetQuery, MatchesByHubId) {
   Asset file = asset("models--org--repo/snapshots/abc123/onnx/model.onnx");
-  file.hub = HubName{.repository = "org/repo", .revision = "abc123", .references = {"main", "pr/7"}, .file = "onnx/model.onnx"};
-  for (const char* name : {"org/repo", "org/repo@abc123", "org/repo@main", "org/repo@pr/7", "org/repo@pr/7/onnx/model.onnx",
-                           "org/repo/onnx/model.onnx", "org/repo@main/*.onnx", "model.onnx"}) {
+  file.hub = HubName{
+      .repository = "org/repo", .revision = "abc123", .references = {"main", "pr/7"}, .file = "onnx/model.onnx"};
+  for (const char* name :
+       {"org/repo", "org/repo@abc123", "org/repo@main", "org/repo@pr/7", "org/repo@pr/7/onnx/model.onnx",
+        "org/repo/onnx/model.onnx", "org/repo@main/*.onnx", "model.onnx"}) {
     EXPECT_TRUE(named(name, file)) << name;
   }
-  for (const char* name : {"org", "org/repository", "org/repo@", "org/repo@other", "org/repo@main/config.json", "org/repo/",
-                           "org/repo/model.onnx"}) {
+  for (const char* name : {"org", "org/repository", "org/repo@", "org/repo@other", "org/repo@main/config.json",
+                           "org/repo/", "org/repo/model.onnx"}) {
     EXPECT_FALSE(named(name, file)) << name;
   }
 }
 
 TEST(Share, PatternsLetFilesIn) {
-  Share share{.name = "models", .folder = "/m", .visibility = Visibility::lan, .include = {"*.gguf", "docs/*"}, .exclude = {"docs/secret*"}};
+  Share share{.name = "models",
+              .folder = "/m",
+              .visibility = Visibility::lan,
+              .include = {"*.gguf", "docs/*"},
+              .exclude = {"docs/secret*"}};
   EXPECT_TRUE(lets_in(share, "a/b.gguf"));
   EXPECT_TRUE(lets_in(share, "docs/x.txt"));
   EXPECT_FALSE(lets_in(share, "x.txt"));

@@ -1,0 +1,430 @@
+#include "app/runtime/manifest_exchange.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <list>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_set>
+
+#include "app/runtime/stream.h"
+
+namespace mesh::app {
+
+namespace asio = boost::asio;
+using asset::Visibility;
+
+namespace {
+
+constexpr std::size_t classes_in_all = 3;
+constexpr std::size_t max_head_bytes = std::size_t{512} << 10;
+constexpr std::size_t max_request_bytes = std::size_t{1} << 20;
+
+struct Page {
+  std::vector<asset::Asset> assets;
+  std::size_t bytes = 0;
+};
+using Pages = std::map<Cid, std::shared_ptr<const Page>>;
+
+/// A manifest that a peer has signed, with all its pages.
+struct Held {
+  std::uint64_t sequence = 0;
+  std::uint64_t files = 0;
+  Pages pages;
+};
+using HeldByClass = std::map<Visibility, Held>;
+
+std::size_t bytes_of(const HeldByClass& manifests) {
+  std::set<Cid> counted;
+  std::size_t bytes = 0;
+  for (const auto& [visibility, held] : manifests) {
+    for (const auto& [cid, page] : held.pages) {
+      if (counted.insert(cid).second) bytes += page->bytes;
+    }
+  }
+  return bytes;
+}
+
+/// What this node shares with one class.
+struct Own {
+  std::uint64_t sequence = 0;
+  Bytes head;  ///< the signed envelope
+  std::vector<std::pair<Cid, Bytes>> pages;
+};
+
+}  // namespace
+
+struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::Impl> {
+  struct Peer {
+    bool asking = false;
+    bool ask_again = false;
+    bool refused = false;  ///< it sent what it should not have
+    std::size_t served = 0;
+  };
+
+  asio::io_context& io;
+  StreamOpener& opener;
+  identity::Signer signer;
+  Limits limits;
+  Classes classes;
+  Tell tell;
+  bool closed = false;
+
+  std::map<Visibility, std::shared_ptr<const Own>> own;
+  std::map<NodeId, Peer> peers;  ///< connected
+  std::size_t served = 0;
+  std::list<std::weak_ptr<Stream>> streams;
+
+  mutable std::mutex mutex;
+  std::map<NodeId, std::shared_ptr<const HeldByClass>> held;  ///< changed on this thread alone, under the mutex
+
+  Impl(asio::io_context& context, StreamOpener& open, const identity::Signer& with, Limits given, Classes of, Tell to)
+      : io(context), opener(open), signer(with), limits(given), classes(std::move(of)), tell(std::move(to)) {}
+
+  void close() {
+    closed = true;
+    for (const auto& weak : streams) {
+      if (const auto stream = weak.lock()) stream->close();
+    }
+    streams.clear();
+  }
+
+  std::shared_ptr<Stream> make_stream(int descriptor) {
+    std::erase_if(streams, [](const auto& weak) { return weak.expired(); });
+    auto stream = std::make_shared<Stream>(io, descriptor, limits.stall);
+    streams.push_back(stream);
+    return stream;
+  }
+
+  [[nodiscard]] std::shared_ptr<const HeldByClass> held_of(const NodeId& peer) const {
+    const auto found = held.find(peer);
+    return found == held.end() ? std::make_shared<const HeldByClass>() : found->second;
+  }
+
+  // ---- Own.
+
+  void set_own(std::uint64_t sequence, const std::vector<asset::Asset>& assets) {
+    if (closed) return;
+    for (const Visibility visibility : {Visibility::lan, Visibility::federation, Visibility::everybody}) {
+      std::vector<asset::Asset> of_class;
+      for (const asset::Asset& asset : assets) {
+        if (asset.visibility == visibility) of_class.push_back(asset);
+      }
+      if (of_class.empty() && !own.contains(visibility)) continue;
+      asset::BuiltManifest built = asset::build_manifest(visibility, sequence, of_class);
+      auto made = std::make_shared<Own>();
+      made->sequence = sequence;
+      for (std::size_t i = 0; i < built.pages.size(); ++i)
+        made->pages.emplace_back(built.manifest.pages[i], std::move(built.pages[i]));
+      made->head = record::encode(signer.seal(built.manifest));
+      own.insert_or_assign(visibility, std::move(made));
+      if (built.left_out > 0)
+        tell(signer.id(), std::to_string(built.left_out) + " files are left out of the manifest: it has no room");
+    }
+    for (const auto& [peer, state] : peers) announce(peer);
+  }
+
+  [[nodiscard]] std::vector<std::shared_ptr<const Own>> own_for(const NodeId& peer) const {
+    std::vector<std::shared_ptr<const Own>> mine;
+    for (const Visibility visibility : classes(peer)) {
+      if (const auto found = own.find(visibility); found != own.end()) mine.push_back(found->second);
+    }
+    return mine;
+  }
+
+  [[nodiscard]] ManifestRequest request_to(const NodeId& peer) const {
+    ManifestRequest request;
+    for (const Visibility visibility : classes(peer)) {
+      if (const auto found = own.find(visibility); found != own.end())
+        request.announced.push_back({.visibility = visibility, .sequence = found->second->sequence});
+    }
+    return request;
+  }
+
+  // ---- Asking.
+
+  /// A stream to the peer, on this thread.
+  void open(const NodeId& peer, std::function<void(int)> opened) {
+    opener.open(peer, manifest_protocol, [weak = weak_from_this(), &context = io, opened](Result<int> descriptor) {
+      if (!descriptor) return;  // Gone, or it does not speak this protocol: it says when it has something.
+      asio::post(context, [weak, opened, descriptor = *descriptor] {
+        const auto self = weak.lock();
+        if (!self || self->closed) {
+          ::close(descriptor);
+        } else {
+          opened(descriptor);
+        }
+      });
+    });
+  }
+
+  void announce(const NodeId& peer) {
+    const ManifestRequest request = request_to(peer);
+    if (request.announced.empty()) return;
+    open(peer, [self = shared_from_this(), request](int descriptor) {
+      asio::co_spawn(self->io, say(self->make_stream(descriptor), request), asio::detached);
+    });
+  }
+
+  static asio::awaitable<void> say(std::shared_ptr<Stream> stream, ManifestRequest request) {
+    const Bytes frame = framed(record::encode(request));
+    const Status written = co_await stream->write(frame);
+    if (written) co_await stream->finish();
+    stream->close();
+  }
+
+  void ask(const NodeId& peer) {
+    const auto state = peers.find(peer);
+    if (closed || state == peers.end() || state->second.refused) return;
+    if (state->second.asking) {
+      state->second.ask_again = true;
+      return;
+    }
+    state->second.asking = true;
+    opener.open(peer, manifest_protocol, [weak = weak_from_this(), &context = io, peer](Result<int> descriptor) {
+      const int fd = descriptor ? *descriptor : -1;
+      asio::post(context, [weak, peer, fd] {
+        const auto self = weak.lock();
+        if (!self || self->closed) {
+          if (fd >= 0) ::close(fd);
+        } else if (fd < 0) {
+          self->asked(peer);
+        } else {
+          asio::co_spawn(self->io, ask_on(self, peer, self->make_stream(fd)), asio::detached);
+        }
+      });
+    });
+  }
+
+  void asked(const NodeId& peer) {
+    const auto state = peers.find(peer);
+    if (state == peers.end()) return;
+    state->second.asking = false;
+    if (std::exchange(state->second.ask_again, false)) ask(peer);
+  }
+
+  static asio::awaitable<void> ask_on(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream) {
+    ManifestRequest request = self->request_to(peer);
+    request.wanted = true;
+    const std::shared_ptr<const HeldByClass> before = self->held_of(peer);
+    Pages known;
+    for (const auto& [visibility, manifest] : *before) known.insert(manifest.pages.begin(), manifest.pages.end());
+    for (const auto& [cid, page] : known) request.known.push_back(cid);
+    const Bytes frame = framed(record::encode(request));
+    const Status written = co_await stream->write(frame);
+    if (written) {
+      Result<HeldByClass> answer = co_await read_answer(self, peer, *stream, *before, known);
+      self->take_answer(peer, *before, std::move(answer));
+    }
+    stream->close();
+    asio::steady_timer pause(self->io, self->limits.apart);
+    co_await pause.async_wait(quiet());
+    if (!self->closed) self->asked(peer);
+  }
+
+  /// What the peer shares now, all of it. Errors: timeout and unavailable (the stream), and what is wrong with the answer.
+  static asio::awaitable<Result<HeldByClass>> read_answer(std::shared_ptr<Impl> self, NodeId peer, Stream& stream,
+                                                          const HeldByClass& before, Pages known) {
+    HeldByClass now;
+    std::size_t bytes = 0;
+    while (true) {
+      Result<std::optional<Bytes>> frame = co_await stream.read_frame(max_head_bytes);
+      if (!frame) co_return std::unexpected(std::move(frame.error()));
+      if (!*frame) co_return now;
+      if (now.size() == classes_in_all)
+        co_return fail(ErrorCode::invalid, "sent more manifests than there are classes");
+      const Result<asset::Manifest> head = self->open_head(peer, **frame, before, now);
+      if (!head) co_return std::unexpected(head.error());
+      Held manifest{.sequence = head->sequence, .files = 0, .pages = {}};
+      for (const Cid& cid : head->pages) {
+        if (manifest.pages.contains(cid)) co_return fail(ErrorCode::invalid, "sent a manifest that names a page twice");
+        auto page = known.find(cid);
+        if (page == known.end()) {
+          Result<std::optional<Bytes>> sent = co_await stream.read_frame(asset::max_page_bytes);
+          if (!sent) co_return std::unexpected(std::move(sent.error()));
+          if (!*sent) co_return fail(ErrorCode::invalid, "sent fewer pages than its manifest names");
+          Result<std::vector<asset::Asset>> assets = asset::read_page(cid, **sent, head->visibility);
+          if (!assets) co_return std::unexpected(std::move(assets.error()));
+          page =
+              known.emplace(cid, std::make_shared<Page>(Page{.assets = std::move(*assets), .bytes = (*sent)->size()}))
+                  .first;
+        }
+        bytes += page->second->bytes;
+        if (bytes > self->limits.max_peer_bytes)
+          co_return fail(ErrorCode::exhausted, "shares more than this node takes in of one peer");
+        manifest.files += page->second->assets.size();
+        manifest.pages.insert(*page);
+      }
+      if (manifest.files != head->files) co_return fail(ErrorCode::invalid, "sent a manifest that miscounts its files");
+      now.emplace(head->visibility, std::move(manifest));
+    }
+  }
+
+  Result<asset::Manifest> open_head(const NodeId& peer, ByteView bytes, const HeldByClass& before,
+                                    const HeldByClass& now) const {
+    MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
+    MESH_LET(Signed<asset::Manifest> head, mesh::open<asset::Manifest>(envelope, signer.federation()));
+    if (head.signer != peer) return fail(ErrorCode::unauthorised, "sent a manifest of somebody else");
+    MESH_TRY(asset::check_manifest(head.record));
+    if (now.contains(head.record.visibility)) return fail(ErrorCode::invalid, "sent two manifests of one class");
+    const auto known = before.find(head.record.visibility);
+    if (known != before.end() && head.record.sequence < known->second.sequence)
+      return fail(ErrorCode::conflict, "sent an older manifest than before");
+    return std::move(head.record);
+  }
+
+  void take_answer(const NodeId& peer, const HeldByClass& before, Result<HeldByClass> answer) {
+    const auto state = peers.find(peer);
+    if (state == peers.end()) return;  // Gone meanwhile.
+    if (!answer) {
+      const ErrorCode code = answer.error().code;
+      if (code == ErrorCode::timeout || code == ErrorCode::unavailable) return;
+      state->second.refused = true;
+      return tell(peer, answer.error().message);
+    }
+    std::size_t others = 0;
+    for (const auto& [node, manifests] : held) others += node == peer ? 0 : bytes_of(*manifests);
+    if (others + bytes_of(*answer) > limits.max_bytes || (held.size() >= limits.max_peers && !held.contains(peer)))
+      return tell(peer, "shares more than there is room for: what all peers share together has a bound");
+    std::uint64_t files = 0;
+    bool changed = before.size() != answer->size();
+    for (const auto& [visibility, manifest] : *answer) {
+      files += manifest.files;
+      const auto known = before.find(visibility);
+      changed = changed || known == before.end() || known->second.sequence != manifest.sequence;
+    }
+    {
+      const std::lock_guard guard(mutex);
+      held.insert_or_assign(peer, std::make_shared<const HeldByClass>(std::move(*answer)));
+    }
+    if (changed && (files > 0 || !before.empty())) tell(peer, "shares " + std::to_string(files) + " files");
+  }
+
+  // ---- Answering.
+
+  void serve(const NodeId& peer, int descriptor) {
+    const std::shared_ptr<Stream> stream = make_stream(descriptor);
+    const auto state = peers.find(peer);
+    if (state == peers.end() || served >= limits.max_served || state->second.served >= limits.max_served_per_peer)
+      return stream->close();
+    ++served;
+    ++state->second.served;
+    asio::co_spawn(io, answer_on(shared_from_this(), peer, stream), asio::detached);
+  }
+
+  static asio::awaitable<void> answer_on(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream) {
+    const Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_request_bytes);
+    if (frame && *frame) {
+      if (const Result<ManifestRequest> request = record::decode<ManifestRequest>(**frame); request) {
+        self->heard(peer, *request);
+        if (request->wanted) co_await send_own(self, peer, *request, *stream);
+      }
+    }
+    stream->close();
+    if (self->closed) co_return;
+    --self->served;
+    // Of a peer that has gone and come back this one was not counted.
+    if (const auto state = self->peers.find(peer); state != self->peers.end() && state->second.served > 0)
+      --state->second.served;
+  }
+
+  void heard(const NodeId& peer, const ManifestRequest& request) {
+    const std::shared_ptr<const HeldByClass> known = held_of(peer);
+    for (const ManifestRequest::Announced& one : request.announced) {
+      const auto before = known->find(one.visibility);
+      if (before == known->end() || before->second.sequence < one.sequence) return ask(peer);
+    }
+  }
+
+  static asio::awaitable<void> send_own(std::shared_ptr<Impl> self, NodeId peer, const ManifestRequest& request,
+                                        Stream& stream) {
+    const std::unordered_set<Cid> known(request.known.begin(), request.known.end());
+    std::unordered_set<Cid> sent;
+    for (const std::shared_ptr<const Own>& mine : self->own_for(peer)) {
+      const Bytes head = framed(mine->head);
+      if (const Status written = co_await stream.write(head); !written) co_return;
+      for (const auto& [cid, page] : mine->pages) {
+        if (known.contains(cid) || !sent.insert(cid).second) continue;
+        const Bytes frame = framed(page);
+        if (const Status written = co_await stream.write(frame); !written) co_return;
+      }
+    }
+    const Bytes end(1, 0);
+    if (const Status written = co_await stream.write(end); written) co_await stream.finish();
+  }
+};
+
+ManifestExchange::ManifestExchange(asio::io_context& io, StreamOpener& opener, const identity::Signer& signer,
+                                   Limits limits, Classes classes, Tell tell)
+    : impl_(std::make_shared<Impl>(io, opener, signer, limits, std::move(classes), std::move(tell))) {}
+
+ManifestExchange::~ManifestExchange() { impl_->close(); }
+
+void ManifestExchange::set_own(std::uint64_t sequence, std::vector<asset::Asset> assets) {
+  asio::dispatch(impl_->io, [impl = impl_, sequence, assets = std::move(assets)] { impl->set_own(sequence, assets); });
+}
+
+void ManifestExchange::peer_up(const NodeId& peer) {
+  asio::dispatch(impl_->io, [impl = impl_, peer] {
+    impl->peers[peer].refused = false;
+    impl->ask(peer);
+  });
+}
+
+void ManifestExchange::peer_changed(const NodeId& peer) {
+  asio::dispatch(impl_->io, [impl = impl_, peer] {
+    if (!impl->closed && impl->peers.contains(peer)) impl->announce(peer);
+  });
+}
+
+void ManifestExchange::peer_down(const NodeId& peer) {
+  asio::dispatch(impl_->io, [impl = impl_, peer] {
+    impl->peers.erase(peer);
+    const std::lock_guard guard(impl->mutex);
+    impl->held.erase(peer);
+  });
+}
+
+void ManifestExchange::serve(const NodeId& peer, int descriptor) {
+  asio::dispatch(impl_->io, [impl = impl_, peer, descriptor] {
+    if (impl->closed) {
+      ::close(descriptor);
+    } else {
+      impl->serve(peer, descriptor);
+    }
+  });
+}
+
+std::vector<ManifestExchange::Holding> ManifestExchange::find(const asset::AssetQuery& query, std::size_t count) const {
+  std::map<NodeId, std::shared_ptr<const HeldByClass>> held;
+  {
+    const std::lock_guard guard(impl_->mutex);
+    held = impl_->held;
+  }
+  std::vector<Holding> holdings;
+  for (const auto& [peer, manifests] : held) {
+    for (const auto& [visibility, manifest] : *manifests) {
+      for (const auto& [cid, page] : manifest.pages) {
+        for (const asset::Asset& asset : page->assets) {
+          if (holdings.size() == count) return holdings;
+          if (asset::matches(query, asset)) holdings.push_back({peer, asset});
+        }
+      }
+    }
+  }
+  return holdings;
+}
+
+std::uint64_t ManifestExchange::files() const {
+  const std::lock_guard guard(impl_->mutex);
+  std::uint64_t files = 0;
+  for (const auto& [peer, manifests] : impl_->held) {
+    for (const auto& [visibility, manifest] : *manifests) files += manifest.files;
+  }
+  return files;
+}
+
+}  // namespace mesh::app

@@ -1,0 +1,170 @@
+// One end of a stream to a peer, in frames: an unsigned varint length, then that many bytes. Private to app/runtime.
+//
+// It is given up when it does not move for a while. On the thread of its io_context.
+#pragma once
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <memory>
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/time.h"
+#include "codec/varint.h"
+
+namespace mesh::app {
+
+/// For co_await: errors come as values.
+[[nodiscard]] inline auto quiet() { return boost::asio::as_tuple(boost::asio::use_awaitable); }
+
+class Stream : public std::enable_shared_from_this<Stream> {
+  using Socket = boost::asio::local::stream_protocol::socket;
+
+ public:
+  Stream(boost::asio::io_context& io, int descriptor, Duration stall) : socket_(io), timer_(io), stall_(stall) {
+    boost::system::error_code failed;
+    socket_.assign(boost::asio::local::stream_protocol(), descriptor, failed);
+    if (failed) {
+      ::close(descriptor);
+      open_ = false;
+    }
+  }
+
+  void close() {
+    open_ = false;
+    timer_.cancel();
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+  }
+
+  boost::asio::awaitable<Status> write(ByteView first, ByteView second = {}) {
+    std::array<boost::asio::const_buffer, 2> buffers{boost::asio::const_buffer(first.data(), first.size()),
+                                                     boost::asio::const_buffer(second.data(), second.size())};
+    if (!open_) co_return std::unexpected(broken("was closed"));
+    arm();
+    const auto [failed, count] = co_await boost::asio::async_write(socket_, buffers, quiet());
+    timer_.cancel();
+    if (failed) co_return std::unexpected(broken("was cut"));
+    co_return Status();
+  }
+
+  /// A frame's bytes; nullopt for the frame of length 0.
+  boost::asio::awaitable<Result<std::optional<Bytes>>> read_frame(std::size_t max_bytes) {
+    Bytes prefix;
+    std::uint64_t length = 0;
+    while (true) {
+      if (begin_ == end_) {
+        Status filled = co_await fill();
+        if (!filled) co_return std::unexpected(std::move(filled.error()));
+      }
+      prefix.push_back(buffer_[begin_++]);
+      const Varint read = read_varint(prefix);
+      if (read.state == VarintState::complete) {
+        length = read.value;
+        break;
+      }
+      if (prefix.size() >= 9 || read.state != VarintState::incomplete) {
+        co_return fail(ErrorCode::invalid, "sent a frame whose length does not read");
+      }
+    }
+    if (length == 0) co_return std::optional<Bytes>();
+    if (length > max_bytes) {
+      co_return fail(ErrorCode::invalid,
+                     fmt::format("sent a frame of {} bytes where at most {} may stand", length, max_bytes));
+    }
+    Bytes frame(static_cast<std::size_t>(length));
+    const std::size_t have = std::min(frame.size(), end_ - begin_);
+    std::copy_n(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), have, frame.begin());
+    begin_ += have;
+    std::size_t filled = have;
+    while (filled < frame.size()) {
+      if (!open_) co_return std::unexpected(broken("was closed"));
+      arm();
+      const auto [failed, count] = co_await socket_.async_read_some(
+          boost::asio::mutable_buffer(frame.data() + filled, frame.size() - filled), quiet());
+      timer_.cancel();
+      if (failed) co_return std::unexpected(broken("was cut"));
+      filled += count;
+    }
+    co_return std::optional<Bytes>(std::move(frame));
+  }
+
+  /// Says that no more comes, and waits until the other side has said so too, so that what was sent is not lost.
+  boost::asio::awaitable<void> finish() {
+    boost::system::error_code ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
+    std::array<std::uint8_t, 512> rest{};
+    while (open_) {
+      arm();
+      const auto [failed, count] =
+          co_await socket_.async_read_some(boost::asio::mutable_buffer(rest.data(), rest.size()), quiet());
+      timer_.cancel();
+      if (failed) break;  // What else the other side may send is of no use; only its end matters.
+      if (++idle_reads_ > 64) break;
+    }
+    close();
+  }
+
+ private:
+  void arm() {
+    timer_.expires_after(stall_);
+    timer_.async_wait([weak = weak_from_this()](boost::system::error_code failed) {
+      if (failed) return;
+      if (const auto self = weak.lock()) {
+        // A cancelled wait may already be on its way to be called when the next operation has armed the timer anew.
+        if (self->timer_.expiry() > boost::asio::steady_timer::clock_type::now()) return;
+        self->stalled_ = true;
+        self->close();
+      }
+    });
+  }
+
+  boost::asio::awaitable<Status> fill() {
+    if (!open_) co_return std::unexpected(broken("was closed"));
+    arm();
+    const auto [failed, count] =
+        co_await socket_.async_read_some(boost::asio::mutable_buffer(buffer_.data(), buffer_.size()), quiet());
+    timer_.cancel();
+    if (failed) co_return std::unexpected(broken("was cut"));
+    begin_ = 0;
+    end_ = count;
+    co_return Status();
+  }
+
+  [[nodiscard]] Error broken(std::string_view how) const {
+    if (stalled_)
+      return {ErrorCode::timeout,
+              fmt::format("did not move for {} s", std::chrono::duration_cast<seconds>(stall_).count())};
+    return {ErrorCode::unavailable, fmt::format("the stream {}", how)};
+  }
+
+  Socket socket_;
+  boost::asio::steady_timer timer_;
+  Duration stall_;
+  bool open_ = true;
+  bool stalled_ = false;
+  int idle_reads_ = 0;
+  std::array<std::uint8_t, 16'384> buffer_{};
+  std::size_t begin_ = 0, end_ = 0;
+};
+
+/// A frame that holds these bytes.
+[[nodiscard]] inline Bytes framed(ByteView bytes) {
+  Bytes out;
+  append_varint(out, bytes.size());
+  append(out, bytes);
+  return out;
+}
+
+}  // namespace mesh::app
