@@ -116,11 +116,8 @@ struct Shares::Snapshot {
   };
   std::vector<Found> files;  ///< by share and path
   std::unordered_map<Cid, Place> leaves;
-  struct Root {
-    std::uint32_t file = 0;
-    asset::Visibility visibility = asset::Visibility::lan;
-  };
-  std::unordered_map<Cid, Root> roots;
+  std::unordered_map<Cid, std::vector<std::uint32_t>> roots;  ///< the files that have it
+  std::unordered_map<Cid, std::uint32_t> inner;  ///< the first file of which it is an inner node
   std::uint64_t bytes = 0;
   std::uint64_t sequence = 0;
   // Files that were found to be changed since.
@@ -141,7 +138,12 @@ struct Shares::Snapshot {
 
 class Shares::Walk {
  public:
-  Walk(const Shares& shares, Refreshed& report) : shares_(shares), report_(report) {}
+  Walk(const Shares& shares, Refreshed& report) : shares_(shares), report_(report) {
+    for (const fs::path& path : shares.options_.withheld) {
+      struct stat about{};
+      if (::stat(path.c_str(), &about) == 0) withheld_.insert({about.st_dev, about.st_ino});
+    }
+  }
 
   /// Whether the share's folder could be opened.
   bool share(std::uint32_t number) {
@@ -152,13 +154,31 @@ class Shares::Walk {
       problem("", "the folder " + share.folder + " cannot be opened: " + text_of_errno());
       return false;
     }
+    if (is_within_withheld(share.folder)) {
+      problem("", "the folder " + share.folder + " is the node's own, and is not shared");
+      return true;
+    }
     below(folder.fd(), "", 0);
     return true;
   }
 
   std::vector<Found> found;
+  /// Folders that could not be listed, by share: what is known of the files below them is kept.
+  std::set<std::pair<std::uint32_t, std::string>> unlisted;
 
  private:
+  [[nodiscard]] bool is_withheld(const struct stat& about) const {
+    return withheld_.contains({about.st_dev, about.st_ino});
+  }
+  [[nodiscard]] bool is_within_withheld(const std::string& folder) const {
+    std::error_code failed;
+    for (fs::path path = fs::canonical(folder, failed); !failed; path = path.parent_path()) {
+      struct stat about{};
+      if (::stat(path.c_str(), &about) == 0 && is_withheld(about)) return true;
+      if (path == path.root_path()) return false;
+    }
+    return true;  // It cannot be told.
+  }
   void problem(const std::string& path, std::string why) const {
     ++report_.problem_count;
     if (report_.problems.size() < max_problems_told)
@@ -166,12 +186,13 @@ class Shares::Walk {
   }
 
   /// The names in an open folder, but for those that are left out.
-  std::vector<std::string> names_in(int folder, const std::string& path) const {
+  std::vector<std::string> names_in(int folder, const std::string& path) {
     std::vector<std::string> names;
     const int again = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR* const stream = again < 0 ? nullptr : ::fdopendir(again);
     if (stream == nullptr) {
       problem(path, "it cannot be listed: " + text_of_errno());
+      unlisted.insert({number_, path});
       if (again >= 0) ::close(again);
       return names;
     }
@@ -203,6 +224,7 @@ class Shares::Walk {
         if (errno != ENOENT) problem(path, text_of_errno());
         continue;
       }
+      if (is_withheld(about)) continue;
       if (S_ISREG(about.st_mode)) {
         add(path, path, about, {});
       } else if (S_ISDIR(about.st_mode)) {
@@ -213,6 +235,7 @@ class Shares::Walk {
         const File next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
         if (!next.is_open()) {
           problem(path, text_of_errno());
+          unlisted.insert({number_, path});
         } else if (const std::string repository = repository_of(name); !repository.empty()) {
           hub_repository(next.fd(), path, repository);
         } else {
@@ -224,6 +247,7 @@ class Shares::Walk {
 
   void add(const std::string& path, const std::string& place, const struct stat& about,
            std::optional<asset::HubName> hub) {
+    if (is_withheld(about) || path.size() > max_path_bytes) return;
     if (std::ranges::any_of(unfinished, [&](std::string_view end) { return path.ends_with(end); })) return;
     if (!asset::lets_in(shares_.shares_[number_], path)) return;
     found.push_back({.share = number_,
@@ -255,7 +279,7 @@ class Shares::Walk {
   }
 
   void hub_references(int folder, const std::string& prefix, std::size_t depth,
-                      std::map<std::string, std::vector<std::string>>& references) const {
+                      std::map<std::string, std::vector<std::string>>& references) {
     for (const std::string& name : names_in(folder, prefix)) {
       const std::string reference = prefix.empty() ? name : prefix + "/" + name;
       const File file = open_beneath(folder, name, O_RDONLY);
@@ -280,6 +304,7 @@ class Shares::Walk {
       const std::string below_repository = inside + "/" + name;
       struct stat about{};
       if (::fstatat(folder, name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+      if (is_withheld(about)) continue;
       if (S_ISDIR(about.st_mode) && depth < max_depth) {
         const File next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
         if (next.is_open()) hub_files(repository, next.fd(), path, below_repository, file, depth + 1);
@@ -314,12 +339,13 @@ class Shares::Walk {
   const Shares& shares_;
   Refreshed& report_;
   std::uint32_t number_ = 0;
+  std::set<std::pair<dev_t, ino_t>> withheld_;
 };
 
 // ---------------------------------------------------------------------------------------------------- life
 
 Shares::Shares(std::vector<asset::Share> shares, BlockStore& blocks, Options options)
-    : shares_(std::move(shares)), blocks_(blocks), options_(options), known_(std::make_unique<Known>()) {}
+    : shares_(std::move(shares)), blocks_(blocks), options_(std::move(options)), known_(std::make_unique<Known>()) {}
 Shares::~Shares() = default;
 
 Result<std::unique_ptr<Shares>> Shares::open(const fs::path& home, std::vector<asset::Share> shares, BlockStore& blocks,
@@ -330,8 +356,9 @@ Result<std::unique_ptr<Shares>> Shares::open(const fs::path& home, std::vector<a
     if (!names.insert(share.name).second)
       return fail(ErrorCode::invalid, fmt::format("two shares have the name {}", share.name));
   }
+  options.withheld.push_back(home);
   if (options.threads == 0) options.threads = std::max(1U, std::thread::hardware_concurrency());
-  std::unique_ptr<Shares> self(new Shares(std::move(shares), blocks, options));
+  std::unique_ptr<Shares> self(new Shares(std::move(shares), blocks, std::move(options)));
   MESH_LET(self->index_, FileIndex::open(home.string()));
   MESH_TRY(self->load());
   return self;
@@ -449,6 +476,17 @@ Result<Shares::Refreshed> Shares::refresh() {
   const std::lock_guard one_at_a_time(refresh_mutex_);
   outdated_ = false;
   Refreshed report;
+  const std::shared_ptr<const Snapshot> before = snapshot();
+  bool lost = false;
+  {
+    // They are not what they are known as, whatever their stamps say: they are read again.
+    const std::lock_guard guard(before->mutex);
+    lost = !before->gone.empty();
+    for (const std::uint32_t number : before->gone) {
+      const Found& file = before->files[number];
+      known_->files.erase({shares_[file.share].name, file.place});
+    }
+  }
   Walk walk(*this, report);
   std::set<std::string> unreachable;  // A disk that is not there now keeps what is known of it.
   for (std::uint32_t number = 0; number < shares_.size(); ++number) {
@@ -471,37 +509,50 @@ Result<Shares::Refreshed> Shares::refresh() {
       put.emplace_back(key, entry);
     here.insert(std::move(key));
   }
+  for (const auto& [share, folder] : walk.unlisted) {
+    if (folder.empty()) unreachable.insert(shares_[share].name);
+  }
+  const auto is_unlisted = [&](const FileIndex::Key& key) {
+    return unreachable.contains(key.first) || std::ranges::any_of(walk.unlisted, [&](const auto& folder) {
+             return shares_[folder.first].name == key.first && key.second.starts_with(folder.second + "/");
+           });
+  };
   std::vector<FileIndex::Key> erase;
   for (const auto& [key, file] : known_->files) {
-    if (!here.contains(key) && !unreachable.contains(key.first)) erase.push_back(key);
+    if (!here.contains(key) && !is_unlisted(key)) erase.push_back(key);
   }
-  if (!put.empty() || !erase.empty()) MESH_TRY(index_->change(put, erase));
+  if (!put.empty() || !erase.empty()) {
+    // Not kept means read again after the next start, and no more.
+    if (const Status kept = index_->change(put, erase); !kept) {
+      ++report.problem_count;
+      report.problems.insert(report.problems.begin(), {"", "", kept.error().message});
+    }
+  }
   for (auto& [key, file] : put) known_->files.insert_or_assign(key, file);
   for (const FileIndex::Key& key : erase) known_->files.erase(key);
 
-  const std::shared_ptr<const Snapshot> before = snapshot();
   const auto same = [](const Found& a, const Found& b) {
     return a.share == b.share && a.path == b.path && a.place == b.place && a.cid == b.cid && a.hub == b.hub;
   };
-  const bool lost = [&] {
-    const std::lock_guard guard(before->mutex);
-    return !before->gone.empty();
-  }();
+  const auto same_stamps = [](const Found& a, const Found& b) {
+    return a.stamp.bytes == b.stamp.bytes && a.stamp.modified_ns == b.stamp.modified_ns;
+  };
   report.changed = lost || !std::ranges::equal(before->files, found, same);
-  if (report.changed) {
-    const std::shared_ptr<const Snapshot> made = make_snapshot(std::move(found));
+  if (report.changed || !std::ranges::equal(before->files, found, same_stamps)) {
+    const std::shared_ptr<const Snapshot> made = make_snapshot(std::move(found), report.changed);
     const std::lock_guard guard(mutex_);
     snapshot_ = made;
   }
+  refreshed_ = true;
   const std::shared_ptr<const Snapshot> now = snapshot();
   report.files = now->files.size();
   report.bytes = now->bytes;
   return report;
 }
 
-std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found> found) {
+std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found> found, bool is_new) {
   auto made = std::make_shared<Snapshot>();
-  made->sequence = snapshot()->sequence + 1;
+  made->sequence = snapshot()->sequence + (is_new ? 1 : 0);
   const auto add_leaf = [&](const Cid& cid, std::uint64_t offset, std::uint64_t bytes) {
     made->leaves.try_emplace(cid, Snapshot::Place{.file = static_cast<std::uint32_t>(made->files.size()),
                                                   .bytes = static_cast<std::uint32_t>(bytes),
@@ -514,6 +565,7 @@ std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found>
       offset += bytes;
       return true;
     }
+    made->inner.try_emplace(cid, static_cast<std::uint32_t>(made->files.size()));
     const Result<BlockBytes> block = blocks_.get(cid);
     const Result<asset::Node> node = block ? asset::parse_node(cid, **block) : std::unexpected(block.error());
     if (!node) return false;
@@ -528,11 +580,7 @@ std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found>
       outdated_ = true;
       continue;
     }
-    const asset::Visibility visibility = shares_[file.share].visibility;
-    const auto number = static_cast<std::uint32_t>(made->files.size());
-    const auto [root, fresh] =
-        made->roots.try_emplace(file.cid, Snapshot::Root{.file = number, .visibility = visibility});
-    if (!fresh) root->second.visibility = std::max(root->second.visibility, visibility);
+    made->roots[file.cid].push_back(static_cast<std::uint32_t>(made->files.size()));
     made->bytes += file.stamp.bytes;
     made->files.push_back(std::move(file));
   }
@@ -543,8 +591,13 @@ std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found>
 
 std::vector<asset::Asset> Shares::find(const asset::AssetQuery& query, std::size_t first, std::size_t count) const {
   const std::shared_ptr<const Snapshot> now = snapshot();
+  const bool all = !query.name && !query.path && !query.cid && !query.sha256;
   std::vector<asset::Asset> assets;
   for (std::uint32_t number = 0; number < now->files.size() && assets.size() < count; ++number) {
+    if (all && first > 0) {
+      if (!now->is_gone(number)) --first;
+      continue;
+    }
     const Found& file = now->files[number];
     asset::Asset asset{.share = shares_[file.share].name,
                        .path = file.path,
@@ -572,17 +625,46 @@ fs::path Shares::path_of(const asset::Asset& asset) const {
   return share == shares_.end() ? fs::path() : fs::path(share->folder) / asset.path;
 }
 
-std::optional<asset::Visibility> Shares::visibility_of(const Cid& root) const {
+bool Shares::is_shared(const Cid& root) const {
   const std::shared_ptr<const Snapshot> now = snapshot();
   const auto found = now->roots.find(root);
-  if (found == now->roots.end() || now->is_gone(found->second.file)) return std::nullopt;
-  return found->second.visibility;
+  return found != now->roots.end() &&
+         std::ranges::any_of(found->second, [&](std::uint32_t file) { return !now->is_gone(file); });
+}
+
+bool Shares::may_have(const Cid& root, const std::vector<asset::Visibility>& classes) {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  const auto found = now->roots.find(root);
+  if (found == now->roots.end()) return false;
+  return std::ranges::any_of(found->second, [&](std::uint32_t number) {
+    const Found& file = now->files[number];
+    if (std::ranges::find(classes, shares_[file.share].visibility) == classes.end() || now->is_gone(number))
+      return false;
+    const bool there = is_there(file);
+    if (!there) set_gone(*now, number);
+    return there;
+  });
+}
+
+bool Shares::is_there(const Found& file) const {
+  const File folder = open_folder(shares_[file.share].folder);
+  const File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
+  struct stat about{};
+  return opened.is_open() && ::fstat(opened.fd(), &about) == 0 && S_ISREG(about.st_mode) &&
+         static_cast<std::uint64_t>(about.st_size) == file.stamp.bytes &&
+         nanoseconds(about.st_mtim) == file.stamp.modified_ns;
+}
+
+void Shares::set_gone(const Snapshot& in, std::uint32_t file) {
+  outdated_ = true;
+  const std::lock_guard guard(in.mutex);
+  in.gone.insert(file);
 }
 
 std::vector<Cid> Shares::inner_roots() const {
   const std::shared_ptr<const Snapshot> now = snapshot();
   std::vector<Cid> roots;
-  for (const auto& [root, file] : now->roots) {
+  for (const auto& [root, files] : now->roots) {
     if (root.codec() != Multicodec::raw) roots.push_back(root);
   }
   return roots;
@@ -596,16 +678,20 @@ std::optional<std::uint64_t> Shares::size(const Cid& cid) const {
 
 Result<Bytes> Shares::read(const Cid& cid) {
   const std::shared_ptr<const Snapshot> now = snapshot();
+  if (const auto inner = now->inner.find(cid); inner != now->inner.end()) {
+    set_gone(*now, inner->second);  // The store has lost it; reading the file again makes it again.
+    return fail(ErrorCode::not_found, "an inner node of a shared file has to be made again");
+  }
   const Snapshot::Place* const place = now->find(cid);
   if (place == nullptr) return fail(ErrorCode::not_found, "no shared file has this block");
   const Found& file = now->files[place->file];
   const File folder = open_folder(shares_[file.share].folder);
   const File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
   struct stat about{};
-  const bool is_there = opened.is_open() && ::fstat(opened.fd(), &about) == 0 && S_ISREG(about.st_mode) &&
-                        static_cast<std::uint64_t>(about.st_size) == file.stamp.bytes &&
-                        nanoseconds(about.st_mtim) == file.stamp.modified_ns;
-  if (!is_there) {
+  const bool unchanged = opened.is_open() && ::fstat(opened.fd(), &about) == 0 && S_ISREG(about.st_mode) &&
+                         static_cast<std::uint64_t>(about.st_size) == file.stamp.bytes &&
+                         nanoseconds(about.st_mtim) == file.stamp.modified_ns;
+  if (!unchanged) {
     changed(cid);
     return fail(ErrorCode::not_found, "the shared file that had this block is gone or was changed");
   }
@@ -615,10 +701,7 @@ Result<Bytes> Shares::read(const Cid& cid) {
 void Shares::changed(const Cid& cid) {
   const std::shared_ptr<const Snapshot> now = snapshot();
   const auto found = now->leaves.find(cid);
-  if (found == now->leaves.end()) return;
-  outdated_ = true;
-  const std::lock_guard guard(now->mutex);
-  now->gone.insert(found->second.file);
+  if (found != now->leaves.end()) set_gone(*now, found->second.file);
 }
 
 }  // namespace mesh::store

@@ -3,7 +3,7 @@
 // block of a file is read from its place, and handed out only if it still is what its CID names. A file's inner nodes are
 // kept in the block store.
 //
-// Left out: hidden files and folders (names that begin with '.'), unfinished downloads (*.part, *.incomplete, *.crdownload,
+// Left out: the node's own files (Options::withheld), hidden files and folders (names that begin with '.'), unfinished downloads (*.part, *.incomplete, *.crdownload,
 // *.tmp), what the patterns do not let in, symbolic links (but for those of a huggingface_hub cache from snapshots into the
 // blobs beside them), and what is no regular file. Nothing is followed or opened that lies outside the share: each path is
 // resolved beneath the share's folder by the kernel (openat2, Linux 5.6), when it is read, too.
@@ -31,6 +31,8 @@ class Shares final : public BlockSource {
   struct Options {
     unsigned threads = 0;  ///< that read files; 0 = one per core
     std::size_t max_files = 1'000'000;  ///< of all shares together; past it the rest is left out, and told
+    /// Files and folders that are never shared, whatever share they lie in: the node's own. The home is one of them.
+    std::vector<std::filesystem::path> withheld;
   };
   struct Problem {
     std::string share;
@@ -71,8 +73,12 @@ class Shares final : public BlockSource {
   [[nodiscard]] std::uint64_t sequence() const;
   /// Where a file lies.
   [[nodiscard]] std::filesystem::path path_of(const asset::Asset& asset) const;
-  /// For whom this root of a file is; the widest, if several files have it. nullopt: it is no file that is shared.
-  [[nodiscard]] std::optional<asset::Visibility> visibility_of(const Cid& root) const;
+  /// Whether a file with this root is for one of these classes, and is still there (as the file system tells it now).
+  [[nodiscard]] bool may_have(const Cid& root, const std::vector<asset::Visibility>& classes);
+  /// Whether a file with this root is shared with anybody.
+  [[nodiscard]] bool is_shared(const Cid& root) const;
+  /// Whether a refresh has ended.
+  [[nodiscard]] bool is_ready() const { return sequence() > 0 || refreshed_; }
   /// Roots of files that have inner nodes in the block store.
   [[nodiscard]] std::vector<Cid> inner_roots() const;
 
@@ -90,7 +96,10 @@ class Shares final : public BlockSource {
   [[nodiscard]] Status load();
   [[nodiscard]] std::shared_ptr<const Snapshot> snapshot() const;
   /// What is shared now: every found file whose content is known.
-  [[nodiscard]] std::shared_ptr<const Snapshot> make_snapshot(std::vector<Found> found);
+  [[nodiscard]] std::shared_ptr<const Snapshot> make_snapshot(std::vector<Found> found, bool is_new);
+  /// Whether the file is as it was when it was looked at.
+  [[nodiscard]] bool is_there(const Found& file) const;
+  void set_gone(const Snapshot& in, std::uint32_t file);
   void read_new(std::vector<Found>& found, Refreshed& report);
 
   std::vector<asset::Share> shares_;
@@ -103,6 +112,7 @@ class Shares final : public BlockSource {
   std::shared_ptr<const Snapshot> snapshot_;
   std::atomic<bool> outdated_{false};
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> refreshed_{false};
 };
 
 }  // namespace mesh::store

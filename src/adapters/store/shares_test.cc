@@ -38,7 +38,7 @@ class SharesTest : public ::testing::Test {
     auto opened_blocks = BlockStore::open(*node_store);
     ASSERT_TRUE(opened_blocks) << opened_blocks.error().message;
     blocks = std::move(*opened_blocks);
-    auto opened = Shares::open(temporary_.path() / "home", std::move(wanted), *blocks, options);
+    auto opened = Shares::open(temporary_.path() / "home", std::move(wanted), *blocks, std::move(options));
     ASSERT_TRUE(opened) << opened.error().message;
     shares = std::move(*opened);
     blocks->attach(*shares);
@@ -118,7 +118,9 @@ TEST_F(SharesTest, FilesAreContentWhereTheyLie) {
   EXPECT_LT(blocks->total_bytes(), 1000U) << "no content is copied";
   EXPECT_FALSE(blocks->has(asset("tiny.gguf")->cid)) << "who does not ask for what is shared does not get it";
   EXPECT_FALSE(blocks->get(asset("tiny.gguf")->cid));
-  EXPECT_EQ(shares->visibility_of(found->cid), Visibility::lan);
+  EXPECT_TRUE(shares->is_shared(found->cid));
+  EXPECT_TRUE(shares->may_have(found->cid, {Visibility::everybody, Visibility::lan}));
+  EXPECT_FALSE(shares->may_have(found->cid, {Visibility::everybody, Visibility::federation}));
   EXPECT_EQ(shares->inner_roots(), std::vector{found->cid});
   EXPECT_FALSE(has(Cid::of(Multicodec::raw, as_bytes("no such block"))));
 }
@@ -149,7 +151,7 @@ TEST_F(SharesTest, AFileThatWasChangedIsNeverServedWrong) {
   write("a", "other");  // As long as before.
   EXPECT_EQ(get(before).error().code, ErrorCode::not_found);
   EXPECT_TRUE(shares->is_outdated());
-  EXPECT_EQ(shares->visibility_of(before), std::nullopt) << "it is not shared any more";
+  EXPECT_FALSE(shares->is_shared(before)) << "it is not shared any more";
   EXPECT_FALSE(asset("a"));
   EXPECT_TRUE(asset("b"));
   const auto report = refresh();
@@ -172,6 +174,38 @@ TEST_F(SharesTest, AChangeThatTheFileSystemDoesNotTellIsFoundByTheHash) {
   ASSERT_EQ(::utimensat(AT_FDCWD, (folder() / "a").c_str(), times.data(), 0), 0);
   EXPECT_EQ(get(before).error().code, ErrorCode::not_found);
   EXPECT_TRUE(shares->is_outdated());
+  EXPECT_EQ(refresh().read_files, 1U) << "whatever its stamp says";
+  EXPECT_EQ(as_text(**get(asset("a")->cid)), "other");
+}
+
+TEST_F(SharesTest, AFileThatWasTouchedCanBeReadAfterARefresh) {
+  write("a", "same");
+  settle();
+  refresh();
+  const Cid cid = asset("a")->cid;
+  const std::array<timespec, 2> times{timespec{.tv_sec = 1, .tv_nsec = 0}, timespec{.tv_sec = 1, .tv_nsec = 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (folder() / "a").c_str(), times.data(), 0), 0);
+  EXPECT_FALSE(refresh().changed);
+  EXPECT_TRUE(get(cid));
+  EXPECT_FALSE(shares->is_outdated());
+}
+
+TEST_F(SharesTest, TheNodesOwnFilesAreNeverShared) {
+  write("good", "x");
+  fs::create_directories(folder() / "own");
+  write("own/node.key", "secret");
+  write("key elsewhere", "secret");
+  asset::Share all = share();
+  all.folder = temporary_.path().string();  // The home lies in it.
+  open({all}, {.withheld = {folder() / "own", folder() / "key elsewhere", folder() / "no such file"}});
+  refresh();
+  EXPECT_EQ(paths(), std::vector<std::string>{"models/good"});
+  all.folder = (temporary_.path() / "home/blocks").string();
+  open({all});
+  const auto report = refresh();
+  EXPECT_EQ(report.files, 0U);
+  ASSERT_EQ(report.problem_count, 1U);
+  EXPECT_NE(report.problems[0].why.find("the node's own"), std::string::npos);
 }
 
 TEST_F(SharesTest, TruncatedAndDeletedFilesAreGone) {
@@ -270,7 +304,7 @@ TEST_F(SharesTest, AHubCacheIsFoundByRepositoryAndRevision) {
   EXPECT_EQ(refresh().read_files, 0U);
 }
 
-TEST_F(SharesTest, OfSharesWithTheSameFileTheWidestCounts) {
+TEST_F(SharesTest, OfSharesWithTheSameFileEachCountsForItsOwn) {
   write("a", "same");
   asset::Share wide{.name = "wide",
                     .folder = (temporary_.path() / "wide").string(),
@@ -283,7 +317,14 @@ TEST_F(SharesTest, OfSharesWithTheSameFileTheWidestCounts) {
   settle();
   EXPECT_EQ(refresh().files, 2U);
   const Cid cid = asset("a")->cid;
-  EXPECT_EQ(shares->visibility_of(cid), Visibility::everybody);
+  EXPECT_TRUE(shares->may_have(cid, {Visibility::everybody}));
+  EXPECT_TRUE(shares->may_have(cid, {Visibility::lan}));
+  EXPECT_FALSE(shares->may_have(cid, {Visibility::federation}));
+  fs::remove(fs::path(wide.folder) / "b");
+  EXPECT_FALSE(shares->may_have(cid, {Visibility::everybody})) << "the other file is for others";
+  EXPECT_TRUE(shares->may_have(cid, {Visibility::lan}));
+  std::ofstream(fs::path(wide.folder) / "b") << "same";
+  refresh();
   fs::remove(folder() / "a");
   EXPECT_FALSE(get(cid)) << "until the next refresh";
   refresh();
@@ -320,6 +361,12 @@ TEST_F(SharesTest, InnerNodesThatAreGoneAreMadeAgain) {
   ASSERT_TRUE(*blocks->erase(cid));
   open({share()});
   refresh();
+  EXPECT_TRUE(shares->is_outdated());
+  EXPECT_EQ(refresh().read_files, 1U);
+  EXPECT_EQ(as_text(*content(cid)), large);
+  // While it runs, too.
+  ASSERT_TRUE(*blocks->erase(cid));
+  EXPECT_FALSE(content(cid));
   EXPECT_TRUE(shares->is_outdated());
   EXPECT_EQ(refresh().read_files, 1U);
   EXPECT_EQ(as_text(*content(cid)), large);

@@ -279,7 +279,9 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     call.request.body = {};
 
     std::vector<Cid> missing;
+    std::optional<Cid> in_place;
     const auto want = [&](const Cid& cid) {
+      if (backend_.shares().is_shared(cid) && !backend_.blocks().is_declared(cid)) in_place = cid;
       if (!backend_.blocks().has(cid) && std::ranges::find(missing, cid) == missing.end()) missing.push_back(cid);
     };
     const auto want_function = [&](const FunctionRequest& function) {
@@ -290,6 +292,12 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (task->reduce) want_function(*task->reduce);
     for (const auto& input : task->inputs) {
       if (const Cid* cid = std::get_if<Cid>(&input)) want(*cid);
+    }
+    if (in_place) {
+      return call.fail({ErrorCode::unsupported,
+                        fmt::format("{} is a file of a share, which tasks cannot read in place (not built): add "
+                                    "it with \"mesh assets add\"",
+                                    in_place->text())});
     }
     if (missing.size() > max_fetches) {
       return call.fail(
@@ -850,13 +858,15 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     const auto count = call.number("count", max_assets_told, max_assets_told);
     if (!first) return call.fail(first.error());
     if (!count) return call.fail(count.error());
-    const store::Shares& shares = backend_.shares();
-    Json assets = Json::array();
-    for (const asset::Asset& asset : shares.find({}, *first, *count)) assets.push_back(asset_json(asset));
-    call.reply({{"sequence", shares.sequence()},
-                {"files", shares.files()},
-                {"bytes", shares.bytes()},
-                {"assets", std::move(assets)}});
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), first = *first, count = *count]() mutable {
+      Backend& backend = self->backend_;
+      const store::Shares& shares = backend.shares();
+      Json answer{{"sequence", shares.sequence()}, {"files", shares.files()}, {"bytes", shares.bytes()}};
+      answer["assets"] = Json::array();
+      for (const asset::Asset& asset : shares.find({}, first, count)) answer["assets"].push_back(asset_json(asset));
+      backend.post(
+          [self = std::move(self), call = std::move(call), answer = std::move(answer)] { call.reply(answer); });
+    });
   }
 
   void post_refresh(Call call) {
@@ -915,7 +925,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                           {"rtt_us", 0},
                           {"localPath", shares.path_of(asset).string()}});
     }
-    std::vector<PeerAsset> others = backend_.find_at_peers(query, first + count);
+    PeerAssets found = backend_.find_at_peers(query, max_assets_told);
+    std::vector<PeerAsset>& others = found.assets;
     const auto distance = [&](const PeerAsset& held) {
       const auto known = round_trips.find(held.node);
       return known == round_trips.end() ? Duration::max() : known->second;
@@ -940,6 +951,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       answer["peerId"] = best["peer"];
       answer["assetInfo"] = {{"sha256", best["asset"]["sha256"]}, {"size", best["asset"]["bytes"]}};
     }
+    answer["complete"] = found.is_all && end == holdings.size();
     answer["holdings"] = std::move(page);
     return answer;
   }
@@ -962,6 +974,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         if (!status) return call.fail(status.error());
       }
     }
+    if (backend_.shares().is_shared(*cid)) return call.reply({{"cid", cid->text()}});
     std::vector<identity::NodeId> holders;
     for (const std::string& text : from) {
       const auto peer = peer_of(text);

@@ -72,8 +72,8 @@ class RuntimeBackend final : public Backend {
   store::NodeStore& store() override { return runtime_.store(); }
   store::BlockStore& blocks() override { return runtime_.blocks(); }
   const store::Shares& shares() const override { return runtime_.shares(); }
-  std::vector<PeerAsset> find_at_peers(const asset::AssetQuery& query, std::size_t count) const override {
-    return runtime_.find_at_peers(query, count);
+  PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const override {
+    return runtime_.find_at_peers(query, per_peer);
   }
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) override {
     runtime_.refresh_shares(std::move(done));

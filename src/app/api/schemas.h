@@ -89,7 +89,8 @@ inline constexpr std::array schema_table{
     NamedSchema{"AssetInfo", "sha256:string size:integer"},
     NamedSchema{"Holding", "asset:SharedFile source:string peer:string rtt_us:integer localPath:string"},
     NamedSchema{"AssetAnswer",
-                "found:boolean source:string localPath?:string peerId?:string assetInfo?:AssetInfo holdings:Holding[]"},
+                "found:boolean source:string localPath?:string peerId?:string assetInfo?:AssetInfo complete:boolean "
+                "holdings:Holding[]"},
     NamedSchema{"ShareProblem", "share:string path:string why:string"},
     NamedSchema{"Refreshed",
                 "files:integer bytes:integer read_files:integer read_bytes:integer changed:boolean "

@@ -459,6 +459,9 @@ Result<Json> find_assets(const http::Client& client, const std::string& text) {
   MESH_LET(const Json answer, ask(client, "GET",
                                   fmt::format("/api/v1/query/asset?{}={}&count=1000", is_cid ? "cid" : "name",
                                               http::percent_encode(text))));
+  if (!answer["complete"].get<bool>())
+    return fail(ErrorCode::exhausted,
+                fmt::format("more files are called {} than can be told; say more of the name", text));
   return answer["holdings"];
 }
 

@@ -4,6 +4,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
+#include <deque>
 #include <list>
 #include <map>
 #include <mutex>
@@ -28,6 +29,13 @@ struct Page {
   std::size_t bytes = 0;
 };
 using Pages = std::map<Cid, std::shared_ptr<const Page>>;
+
+/// What a page takes in memory, about.
+std::size_t memory_of(const std::vector<asset::Asset>& assets, std::size_t encoded_bytes) {
+  std::size_t bytes = encoded_bytes + assets.size() * sizeof(asset::Asset);
+  for (const asset::Asset& asset : assets) bytes += asset.hub ? asset.hub->references.size() * sizeof(std::string) : 0;
+  return bytes;
+}
 
 /// A manifest that a peer has signed, with all its pages.
 struct Held {
@@ -59,8 +67,10 @@ struct Own {
 
 struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::Impl> {
   struct Peer {
+    std::uint64_t connection = 0;  ///< tells this one from an earlier of the same peer
     bool asking = false;
     bool ask_again = false;
+    std::uint32_t failures = 0;  ///< of questions, in a row
     bool refused = false;  ///< it sent what it should not have
     std::size_t served = 0;
   };
@@ -75,6 +85,9 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
 
   std::map<Visibility, std::shared_ptr<const Own>> own;
   std::map<NodeId, Peer> peers;  ///< connected
+  std::uint64_t connections = 0;
+  std::size_t asked_now = 0;
+  std::deque<NodeId> waiting;  ///< to be asked
   std::size_t served = 0;
   std::list<std::weak_ptr<Stream>> streams;
 
@@ -108,17 +121,20 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
 
   void set_own(std::uint64_t sequence, const std::vector<asset::Asset>& assets) {
     if (closed) return;
+    std::size_t room = limits.max_own_bytes;
     for (const Visibility visibility : {Visibility::lan, Visibility::federation, Visibility::everybody}) {
       std::vector<asset::Asset> of_class;
       for (const asset::Asset& asset : assets) {
         if (asset.visibility == visibility) of_class.push_back(asset);
       }
       if (of_class.empty() && !own.contains(visibility)) continue;
-      asset::BuiltManifest built = asset::build_manifest(visibility, sequence, of_class);
+      asset::BuiltManifest built = asset::build_manifest(visibility, sequence, of_class, room);
       auto made = std::make_shared<Own>();
       made->sequence = sequence;
-      for (std::size_t i = 0; i < built.pages.size(); ++i)
+      for (std::size_t i = 0; i < built.pages.size(); ++i) {
+        room -= std::min(room, built.pages[i].size());
         made->pages.emplace_back(built.manifest.pages[i], std::move(built.pages[i]));
+      }
       made->head = record::encode(signer.seal(built.manifest));
       own.insert_or_assign(visibility, std::move(made));
       if (built.left_out > 0)
@@ -184,45 +200,73 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
       return;
     }
     state->second.asking = true;
-    opener.open(peer, manifest_protocol, [weak = weak_from_this(), &context = io, peer](Result<int> descriptor) {
-      const int fd = descriptor ? *descriptor : -1;
-      asio::post(context, [weak, peer, fd] {
-        const auto self = weak.lock();
-        if (!self || self->closed) {
-          if (fd >= 0) ::close(fd);
-        } else if (fd < 0) {
-          self->asked(peer);
-        } else {
-          asio::co_spawn(self->io, ask_on(self, peer, self->make_stream(fd)), asio::detached);
-        }
-      });
-    });
+    waiting.push_back(peer);
+    ask_next();
   }
 
-  void asked(const NodeId& peer) {
-    const auto state = peers.find(peer);
-    if (state == peers.end()) return;
-    state->second.asking = false;
-    if (std::exchange(state->second.ask_again, false)) ask(peer);
-  }
-
-  static asio::awaitable<void> ask_on(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream) {
-    ManifestRequest request = self->request_to(peer);
-    request.wanted = true;
-    const std::shared_ptr<const HeldByClass> before = self->held_of(peer);
-    Pages known;
-    for (const auto& [visibility, manifest] : *before) known.insert(manifest.pages.begin(), manifest.pages.end());
-    for (const auto& [cid, page] : known) request.known.push_back(cid);
-    const Bytes frame = framed(record::encode(request));
-    const Status written = co_await stream->write(frame);
-    if (written) {
-      Result<HeldByClass> answer = co_await read_answer(self, peer, *stream, *before, known);
-      self->take_answer(peer, *before, std::move(answer));
+  void ask_next() {
+    while (asked_now < limits.max_asked && !waiting.empty()) {
+      const NodeId peer = waiting.front();
+      waiting.pop_front();
+      const auto state = peers.find(peer);
+      if (state == peers.end() || !state->second.asking) continue;
+      ++asked_now;
+      opener.open(
+          peer, manifest_protocol,
+          [weak = weak_from_this(), &context = io, peer, connection = state->second.connection](Result<int> opened) {
+            const int fd = opened ? *opened : -1;
+            asio::post(context, [weak, peer, connection, fd] {
+              const auto self = weak.lock();
+              if (!self || self->closed) {
+                if (fd >= 0) ::close(fd);
+                return;
+              }
+              const std::shared_ptr<Stream> stream = fd < 0 ? nullptr : self->make_stream(fd);
+              asio::co_spawn(self->io, ask_on(self, peer, connection, stream), asio::detached);
+            });
+          });
     }
-    stream->close();
-    asio::steady_timer pause(self->io, self->limits.apart);
-    co_await pause.async_wait(quiet());
-    if (!self->closed) self->asked(peer);
+  }
+
+  /// Asks on the stream; null if there is none. Whatever comes of it, the next question waits for a while.
+  static asio::awaitable<void> ask_on(std::shared_ptr<Impl> self, NodeId peer, std::uint64_t connection,
+                                      std::shared_ptr<Stream> stream) {
+    bool answered = false;
+    if (stream) {
+      asio::steady_timer limit(self->io, self->limits.answer);
+      limit.async_wait([weak = std::weak_ptr(stream)](boost::system::error_code ended) {
+        const auto late = weak.lock();
+        if (!ended && late) late->close();
+      });
+      ManifestRequest request = self->request_to(peer);
+      request.wanted = true;
+      const std::shared_ptr<const HeldByClass> before = self->held_of(peer);
+      Pages known;
+      for (const auto& [visibility, manifest] : *before) known.insert(manifest.pages.begin(), manifest.pages.end());
+      for (const auto& [cid, page] : known) request.known.push_back(cid);
+      const Bytes frame = framed(record::encode(request));
+      const Status written = co_await stream->write(frame);
+      if (written) {
+        Result<HeldByClass> answer = co_await read_answer(self, peer, *stream, *before, known);
+        answered = self->take_answer(peer, connection, *before, std::move(answer));
+      }
+      stream->close();
+    }
+    --self->asked_now;
+    if (self->closed) co_return;
+    self->ask_next();
+    const auto state = self->peers.find(peer);
+    if (state == self->peers.end() || state->second.connection != connection) co_return;
+    state->second.failures = answered ? 0 : state->second.failures + 1;
+    if (!answered && state->second.failures < self->limits.max_failures) state->second.ask_again = true;
+    // Not all at the same moment: each peer's key gives it a share of the pause of its own.
+    const Duration pause = self->limits.apart * (1U << state->second.failures);
+    asio::steady_timer timer(self->io, pause + pause * self->signer.id().view()[0] / 256);
+    co_await timer.async_wait(quiet());
+    const auto then = self->peers.find(peer);
+    if (self->closed || then == self->peers.end() || then->second.connection != connection) co_return;
+    then->second.asking = false;
+    if (std::exchange(then->second.ask_again, false)) self->ask(peer);
   }
 
   /// What the peer shares now, all of it. Errors: timeout and unavailable (the stream), and what is wrong with the answer.
@@ -248,9 +292,8 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
           if (!*sent) co_return fail(ErrorCode::invalid, "sent fewer pages than its manifest names");
           Result<std::vector<asset::Asset>> assets = asset::read_page(cid, **sent, head->visibility);
           if (!assets) co_return std::unexpected(std::move(assets.error()));
-          page =
-              known.emplace(cid, std::make_shared<Page>(Page{.assets = std::move(*assets), .bytes = (*sent)->size()}))
-                  .first;
+          const std::size_t memory = memory_of(*assets, (*sent)->size());
+          page = known.emplace(cid, std::make_shared<Page>(Page{.assets = std::move(*assets), .bytes = memory})).first;
         }
         bytes += page->second->bytes;
         if (bytes > self->limits.max_peer_bytes)
@@ -276,19 +319,24 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
     return std::move(head.record);
   }
 
-  void take_answer(const NodeId& peer, const HeldByClass& before, Result<HeldByClass> answer) {
+  /// Whether there was one, good or bad.
+  bool take_answer(const NodeId& peer, std::uint64_t connection, const HeldByClass& before,
+                   Result<HeldByClass> answer) {
     const auto state = peers.find(peer);
-    if (state == peers.end()) return;  // Gone meanwhile.
+    if (state == peers.end() || state->second.connection != connection) return true;  // Gone meanwhile.
     if (!answer) {
       const ErrorCode code = answer.error().code;
-      if (code == ErrorCode::timeout || code == ErrorCode::unavailable) return;
+      if (code == ErrorCode::timeout || code == ErrorCode::unavailable) return false;
       state->second.refused = true;
-      return tell(peer, answer.error().message);
+      tell(peer, answer.error().message);
+      return true;
     }
     std::size_t others = 0;
     for (const auto& [node, manifests] : held) others += node == peer ? 0 : bytes_of(*manifests);
-    if (others + bytes_of(*answer) > limits.max_bytes || (held.size() >= limits.max_peers && !held.contains(peer)))
-      return tell(peer, "shares more than there is room for: what all peers share together has a bound");
+    if (others + bytes_of(*answer) > limits.max_bytes || (held.size() >= limits.max_peers && !held.contains(peer))) {
+      tell(peer, "shares more than there is room for: what all peers share together has a bound");
+      return true;
+    }
     std::uint64_t files = 0;
     bool changed = before.size() != answer->size();
     for (const auto& [visibility, manifest] : *answer) {
@@ -301,6 +349,7 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
       held.insert_or_assign(peer, std::make_shared<const HeldByClass>(std::move(*answer)));
     }
     if (changed && (files > 0 || !before.empty())) tell(peer, "shares " + std::to_string(files) + " files");
+    return true;
   }
 
   // ---- Answering.
@@ -369,7 +418,9 @@ void ManifestExchange::set_own(std::uint64_t sequence, std::vector<asset::Asset>
 
 void ManifestExchange::peer_up(const NodeId& peer) {
   asio::dispatch(impl_->io, [impl = impl_, peer] {
-    impl->peers[peer].refused = false;
+    const auto [state, fresh] = impl->peers.try_emplace(peer);
+    if (fresh) state->second.connection = ++impl->connections;
+    state->second.refused = false;
     impl->ask(peer);
   });
 }
@@ -398,24 +449,30 @@ void ManifestExchange::serve(const NodeId& peer, int descriptor) {
   });
 }
 
-std::vector<ManifestExchange::Holding> ManifestExchange::find(const asset::AssetQuery& query, std::size_t count) const {
+ManifestExchange::Found ManifestExchange::find(const asset::AssetQuery& query, std::size_t per_peer) const {
   std::map<NodeId, std::shared_ptr<const HeldByClass>> held;
   {
     const std::lock_guard guard(impl_->mutex);
     held = impl_->held;
   }
-  std::vector<Holding> holdings;
+  Found found;
   for (const auto& [peer, manifests] : held) {
+    std::size_t of_peer = 0;
     for (const auto& [visibility, manifest] : *manifests) {
       for (const auto& [cid, page] : manifest.pages) {
         for (const asset::Asset& asset : page->assets) {
-          if (holdings.size() == count) return holdings;
-          if (asset::matches(query, asset)) holdings.push_back({peer, asset});
+          if (!asset::matches(query, asset)) continue;
+          if (of_peer == per_peer) {
+            found.is_all = false;
+            break;
+          }
+          ++of_peer;
+          found.holdings.push_back({peer, asset});
         }
       }
     }
   }
-  return holdings;
+  return found;
 }
 
 std::uint64_t ManifestExchange::files() const {

@@ -10,7 +10,7 @@
 // thread.
 // Bounds: Limits, and those of a manifest. What can go wrong: a peer sends what does not read, is not signed by it, is older
 // than what it sent before, or is too much: what was known of it stays, it is told, and the peer is asked no more until it
-// connects again.
+// connects again. A question that is cut or not answered is asked again, ever later.
 #pragma once
 
 #include <functional>
@@ -54,12 +54,16 @@ class ManifestExchange {
  public:
   struct Limits {
     std::size_t max_peers = 4096;  ///< of which manifests are kept
-    std::size_t max_peer_bytes = std::size_t{64} << 20;  ///< of the pages of one peer
-    std::size_t max_bytes = std::size_t{256} << 20;  ///< of the pages of all
-    std::size_t max_served = 64;  ///< streams at a time
-    std::size_t max_served_per_peer = 4;
+    std::size_t max_own_bytes = std::size_t{16} << 20;  ///< of the pages of this node, as they travel
+    std::size_t max_peer_bytes = std::size_t{64} << 20;  ///< of what is kept of one peer, as it lies in memory
+    std::size_t max_bytes = std::size_t{256} << 20;  ///< of what is kept of all
+    std::size_t max_asked = 4;  ///< questions at a time; more wait
+    std::size_t max_served = 256;  ///< streams at a time
+    std::size_t max_served_per_peer = 8;
     Duration stall{std::chrono::seconds(15)};
-    Duration apart{milliseconds(200)};  ///< between two questions to one peer
+    Duration answer{std::chrono::seconds(60)};  ///< for a whole answer
+    Duration apart{milliseconds(200)};  ///< between two questions to one peer; doubles while they fail,
+    std::uint32_t max_failures = 8;  ///< so often in a row
   };
   /// The classes that a peer may have; from the exchange's thread.
   using Classes = std::function<std::vector<asset::Visibility>(const NodeId&)>;
@@ -86,8 +90,12 @@ class ManifestExchange {
     NodeId peer;
     asset::Asset asset;
   };
-  /// Files of peers that match, `count` at most.
-  [[nodiscard]] std::vector<Holding> find(const asset::AssetQuery& query, std::size_t count) const;
+  /// Files of peers that match, `per_peer` of each at most.
+  struct Found {
+    std::vector<Holding> holdings;
+    bool is_all = true;  ///< no peer has more
+  };
+  [[nodiscard]] Found find(const asset::AssetQuery& query, std::size_t per_peer) const;
   /// Files that peers share, each as often as it is shared.
   [[nodiscard]] std::uint64_t files() const;
 

@@ -72,7 +72,7 @@ struct ManifestExchangeTest : testing::Test {
   }
   [[nodiscard]] std::vector<std::string> paths() const {
     std::vector<std::string> all;
-    for (const ManifestExchange::Holding& holding : ours->find({}, 100'000)) all.push_back(holding.asset.path);
+    for (const ManifestExchange::Holding& holding : ours->find({}, 100'000).holdings) all.push_back(holding.asset.path);
     std::ranges::sort(all);
     return all;
   }
@@ -105,7 +105,7 @@ TEST_F(ManifestExchangeTest, TellsWhatIsSharedAndWhatChanges) {
   ASSERT_TRUE(runs_until([&] { return paths().size() == 2; }));
   EXPECT_EQ(paths(), (std::vector<std::string>{"a", "b"})) << "what is for the federation is not for us";
   EXPECT_EQ(ours->files(), 2U);
-  const auto found = ours->find({.name = "b", .path = {}, .cid = {}, .sha256 = {}}, 10);
+  const auto found = ours->find({.name = "b", .path = {}, .cid = {}, .sha256 = {}}, 10).holdings;
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].peer, they.id());
   EXPECT_EQ(found[0].asset, asset("b", Visibility::everybody));
@@ -117,6 +117,48 @@ TEST_F(ManifestExchangeTest, TellsWhatIsSharedAndWhatChanges) {
   ASSERT_TRUE(runs_until([&] { return paths() == std::vector<std::string>{"a2", "c"}; }));
   ours->peer_down(they.id());
   ASSERT_TRUE(runs_until([&] { return paths().empty(); }));
+}
+
+TEST_F(ManifestExchangeTest, OfAPeerThatHasManyNotAllAreToldAndItIsSaid) {
+  start();
+  theirs->set_own(1, many(30));
+  meet();
+  ASSERT_TRUE(runs_until([&] { return ours->files() == 30; }));
+  EXPECT_EQ(ours->find({}, 10).holdings.size(), 10U);
+  EXPECT_FALSE(ours->find({}, 10).is_all);
+  EXPECT_TRUE(ours->find({}, 30).is_all);
+}
+
+TEST_F(ManifestExchangeTest, AQuestionThatIsCutIsAskedAgain) {
+  start();
+  theirs->set_own(1, {asset("a")});
+  theirs->peer_up(we.id());
+  const auto answers = our_opener.peers[they.id()];
+  int cut = 0;
+  our_opener.peers[they.id()] = [&](int end) {
+    if (++cut > 3) return answers(end);
+    ::close(end);
+  };
+  ours->peer_up(they.id());
+  ASSERT_TRUE(runs_until([&] { return paths() == std::vector<std::string>{"a"}; }));
+  EXPECT_EQ(cut, 4);
+}
+
+TEST_F(ManifestExchangeTest, WhoNeverAnswersIsNotAskedForEver) {
+  start();
+  our_opener.peers.erase(they.id());
+  ours->peer_up(they.id());
+  ASSERT_FALSE(runs_until([] { return false; })) << "nothing is left to do";
+  EXPECT_EQ(our_opener.opened[they.id()], static_cast<int>(limits.max_failures));
+}
+
+TEST_F(ManifestExchangeTest, WhatHasNoRoomIsLeftOutOfTheOwnManifest) {
+  limits.max_own_bytes = 10'000;
+  start();
+  theirs->set_own(1, many(5000));
+  meet();
+  ASSERT_TRUE(runs_until([&] { return ours->files() > 0; }));
+  EXPECT_LT(ours->files(), 100U);
 }
 
 TEST_F(ManifestExchangeTest, PagesThatAreKnownDoNotTravelAgain) {

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -37,7 +38,6 @@ namespace {
 constexpr std::string_view boot_key = "node/boot";
 constexpr std::string_view reason_prefix = "task:";
 constexpr std::size_t max_unjudged = 65'536;
-constexpr std::size_t max_holders = 64;
 constexpr std::size_t max_queued_batches = 65'536;
 // A shorter message has few signatures: to pass it to another thread and back takes as long as to check them here.
 constexpr std::size_t checked_apart_bytes = 2048;
@@ -119,6 +119,9 @@ class Runtime::Impl final : public StreamOpener {
   Health health;
   bool halted = false;  ///< takes no event any more
   std::optional<Clock::time_point> storage_trouble;  ///< the store cannot write; when that was last told
+  std::uint64_t commits_begun = 0, commits_ended = 0;
+  std::deque<std::pair<std::uint64_t, node::Effects>>
+      behind;  ///< what waits for a commit of that number, and writes nothing
   Health lasting;  ///< what it is without that
   Counters counters;
   std::uint64_t next_gossip = 1;
@@ -166,7 +169,8 @@ class Runtime::Impl final : public StreamOpener {
     MESH_LET(const Seed seed, load_or_create_key(settings.key_file));
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
-    MESH_LET(shares, store::Shares::open(settings.home, settings.shares, *blocks, {}));
+    MESH_LET(shares, store::Shares::open(settings.home, settings.shares, *blocks,
+                                         {.withheld = {settings.key_file, settings.compile_cache}}));
     blocks->attach(*shares);
     for (const auto& [root, reasons] : blocks->declared()) {
       for (const std::string& reason : reasons) {
@@ -361,6 +365,12 @@ class Runtime::Impl final : public StreamOpener {
   void carry_out(node::effect::Persist&& effect) { carry_out(std::move(effect), nullptr); }
 
   void carry_out(node::effect::Persist&& effect, const PromisePointer& promise) {
+    // Notices alone, which wait for what was written before: that is on its way.
+    if (effect.append.empty() && effect.drop.empty() && !effect.urgent && !promise) {
+      behind.emplace_back(commits_begun, std::move(effect.then));
+      return carry_out_behind();
+    }
+    const std::uint64_t number = ++commits_begun;
     store::WriteBatch batch;
     batch.append.reserve(effect.append.size());
     for (node::JournalRecord& record : effect.append) {
@@ -373,15 +383,25 @@ class Runtime::Impl final : public StreamOpener {
     ++counters.commits;
     if (promise) ++promise->pending;
     // Completions come in the order of the commits, and are posted in that order: so Persists stay in order too.
-    store->commit(std::move(batch), [this, then = std::move(effect.then), promise](Status status) mutable {
-      post([this, then = std::move(then), promise, status = std::move(status)]() mutable {
+    store->commit(std::move(batch), [this, number, then = std::move(effect.then), promise](Status status) mutable {
+      post([this, number, then = std::move(then), promise, status = std::move(status)]() mutable {
         if (stopping) return;
+        commits_ended = number;
         if (!status) return halt("the journal could not be written: " + status.error().message);
         apply(std::move(then), promise);
+        carry_out_behind();
         plan_tick();
         if (promise) promise->release();
       });
     });
+  }
+
+  void carry_out_behind() {
+    while (!behind.empty() && behind.front().first <= commits_ended) {
+      node::Effects then = std::move(behind.front().second);
+      behind.pop_front();
+      apply(std::move(then), nullptr);
+    }
   }
 
   void carry_out(node::effect::Confirm&& effect) { node->confirm(effect); }
@@ -586,7 +606,8 @@ class Runtime::Impl final : public StreamOpener {
     garbage_timer->expires_after(after);
     garbage_timer->async_wait([this](error_code failed) {
       if (failed || stopping) return;
-      std::vector<Cid> roots = shares->inner_roots();
+      if (!shares->is_ready()) return await_garbage(garbage_first);  // Not all that is needed is known.
+      std::vector<Cid> roots;
       for (const auto& [root, reasons] : blocks->declared()) roots.push_back(root);
       for (const Cid& id : node->jobs()) {
         const auto view = node->job(id);
@@ -603,6 +624,8 @@ class Runtime::Impl final : public StreamOpener {
       post_bulk([this, roots = std::move(roots)]() mutable {
         const std::vector<Cid> in_use = executor->roots_in_use();
         roots.insert(roots.end(), in_use.begin(), in_use.end());
+        const std::vector<Cid> inner = shares->inner_roots();
+        roots.insert(roots.end(), inner.begin(), inner.end());
         const GarbageReport report = collect_garbage(*blocks, roots, {.keep_bytes = settings.cache_bytes});
         if (report.freed_blocks > 0) content->forget_complete();
         post([this, report] {
@@ -727,13 +750,10 @@ void Runtime::offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_onl
 
 void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
                     std::move_only_function<void(Status)> done) {
-  if (impl_->shares->visibility_of(root)) return impl_->post([done = std::move(done)]() mutable { done({}); });
   if (holders.empty()) {
     // Those that say that they have it first.
-    for (const ManifestExchange::Holding& holding :
-         impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, max_holders)) {
-      if (std::ranges::find(holders, holding.peer) == holders.end()) holders.push_back(holding.peer);
-    }
+    const auto known = impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, 1);
+    for (const ManifestExchange::Holding& holding : known.holdings) holders.push_back(holding.peer);
     for (const p2p::PeerInfo& peer : impl_->network->peers()) {
       if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);
     }
@@ -745,11 +765,12 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
                         });
 }
 
-std::vector<PeerAsset> Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t count) const {
-  std::vector<PeerAsset> found;
-  for (ManifestExchange::Holding& holding : impl_->manifests->find(query, count))
-    found.push_back({.node = holding.peer, .asset = std::move(holding.asset)});
-  return found;
+PeerAssets Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const {
+  ManifestExchange::Found found = impl_->manifests->find(query, per_peer);
+  PeerAssets all{.assets = {}, .is_all = found.is_all};
+  for (ManifestExchange::Holding& holding : found.holdings)
+    all.assets.push_back({.node = holding.peer, .asset = std::move(holding.asset)});
+  return all;
 }
 
 void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) {

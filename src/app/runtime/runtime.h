@@ -90,6 +90,11 @@ struct PeerAsset {
   asset::Asset asset;
 };
 
+struct PeerAssets {
+  std::vector<PeerAsset> assets;
+  bool is_all = true;  ///< no peer has more
+};
+
 struct Counters {
   std::uint64_t events = 0;  ///< taken by the node
   std::uint64_t executions = 0, executions_failed = 0;  ///< begun; ended by an error of this host
@@ -144,12 +149,11 @@ class Runtime {
   /// not_found for an unknown job, conflict for one that has ended. Success once the stop is durable.
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
   void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
-  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn), unless it is a file
-  /// that is shared here.
+  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn).
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
-  /// Files that connected peers share, `count` at most (manifest_exchange.h). Any thread.
-  [[nodiscard]] std::vector<PeerAsset> find_at_peers(const asset::AssetQuery& query, std::size_t count) const;
+  /// Files that connected peers share, so many of each at most (manifest_exchange.h). Any thread.
+  [[nodiscard]] PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const;
   /// Looks at every shared file again (store/shares.h).
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done);
   /// Adds a fact to the story (an API that starts or stops, ...).

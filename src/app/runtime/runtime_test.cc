@@ -248,8 +248,8 @@ TEST_F(RuntimeTest, AnotherNodeFetchesASharedFileAndNothingBesideIt) {
   };
   // It is in the holder's manifest, for those on the local network.
   const asset::AssetQuery by_name{.name = "large", .path = {}, .cid = {}, .sha256 = {}};
-  ASSERT_TRUE(wait_until(*getter, [&] { return !getter->find_at_peers(by_name, 10).empty(); }));
-  const std::vector<PeerAsset> told = getter->find_at_peers({}, 10);
+  ASSERT_TRUE(wait_until(*getter, [&] { return !getter->find_at_peers(by_name, 10).assets.empty(); }));
+  const std::vector<PeerAsset> told = getter->find_at_peers({}, 10).assets;
   ASSERT_EQ(told.size(), 1U) << "and nothing else";
   EXPECT_EQ(told[0].asset.cid, shared);
   EXPECT_EQ(told[0].asset.bytes, large.size());
@@ -270,9 +270,9 @@ TEST_F(RuntimeTest, AnotherNodeFetchesASharedFileAndNothingBesideIt) {
   // What changes there is known here; what is gone with its node, too.
   write("models", "second", "second");
   holder->post([&] { holder->refresh_shares([](const auto&) {}); });
-  ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).size() == 2; }));
+  ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).assets.size() == 2; }));
   holder->stop();
-  ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).empty(); }));
+  ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).assets.empty(); }));
 }
 
 TEST_F(RuntimeTest, WhatTheDiskDoesNotTakeIsNotAcknowledged) {

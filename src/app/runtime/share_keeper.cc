@@ -1,11 +1,12 @@
 #include "app/runtime/share_keeper.h"
 
-#include <algorithm>
-
 namespace mesh::app {
 
 namespace {
+using Clock = std::chrono::steady_clock;
+
 constexpr auto look_every = std::chrono::seconds(1);
+constexpr int rest_for_each = 9;  // Times what the last refresh took.
 constexpr std::size_t max_known_peers = 65'536;
 }  // namespace
 
@@ -27,15 +28,19 @@ void ShareKeeper::stop() {
 
 void ShareKeeper::serve() {
   bool is_first = true;
+  Clock::time_point not_before{};  // Of a refresh that nobody asked for.
   std::unique_lock guard(mutex_);
   while (!closing_) {
     changed_.wait_for(guard, look_every, [this] { return closing_ || due_; });
     if (closing_) return;
-    if (!due_ && !shares_.is_outdated()) continue;
+    if (!due_ && (!shares_.is_outdated() || Clock::now() < not_before)) continue;
     due_ = false;
     std::vector<Done> waiting = std::exchange(waiting_, {});
     guard.unlock();
+    const Clock::time_point began = Clock::now();
     const Refreshed done = shares_.refresh();
+    // A file that is written to all the time is not read all the time.
+    not_before = Clock::now() + rest_for_each * (Clock::now() - began);
     if (done || done.error().code != ErrorCode::unavailable) {
       if (!done || done->changed || (is_first && done->problem_count > 0)) tell_(done);
       is_first = false;
@@ -81,8 +86,7 @@ std::vector<asset::Visibility> ShareKeeper::classes_of(const identity::NodeId& p
 }
 
 bool ShareKeeper::may_have(const identity::NodeId& peer, const Cid& root) const {
-  const std::optional<asset::Visibility> visibility = shares_.visibility_of(root);
-  return visibility && std::ranges::count(classes_of(peer), *visibility) > 0;
+  return shares_.may_have(root, classes_of(peer));
 }
 
 }  // namespace mesh::app

@@ -55,7 +55,8 @@ Status check_share(const Share& share) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
   };
-  if (share.name.empty() || share.name.size() > max_share_name_bytes || !std::ranges::all_of(share.name, allowed))
+  if (share.name.empty() || share.name.size() > max_share_name_bytes || !std::ranges::all_of(share.name, allowed) ||
+      share.name == "." || share.name == "..")
     return fail(ErrorCode::invalid, "a share's name has 1 to 64 of a-z, 0-9, '-', '_' and '.'");
   if (!share.folder.starts_with('/') || share.folder.contains('\0'))
     return fail(ErrorCode::invalid, "the folder of share " + share.name + " must be an absolute path");

@@ -41,12 +41,14 @@ Status check_hub(const HubName& hub) {
 
 }  // namespace
 
-BuiltManifest build_manifest(Visibility visibility, std::uint64_t sequence, const std::vector<Asset>& assets) {
+BuiltManifest build_manifest(Visibility visibility, std::uint64_t sequence, const std::vector<Asset>& assets,
+                             std::size_t max_bytes) {
   BuiltManifest built;
   built.manifest.visibility = visibility;
   built.manifest.sequence = sequence;
   ManifestPage page;
   std::size_t page_bytes = 0;
+  std::size_t all_bytes = 0;
   const auto close = [&] {
     if (page.files.empty()) return;
     Bytes bytes = record::encode(page);
@@ -65,12 +67,13 @@ BuiltManifest build_manifest(Visibility visibility, std::uint64_t sequence, cons
     if (file.hub && !check_hub(*file.hub)) file.hub.reset();  // Found by its path all the same.
     const std::size_t bytes = record::encode(file).size();
     if (page_bytes + bytes > max_page_bytes - 256) close();
-    if (built.pages.size() == max_pages) {
+    if (built.pages.size() == max_pages || all_bytes + bytes > max_bytes) {
       ++built.left_out;
       continue;
     }
     page.files.push_back(std::move(file));
     page_bytes += bytes;
+    all_bytes += bytes;
     ++built.manifest.files;
     built.manifest.bytes += asset.bytes;
     if (page.files.size() == max_page_files || ends_page(asset)) close();

@@ -75,9 +75,10 @@ struct BuiltManifest {
   std::vector<Bytes> pages;
   std::uint64_t left_out = 0;  ///< files for which there was no room
 };
-/// `assets` by share and path, without repeats.
+/// `assets` by share and path, without repeats; pages of at most so many bytes together.
 [[nodiscard]] BuiltManifest build_manifest(Visibility visibility, std::uint64_t sequence,
-                                           const std::vector<Asset>& assets);
+                                           const std::vector<Asset>& assets,
+                                           std::size_t max_bytes = max_pages * max_page_bytes);
 
 /// Whether the head is within bounds. The error says what is not.
 [[nodiscard]] Status check_manifest(const Manifest& manifest);
