@@ -640,19 +640,20 @@ bool Shares::may_have(const Cid& root, const std::vector<asset::Visibility>& cla
     const Found& file = now->files[number];
     if (std::ranges::find(classes, shares_[file.share].visibility) == classes.end() || now->is_gone(number))
       return false;
-    const bool there = is_there(file);
-    if (!there) set_gone(*now, number);
-    return there;
+    if (open_unchanged(shares_[file.share], file).is_open()) return true;
+    set_gone(*now, number);
+    return false;
   });
 }
 
-bool Shares::is_there(const Found& file) const {
-  const File folder = open_folder(shares_[file.share].folder);
-  const File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
+File Shares::open_unchanged(const asset::Share& share, const Found& file) {
+  const File folder = open_folder(share.folder);
+  File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
   struct stat about{};
-  return opened.is_open() && ::fstat(opened.fd(), &about) == 0 && S_ISREG(about.st_mode) &&
-         static_cast<std::uint64_t>(about.st_size) == file.stamp.bytes &&
-         nanoseconds(about.st_mtim) == file.stamp.modified_ns;
+  const bool unchanged = opened.is_open() && ::fstat(opened.fd(), &about) == 0 && S_ISREG(about.st_mode) &&
+                         static_cast<std::uint64_t>(about.st_size) == file.stamp.bytes &&
+                         nanoseconds(about.st_mtim) == file.stamp.modified_ns;
+  return unchanged ? std::move(opened) : File(-1);
 }
 
 void Shares::set_gone(const Snapshot& in, std::uint32_t file) {
@@ -685,14 +686,9 @@ Result<Bytes> Shares::read(const Cid& cid) {
   const Snapshot::Place* const place = now->find(cid);
   if (place == nullptr) return fail(ErrorCode::not_found, "no shared file has this block");
   const Found& file = now->files[place->file];
-  const File folder = open_folder(shares_[file.share].folder);
-  const File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
-  struct stat about{};
-  const bool unchanged = opened.is_open() && ::fstat(opened.fd(), &about) == 0 && S_ISREG(about.st_mode) &&
-                         static_cast<std::uint64_t>(about.st_size) == file.stamp.bytes &&
-                         nanoseconds(about.st_mtim) == file.stamp.modified_ns;
-  if (!unchanged) {
-    changed(cid);
+  const File opened = open_unchanged(shares_[file.share], file);
+  if (!opened.is_open()) {
+    set_gone(*now, place->file);
     return fail(ErrorCode::not_found, "the shared file that had this block is gone or was changed");
   }
   return read_at(opened.fd(), place->offset, place->bytes);

@@ -24,6 +24,7 @@
 
 namespace mesh::store {
 
+class File;
 class FileIndex;
 
 class Shares final : public BlockSource {
@@ -78,7 +79,7 @@ class Shares final : public BlockSource {
   /// Whether a file with this root is shared with anybody.
   [[nodiscard]] bool is_shared(const Cid& root) const;
   /// Whether a refresh has ended.
-  [[nodiscard]] bool is_ready() const { return sequence() > 0 || refreshed_; }
+  [[nodiscard]] bool is_ready() const { return refreshed_; }
   /// Roots of files that have inner nodes in the block store.
   [[nodiscard]] std::vector<Cid> inner_roots() const;
 
@@ -97,8 +98,8 @@ class Shares final : public BlockSource {
   [[nodiscard]] std::shared_ptr<const Snapshot> snapshot() const;
   /// What is shared now: every found file whose content is known.
   [[nodiscard]] std::shared_ptr<const Snapshot> make_snapshot(std::vector<Found> found, bool is_new);
-  /// Whether the file is as it was when it was looked at.
-  [[nodiscard]] bool is_there(const Found& file) const;
+  /// The file, if it is as it was when it was looked at; else one that is not open.
+  [[nodiscard]] static File open_unchanged(const asset::Share& share, const Found& file);
   void set_gone(const Snapshot& in, std::uint32_t file);
   void read_new(std::vector<Found>& found, Refreshed& report);
 
