@@ -443,9 +443,20 @@ impl Drop for Node {
     }
 }
 
+/// Whether streams of this protocol begin with the byte that says whether they were taken up. Those of protocols that
+/// others defined are as they defined them.
+fn is_answered(protocol: &StreamProtocol) -> bool {
+    protocol.as_ref().starts_with("/meshwork/")
+}
+
 /// Opens a stream and waits until the peer has said that it took it up.
 async fn open_accepted(opener: &Opener, peer: PeerId, protocol: &StreamProtocol) -> Result<OpenStream, OpenError> {
     let mut open = opener.open(peer, protocol.clone()).await?;
+    if !is_answered(protocol) {
+        // Else the peer would hear of the stream only with the first byte that is written.
+        open.stream.flush().await.map_err(|error| OpenError::Broken(error.to_string()))?;
+        return Ok(open);
+    }
     let mut answer = [0u8; 1];
     let closed = open.closed.clone();
     let mut closed = closed;
@@ -1371,14 +1382,17 @@ impl Main {
         }
         let place = Place::take(&self.streams.total, self.streams.max_total);
         let (streams, events) = (self.streams.clone(), self.events.clone());
+        let answered = is_answered(&inbound.protocol);
         tokio::spawn(async move {
             let mut open = inbound.open;
             let answer = if place.is_some() { ACCEPTED } else { REFUSED };
-            let answered = async {
-                open.stream.write_all(&[answer]).await?;
+            let answer = async {
+                if answered {
+                    open.stream.write_all(&[answer]).await?;
+                }
                 open.stream.flush().await
             };
-            if !matches!(timeout(Duration::from_secs(5), answered).await, Ok(Ok(()))) || place.is_none() {
+            if !matches!(timeout(Duration::from_secs(5), answer).await, Ok(Ok(()))) || place.is_none() {
                 return;
             }
             // No descriptors left: the stream is dropped, which the opener sees as a reset.

@@ -107,7 +107,8 @@ struct Config {
   std::string federation = "local";
   /// Length-prefixed messages, in order per peer and protocol.
   std::vector<std::string> message_protocols = {"/meshwork/offer/1", "/meshwork/award/1", "/meshwork/receipt/1"};
-  /// Raw streams, as socket pairs.
+  /// Raw streams, as socket pairs. Those whose name does not begin with /meshwork/ are as others defined them: without
+  /// the byte that says whether a stream was taken up, so that a refused one ends at once instead.
   std::vector<std::string> stream_protocols = {"/meshwork/blocks/1", "/meshwork/manifest/1"};
   /// What identify tells peers about us, for example "meshwork/0.1.0".
   std::string agent = "meshwork/" MESH_VERSION;
@@ -121,7 +122,7 @@ struct GossipMessage {
   GossipId id;
   Topic topic = Topic::intents;
   PublicKey author;  ///< signed it, by gossipsub's own signature
-  PublicKey from;    ///< passed it to us
+  PublicKey from;  ///< passed it to us
   Bytes bytes;
 };
 
@@ -172,7 +173,7 @@ struct StreamClosed {
 /// The first connection to a peer.
 struct PeerConnected {
   PublicKey peer;
-  std::string address;    ///< multiaddress without the peer
+  std::string address;  ///< multiaddress without the peer
   std::string transport;  ///< tcp, quic, ws, wss or other
   bool outbound = false;
   Found found = Found::inbound;

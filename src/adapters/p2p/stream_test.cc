@@ -31,7 +31,7 @@ class StreamTest : public TestMesh {
     return answer;
   }
 
-  Pair open_pair(Peer& a, Peer& b) {
+  Pair open_pair(Peer& a, Peer& b, const std::string& protocol = blocks) {
     b.filter = [this](Event& event) {
       if (auto* opened = std::get_if<StreamOpened>(&event)) {
         far_ = std::move(*opened);
@@ -40,7 +40,7 @@ class StreamTest : public TestMesh {
       return false;
     };
     far_.reset();
-    auto answer = open(a, b.key());
+    auto answer = open(a, b.key(), protocol);
     EXPECT_TRUE(answer && *answer) << (answer ? answer->error().message : "");
     EXPECT_TRUE(until([&] { return far_.has_value(); }));
     return {std::move(**answer), std::move(*far_)};
@@ -270,6 +270,20 @@ TEST_F(StreamTest, UnknownProtocolsAreErrors) {
   auto here = open(a, b.key(), "/never/1");
   ASSERT_FALSE(here->has_value());
   EXPECT_EQ(here->error().code, ErrorCode::not_found);
+}
+
+TEST_F(StreamTest, ProtocolsOfOthersCarryNothingOfOurs) {
+  auto near = config();
+  auto far = config();
+  for (Config* settings : {&near, &far}) settings->stream_protocols = {"/others/1.0.0"};
+  auto& a = start(near);
+  auto& b = start(far);
+  connect(a, b);
+  const auto pair = open_pair(a, b, "/others/1.0.0");
+  ASSERT_TRUE(write_all(pair.near.fd.get(), to_bytes("ask")));
+  EXPECT_EQ(read(pair.far.fd.get(), 3), to_bytes("ask"));
+  ASSERT_TRUE(write_all(pair.far.fd.get(), to_bytes("answer")));
+  EXPECT_EQ(read(pair.near.fd.get(), 6), to_bytes("answer"));
 }
 
 TEST_F(StreamTest, StreamToUnreachablePeerFails) {
