@@ -65,7 +65,8 @@ std::span<const std::string_view> enum_names(BlocksEnding) {
   return names;
 }
 
-ContentWalk::ContentWalk(const Cid& root, std::uint32_t depth, std::uint64_t max_blocks) : max_blocks_(max_blocks) {
+ContentWalk::ContentWalk(const Cid& root, std::uint32_t depth, std::uint64_t max_blocks, bool inner_only)
+    : max_blocks_(max_blocks), inner_only_(inner_only) {
   queue_.push_back({root, depth});
   found_.insert(root);
 }
@@ -85,6 +86,7 @@ Status ContentWalk::advance(ByteView block) {
     const Entry entry = queue_[head_];
     MESH_LET(const std::vector<Cid> links, asset::links_of(entry.cid, block));
     for (const Cid& link : links) {
+      if (inner_only_ && link.codec() == Multicodec::raw) continue;
       if (!found_.insert(link).second) continue;
       if (found_.size() > max_blocks_) {
         return fail(ErrorCode::exhausted, fmt::format("the content has more than {} blocks", max_blocks_));
@@ -115,7 +117,12 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     Done done;
   };
 
-  using Key = std::pair<Cid, std::uint32_t>;
+  struct Key {
+    Cid root;
+    std::uint32_t depth = 0;
+    bool inner_only = false;
+    auto operator<=>(const Key&) const = default;
+  };
 
   struct Transfer {
     Key key;
@@ -146,6 +153,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   std::size_t serving = 0, answering = 0;
   std::map<NodeId, std::size_t> serving_per_peer;
   std::deque<std::pair<Cid, std::shared_ptr<const std::unordered_set<Cid>>>> known_links;
+  using Leaves = std::shared_ptr<const std::vector<Cid>>;
+  std::deque<std::pair<Cid, Leaves>> known_leaves;
 
   std::mutex complete_mutex;
   std::map<Key, char> complete;
@@ -219,7 +228,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       self->served_streams = ++self->serving;
       ++self->serving_per_peer[peer];
     }
-    co_await serve_one(self, peer, stream, busy);
+    co_await serve_stream(self, peer, stream, busy);
     stream->close();
     --self->answering;
     if (!busy) {
@@ -232,82 +241,169 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     }
   }
 
-  static asio::awaitable<void> serve_one(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream,
-                                         bool busy) {
-    Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
-    BlocksAnswer answer;
-    BlocksRequest request;
-    store::From from = store::From::kept;
-    if (!frame) {
-      if (frame.error().code != ErrorCode::invalid) co_return;  // Nobody is there to be answered.
-      answer.status = BlocksStatus::malformed;
-    } else if (Result<BlocksRequest> decoded = record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView());
-               decoded) {
-      request = *decoded;
-      if (busy) {
+  static asio::awaitable<void> serve_stream(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream,
+                                            bool busy) {
+    while (true) {
+      Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
+      // Nobody is there to be answered, or all was asked.
+      if (!frame && frame.error().code != ErrorCode::invalid) co_return;
+      Result<BlocksRequest> request =
+          frame ? record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView())
+                : Result<BlocksRequest>(std::unexpected(std::move(frame.error())));
+      std::optional<store::From> from;
+      Leaves leaves;
+      BlocksAnswer answer;
+      if (!request) {
+        answer.status = BlocksStatus::malformed;
+      } else if (busy) {
         answer.status = BlocksStatus::busy;
-      } else if (const std::optional<store::From> granted = self->may_serve(peer, request)) {
-        from = *granted;
-      } else {
+      } else if (from = self->may_serve(peer, *request); !from) {
         answer.status = BlocksStatus::not_found;
+      } else if (request->range) {
+        leaves = self->leaves_of(request->root, *from);
+        if (!leaves) {
+          answer.status = BlocksStatus::not_found;
+        } else if (request->range->count == 0 || request->range->first > leaves->size() ||
+                   request->range->count > leaves->size() - request->range->first) {
+          answer.status = BlocksStatus::malformed;
+        }
       }
-    } else {
-      answer.status = BlocksStatus::malformed;
+      const Bytes answer_frame = framed(record::encode(answer));
+      const Status written = co_await stream->write(answer_frame);
+      if (!written) co_return;
+      if (answer.status == BlocksStatus::malformed || answer.status == BlocksStatus::busy) {
+        co_await stream->finish();
+        co_return;
+      }
+      if (answer.status != BlocksStatus::ok) continue;
+      const bool sent = leaves ? co_await send_leaves(self, stream, *request, *from, *leaves)
+                               : co_await send_walk(self, stream, *request, *from);
+      if (!sent) co_return;
     }
-    const Bytes answer_frame = framed(record::encode(answer));
-    Status written = co_await stream->write(answer_frame);
-    if (!written) co_return;
-    if (answer.status != BlocksStatus::ok) {
-      co_await stream->finish();
-      co_return;
-    }
+  }
 
-    const Bytes header = car::header(std::span(&request.root, 1));
-    const Bytes header_frame = framed(header);
-    written = co_await stream->write(header_frame);
-    if (!written) co_return;
+  /// The leaves of a file in the order of its content; nullptr if it is none, or not all of its inner nodes are here.
+  Leaves leaves_of(const Cid& root, store::From from) {
+    for (const auto& [cid, leaves] : known_leaves) {
+      if (cid == root) return leaves;
+    }
+    auto list = std::make_shared<std::vector<Cid>>();
+    std::vector<Cid> next{root};
+    std::uint64_t seen = 0;
+    while (!next.empty()) {
+      const Cid cid = next.back();
+      next.pop_back();
+      if (++seen > limits.max_blocks) return nullptr;
+      if (cid.codec() == Multicodec::raw) {
+        list->push_back(cid);
+        continue;
+      }
+      const auto block = blocks.get(cid, from);
+      const auto node = block ? asset::parse_node(cid, **block) : std::unexpected(block.error());
+      if (!node || node->kind != asset::NodeKind::file || !node->inline_data.empty()) return nullptr;
+      for (auto link = node->links.rbegin(); link != node->links.rend(); ++link) next.push_back(link->cid);
+    }
+    known_leaves.emplace_front(root, list);
+    if (known_leaves.size() > max_known_links) known_leaves.pop_back();
+    return list;
+  }
+
+  /// What a peer is being sent in answer to one request.
+  struct Sending {
+    std::shared_ptr<Stream> stream;
     BlocksEnd end;
-    end.bytes = header.size();
-    ContentWalk walk(request.root, std::min(request.depth, self->limits.max_depth), self->limits.max_blocks);
+  };
+
+  static asio::awaitable<bool> send_header(Sending& sending, const Cid& root) {
+    const Bytes header = car::header(std::span(&root, 1));
+    sending.end.bytes = header.size();
+    const Bytes frame = framed(header);
+    const Status written = co_await sending.stream->write(frame);
+    co_return written.has_value();
+  }
+
+  /// False: the stream is gone, or this is closing.
+  static asio::awaitable<bool> send_block(std::shared_ptr<Impl> self, Sending& sending, const Cid& cid,
+                                          const Bytes& block) {
+    const SectionHead head = section_head(cid, block.size());
+    const Status written = co_await sending.stream->write(head.bytes, block);
+    if (!written || self->closed) co_return false;
+    ++sending.end.blocks;
+    sending.end.bytes += head.section_bytes;
+    self->blocks_served += 1;
+    self->bytes_served += block.size();
+    co_return true;
+  }
+
+  static asio::awaitable<bool> send_end(Sending& sending) {
+    Bytes tail;
+    append_varint(tail, 0);
+    append(tail, framed(record::encode(sending.end)));
+    const Status written = co_await sending.stream->write(tail);
+    co_return written.has_value();
+  }
+
+  static asio::awaitable<bool> send_leaves(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream,
+                                           const BlocksRequest& request, store::From from,
+                                           const std::vector<Cid>& leaves) {
+    Sending sending{.stream = std::move(stream), .end = {}};
+    bool written = co_await send_header(sending, request.root);
+    for (std::uint32_t i = 0; written && i < request.range->count; ++i) {
+      const Cid& cid = leaves[request.range->first + i];
+      const Result<store::BlockBytes> block = self->blocks.get(cid, from);
+      if (!block) {
+        sending.end.ending = BlocksEnding::incomplete;
+        break;
+      }
+      written = co_await send_block(self, sending, cid, **block);
+    }
+    if (!written) co_return false;
+    co_return co_await send_end(sending);
+  }
+
+  static asio::awaitable<bool> send_walk(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream,
+                                         const BlocksRequest& request, store::From from) {
+    Sending sending{.stream = std::move(stream), .end = {}};
+    bool written = co_await send_header(sending, request.root);
+    ContentWalk walk(request.root, std::min(request.depth, self->limits.max_depth), self->limits.max_blocks,
+                     request.inner_only);
     while (const std::optional<Cid> cid = walk.next()) {
+      if (!written) co_return false;
       const bool skipped = walk.position() < request.skip;
       store::BlockBytes block;
       if (!skipped || walk.must_read()) {
         Result<store::BlockBytes> got = self->blocks.get(*cid, from);
         if (!got) {
-          end.ending = BlocksEnding::incomplete;
+          sending.end.ending = BlocksEnding::incomplete;
           break;
         }
         block = std::move(*got);
       }
       if (!skipped) {
-        if (end.bytes + block->size() >
+        if (sending.end.bytes + block->size() >
             self->limits.max_bytes + (self->limits.max_bytes >> 4)) {  // Room for the sections' heads.
-          end.ending = BlocksEnding::limit;
+          sending.end.ending = BlocksEnding::limit;
           break;
         }
-        const SectionHead head = section_head(*cid, block->size());
-        written = co_await stream->write(head.bytes, *block);
-        if (!written || self->closed) co_return;
-        ++end.blocks;
-        end.bytes += head.section_bytes;
-        self->blocks_served += 1;
-        self->bytes_served += block->size();
+        written = co_await send_block(self, sending, *cid, *block);
       }
       const Status advanced = walk.advance(block ? ByteView(*block) : ByteView());
       if (!advanced) {
-        end.ending = BlocksEnding::limit;
+        sending.end.ending = BlocksEnding::limit;
         break;
       }
     }
-    Bytes tail;
-    append_varint(tail, 0);
-    append(tail, framed(record::encode(end)));
-    written = co_await stream->write(tail);
-    if (written) co_await stream->finish();
+    if (!written) co_return false;
+    co_return co_await send_end(sending);
   }
 
   // ---- Fetching.
+
+  void note_liar(const NodeId& node, const std::string& what) {
+    ++bad_blocks;
+    if (liars.size() < max_liars) liars.insert(node);
+    if (on_liar) on_liar(node, what);
+  }
 
   void remember_complete(const Key& key) {
     const std::lock_guard guard(complete_mutex);
@@ -339,7 +435,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       const std::lock_guard guard(complete_mutex);
       if (complete.contains(key)) return true;
     }
-    ContentWalk walk(key.first, key.second, limits.max_blocks);
+    ContentWalk walk(key.root, key.depth, limits.max_blocks, key.inner_only);
     MESH_LET(const bool all, pass_local(walk));
     if (all) remember_complete(key);
     return all;
@@ -364,7 +460,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   void fetch(const Want& want, const std::vector<NodeId>& nodes, Duration limit, Done done) {
     if (closed) return;
-    const Key key{want.root, std::min(want.depth, limits.max_depth)};
+    const Key key{.root = want.root, .depth = std::min(want.depth, limits.max_depth), .inner_only = want.inner_only};
     Result<bool> here = is_here(key);
     if (!here) return done(std::unexpected(std::move(here.error())));
     if (*here) return done({});
@@ -400,7 +496,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       const Done done_now = std::move(waiter->done);
       done_now(
           fail(ErrorCode::timeout,
-               fmt::format("{} could not be fetched within {} ms ({})", transfer->key.first.text(),
+               fmt::format("{} could not be fetched within {} ms ({})", transfer->key.root.text(),
                            std::chrono::duration_cast<milliseconds>(limit).count(),
                            transfer->failures.empty() ? "no holder failed, it just takes longer" : told(*transfer))));
     });
@@ -448,7 +544,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   }
 
   static asio::awaitable<Status> bring(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer) {
-    ContentWalk walk(transfer->key.first, transfer->key.second, self->limits.max_blocks);
+    const Key& key = transfer->key;
+    ContentWalk walk(key.root, key.depth, self->limits.max_blocks, key.inner_only);
     std::size_t next = 0;
     Duration pause = self->limits.first_pause;
     bool again = false;  // Somebody of this round may have it later.
@@ -460,7 +557,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       if (next >= transfer->holders.size()) {
         if (!again) {
           co_return fail(ErrorCode::unavailable,
-                         fmt::format("{} could not be fetched: {}", transfer->key.first.text(), told(*transfer)));
+                         fmt::format("{} could not be fetched: {}", transfer->key.root.text(), told(*transfer)));
         }
         again = false;
         next = 0;
@@ -503,9 +600,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
           break;
         case Attempt::Kind::liar:
           holder.given_up = true;
-          ++self->bad_blocks;
-          if (self->liars.size() < max_liars) self->liars.insert(node);
-          if (self->on_liar) self->on_liar(node, attempt.error.message);
+          self->note_liar(node, attempt.error.message);
           break;
         case Attempt::Kind::fatal:
           co_return std::unexpected(std::move(attempt.error));
@@ -579,9 +674,10 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
                                            std::shared_ptr<Stream> stream, ContentWalk& walk,
                                            std::optional<Cid> below) {
     BlocksRequest request;
-    request.root = transfer->key.first;
+    request.root = transfer->key.root;
     request.below = below;
-    request.depth = transfer->key.second;
+    request.depth = transfer->key.depth;
+    request.inner_only = transfer->key.inner_only;
     request.skip = walk.position();
     const Bytes request_frame = framed(record::encode(request));
     Status written = co_await stream->write(request_frame);
@@ -696,7 +792,7 @@ void ContentExchange::fetch_all(std::vector<Want> wants, std::vector<NodeId> hol
 }
 
 Result<bool> ContentExchange::is_here(const Cid& root, std::uint32_t depth) {
-  return impl_->is_here({root, std::min(depth, impl_->limits.max_depth)});
+  return impl_->is_here({.root = root, .depth = std::min(depth, impl_->limits.max_depth)});
 }
 
 void ContentExchange::forget_complete() {
@@ -713,6 +809,9 @@ void ContentExchange::serve(const NodeId& peer, int descriptor) {
     asio::co_spawn(impl->io, Impl::serve_guarded(impl, peer, descriptor), asio::detached);
   });
 }
+
+bool ContentExchange::is_liar(const NodeId& peer) const { return impl_->liars.contains(peer); }
+void ContentExchange::note_liar(const NodeId& peer, const std::string& what) { impl_->note_liar(peer, what); }
 
 ContentExchange::Figures ContentExchange::figures() const {
   return {.blocks_served = impl_->blocks_served,

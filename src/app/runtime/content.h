@@ -10,8 +10,12 @@
 // block that its own block links to (`below`).
 // Anything else gets the same answer by the same code, known here or not.
 //
+// A file's leaves may also be asked for by number (LeafRange), in the order of the content, so that several holders can each
+// send a part; its inner nodes come first then, without the leaves.
+//
 // Frames, both ways: an unsigned varint length, then that many bytes. Request: BlocksRequest. Answer: BlocksAnswer; if it is
-// `ok`: a CAR v1 header, then one CAR section a frame; a frame of length 0; BlocksEnd.
+// `ok`: a CAR v1 header, then one CAR section a frame; a frame of length 0; BlocksEnd. Then the next request may come; those
+// that are sent before are answered in their order.
 //
 // Threads: the exchange works on the io_context that it is given, one thread of which may run. The public members may be
 // called from any thread; callbacks come on the io_context.
@@ -40,6 +44,18 @@ using identity::NodeId;
 
 inline constexpr std::string_view blocks_protocol = "/meshwork/blocks/1";
 
+/// Leaves of a file, numbered from 0 in the order of the content; one that occurs twice has two numbers.
+struct LeafRange {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;  ///< at least 1
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("first", self.first);
+    v("count", self.count);
+  }
+};
+
 struct BlocksRequest {
   static constexpr std::string_view type = "blocks-request";
   static constexpr std::uint64_t version = 1;
@@ -48,6 +64,8 @@ struct BlocksRequest {
   std::optional<Cid> below;  ///< a declared root whose block links to `root`; absent: `root` itself is declared
   std::uint32_t depth = 64;  ///< links to follow from the root; 0 = the root's block alone
   std::uint64_t skip = 0;  ///< blocks of the walk, from the first, that are not needed
+  bool inner_only = false;  ///< leave out raw blocks, but for the root
+  std::optional<LeafRange> range;  ///< these leaves, and nothing else; what is above about the walk is not looked at
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -55,6 +73,8 @@ struct BlocksRequest {
     v("below", self.below);
     v("depth", self.depth);
     v("skip", self.skip);
+    v("inner_only", self.inner_only);
+    v("range", self.range);
   }
 };
 
@@ -142,6 +162,7 @@ class ContentExchange {
     Cid root;
     std::optional<Cid> below;  ///< see BlocksRequest
     std::uint32_t depth = 64;
+    bool inner_only = false;  ///< see BlocksRequest
   };
   using Done = std::function<void(Status)>;
 
@@ -159,6 +180,10 @@ class ContentExchange {
   [[nodiscard]] Result<bool> is_here(const Cid& root, std::uint32_t depth = 64);
   /// Blocks were erased: what was complete may not be any more.
   void forget_complete();
+
+  /// Whether the peer sent what it should not have, ever; and that it did. On the io_context.
+  [[nodiscard]] bool is_liar(const NodeId& peer) const;
+  void note_liar(const NodeId& peer, const std::string& what);
 
   /// Serves an inbound stream and owns its descriptor.
   void serve(const NodeId& peer, int descriptor);
@@ -178,7 +203,7 @@ class ContentExchange {
 /// the collection of garbage too.
 class ContentWalk {
  public:
-  ContentWalk(const Cid& root, std::uint32_t depth, std::uint64_t max_blocks);
+  ContentWalk(const Cid& root, std::uint32_t depth, std::uint64_t max_blocks, bool inner_only = false);
   /// The next block, or nullopt at the end.
   [[nodiscard]] std::optional<Cid> next() const;
   /// Whether the next block has to be read to go on: it may have links that matter.
@@ -194,6 +219,7 @@ class ContentWalk {
     std::uint32_t depth_left;
   };
   std::uint64_t max_blocks_;
+  bool inner_only_;
   std::uint64_t position_ = 0;
   std::vector<Entry> queue_;  // The passed part is cut off now and then.
   std::size_t head_ = 0;

@@ -17,6 +17,7 @@
 #include <boost/asio/write.hpp>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -61,43 +62,23 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   /// A frame's bytes; nullopt for the frame of length 0.
   boost::asio::awaitable<Result<std::optional<Bytes>>> read_frame(std::size_t max_bytes) {
-    Bytes prefix;
-    std::uint64_t length = 0;
-    while (true) {
-      if (begin_ == end_) {
-        Status filled = co_await fill();
-        if (!filled) co_return std::unexpected(std::move(filled.error()));
-      }
-      prefix.push_back(buffer_[begin_++]);
-      const Varint read = read_varint(prefix);
-      if (read.state == VarintState::complete) {
-        length = read.value;
-        break;
-      }
-      if (prefix.size() >= 9 || read.state != VarintState::incomplete) {
-        co_return fail(ErrorCode::invalid, "sent a frame whose length does not read");
-      }
-    }
-    if (length == 0) co_return std::optional<Bytes>();
-    if (length > max_bytes) {
-      co_return fail(ErrorCode::invalid,
-                     fmt::format("sent a frame of {} bytes where at most {} may stand", length, max_bytes));
-    }
-    Bytes frame(static_cast<std::size_t>(length));
-    const std::size_t have = std::min(frame.size(), end_ - begin_);
-    std::copy_n(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), have, frame.begin());
-    begin_ += have;
-    std::size_t filled = have;
-    while (filled < frame.size()) {
-      if (!open_) co_return std::unexpected(broken("was closed"));
-      arm();
-      const auto [failed, count] = co_await socket_.async_read_some(
-          boost::asio::mutable_buffer(frame.data() + filled, frame.size() - filled), quiet());
-      timer_.cancel();
-      if (failed) co_return std::unexpected(broken("was cut"));
-      filled += count;
-    }
+    Result<std::size_t> length = co_await read_length(max_bytes);
+    if (!length) co_return std::unexpected(std::move(length.error()));
+    if (*length == 0) co_return std::optional<Bytes>();
+    Bytes frame(*length);
+    Status read = co_await read_all(frame);
+    if (!read) co_return std::unexpected(std::move(read.error()));
     co_return std::optional<Bytes>(std::move(frame));
+  }
+
+  /// The same at the beginning of `buffer`, which grows if need be; its size in bytes, 0 for the frame of length 0.
+  boost::asio::awaitable<Result<std::size_t>> read_frame_into(Bytes& buffer, std::size_t max_bytes) {
+    Result<std::size_t> length = co_await read_length(max_bytes);
+    if (!length) co_return std::unexpected(std::move(length.error()));
+    if (buffer.size() < *length) buffer.resize(*length);
+    Status read = co_await read_all(std::span(buffer).first(*length));
+    if (!read) co_return std::unexpected(std::move(read.error()));
+    co_return *length;
   }
 
   /// Says that no more comes, and waits until the other side has said so too, so that what was sent is not lost.
@@ -128,6 +109,44 @@ class Stream : public std::enable_shared_from_this<Stream> {
         self->close();
       }
     });
+  }
+
+  boost::asio::awaitable<Result<std::size_t>> read_length(std::size_t max_bytes) {
+    Bytes prefix;
+    while (true) {
+      if (begin_ == end_) {
+        Status filled = co_await fill();
+        if (!filled) co_return std::unexpected(std::move(filled.error()));
+      }
+      prefix.push_back(buffer_[begin_++]);
+      const Varint read = read_varint(prefix);
+      if (read.state == VarintState::complete) {
+        if (read.value > max_bytes) {
+          co_return fail(ErrorCode::invalid, fmt::format("sent a frame of {} bytes where at most {} may stand",
+                                                         read.value, max_bytes));
+        }
+        co_return static_cast<std::size_t>(read.value);
+      }
+      if (prefix.size() >= 9 || read.state != VarintState::incomplete) {
+        co_return fail(ErrorCode::invalid, "sent a frame whose length does not read");
+      }
+    }
+  }
+
+  boost::asio::awaitable<Status> read_all(std::span<std::uint8_t> into) {
+    std::size_t filled = std::min(into.size(), end_ - begin_);
+    std::copy_n(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), filled, into.begin());
+    begin_ += filled;
+    while (filled < into.size()) {
+      if (!open_) co_return std::unexpected(broken("was closed"));
+      arm();
+      const auto [failed, count] = co_await socket_.async_read_some(
+          boost::asio::mutable_buffer(into.data() + filled, into.size() - filled), quiet());
+      timer_.cancel();
+      if (failed) co_return std::unexpected(broken("was cut"));
+      filled += count;
+    }
+    co_return Status();
   }
 
   boost::asio::awaitable<Status> fill() {
