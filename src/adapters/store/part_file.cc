@@ -72,8 +72,7 @@ Result<bool> PartFile::read(std::uint64_t offset, std::span<std::uint8_t> into) 
   if (static_cast<std::uint64_t>(data) >= offset + into.size()) return false;
   std::size_t filled = 0;
   while (filled < into.size()) {
-    const ssize_t got =
-        ::pread(fd_, into.data() + filled, into.size() - filled, static_cast<off_t>(offset + filled));
+    const ssize_t got = ::pread(fd_, into.data() + filled, into.size() - filled, static_cast<off_t>(offset + filled));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return failed(part_of(target_), "cannot be read");
     filled += static_cast<std::size_t>(got);

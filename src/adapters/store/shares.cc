@@ -154,7 +154,7 @@ class Shares::Walk {
       problem("", "the folder " + share.folder + " cannot be opened: " + text_of_errno());
       return false;
     }
-    if (is_within_withheld(share.folder)) {
+    if (!share.is_fetched && is_within_withheld(share.folder)) {
       problem("", "the folder " + share.folder + " is the node's own, and is not shared");
       return true;
     }

@@ -965,27 +965,70 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (!cid) return;
     std::vector<std::string> from;
     std::uint64_t timeout_ms = 60'000;
+    Downloads::Wanted wanted;
+    std::string visibility;
+    std::string sha256;
     if (!call.request.body.empty()) {
       const auto json = parse_json(call.request.body);
       if (!json) return call.fail(json.error());
       JsonFields fields(*json, "fetch");
       for (const Status& status : {fields.read("from", from, 64, 8192),
-                                   fields.read("timeout_ms", timeout_ms, 24ULL * 3600 * 1000), fields.finish()}) {
+                                   fields.read("timeout_ms", timeout_ms, 24ULL * 3600 * 1000),
+                                   fields.read("path", wanted.path, 4096), fields.read("visibility", visibility, 64),
+                                   fields.read("sha256", sha256, 64), fields.finish()}) {
         if (!status) return call.fail(status.error());
       }
     }
-    if (backend_.shares().is_shared(*cid)) return call.reply({{"cid", cid->text()}});
+    if (const auto here = backend_.shares().find({.name = {}, .path = {}, .cid = *cid, .sha256 = {}}, 0, 1);
+        !here.empty())
+      return call.reply({{"cid", cid->text()}, {"file", backend_.shares().path_of(here.front()).string()}});
     std::vector<identity::NodeId> holders;
     for (const std::string& text : from) {
       const auto peer = peer_of(text);
       if (!peer) return call.fail(peer.error());
       holders.push_back(*peer);
     }
+    if (!wanted.path.empty()) {
+      wanted.root = *cid;
+      wanted.holders = std::move(holders);
+      if (!visibility.empty()) {
+        wanted.visibility = asset::parse_visibility(visibility);
+        if (!wanted.visibility)
+          return call.fail({ErrorCode::invalid, "fetch.visibility must be lan, federation or everybody"});
+      }
+      if (!sha256.empty()) {
+        const auto bytes = from_hex(sha256);
+        wanted.sha256 = bytes ? Digest::from(*bytes) : std::nullopt;
+        if (!wanted.sha256) return call.fail({ErrorCode::invalid, "fetch.sha256 must be 64 hexadecimal digits"});
+      }
+      return backend_.download(std::move(wanted), [call = std::move(call), cid = *cid](auto file) {
+        if (!file) return call.fail(file.error());
+        call.reply({{"cid", cid.text()}, {"file", file->string()}});
+      });
+    }
     backend_.fetch(*cid, std::move(holders), milliseconds(timeout_ms),
                    [call = std::move(call), cid = *cid](Status status) {
                      if (!status) return call.fail(status.error());
                      call.reply({{"cid", cid.text()}});
                    });
+  }
+
+  void get_transfers(Call call) {
+    backend_.transfers([call = std::move(call)](const std::vector<Downloads::View>& all) {
+      Json list = Json::array();
+      for (const Downloads::View& view : all) list.push_back(transfer_json(view));
+      call.reply({{"transfers", std::move(list)}});
+    });
+  }
+
+  template <Runtime::TransferOrder order>
+  void post_transfer(Call call) {
+    const auto cid = cid_of(call);
+    if (!cid) return;
+    backend_.order_transfer(*cid, order, [call = std::move(call), cid = *cid](Status status) {
+      if (!status) return call.fail(status.error());
+      call.reply({{"cid", cid.text()}});
+    });
   }
 
   /// The leaves of a file one after the other, as the client takes them.
@@ -1369,11 +1412,43 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
       {"POST",
        "/api/v1/assets/{cid}/fetch",
        "fetchAsset",
-       "Brings content here from peers",
+       "Brings content here from peers; with a path, as a file that is kept and served on to its class",
        {cid},
        {{"application/json", "FetchRequest"}},
        {{200, "application/json", "Fetched", "it is here"}},
        &Impl::post_fetch},
+      {"GET",
+       "/api/v1/transfers",
+       "listTransfers",
+       "Files that are being fetched, or were of late",
+       {},
+       {},
+       {{200, "application/json", "Transfers", "transfers"}},
+       &Impl::get_transfers},
+      {"POST",
+       "/api/v1/transfers/{cid}/pause",
+       "pauseTransfer",
+       "Stops fetching a file until it is resumed",
+       {cid},
+       {},
+       {{200, "application/json", "Fetched", "it pauses"}},
+       &Impl::post_transfer<Runtime::TransferOrder::pause>},
+      {"POST",
+       "/api/v1/transfers/{cid}/resume",
+       "resumeTransfer",
+       "Goes on fetching a file",
+       {cid},
+       {},
+       {{200, "application/json", "Fetched", "it goes on"}},
+       &Impl::post_transfer<Runtime::TransferOrder::resume>},
+      {"POST",
+       "/api/v1/transfers/{cid}/cancel",
+       "cancelTransfer",
+       "Gives up fetching a file, and removes what came of it",
+       {cid},
+       {},
+       {{200, "application/json", "Fetched", "it is given up"}},
+       &Impl::post_transfer<Runtime::TransferOrder::cancel>},
       {"GET",
        "/api/v1/intents",
        "listIntents",

@@ -68,6 +68,10 @@ class Backend {
   virtual void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) = 0;
   virtual void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
                      std::move_only_function<void(Status)> done) = 0;
+  virtual void download(Downloads::Wanted wanted, Downloads::Done done) = 0;
+  virtual void transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const = 0;
+  virtual void order_transfer(const Cid& root, Runtime::TransferOrder order,
+                              std::move_only_function<void(Status)> done) = 0;
   /// Files that peers share; thread-safe.
   [[nodiscard]] virtual PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const = 0;
   virtual void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) = 0;

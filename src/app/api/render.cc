@@ -103,6 +103,7 @@ Json peer_json(const PeerLine& peer) {
 Json asset_json(const asset::Asset& asset) {
   Json json{{"path", asset.path},
             {"share", asset.share},
+            {"full_path", full_path(asset)},
             {"cid", asset.cid.text()},
             {"bytes", asset.bytes},
             {"sha256", asset.sha256.hex()},
@@ -115,6 +116,26 @@ Json asset_json(const asset::Asset& asset) {
                    {"file", asset.hub->file}};
   }
   return json;
+}
+
+Json transfer_json(const Downloads::View& view) {
+  std::uint64_t speed = 0;
+  Json holders = Json::array();
+  for (const LeafFetch::HolderFigures& holder : view.holders) {
+    if (view.state == Downloads::State::running) speed += holder.bytes_per_s;
+    holders.push_back(
+        {{"peer", peer_text(holder.node)}, {"bytes", holder.bytes}, {"bytes_per_s", holder.bytes_per_s}});
+  }
+  return {{"cid", view.root.text()},
+          {"path", view.path},
+          {"file", view.file.string()},
+          {"state", enum_names(view.state)[static_cast<std::size_t>(view.state)]},
+          {"bytes", view.bytes},
+          {"bytes_here", view.bytes_here},
+          {"bytes_fetched", view.bytes_fetched},
+          {"bytes_per_s", speed},
+          {"holders", holders},
+          {"error", view.error}};
 }
 
 Json refreshed_json(const store::Shares::Refreshed& refreshed) {

@@ -72,6 +72,16 @@ class RuntimeBackend final : public Backend {
   store::NodeStore& store() override { return runtime_.store(); }
   store::BlockStore& blocks() override { return runtime_.blocks(); }
   const store::Shares& shares() const override { return runtime_.shares(); }
+  void download(Downloads::Wanted wanted, Downloads::Done done) override {
+    runtime_.download(std::move(wanted), std::move(done));
+  }
+  void transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const override {
+    runtime_.transfers(std::move(done));
+  }
+  void order_transfer(const Cid& root, Runtime::TransferOrder order,
+                      std::move_only_function<void(Status)> done) override {
+    runtime_.order_transfer(root, order, std::move(done));
+  }
   PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const override {
     return runtime_.find_at_peers(query, per_peer);
   }

@@ -80,11 +80,11 @@ inline constexpr std::array schema_table{
     NamedSchema{"Roots", "roots:string[]"},
     NamedSchema{"FolderEntry", "path:string cid:string"},
     NamedSchema{"Folder", "cid:string entries:FolderEntry[]"},
-    NamedSchema{"FetchRequest", "from?:string[] timeout_ms?:integer"},
-    NamedSchema{"Fetched", "cid:string"},
+    NamedSchema{"FetchRequest", "from?:string[] timeout_ms?:integer path?:string visibility?:string sha256?:string"},
+    NamedSchema{"Fetched", "cid:string file?:string"},
     NamedSchema{"HubName", "repository:string revision:string references:string[] file:string"},
     NamedSchema{"SharedFile",
-                "path:string share:string cid:string bytes:integer sha256:string visibility:string hub:HubName|null"},
+                "path:string share:string full_path:string cid:string bytes:integer sha256:string visibility:string hub:HubName|null"},
     NamedSchema{"Manifest", "sequence:integer files:integer bytes:integer assets:SharedFile[]"},
     NamedSchema{"AssetInfo", "sha256:string size:integer"},
     NamedSchema{"Holding", "asset:SharedFile source:string peer:string rtt_us:integer localPath:string"},
@@ -92,6 +92,11 @@ inline constexpr std::array schema_table{
                 "found:boolean source:string localPath?:string peerId?:string assetInfo?:AssetInfo complete:boolean "
                 "holdings:Holding[]"},
     NamedSchema{"ShareProblem", "share:string path:string why:string"},
+    NamedSchema{"TransferHolder", "peer:string bytes:integer bytes_per_s:integer"},
+    NamedSchema{"Transfer",
+                "cid:string path:string file:string state:string bytes:integer bytes_here:integer bytes_fetched:integer "
+                "bytes_per_s:integer holders:TransferHolder[] error:string"},
+    NamedSchema{"Transfers", "transfers:Transfer[]"},
     NamedSchema{"Refreshed",
                 "files:integer bytes:integer read_files:integer read_bytes:integer changed:boolean "
                 "problem_count:integer problems:ShareProblem[]"},

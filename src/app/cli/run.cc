@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "app/cli/session.h"
 #include "app/runtime/import.h"
@@ -467,33 +468,112 @@ Result<Json> find_assets(const http::Client& client, const std::string& text) {
 
 namespace {
 
-/// The CID that a name stands for among what is shared. Errors: not_found, conflict (several files have it: says which).
-Result<std::string> cid_of_name(const http::Client& client, const std::string& name) {
+/// A shared file that a name or a CID stands for. Errors: not_found, conflict (several files have the name: says which).
+Result<Json> shared_file(const http::Client& client, const std::string& name) {
   MESH_LET(const Json holdings, find_assets(client, name));
-  std::map<std::string, std::string> paths;
-  for (const Json& holding : holdings)
-    paths.emplace(text_of(holding["asset"]["cid"]), text_of(holding["asset"]["path"]));
-  if (paths.empty())
+  std::map<std::string, Json> files;
+  for (const Json& holding : holdings) files.emplace(text_of(holding["asset"]["cid"]), holding["asset"]);
+  if (files.empty())
     return fail(ErrorCode::not_found,
                 fmt::format("{} is no CID, and nobody who is connected shares a file of that name", name));
-  if (paths.size() == 1) return paths.begin()->first;
+  if (files.size() == 1) return files.begin()->second;
   std::string all;
-  for (const auto& [cid, path] : paths) all += fmt::format("\n  {}  {}", cid, path);
+  for (const auto& [cid, asset] : files) all += fmt::format("\n  {}  {}", cid, text_of(asset["path"]));
   return fail(ErrorCode::conflict,
-              fmt::format("{} different files are called {}; name one by its CID:{}", paths.size(), name, all));
+              fmt::format("{} different files are called {}; name one by its CID:{}", files.size(), name, all));
+}
+
+/// One line for a transfer: a bar, how much, how fast, from how many, how long yet.
+std::string transfer_line(const Json& transfer) {
+  constexpr int width = 24;
+  const double bytes = transfer["bytes"].get<double>();
+  const double here = transfer["bytes_here"].get<double>();
+  const double speed = transfer["bytes_per_s"].get<double>();
+  const double part = bytes > 0 ? here / bytes : 0;
+  const int filled = static_cast<int>(part * width);
+  std::string line = fmt::format("{:#<{}}{:.<{}} {:3.0f} %  {} of {}", "", filled, "", width - filled, part * 100,
+                                 bytes_text(here), bytes_text(bytes));
+  if (text_of(transfer["state"]) != "running") return line + "  " + text_of(transfer["state"]);
+  line += fmt::format("  {}/s from {}", bytes_text(speed), transfer["holders"].size());
+  if (speed > 0) line += fmt::format("  {:.0f} s left", (bytes - here) / speed);
+  return line;
+}
+
+/// Shows how far a transfer is, on a terminal's stderr, until it is destroyed.
+class TransferBar {
+ public:
+  TransferBar(const Session& session, const http::Client& client, std::string cid) {
+    if (::isatty(STDERR_FILENO) == 0 || session.quiet) return;
+    thread_ = std::jthread([&client, cid = std::move(cid)](const std::stop_token& stop) {
+      bool shown = false;
+      while (!stop.stop_requested()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        const auto answer = ask(client, "GET", "/api/v1/transfers");
+        if (!answer) continue;
+        for (const Json& transfer : (*answer)["transfers"]) {
+          if (text_of(transfer["cid"]) != cid || stop.stop_requested()) continue;
+          fmt::print(stderr, "\r\x1b[K{}", transfer_line(transfer));
+          shown = true;
+          break;
+        }
+      }
+      if (shown) fmt::print(stderr, "\r\x1b[K");
+    });
+  }
+
+ private:
+  std::jthread thread_;
+};
+
+/// Copies what the node keeps to where the user wants it.
+Status copy_out(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+  if (error) return fail(ErrorCode::storage, fmt::format("{} cannot be written: {}", to.string(), error.message()));
+  return {};
+}
+
+/// A shared file: fetched, kept and served on by the node.
+int get_shared(Session& session, const http::Client& client, const Json& asset, const std::string& file,
+               bool where_only) {
+  const std::string cid = text_of(asset["cid"]);
+  const Json request{{"path", asset["full_path"]}, {"visibility", asset["visibility"]}};
+  const http::Client patient = client_of(*session.find_node(), std::chrono::hours(24));
+  Result<Json> fetched = [&] {
+    const TransferBar bar(session, client, cid);
+    return ask(patient, "POST", "/api/v1/assets/" + http::percent_encode(cid) + "/fetch", &request);
+  }();
+  if (interrupted()) {
+    session.say("the node goes on fetching it: GET /api/v1/transfers tells how far it is");
+    return exit_interrupted;
+  }
+  if (!fetched) return session.fail(fetched.error());
+  const fs::path here = text_of((*fetched)["file"]);
+  if (where_only) {
+    fmt::print("{}\n", here.string());
+    return exit_ok;
+  }
+  std::error_code error;
+  if (!file.empty() && fs::is_regular_file(here, error)) {
+    const Status copied = copy_out(here, file);
+    return copied ? static_cast<int>(exit_ok) : session.fail(copied.error());
+  }
+  const std::string path = "/api/v1/assets/" + http::percent_encode(cid);
+  const Status status = file.empty() ? print_result(client, path, false) : save(client, path, file);
+  return status ? static_cast<int>(exit_ok) : session.fail(status.error());
 }
 
 }  // namespace
 
-int assets_get(Session& session, const std::string& name, const std::string& file) {
+int assets_get(Session& session, const std::string& name, const std::string& file, bool where_only) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
-  std::string cid = name;
-  if (!Cid::from_text(name)) {
-    const auto known = cid_of_name(*client, name);
-    if (!known) return session.fail(known.error());
-    cid = *known;
-  }
+  const auto shared = shared_file(*client, name);
+  if (shared) return get_shared(session, *client, *shared, file, where_only);
+  // What is content without being shared under a name has to be asked for by its hash.
+  if (!Cid::from_text(name)) return session.fail(shared.error());
+  if (where_only) return session.fail(exit_not_found, fmt::format("nobody who is connected shares {} as a file", name));
+  const std::string& cid = name;
   const std::string path = "/api/v1/assets/" + http::percent_encode(cid);
   const Json nothing = Json::object();
   if (const auto fetched = ask(*client, "POST", path + "/fetch", &nothing); !fetched)

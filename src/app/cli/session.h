@@ -163,7 +163,8 @@ int assets_ls(Session& session);
 int assets_find(Session& session, const std::string& text);
 int assets_refresh(Session& session);
 /// `name` is a CID, or what find_assets takes if it names one file.
-int assets_get(Session& session, const std::string& name, const std::string& file);
+/// `where_only`: prints where the node keeps it instead of its content.
+int assets_get(Session& session, const std::string& name, const std::string& file, bool where_only);
 int node_status(Session& session);
 int config_list(Session& session, bool show_origin);
 int show_paths(Session& session);

@@ -247,9 +247,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
       // Nobody is there to be answered, or all was asked.
       if (!frame && frame.error().code != ErrorCode::invalid) co_return;
-      Result<BlocksRequest> request =
-          frame ? record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView())
-                : Result<BlocksRequest>(std::unexpected(std::move(frame.error())));
+      Result<BlocksRequest> request = frame ? record::decode<BlocksRequest>(*frame ? ByteView(**frame) : ByteView())
+                                            : Result<BlocksRequest>(std::unexpected(std::move(frame.error())));
       std::optional<store::From> from;
       Leaves leaves;
       BlocksAnswer answer;
@@ -615,34 +614,6 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     Error error;
   };
 
-  struct Opening {
-    explicit Opening(asio::io_context& io) : arrived(io) {}
-    asio::steady_timer arrived;
-    std::optional<Result<int>> result;
-    bool abandoned = false;
-  };
-
-  static asio::awaitable<Result<int>> open(std::shared_ptr<Impl> self, NodeId node) {
-    const auto opening = std::make_shared<Opening>(self->io);
-    opening->arrived.expires_after(self->limits.stall);
-    self->opener.open(node, blocks_protocol, [&io = self->io, opening](Result<int> result) {
-      asio::post(io, [opening, result = std::move(result)]() mutable {
-        if (opening->abandoned) {
-          if (result) ::close(*result);
-          return;
-        }
-        opening->result = std::move(result);
-        opening->arrived.cancel();
-      });
-    });
-    co_await opening->arrived.async_wait(quiet());
-    if (!opening->result) {
-      opening->abandoned = true;
-      co_return fail(ErrorCode::timeout, "did not answer");
-    }
-    co_return std::move(*opening->result);
-  }
-
   static Attempt attempt_of(Attempt::Kind kind, Error error) { return {.kind = kind, .error = std::move(error)}; }
   static Attempt liar(std::string text) {
     return attempt_of(Attempt::Kind::liar, {ErrorCode::invalid, std::move(text)});
@@ -655,7 +626,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   static asio::awaitable<Attempt> ask(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, ContentWalk& walk,
                                       NodeId node, std::optional<Cid> below) {
-    Result<int> descriptor = co_await open(self, node);
+    Result<int> descriptor =
+        co_await open_stream(self->io, self->opener, node, blocks_protocol, self->limits.stall);
     if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
     const std::shared_ptr<Stream> stream = self->make_stream(*descriptor);
     transfer->stream = stream;

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "adapters/store/block_store.h"
+#include "app/runtime/stream_opener.h"
 #include "base/time.h"
 #include "codec/record.h"
 #include "domain/identity/identity.h"
@@ -40,7 +41,6 @@ class io_context;
 
 namespace mesh::app {
 
-using identity::NodeId;
 
 inline constexpr std::string_view blocks_protocol = "/meshwork/blocks/1";
 
@@ -119,16 +119,6 @@ struct BlocksEnd {
     v("blocks", self.blocks);
     v("bytes", self.bytes);
   }
-};
-
-/// Opens streams to peers: the network, or a test's socket pairs.
-class StreamOpener {
- public:
-  /// Takes the descriptor of one end of a stream socket pair (and owns it), or why there is no stream.
-  using Opened = std::function<void(Result<int>)>;
-  virtual ~StreamOpener() = default;
-  /// `opened` is called once, from any thread, also before open() returns.
-  virtual void open(const NodeId& peer, std::string_view protocol, Opened opened) = 0;
 };
 
 class ContentExchange {

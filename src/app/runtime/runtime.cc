@@ -66,6 +66,29 @@ std::string story_of(const ShareKeeper::Refreshed& done) {
                             first.path.empty() ? "the folder" : first.path, first.share, first.why);
 }
 
+std::filesystem::path fetched_folder(const std::filesystem::path& home) { return home / "fetched"; }
+
+/// What was fetched, and is served on, as shares; their folders are made.
+Result<std::vector<asset::Share>> make_fetched_shares(const std::filesystem::path& home) {
+  std::vector<asset::Share> all;
+  for (const asset::Visibility visibility :
+       {asset::Visibility::lan, asset::Visibility::federation, asset::Visibility::everybody}) {
+    const std::filesystem::path folder = Downloads::folder_of(fetched_folder(home), visibility);
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error)
+      return fail(ErrorCode::storage,
+                  fmt::format("the folder {} cannot be made: {}", folder.string(), error.message()));
+    all.push_back({.name = asset::fetched_share_name(visibility),
+                   .folder = std::filesystem::absolute(folder).string(),
+                   .visibility = visibility,
+                   .include = {},
+                   .exclude = {},
+                   .is_fetched = true});
+  }
+  return all;
+}
+
 Result<std::uint64_t> next_boot(store::NodeStore& store) {
   MESH_LET(const std::optional<Bytes> known, store.get(boot_key));
   std::uint64_t boot = 0;
@@ -102,6 +125,7 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<ContentExchange> content;
   std::unique_ptr<ShareKeeper> keeper;
   std::unique_ptr<ManifestExchange> manifests;
+  std::unique_ptr<Downloads> downloads;
   std::unique_ptr<wasm::Sandbox> sandbox;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<p2p::Network> network;
@@ -169,7 +193,10 @@ class Runtime::Impl final : public StreamOpener {
     MESH_LET(const Seed seed, load_or_create_key(settings.key_file));
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
-    MESH_LET(shares, store::Shares::open(settings.home, settings.shares, *blocks,
+    std::vector<asset::Share> all_shares = settings.shares;
+    MESH_LET(std::vector<asset::Share> fetched, make_fetched_shares(settings.home));
+    std::ranges::move(fetched, std::back_inserter(all_shares));
+    MESH_LET(shares, store::Shares::open(settings.home, std::move(all_shares), *blocks,
                                          {.withheld = {settings.key_file, settings.compile_cache}}));
     blocks->attach(*shares);
     for (const auto& [root, reasons] : blocks->declared()) {
@@ -220,6 +247,7 @@ class Runtime::Impl final : public StreamOpener {
         bulk, *this, identity::Signer(seed, federation), ManifestExchange::Limits{},
         [this](const NodeId& peer) { return keeper->classes_of(peer); },
         [this](const NodeId& peer, const std::string& what) {
+          downloads->look_again();
           post([this, peer, what] {
             tell({.kind = "assets.manifest", .peer = peer, .text = identity::short_name(peer) + " " + what});
           });
@@ -238,6 +266,20 @@ class Runtime::Impl final : public StreamOpener {
           });
         },
         [this](const NodeId& peer, const Cid& root) { return keeper->may_have(peer, root); });
+    downloads = std::make_unique<Downloads>(
+        bulk, fetched_folder(settings.home), *store, *blocks, *this, *content,
+        [this](const Cid& root) {
+          std::vector<NodeId> peers;
+          for (const auto& holding : manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, 1).holdings)
+            peers.push_back(holding.peer);
+          return peers;
+        },
+        [this](std::string_view kind, const Downloads::Wanted& wanted, const std::string& text) {
+          if (kind == "transfer.done" && wanted.visibility) keeper->refresh([](const ShareKeeper::Refreshed&) {});
+          post([this, kind = std::string(kind), text] { tell({.kind = kind, .text = text}); });
+        },
+        Downloads::Limits{});
+    MESH_TRY(downloads->resume_all());
     executor = std::make_unique<Executor>(
         bulk, *blocks, *content, *sandbox, Executor::Limits{},
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
@@ -303,6 +345,7 @@ class Runtime::Impl final : public StreamOpener {
       if (bulk_thread.joinable()) {
         post_bulk([this] {
           executor->close();
+          downloads.reset();
           content.reset();
           manifests.reset();
           bulk_work.reset();
@@ -314,6 +357,7 @@ class Runtime::Impl final : public StreamOpener {
       keeper.reset();
       sandbox.reset();  // Its callbacks post to a queue that nobody empties any more.
       executor.reset();
+      downloads.reset();
       content.reset();
       manifests.reset();
       blocks.reset();
@@ -763,6 +807,40 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
                         [impl = impl_.get(), shared](Status status) {
                           impl->post([shared, status = std::move(status)]() mutable { (*shared)(std::move(status)); });
                         });
+}
+
+void Runtime::download(Downloads::Wanted wanted, Downloads::Done done) {
+  // Whoever is connected may have it, though it tells nobody: such as what was declared for a task.
+  if (wanted.holders.empty()) {
+    for (const p2p::PeerInfo& peer : impl_->network->peers()) wanted.holders.push_back(peer.peer);
+  }
+  impl_->downloads->get(std::move(wanted),
+                        [impl = impl_.get(), done = std::move(done)](Result<std::filesystem::path> file) mutable {
+                          impl->post([done = std::move(done), file = std::move(file)]() mutable { done(std::move(file)); });
+                        });
+}
+
+void Runtime::transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const {
+  impl_->post_bulk([impl = impl_.get(), done = std::move(done)]() mutable {
+    impl->post([done = std::move(done), all = impl->downloads->list()]() mutable { done(std::move(all)); });
+  });
+}
+
+void Runtime::order_transfer(const Cid& root, TransferOrder order, std::move_only_function<void(Status)> done) {
+  auto answer = [impl = impl_.get(), root, done = std::move(done)](bool known) mutable {
+    impl->post([done = std::move(done), known, root]() mutable {
+      if (known) return done({});
+      done(fail(ErrorCode::not_found, fmt::format("no download of {} is under way", root.text())));
+    });
+  };
+  switch (order) {
+    case TransferOrder::pause:
+      return impl_->downloads->pause(root, std::move(answer));
+    case TransferOrder::resume:
+      return impl_->downloads->resume(root, std::move(answer));
+    case TransferOrder::cancel:
+      return impl_->downloads->cancel(root, std::move(answer));
+  }
 }
 
 PeerAssets Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const {

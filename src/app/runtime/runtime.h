@@ -22,6 +22,7 @@
 #include "adapters/store/node_store.h"
 #include "adapters/store/shares.h"
 #include "adapters/wasm/sandbox.h"
+#include "app/runtime/downloads.h"
 #include "app/runtime/event_log.h"
 #include "node/node.h"
 
@@ -152,6 +153,13 @@ class Runtime {
   /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn).
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
+  /// Fetches a file to a place of its own and keeps it (downloads.h), to be served on to its class.
+  void download(Downloads::Wanted wanted, Downloads::Done done);
+  /// Every download there is and was of late.
+  void transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const;
+  enum class TransferOrder : std::uint8_t { pause, resume, cancel };
+  /// `done` hears not_found if there is no such download, or it has ended.
+  void order_transfer(const Cid& root, TransferOrder order, std::move_only_function<void(Status)> done);
   /// Files that connected peers share, so many of each at most (manifest_exchange.h). Any thread.
   [[nodiscard]] PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const;
   /// Looks at every shared file again (store/shares.h).

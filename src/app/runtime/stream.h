@@ -122,8 +122,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
       const Varint read = read_varint(prefix);
       if (read.state == VarintState::complete) {
         if (read.value > max_bytes) {
-          co_return fail(ErrorCode::invalid, fmt::format("sent a frame of {} bytes where at most {} may stand",
-                                                         read.value, max_bytes));
+          co_return fail(ErrorCode::invalid,
+                         fmt::format("sent a frame of {} bytes where at most {} may stand", read.value, max_bytes));
         }
         co_return static_cast<std::size_t>(read.value);
       }

@@ -7,6 +7,9 @@ namespace mesh::asset {
 
 namespace {
 
+constexpr std::string_view fetched_prefix = "fetched-";
+
+
 constexpr std::size_t max_patterns = 64;
 constexpr std::size_t max_pattern_bytes = 1024;
 constexpr std::size_t max_share_name_bytes = 64;
@@ -51,6 +54,20 @@ std::span<const std::string_view> enum_names(Visibility) {
   return names;
 }
 
+std::optional<Visibility> parse_visibility(std::string_view name) {
+  const auto names = enum_names(Visibility());
+  const auto found = std::ranges::find(names, name);
+  return found == names.end() ? std::nullopt : std::optional(static_cast<Visibility>(found - names.begin()));
+}
+
+std::string fetched_share_name(Visibility visibility) {
+  return std::string(fetched_prefix) + std::string(enum_names(visibility)[static_cast<std::size_t>(visibility)]);
+}
+
+std::string full_path(const Asset& asset) {
+  return asset.share.starts_with(fetched_prefix) ? asset.path : asset.share + "/" + asset.path;
+}
+
 Status check_share(const Share& share) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
@@ -79,7 +96,8 @@ bool lets_in(const Share& share, std::string_view path) {
 
 bool matches(const AssetQuery& query, const Asset& asset) {
   return (!query.cid || *query.cid == asset.cid) && (!query.sha256 || *query.sha256 == asset.sha256) &&
-         (!query.path || *query.path == asset.path) && (!query.name || name_matches(*query.name, asset));
+         (!query.path || *query.path == asset.path || *query.path == full_path(asset)) &&
+         (!query.name || name_matches(*query.name, asset));
 }
 
 bool glob_matches(std::string_view glob, std::string_view text) {

@@ -22,6 +22,7 @@ enum class Visibility : std::uint8_t {
   everybody,
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(Visibility);
+[[nodiscard]] std::optional<Visibility> parse_visibility(std::string_view name);
 
 /// A folder that its owner shares.
 struct Share {
@@ -30,7 +31,10 @@ struct Share {
   Visibility visibility = Visibility::lan;
   std::vector<std::string> include;  ///< globs; only what one of them matches, if there are any
   std::vector<std::string> exclude;  ///< globs; never what one of them matches
+  bool is_fetched = false;  ///< the node's own folder of what it fetched from others
 };
+/// The name of the share of what was fetched and is served on to a class.
+[[nodiscard]] std::string fetched_share_name(Visibility visibility);
 /// Whether the name, the folder and the patterns are within bounds. The error says what is not.
 [[nodiscard]] Status check_share(const Share& share);
 /// Whether the share's patterns let a file in. A pattern without '/' is tried on the file's name, another on its whole path.
@@ -69,11 +73,14 @@ struct AssetQuery {
   /// A file's name, its path, a glob over either, or a hub id: org/repo, org/repo@revision, org/repo/file or
   /// org/repo@revision/file, where the revision is a commit, a branch or a tag.
   std::optional<std::string> name;
-  std::optional<std::string> path;  ///< exactly
+  std::optional<std::string> path;  ///< exactly; with or without the share's name before it
   std::optional<Cid> cid;
   std::optional<Digest> sha256;
 };
 [[nodiscard]] bool matches(const AssetQuery& query, const Asset& asset);
+
+/// Share and path, which is what a node that fetched the file keeps it as: it does not grow from node to node.
+[[nodiscard]] std::string full_path(const Asset& asset);
 
 /// Whether `text` is of the form of the glob: '*' stands for any bytes, '?' for one. In time |glob| x |text| at most.
 [[nodiscard]] bool glob_matches(std::string_view glob, std::string_view text);

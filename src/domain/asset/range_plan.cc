@@ -78,8 +78,7 @@ std::optional<RangePlan::Range> RangePlan::stolen(Holder thief) {
     std::uint32_t end = range->first + range->count;
     while (end > range->first && (leaves_[end - 1].is_here || leaves_[end - 1].asked > 1)) --end;
     std::uint32_t first = end;
-    while (first > range->first && end - first < wanted && !leaves_[first - 1].is_here &&
-           leaves_[first - 1].asked == 1)
+    while (first > range->first && end - first < wanted && !leaves_[first - 1].is_here && leaves_[first - 1].asked == 1)
       --first;
     if (first < end) return Range{.first = first, .count = end - first};
   }
@@ -109,8 +108,7 @@ bool RangePlan::arrived(Holder holder, std::uint32_t leaf, std::uint32_t bytes, 
   leaf_bytes_ = std::max<std::uint64_t>(leaf_bytes_, bytes);
   state.bytes += bytes;
   if (state.since && now - *state.since >= sample) {
-    const std::uint64_t speed =
-        state.bytes * per_second / static_cast<std::uint64_t>((now - *state.since).count());
+    const std::uint64_t speed = state.bytes * per_second / static_cast<std::uint64_t>((now - *state.since).count());
     state.speed = state.speed == 0 ? speed : (state.speed + speed) / 2;
     state.since = now;
     state.bytes = 0;

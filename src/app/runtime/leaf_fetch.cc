@@ -1,0 +1,344 @@
+#include "app/runtime/leaf_fetch.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <unordered_map>
+
+#include "app/runtime/stream.h"
+#include "codec/car.h"
+
+namespace mesh::app {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t max_control_bytes = std::size_t{16} << 10;
+constexpr std::size_t max_section_bytes = car::max_block_bytes + 64;
+constexpr std::size_t ahead = 2;  // Requests that a holder has at a time.
+constexpr int max_fruitless = 3;
+constexpr Duration longest_pause = seconds(2);
+
+using Clock = std::chrono::steady_clock;
+
+}  // namespace
+
+struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
+  struct Holder {
+    Holder(asio::io_context& io, const NodeId& id, asset::RangePlan::Holder number_given)
+        : node(id), number(number_given), pause(io) {}
+    NodeId node;
+    asset::RangePlan::Holder number;
+    asio::steady_timer pause;
+    std::shared_ptr<Stream> stream;
+    std::uint64_t bytes = 0;
+    int fruitless = 0;
+    bool given_up = false;
+    std::string failure;
+  };
+
+  /// What asking a holder came to.
+  enum class Outcome : std::uint8_t {
+    nothing_to_ask,
+    superfluous,  ///< it sends what came from others meanwhile
+    broken,
+    busy,
+    has_not,
+    liar,
+  };
+  struct Attempt {
+    Outcome outcome = Outcome::nothing_to_ask;
+    std::string text;
+  };
+
+  asio::io_context& io;
+  StreamOpener& opener;
+  ContentExchange& exchange;
+  Cid root;
+  std::vector<FileLeaf> leaves;
+  std::unordered_map<Cid, std::vector<std::uint32_t>> places;
+  Put put;
+  Limits limits;
+  asset::RangePlan plan;
+  std::vector<std::shared_ptr<Holder>> holders;
+  Done done;
+  bool started = false;
+  bool ended = false;
+  std::uint64_t bytes_here = 0, bytes_fetched = 0;
+  Clock::time_point began = Clock::now();
+
+  Impl(asio::io_context& context, StreamOpener& open, ContentExchange& content, const Cid& of,
+       std::vector<FileLeaf> all, Put keep, Limits given)
+      : io(context),
+        opener(open),
+        exchange(content),
+        root(of),
+        leaves(std::move(all)),
+        put(std::move(keep)),
+        limits(given),
+        plan(static_cast<std::uint32_t>(leaves.size())) {
+    for (std::uint32_t i = 0; i < leaves.size(); ++i) places[leaves[i].cid].push_back(i);
+  }
+
+  [[nodiscard]] Instant now() const { return Instant(std::chrono::duration_cast<Duration>(Clock::now() - began)); }
+
+  void set_here(std::uint32_t leaf) {
+    if (!plan.is_here(leaf)) bytes_here += leaves[leaf].bytes;
+    plan.set_here(leaf);
+  }
+
+  void add_holder(const NodeId& node) {
+    if (ended) return;
+    for (const auto& holder : holders) {
+      if (holder->node == node) return;
+    }
+    if (holders.size() >= limits.max_holders) return;
+    holders.push_back(std::make_shared<Holder>(io, node, plan.add_holder()));
+    if (started) asio::co_spawn(io, run(shared_from_this(), holders.back()), asio::detached);
+  }
+
+  void start(Done given) {
+    started = true;
+    done = std::move(given);
+    if (plan.missing() == 0) return end({});
+    if (holders.empty()) return end(fail(ErrorCode::unavailable, "no peer is known that has it"));
+    for (const auto& holder : holders) asio::co_spawn(io, run(shared_from_this(), holder), asio::detached);
+  }
+
+  void stop() {
+    ended = true;
+    done = {};
+    put = {};
+    for (const auto& holder : holders) {
+      holder->pause.cancel();
+      if (holder->stream) holder->stream->close();
+    }
+  }
+
+  void end(Status status) {
+    if (ended) return;
+    const Done now_done = std::move(done);
+    stop();
+    if (now_done) now_done(std::move(status));
+  }
+
+  /// What somebody owed is free: those that wait for work look again.
+  void release(Holder& holder) {
+    plan.release(holder.number);
+    for (const auto& other : holders) other->pause.cancel();
+  }
+
+  static asio::awaitable<void> run(std::shared_ptr<Impl> self, std::shared_ptr<Holder> holder) {
+    Duration pause = self->limits.first_pause;
+    while (!self->ended && !holder->given_up) {
+      if (self->exchange.is_liar(holder->node)) {
+        holder->given_up = true;
+        holder->failure = "sent a bad block before and is not asked any more";
+        break;
+      }
+      const std::uint64_t before = holder->bytes;
+      Attempt attempt = co_await ask(self, holder);
+      if (self->ended) co_return;
+      self->release(*holder);
+      if (!attempt.text.empty()) holder->failure = attempt.text;
+      const bool brought = holder->bytes > before;
+      if (brought) {
+        holder->fruitless = 0;
+        pause = self->limits.first_pause;
+      }
+      switch (attempt.outcome) {
+        case Outcome::superfluous:
+          continue;
+        case Outcome::nothing_to_ask:
+        case Outcome::busy:
+          break;
+        case Outcome::broken:
+          if (!brought && ++holder->fruitless >= max_fruitless) holder->given_up = true;
+          break;
+        case Outcome::has_not:
+          holder->given_up = true;
+          break;
+        case Outcome::liar:
+          holder->given_up = true;
+          self->exchange.note_liar(holder->node, attempt.text);
+          break;
+      }
+      if (holder->given_up) break;
+      holder->pause.expires_after(pause);
+      co_await holder->pause.async_wait(quiet());
+      pause = std::min(pause * 2, longest_pause);
+    }
+    if (self->ended) co_return;
+    for (const auto& other : self->holders) {
+      if (!other->given_up) co_return;
+    }
+    self->end(fail(ErrorCode::unavailable, self->told()));
+  }
+
+  [[nodiscard]] std::string told() const {
+    std::string text;
+    for (const auto& holder : holders)
+      text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", identity::short_name(holder->node), holder->failure);
+    return text;
+  }
+
+  static asio::awaitable<Attempt> ask(std::shared_ptr<Impl> self, std::shared_ptr<Holder> holder) {
+    // Not before there is something to ask for: a stream costs the holder too.
+    std::optional<asset::RangePlan::Range> first = self->plan.next(holder->number, self->now());
+    if (!first) co_return nothing();
+    Result<int> descriptor =
+        co_await open_stream(self->io, self->opener, holder->node, blocks_protocol, self->limits.stall);
+    if (!descriptor) co_return of(Outcome::broken, std::move(descriptor.error().message));
+    const auto stream = std::make_shared<Stream>(self->io, *descriptor, self->limits.stall);
+    Attempt attempt;
+    if (!self->ended) {
+      holder->stream = stream;
+      attempt = co_await converse(self, holder, stream, *first);
+      holder->stream.reset();
+    }
+    stream->close();
+    co_return attempt;
+  }
+
+  static Attempt of_stream(const Error& error) {
+    return {.outcome = error.code == ErrorCode::invalid ? Outcome::liar : Outcome::broken, .text = error.message};
+  }
+  static Attempt nothing() { return {}; }
+  static Attempt of(Outcome outcome, std::string text) { return {.outcome = outcome, .text = std::move(text)}; }
+  static Attempt liar(std::string text) { return {.outcome = Outcome::liar, .text = std::move(text)}; }
+
+  static asio::awaitable<Status> request(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream,
+                                         asset::RangePlan::Range range) {
+    BlocksRequest request;
+    request.root = self->root;
+    request.range = LeafRange{.first = range.first, .count = range.count};
+    const Bytes frame = framed(record::encode(request));
+    Status written = co_await stream->write(frame);
+    co_return written;
+  }
+
+  static asio::awaitable<Attempt> converse(std::shared_ptr<Impl> self, std::shared_ptr<Holder> holder,
+                                           std::shared_ptr<Stream> stream, asset::RangePlan::Range first) {
+    std::deque<asset::RangePlan::Range> asked;
+    std::optional<asset::RangePlan::Range> range = first;
+    Bytes buffer;
+    while (true) {
+      while (range) {
+        Status written = co_await request(self, stream, *range);
+        if (!written) co_return of_stream(written.error());
+        if (self->ended) co_return nothing();
+        asked.push_back(*range);
+        range.reset();
+        if (asked.size() < ahead) range = self->plan.next(holder->number, self->now());
+      }
+      if (asked.empty()) co_return nothing();
+      const asset::RangePlan::Range now_sent = asked.front();
+      asked.pop_front();
+      Attempt attempt = co_await receive(self, holder, stream, now_sent, buffer);
+      if (self->ended || attempt.outcome != Outcome::nothing_to_ask) co_return attempt;
+      range = self->plan.next(holder->number, self->now());
+    }
+  }
+
+  /// The answer to one request. `nothing_to_ask`: all of it came.
+  static asio::awaitable<Attempt> receive(std::shared_ptr<Impl> self, std::shared_ptr<Holder> holder,
+                                          std::shared_ptr<Stream> stream, asset::RangePlan::Range range,
+                                          Bytes& buffer) {
+    Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
+    if (!frame) co_return of_stream(frame.error());
+    const Result<BlocksAnswer> answer = record::decode<BlocksAnswer>(*frame ? ByteView(**frame) : ByteView());
+    if (!answer) co_return liar("sent an answer that does not read: " + answer.error().message);
+    if (answer->status == BlocksStatus::busy) co_return of(Outcome::busy, "is busy");
+    if (answer->status != BlocksStatus::ok)
+      co_return of(Outcome::has_not, "has no such content for us");
+
+    frame = co_await stream->read_frame(max_control_bytes);
+    if (!frame) co_return of_stream(frame.error());
+    const Bytes header = car::header(std::span(&self->root, 1));
+    if (!*frame || **frame != header) co_return liar("sent a CAR header of other roots");
+    std::uint64_t bytes = header.size();
+    std::uint32_t count = 0;
+    while (true) {
+      const Result<std::size_t> size = co_await stream->read_frame_into(buffer, max_section_bytes);
+      if (!size) co_return of_stream(size.error());
+      if (self->ended) co_return nothing();
+      if (*size == 0) break;
+      if (count == range.count) co_return liar("sent more than it was asked for");
+      std::string wrong = self->take(*holder, range.first + count, ByteView(buffer).first(*size));
+      if (!wrong.empty()) co_return liar(std::move(wrong));
+      if (self->ended) co_return nothing();
+      bytes += *size;
+      ++count;
+      // All that it still has to send came from others.
+      if (self->plan.owed(holder->number) == 0 && count < range.count)
+        co_return of(Outcome::superfluous, std::string());
+    }
+    frame = co_await stream->read_frame(max_control_bytes);
+    if (!frame) co_return of_stream(frame.error());
+    const Result<BlocksEnd> end = record::decode<BlocksEnd>(*frame ? ByteView(**frame) : ByteView());
+    if (!end) co_return liar("sent an end that does not read: " + end.error().message);
+    if (end->blocks != count || end->bytes != bytes)
+      co_return liar("sent another number of blocks or bytes than its end says");
+    if (count < range.count) {
+      // It may have the rest of the file: it counts as broken, and is asked again for what it brings.
+      co_return of(Outcome::broken, fmt::format("lacks leaf {}", range.first + count));
+    }
+    co_return nothing();
+  }
+
+  /// Takes a CAR section that has to be this leaf; what is wrong with it, if something is.
+  std::string take(Holder& holder, std::uint32_t number, ByteView section) {
+    const FileLeaf& leaf = leaves[number];
+    const Varint length = read_varint(section);
+    if (length.state != VarintState::complete || length.value != section.size() - length.size)
+      return "sent a frame that is not one CAR section";
+    const ByteView rest = section.subspan(length.size);
+    const auto cid = leaf.cid.binary();
+    if (rest.size() < cid.size() || !std::ranges::equal(rest.first(cid.size()), cid))
+      return "sent a block out of turn";
+    const ByteView block = rest.subspan(cid.size());
+    if (block.size() != leaf.bytes || !leaf.cid.matches(block)) return "sent a bad block: it is not what its CID names";
+    holder.bytes += block.size();
+    bytes_fetched += block.size();
+    if (!plan.arrived(holder.number, number, leaf.bytes, now())) return {};
+    bytes_here += leaf.bytes;
+    for (const std::uint32_t place : places.at(leaf.cid)) {
+      if (place != number && plan.is_here(place)) continue;
+      if (place != number) set_here(place);
+      if (Status kept = put(place, block); !kept) {
+        end(std::move(kept));
+        return {};
+      }
+    }
+    if (plan.missing() == 0) end({});
+    return {};
+  }
+};
+
+LeafFetch::LeafFetch(asio::io_context& io, StreamOpener& opener, ContentExchange& exchange, const Cid& root,
+                     std::vector<FileLeaf> leaves, Put put, Limits limits)
+    : impl_(std::make_shared<Impl>(io, opener, exchange, root, std::move(leaves), std::move(put), limits)) {}
+LeafFetch::~LeafFetch() { stop(); }
+
+void LeafFetch::set_here(std::uint32_t leaf) { impl_->set_here(leaf); }
+void LeafFetch::add_holder(const NodeId& node) { impl_->add_holder(node); }
+void LeafFetch::start(Done done) { impl_->start(std::move(done)); }
+void LeafFetch::stop() { impl_->stop(); }
+
+LeafFetch::Figures LeafFetch::figures() const {
+  Figures figures{.bytes_here = impl_->bytes_here, .bytes_fetched = impl_->bytes_fetched, .holders = {}};
+  for (const auto& holder : impl_->holders) {
+    if (holder->bytes > 0)
+      figures.holders.push_back(
+          {.node = holder->node, .bytes = holder->bytes, .bytes_per_s = impl_->plan.speed(holder->number)});
+  }
+  return figures;
+}
+
+}  // namespace mesh::app
