@@ -972,10 +972,10 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       const auto json = parse_json(call.request.body);
       if (!json) return call.fail(json.error());
       JsonFields fields(*json, "fetch");
-      for (const Status& status : {fields.read("from", from, 64, 8192),
-                                   fields.read("timeout_ms", timeout_ms, 24ULL * 3600 * 1000),
-                                   fields.read("path", wanted.path, 4096), fields.read("visibility", visibility, 64),
-                                   fields.read("sha256", sha256, 64), fields.finish()}) {
+      for (const Status& status :
+           {fields.read("from", from, 64, 8192), fields.read("timeout_ms", timeout_ms, 24ULL * 3600 * 1000),
+            fields.read("path", wanted.path, 4096), fields.read("visibility", visibility, 64),
+            fields.read("sha256", sha256, 64), fields.finish()}) {
         if (!status) return call.fail(status.error());
       }
     }

@@ -123,8 +123,7 @@ Json transfer_json(const Downloads::View& view) {
   Json holders = Json::array();
   for (const LeafFetch::HolderFigures& holder : view.holders) {
     if (view.state == Downloads::State::running) speed += holder.bytes_per_s;
-    holders.push_back(
-        {{"peer", peer_text(holder.node)}, {"bytes", holder.bytes}, {"bytes_per_s", holder.bytes_per_s}});
+    holders.push_back({{"peer", peer_text(holder.node)}, {"bytes", holder.bytes}, {"bytes_per_s", holder.bytes_per_s}});
   }
   return {{"cid", view.root.text()},
           {"path", view.path},

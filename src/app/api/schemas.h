@@ -84,7 +84,8 @@ inline constexpr std::array schema_table{
     NamedSchema{"Fetched", "cid:string file?:string"},
     NamedSchema{"HubName", "repository:string revision:string references:string[] file:string"},
     NamedSchema{"SharedFile",
-                "path:string share:string full_path:string cid:string bytes:integer sha256:string visibility:string hub:HubName|null"},
+                "path:string share:string full_path:string cid:string bytes:integer sha256:string visibility:string "
+                "hub:HubName|null"},
     NamedSchema{"Manifest", "sequence:integer files:integer bytes:integer assets:SharedFile[]"},
     NamedSchema{"AssetInfo", "sha256:string size:integer"},
     NamedSchema{"Holding", "asset:SharedFile source:string peer:string rtt_us:integer localPath:string"},
@@ -93,9 +94,10 @@ inline constexpr std::array schema_table{
                 "holdings:Holding[]"},
     NamedSchema{"ShareProblem", "share:string path:string why:string"},
     NamedSchema{"TransferHolder", "peer:string bytes:integer bytes_per_s:integer"},
-    NamedSchema{"Transfer",
-                "cid:string path:string file:string state:string bytes:integer bytes_here:integer bytes_fetched:integer "
-                "bytes_per_s:integer holders:TransferHolder[] error:string"},
+    NamedSchema{
+        "Transfer",
+        "cid:string path:string file:string state:string bytes:integer bytes_here:integer bytes_fetched:integer "
+        "bytes_per_s:integer holders:TransferHolder[] error:string"},
     NamedSchema{"Transfers", "transfers:Transfer[]"},
     NamedSchema{"Refreshed",
                 "files:integer bytes:integer read_files:integer read_bytes:integer changed:boolean "

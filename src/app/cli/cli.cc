@@ -252,10 +252,10 @@ struct Program {
         ->add_option("NAME_OR_CID", id)
         ->required();
     command(*assets, "refresh", "look at every shared file again", [this] { return assets_refresh(session); });
-    CLI::App* fetched =
-        command(*assets, "get",
-                "fetch content and write it to stdout or a file; a shared file is kept, and served on to whom it is for",
-                [this] { return assets_get(session, id, file, flag); });
+    CLI::App* fetched = command(
+        *assets, "get",
+        "fetch content and write it to stdout or a file; a shared file is kept, and served on to whom it is for",
+        [this] { return assets_get(session, id, file, flag); });
     fetched->add_option("CID_OR_NAME", id)->required();
     auto* const to_file = fetched->add_option("-o,--file", file, "where to")->type_name("FILE");
     fetched->add_flag("--path", flag, "print where the node keeps the file instead of its content")->excludes(to_file);

@@ -275,8 +275,12 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
         co_return;
       }
       if (answer.status != BlocksStatus::ok) continue;
-      const bool sent = leaves ? co_await send_leaves(self, stream, *request, *from, *leaves)
-                               : co_await send_walk(self, stream, *request, *from);
+      bool sent = false;
+      if (leaves) {
+        sent = co_await send_leaves(self, stream, *request, *from, *leaves);
+      } else {
+        sent = co_await send_walk(self, stream, *request, *from);
+      }
       if (!sent) co_return;
     }
   }
@@ -626,8 +630,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   static asio::awaitable<Attempt> ask(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, ContentWalk& walk,
                                       NodeId node, std::optional<Cid> below) {
-    Result<int> descriptor =
-        co_await open_stream(self->io, self->opener, node, blocks_protocol, self->limits.stall);
+    Result<int> descriptor = co_await open_stream(self->io, self->opener, node, blocks_protocol, self->limits.stall);
     if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
     const std::shared_ptr<Stream> stream = self->make_stream(*descriptor);
     transfer->stream = stream;

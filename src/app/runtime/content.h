@@ -41,7 +41,6 @@ class io_context;
 
 namespace mesh::app {
 
-
 inline constexpr std::string_view blocks_protocol = "/meshwork/blocks/1";
 
 /// Leaves of a file, numbered from 0 in the order of the content; one that occurs twice has two numbers.

@@ -94,8 +94,8 @@ std::span<const std::string_view> enum_names(Downloads::State) {
 }
 
 fs::path Downloads::folder_of(const fs::path& folder, std::optional<asset::Visibility> visibility) {
-  return folder /
-         (visibility ? asset::enum_names(*visibility)[static_cast<std::size_t>(*visibility)] : std::string_view("private"));
+  return folder / (visibility ? asset::enum_names(*visibility)[static_cast<std::size_t>(*visibility)]
+                              : std::string_view("private"));
 }
 
 struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
@@ -216,37 +216,19 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
 
   // ---- One download.
 
+  void tell_begun(const Download& download) const {
+    tell("transfer.began", download.wanted,
+         fmt::format("{} is being fetched to {}", download.wanted.path, download.file.string()));
+  }
+
   static asio::awaitable<void> run(std::shared_ptr<Impl> self, DownloadPointer download) {
     Duration wait = self->limits.first_wait;
-    self->tell("transfer.began", download->wanted,
-               fmt::format("{} is being fetched to {}", download->wanted.path, download->file.string()));
+    self->tell_begun(*download);
     while (true) {
       Status outcome = co_await attempt(self, download);
       download->fetch.reset();
       if (self->closed) co_return;
-      if (download->cancel_asked) {
-        download->part.reset();
-        fs::path part = download->file;
-        std::error_code ignored;
-        fs::remove(part += ".part", ignored);
-        self->end(download, State::cancelled, fail(ErrorCode::unavailable, "the download was cancelled"));
-        break;
-      }
-      if (outcome) {
-        self->end(download, State::done, {});
-        break;
-      }
-      if (!download->pause_asked) {
-        download->error = outcome.error().message;
-        if (!is_passing(outcome.error().code)) {
-          download->part.reset();
-          self->end(download, State::failed, std::move(outcome));
-          break;
-        }
-        self->tell("transfer.waits", download->wanted,
-                   fmt::format("{} is not whole yet: {}", download->wanted.path, download->error));
-        for (Done& done : std::exchange(download->waiters, {})) done(std::unexpected(outcome.error()));
-      }
+      if (self->has_ended(download, outcome)) break;
       // Another may run meanwhile.
       --self->running;
       self->start_next();
@@ -263,7 +245,36 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     self->start_next();
   }
 
-  void end(const DownloadPointer& download, State state, Status status) {
+  /// Whether an attempt was the last one; whoever waits is told what it came to.
+  bool has_ended(const DownloadPointer& download, const Status& outcome) {
+    if (download->cancel_asked) {
+      remove_part(*download);
+      end(download, State::cancelled, fail(ErrorCode::unavailable, "the download was cancelled"));
+      return true;
+    }
+    if (outcome || (!download->pause_asked && !is_passing(outcome.error().code))) {
+      download->part.reset();
+      end(download, outcome ? State::done : State::failed, outcome);
+      return true;
+    }
+    if (download->pause_asked) return false;
+    download->error = outcome.error().message;
+    tell("transfer.waits", download->wanted,
+         fmt::format("{} is not whole yet: {}", download->wanted.path, download->error));
+    std::vector<Done> waiters = std::exchange(download->waiters, {});
+    for (Done& done : waiters) done(std::unexpected(outcome.error()));
+    return false;
+  }
+
+  static void remove_part(Download& download) {
+    download.part.reset();
+    download.here.reset();
+    fs::path part = download.file;
+    std::error_code ignored;
+    fs::remove(part += ".part", ignored);
+  }
+
+  void end(const DownloadPointer& download, State state, const Status& status) {
     download->state = state;
     if (!status) download->error = status.error().message;
     downloads.erase(download->wanted.root);
@@ -279,7 +290,8 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
       tell("transfer.failed", download->wanted,
            fmt::format("{} was not fetched: {}", download->wanted.path, download->error));
     }
-    for (Done& done : std::exchange(download->waiters, {})) {
+    std::vector<Done> waiters = std::exchange(download->waiters, {});
+    for (Done& done : waiters) {
       if (status) {
         done(download->file);
       } else {
@@ -324,20 +336,19 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
       if (!layout) co_return std::unexpected(std::move(layout.error()));
       leaves = std::move(*layout);
     }
-    Status brought = leaves ? co_await bring_leaves(self, download, std::move(*leaves))
-                            : co_await bring_whole(self, download);
+    Status brought;
+    if (leaves) {
+      brought = co_await bring_leaves(self, download, std::move(*leaves));
+    } else {
+      brought = co_await bring_whole(self, download);
+    }
     if (!brought) co_return brought;
     download->state = State::finishing;
     std::function<Status()> work = [part = download->part.get(), bytes = download->bytes, sha256 = wanted.sha256] {
       return finish(*part, bytes, sha256);
     };
     Status finished = co_await on_disk(self, std::move(work));
-    if (!finished && finished.error().code == ErrorCode::invalid) {
-      download->part.reset();
-      fs::path part = download->file;
-      std::error_code ignored;
-      fs::remove(part += ".part", ignored);
-    }
+    if (!finished && finished.error().code == ErrorCode::invalid) remove_part(*download);
     co_return finished;
   }
 

@@ -81,8 +81,9 @@ class Downloads {
   /// A download began, ended or waits (`kind`: transfer.began, ...); from the io_context.
   using Tell = std::function<void(std::string_view kind, const Wanted& wanted, const std::string& text)>;
 
-  Downloads(boost::asio::io_context& io, std::filesystem::path folder, store::NodeStore& store, store::BlockStore& blocks,
-            StreamOpener& opener, ContentExchange& exchange, Holders holders, Tell tell, Limits limits);
+  Downloads(boost::asio::io_context& io, std::filesystem::path folder, store::NodeStore& store,
+            store::BlockStore& blocks, StreamOpener& opener, ContentExchange& exchange, Holders holders, Tell tell,
+            Limits limits);
   /// Ends all of them, as a stop of the node does. The io_context must not be running then, or this is called on its thread.
   ~Downloads();
   Downloads(const Downloads&) = delete;

@@ -255,8 +255,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     const Result<BlocksAnswer> answer = record::decode<BlocksAnswer>(*frame ? ByteView(**frame) : ByteView());
     if (!answer) co_return liar("sent an answer that does not read: " + answer.error().message);
     if (answer->status == BlocksStatus::busy) co_return of(Outcome::busy, "is busy");
-    if (answer->status != BlocksStatus::ok)
-      co_return of(Outcome::has_not, "has no such content for us");
+    if (answer->status != BlocksStatus::ok) co_return of(Outcome::has_not, "has no such content for us");
 
     frame = co_await stream->read_frame(max_control_bytes);
     if (!frame) co_return of_stream(frame.error());
@@ -300,8 +299,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
       return "sent a frame that is not one CAR section";
     const ByteView rest = section.subspan(length.size);
     const auto cid = leaf.cid.binary();
-    if (rest.size() < cid.size() || !std::ranges::equal(rest.first(cid.size()), cid))
-      return "sent a block out of turn";
+    if (rest.size() < cid.size() || !std::ranges::equal(rest.first(cid.size()), cid)) return "sent a block out of turn";
     const ByteView block = rest.subspan(cid.size());
     if (block.size() != leaf.bytes || !leaf.cid.matches(block)) return "sent a bad block: it is not what its CID names";
     holder.bytes += block.size();

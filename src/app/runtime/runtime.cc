@@ -814,10 +814,10 @@ void Runtime::download(Downloads::Wanted wanted, Downloads::Done done) {
   if (wanted.holders.empty()) {
     for (const p2p::PeerInfo& peer : impl_->network->peers()) wanted.holders.push_back(peer.peer);
   }
-  impl_->downloads->get(std::move(wanted),
-                        [impl = impl_.get(), done = std::move(done)](Result<std::filesystem::path> file) mutable {
-                          impl->post([done = std::move(done), file = std::move(file)]() mutable { done(std::move(file)); });
-                        });
+  impl_->downloads->get(
+      std::move(wanted), [impl = impl_.get(), done = std::move(done)](Result<std::filesystem::path> file) mutable {
+        impl->post([done = std::move(done), file = std::move(file)]() mutable { done(std::move(file)); });
+      });
 }
 
 void Runtime::transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const {

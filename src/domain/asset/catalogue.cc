@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::string_view fetched_prefix = "fetched-";
 
-
 constexpr std::size_t max_patterns = 64;
 constexpr std::size_t max_pattern_bytes = 1024;
 constexpr std::size_t max_share_name_bytes = 64;

@@ -1,0 +1,392 @@
+#include "app/runtime/downloads.h"
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+#include <optional>
+
+#include "app/runtime/stream.h"
+#include "app/runtime/test_content.h"
+#include "codec/car.h"
+
+namespace mesh::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t mib = std::size_t{1} << 20;
+
+Bytes content_of(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+/// What a holder sends for a range of leaves, as it should be.
+Bytes answer_for(const Cid& root, const std::vector<Bytes>& leaves) {
+  Bytes out = framed(record::encode(BlocksAnswer{}));
+  const Bytes header = car::header(std::span(&root, 1));
+  append(out, framed(header));
+  BlocksEnd end{.ending = BlocksEnding::complete, .blocks = leaves.size(), .bytes = header.size()};
+  for (const Bytes& leaf : leaves) {
+    Bytes section;
+    append_varint(section, Cid::binary_size + leaf.size());
+    append(section, Cid::of(Multicodec::raw, leaf).binary());
+    append(section, leaf);
+    end.bytes += section.size();
+    append(out, framed(section));
+  }
+  append_varint(out, 0);
+  append(out, framed(record::encode(end)));
+  return out;
+}
+
+struct DownloadsTest : testing::Test {
+  boost::asio::io_context io;
+  TestStore ours, theirs, others;
+  TestOpener opener, nobody;
+  NodeId us = test_node(1), they = test_node(2), other = test_node(3);
+  std::vector<NodeId> holders{they};
+  std::vector<std::pair<NodeId, std::string>> liars;
+  std::vector<std::string> told;
+  std::unique_ptr<ContentExchange> client, server, second;
+  std::unique_ptr<Downloads> downloads;
+  fs::path folder = ours.folder.path() / "fetched";
+  Downloads::Limits limits;
+
+  DownloadsTest() {
+    limits.leaves.first_pause = Duration(0);
+    limits.leaves.stall = seconds(2);
+    server = std::make_unique<ContentExchange>(io, *theirs.blocks, nobody, ContentExchange::Limits{});
+    second = std::make_unique<ContentExchange>(io, *others.blocks, nobody, ContentExchange::Limits{});
+    ContentExchange::Limits asking;
+    asking.stall = seconds(2);
+    client = std::make_unique<ContentExchange>(
+        io, *ours.blocks, opener, asking,
+        [this](const NodeId& node, const std::string& what) { liars.emplace_back(node, what); });
+    opener.peers[they] = [this](int end) { server->serve(us, end); };
+    opener.peers[other] = [this](int end) { second->serve(us, end); };
+    start();
+  }
+  ~DownloadsTest() override {
+    downloads.reset();
+    client.reset();
+    server.reset();
+    second.reset();
+  }
+
+  void start() {
+    downloads = std::make_unique<Downloads>(
+        io, folder, *ours.node, *ours.blocks, opener, *client, [this](const Cid&) { return holders; },
+        [this](std::string_view kind, const Downloads::Wanted&, const std::string&) { told.emplace_back(kind); },
+        limits);
+  }
+
+  Cid add(TestStore& store, const Bytes& content) {
+    const Cid root = store.add(content);
+    store.declare(root);
+    return root;
+  }
+
+  Result<fs::path> get(Downloads::Wanted wanted) {
+    std::optional<Result<fs::path>> result;
+    downloads->get(std::move(wanted), [&](Result<fs::path> file) { result = std::move(file); });
+    run_until([&] { return result.has_value(); });
+    return result ? std::move(*result) : Result<fs::path>(fail(ErrorCode::internal, "never answered"));
+  }
+  Result<fs::path> get(const Cid& root, const std::string& path = "a/b.bin") {
+    return get({.root = root, .path = path, .visibility = asset::Visibility::lan, .sha256 = {}, .holders = {}});
+  }
+
+  [[nodiscard]] bool is_first(Downloads::State state) const {
+    const auto all = downloads->list();
+    return !all.empty() && all[0].state == state;
+  }
+
+  template <class Condition>
+  void run_until(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    io.restart();
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      if (io.run_one_for(std::chrono::milliseconds(100)) == 0) io.restart();
+    }
+    EXPECT_TRUE(condition());
+  }
+
+  /// A peer that answers so many questions as it should (the first is for the file's inner nodes, unless they are here
+  /// already), and the others with these bytes.
+  std::function<void(int)> sends(Bytes answer, int good = 1) {
+    return [this, answer = std::move(answer), good](int end) mutable {
+      if (good-- > 0) return server->serve(us, end);
+      canned(answer)(end);
+    };
+  }
+};
+
+TEST_F(DownloadsTest, AFileComesToItsPlace) {
+  const Bytes content = noise(5 * mib + 17, 1);
+  const auto file = get(add(theirs, content));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(*file, folder / "lan" / "a" / "b.bin");
+  EXPECT_EQ(content_of(*file), content);
+  const std::vector<Downloads::View> all = downloads->list();
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].state, Downloads::State::done);
+  EXPECT_EQ(all[0].bytes_fetched, content.size());
+  ASSERT_EQ(all[0].holders.size(), 1U);
+  EXPECT_EQ(all[0].holders[0].node, they);
+  EXPECT_EQ(told, (std::vector<std::string>{"transfer.began", "transfer.done"}));
+  EXPECT_TRUE(ours.node->scan("download/", 10)->empty());
+}
+
+TEST_F(DownloadsTest, EmptySmallAndOneLeafFiles) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, mib}) {
+    const Bytes content = noise(size, 2);
+    const auto file = get(add(theirs, content), fmt::format("{}", size));
+    ASSERT_TRUE(file) << size << ": " << file.error().message;
+    EXPECT_EQ(content_of(*file), content);
+  }
+}
+
+TEST_F(DownloadsTest, WhatRepeatsComesOnce) {
+  Bytes content;
+  const Bytes part = noise(mib, 3);
+  for (int i = 0; i < 12; ++i) append(content, part);
+  append(content, Bytes(4 * mib));
+  const auto file = get(add(theirs, content));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(content_of(*file), content);
+  // The first request asks for what it cannot know to be the same.
+  EXPECT_LE(downloads->list()[0].bytes_fetched, 16 * mib);
+}
+
+TEST_F(DownloadsTest, TwoHoldersShareTheWork) {
+  const Bytes content = noise(24 * mib, 4);
+  const Cid root = add(theirs, content);
+  add(others, content);
+  holders = {they, other};
+  const auto file = get(root);
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(content_of(*file), content);
+  EXPECT_EQ(downloads->list()[0].holders.size(), 2U);
+}
+
+TEST_F(DownloadsTest, AHolderThatLacksItOrIsAwayIsNoMatter) {
+  const Bytes content = noise(3 * mib, 5);
+  holders = {test_node(9), other, they};
+  const auto file = get(add(theirs, content));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_TRUE(liars.empty());
+}
+
+TEST_F(DownloadsTest, ABadBlockAtAnyPlaceIsALie) {
+  constexpr std::size_t count = 4;
+  const Bytes content = noise(count * mib, 6);
+  const Cid root = add(theirs, content);
+  for (std::size_t bad = 0; bad < count; ++bad) {
+    std::vector<Bytes> leaves;
+    for (std::size_t i = 0; i < count; ++i)
+      leaves.emplace_back(content.begin() + static_cast<std::ptrdiff_t>(i * mib),
+                          content.begin() + static_cast<std::ptrdiff_t>((i + 1) * mib));
+    const Bytes good = answer_for(root, leaves);
+    Bytes answer = good;
+    // One bit of that leaf's bytes.
+    const auto place = std::ranges::search(answer, std::span(leaves[bad]).first(64));
+    ASSERT_FALSE(place.empty());
+    *(place.begin() + 1000) ^= 1;
+    const NodeId liar = test_node(static_cast<std::uint8_t>(20 + bad));
+    opener.peers[liar] = sends(std::move(answer), bad == 0 ? 1 : 0);
+    holders = {liar};
+    liars.clear();
+    const auto file = get(root, fmt::format("bad{}", bad));
+    ASSERT_FALSE(file) << bad;
+    EXPECT_EQ(file.error().code, ErrorCode::unavailable);
+    ASSERT_EQ(liars.size(), 1U) << bad;
+    EXPECT_EQ(liars[0].first, liar);
+    // What came before is kept, and the honest holder sends the rest.
+    holders = {liar, they};
+    const auto mended = get(root, "ignored: the first call's is joined");
+    ASSERT_TRUE(mended) << mended.error().message;
+    EXPECT_EQ(content_of(*mended), content);
+    EXPECT_EQ(downloads->list()[0].bytes_fetched, (count - bad) * mib);
+  }
+}
+
+TEST_F(DownloadsTest, WhatWasNotAskedForIsALie) {
+  const Bytes content = noise(2 * mib, 7);
+  const Cid root = add(theirs, content);
+  const Bytes first(content.begin(), content.begin() + mib);
+  const Bytes last(content.begin() + mib, content.end());
+  const std::vector<std::pair<std::string, Bytes>> wrong{
+      {"another order", answer_for(root, {last, first})},
+      {"more than was asked for", answer_for(root, {first, last, last})},
+      {"another root", answer_for(Cid::of(Multicodec::raw, first), {first, last})},
+      {"no answer", framed(to_bytes("what?"))},
+      {"an endless frame", Bytes(9, 0xff)},
+  };
+  std::uint8_t number = 40;
+  for (const auto& [what, answer] : wrong) {
+    const NodeId liar = test_node(number++);
+    opener.peers[liar] = sends(answer, number == 41 ? 1 : 0);
+    holders = {liar, they};
+    liars.clear();
+    const auto file = get(root, fmt::format("wrong{}", number));
+    ASSERT_TRUE(file) << what << ": " << file.error().message;
+    EXPECT_EQ(content_of(*file), content);
+    // Who is faster is asked for less: the liar may never have come to send it.
+    for (const auto& [node, text] : liars) EXPECT_EQ(node, liar) << text;
+  }
+}
+
+TEST_F(DownloadsTest, AHolderThatStallsOrIsCutIsNotWaitedFor) {
+  const Bytes content = noise(8 * mib, 8);
+  const Cid root = add(theirs, content);
+  const Bytes first(content.begin(), content.begin() + mib);
+  Bytes half = answer_for(root, {first});
+  half.resize(half.size() / 2);
+  const NodeId silent = test_node(60);
+  const NodeId cut = test_node(61);
+  std::vector<int> kept;
+  opener.peers[silent] = [&](int end) { kept.push_back(end); };
+  opener.peers[cut] = sends(half);
+  holders = {silent, cut, they};
+  const auto file = get(root);
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(content_of(*file), content);
+  EXPECT_TRUE(liars.empty());
+  for (const int end : kept) ::close(end);
+}
+
+TEST_F(DownloadsTest, ALaterProcessFetchesOnlyWhatIsMissing) {
+  const Bytes content = noise(32 * mib, 9);
+  const Cid root = add(theirs, content);
+  std::optional<Result<fs::path>> never;
+  downloads->get({.root = root, .path = "a.bin", .visibility = {}, .sha256 = {}, .holders = {}},
+                 [&](Result<fs::path> file) { never = std::move(file); });
+  run_until([&] {
+    const auto all = downloads->list();
+    return !all.empty() && all[0].bytes_here >= 10 * mib;
+  });
+  const std::uint64_t before = downloads->list()[0].bytes_here;
+  downloads.reset();
+  EXPECT_FALSE(never);
+  EXPECT_TRUE(fs::exists(folder / "private" / "a.bin.part"));
+  start();
+  ASSERT_TRUE(downloads->resume_all());
+  run_until([&] { return is_first(Downloads::State::done); });
+  EXPECT_EQ(content_of(folder / "private" / "a.bin"), content);
+  EXPECT_EQ(downloads->list()[0].bytes_fetched, content.size() - before);
+}
+
+TEST_F(DownloadsTest, TwoCallsAreOneDownload) {
+  const Bytes content = noise(4 * mib, 10);
+  const Cid root = add(theirs, content);
+  std::optional<Result<fs::path>> first;
+  downloads->get({.root = root, .path = "a.bin", .visibility = {}, .sha256 = {}, .holders = {}},
+                 [&](Result<fs::path> file) { first = std::move(file); });
+  const auto file = get(root);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(first && *first);
+  EXPECT_EQ(**first, *file);
+  EXPECT_EQ(downloads->list().size(), 1U);
+}
+
+TEST_F(DownloadsTest, NobodyHasItThenSomebodyDoes) {
+  const Bytes content = noise(2 * mib, 11);
+  holders = {};
+  const Cid root = add(theirs, content);
+  const auto file = get(root);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(downloads->list()[0].state, Downloads::State::waiting);
+  holders = {they};
+  downloads->look_again();
+  run_until([&] { return is_first(Downloads::State::done); });
+  EXPECT_EQ(content_of(folder / "lan" / "a" / "b.bin"), content);
+}
+
+TEST_F(DownloadsTest, PauseResumeAndCancel) {
+  const Bytes content = noise(16 * mib, 12);
+  const Cid root = add(theirs, content);
+  std::optional<Result<fs::path>> result;
+  downloads->get({.root = root, .path = "a.bin", .visibility = {}, .sha256 = {}, .holders = {}},
+                 [&](Result<fs::path> file) { result = std::move(file); });
+  bool known = false;
+  const auto note = [&](bool is_known) { known = is_known; };
+  downloads->pause(root, note);
+  run_until([&] { return is_first(Downloads::State::paused); });
+  EXPECT_TRUE(known);
+  EXPECT_FALSE(result);
+  downloads->resume(root, note);
+  run_until([&] { return result.has_value(); });
+  ASSERT_TRUE(*result);
+  EXPECT_EQ(content_of(**result), content);
+  downloads->pause(root, note);
+  run_until([&] { return !known; });
+
+  result.reset();
+  const Cid next = add(theirs, noise(16 * mib, 13));
+  downloads->get({.root = next, .path = "b.bin", .visibility = {}, .sha256 = {}, .holders = {}},
+                 [&](Result<fs::path> file) { result = std::move(file); });
+  downloads->cancel(next, note);
+  run_until([&] { return result.has_value(); });
+  EXPECT_FALSE(*result);
+  EXPECT_FALSE(fs::exists(folder / "private" / "b.bin.part"));
+  EXPECT_FALSE(fs::exists(folder / "private" / "b.bin"));
+}
+
+TEST_F(DownloadsTest, PathsThatLeadElsewhereAreRefused) {
+  const Cid root = add(theirs, noise(10, 14));
+  for (const std::string& path :
+       {std::string(), std::string("/etc/passwd"), std::string("../a"), std::string("a/../../b"), std::string("a//b"),
+        std::string("a\0b", 3), std::string("."), std::string(10'000'000, 'a')}) {
+    const auto file = get(root, path);
+    ASSERT_FALSE(file);
+    EXPECT_EQ(file.error().code, ErrorCode::invalid);
+  }
+}
+
+TEST_F(DownloadsTest, ContentOfAnotherSha256IsNotKept) {
+  const Bytes content = noise(3 * mib, 15);
+  const Cid root = add(theirs, content);
+  auto wanted = Downloads::Wanted{
+      .root = root, .path = "a", .visibility = {}, .sha256 = sha256(to_bytes("other")), .holders = {}};
+  const auto file = get(wanted);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::invalid);
+  EXPECT_FALSE(fs::exists(folder / "private" / "a"));
+  EXPECT_FALSE(fs::exists(folder / "private" / "a.part"));
+  wanted.sha256 = sha256(content);
+  EXPECT_TRUE(get(wanted));
+}
+
+TEST_F(DownloadsTest, AFolderIsNoFile) {
+  const Cid leaf = theirs.add(to_bytes("in a folder"));
+  const auto built = asset::build_directory({{.name = "a", .cid = leaf, .total_bytes = 11}});
+  ASSERT_TRUE(built);
+  ASSERT_TRUE(theirs.blocks->put(built->built.cid, built->block));
+  theirs.declare(built->built.cid);
+  const auto file = get(built->built.cid);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::invalid);
+}
+
+TEST_F(DownloadsTest, ADiskThatTakesNoMoreEndsItWithWhatItSaid) {
+  const Bytes content = noise(8 * mib, 16);
+  const Cid root = add(theirs, content);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 4 * mib, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto file = get(root);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::storage);
+  EXPECT_FALSE(fs::exists(folder / "lan" / "a" / "b.bin"));
+  EXPECT_EQ(downloads->list()[0].state, Downloads::State::failed);
+}
+
+}  // namespace
+}  // namespace mesh::app
