@@ -34,10 +34,11 @@ build() {
   (cd "$root" && cmake --build --preset "$1" "${targets[@]}" >&2)
 }
 
-# link_program: the release program and its other name, where README.md says they are
+# link_program: the release program and its other names, where README.md says they are
 link_program() {
   ln -sfn release/mesh "$root/build/mesh"
   ln -sfn release/mesh "$root/build/mesh-cli"
+  ln -sfn release/mesh "$root/build/zephymesh_node"
 }
 
 # cargo_shared ARGUMENTS...: Cargo in the folder, and under the lock, of cmake/build_engines.sh

@@ -97,6 +97,11 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     }
   };
 
+  enum class Access : std::uint8_t {
+    token,
+    everyone,
+    launcher,  ///< as token; where the node stands in for ZephyMesh's, this machine's programs need none
+  };
   struct Route {
     std::string_view method;
     std::string_view pattern;
@@ -106,7 +111,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     std::vector<Body> bodies;
     std::vector<Answer> answers;
     void (Impl::*handler)(Call);
-    bool is_public = false;
+    Access access = Access::token;
   };
 
   explicit Impl(Backend& backend) : backend_(backend) {}
@@ -122,9 +127,11 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     http_config.limits.max_body_bytes = config.max_body_bytes;
     http_config.limits.max_buffered_body_bytes =
         std::max(http_config.limits.max_buffered_body_bytes, 2 * config.max_body_bytes);
-    http_config.is_public = [](const http::Request& request) {
+    http_config.is_public = [zephymesh = config.zephymesh](const http::Request& request) {
+      const bool is_launcher = zephymesh && request.is_loopback && !request.has_origin;
       return std::ranges::any_of(table(), [&](const Route& route) {
-        return route.is_public && route.method == request.method && route.pattern == request.path;
+        return (route.access == Access::everyone || (route.access == Access::launcher && is_launcher)) &&
+               route.method == request.method && route.pattern == request.path;
       });
     };
     auto server = http::Server::start(backend_.io(), std::move(http_config),
@@ -1013,6 +1020,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                    });
   }
 
+  void post_inference(Call call) { call.fail({ErrorCode::unsupported, "inference is not built yet"}); }
+
   void get_transfers(Call call) {
     backend_.transfers([call = std::move(call)](const std::vector<Downloads::View>& all) {
       Json list = Json::array();
@@ -1209,7 +1218,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {},
        {{200, "text/plain", "", "it does"}},
        &Impl::get_livez,
-       true},
+       Access::everyone},
       {"GET",
        "/readyz",
        "readyz",
@@ -1218,7 +1227,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {},
        {{200, "text/plain", "", "it can"}, {503, "", "", "it cannot; the detail says why"}},
        &Impl::get_readyz,
-       true},
+       Access::everyone},
       {"GET",
        "/metrics",
        "metrics",
@@ -1266,7 +1275,8 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {},
        {},
        {{200, "application/json", "Addresses", "multiaddresses"}},
-       &Impl::get_addrs},
+       &Impl::get_addrs,
+       Access::launcher},
       {"POST",
        "/api/v1/tasks",
        "submitTask",
@@ -1387,7 +1397,8 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {},
        {},
        {{200, "application/json", "Refreshed", "what is shared now"}},
-       &Impl::post_refresh},
+       &Impl::post_refresh,
+       Access::launcher},
       {"GET",
        "/api/v1/query/asset",
        "queryAsset",
@@ -1400,7 +1411,8 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
         {"count", "query", "integer", "how many; 100 unless told"}},
        {},
        {{200, "application/json", "AssetAnswer", "where it is"}},
-       &Impl::get_query},
+       &Impl::get_query,
+       Access::launcher},
       {"GET",
        "/api/v1/assets/{cid}",
        "getAsset",
@@ -1417,6 +1429,15 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {{"application/json", "FetchRequest"}},
        {{200, "application/json", "Fetched", "it is here"}},
        &Impl::post_fetch},
+      {"POST",
+       "/api/v1/inference/request",
+       "requestInference",
+       "Inference (not built yet: 501)",
+       {},
+       {},
+       {},
+       &Impl::post_inference,
+       Access::launcher},
       {"GET",
        "/api/v1/transfers",
        "listTransfers",
@@ -1549,7 +1570,7 @@ std::string Api::Impl::openapi_text() {
     std::string method(route.method);
     std::ranges::transform(method, method.begin(), [](char c) { return static_cast<char>(c - 'A' + 'a'); });
     Json operation{{"operationId", route.id}, {"summary", route.summary}};
-    if (route.is_public) operation["security"] = Json::array();
+    if (route.access == Access::everyone) operation["security"] = Json::array();
     Json parameters = Json::array();
     for (const Parameter& parameter : route.parameters) {
       parameters.push_back({{"name", parameter.name},

@@ -20,6 +20,7 @@ struct ApiConfig {
   std::uint16_t port = 0;
   std::string token;
   std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
+  bool zephymesh = false;  ///< ZephyMesh's routes need no token from this machine, unless a page asks
 };
 
 class Api {

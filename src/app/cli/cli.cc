@@ -299,6 +299,15 @@ struct Program {
     unbuilt(app, "inference", "language models");
   }
 
+  /// Started as ZephyMesh's launcher starts its node: without a command.
+  void zephymesh_node(CLI::App& app) {
+    globals(app);
+    action = [this] {
+      session.flags["zephymesh"] = {"true"};
+      return run_up(session, false);
+    };
+  }
+
   void mesh_cli(CLI::App& app) {
     globals(app);
     app.require_subcommand(1);
@@ -326,12 +335,17 @@ int main(int argc, char** argv) {
   Program program;
   const std::string name = std::filesystem::path(argc > 0 ? argv[0] : "mesh").filename().string();
   const bool is_mesh_cli = name == "mesh-cli";
+  const bool is_zephymesh = name.starts_with("zephymesh_node");
   CLI::App app(is_mesh_cli ? "Meshwork by the commands of ICN Mesh Compute"
                            : "Meshwork: one computer out of the machines there are",
-               is_mesh_cli ? "mesh-cli" : "mesh");
+               is_mesh_cli    ? "mesh-cli"
+               : is_zephymesh ? "zephymesh_node"
+                              : "mesh");
   try {
     if (is_mesh_cli) {
       program.mesh_cli(app);
+    } else if (is_zephymesh) {
+      program.zephymesh_node(app);
     } else {
       program.mesh(app);
     }

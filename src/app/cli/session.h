@@ -120,7 +120,7 @@ class LocalNode {
   struct Parts;
   std::unique_ptr<Parts> parts_;
   NodeAddress address_;
-  std::filesystem::path api_file_;
+  std::filesystem::path api_file_, ports_file_;
 };
 
 /// Set by the first Ctrl-C after watch_interrupts().

@@ -105,6 +105,29 @@ Result<std::string> token_of(const std::filesystem::path& file) {
 
 }  // namespace
 
+/// What ZephyMesh's launcher expects (../shared/design: interfaces.md): where the API may be, where it says so, and what of the
+/// working folder is shared.
+constexpr std::uint16_t zephymesh_first_port = 22616;
+constexpr std::uint16_t zephymesh_last_port = 22700;
+constexpr std::string_view zephymesh_ports_file = "zephymesh_ports.json";
+
+std::vector<asset::Share> zephymesh_shares(const std::filesystem::path& root) {
+  std::vector<std::string> folders{"staticmodelpool"};
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(root, error)) {
+    const std::string name = entry.path().filename().string();
+    if ((name.ends_with("_build") || name == "meshCommunicationRelay") && entry.is_directory(error))
+      folders.push_back(name);
+  }
+  std::ranges::sort(folders);
+  std::vector<asset::Share> shares;
+  for (const std::string& name : folders) {
+    asset::Share share{.name = name, .folder = (root / name).string(), .include = {}, .exclude = {}};
+    if (asset::check_share(share)) shares.push_back(std::move(share));
+  }
+  return shares;
+}
+
 struct LocalNode::Parts {
   std::unique_ptr<app::Runtime> runtime;
   std::unique_ptr<app::Backend> backend;
@@ -141,6 +164,13 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
                              .include = share.include,
                              .exclude = share.exclude});
   }
+  const bool zephymesh = settings.flag("zephymesh");
+  wanted.zephymesh = zephymesh;
+  // One that a killed node left behind would send the launcher to a port where nobody is.
+  const std::filesystem::path ports_file = std::filesystem::current_path() / zephymesh_ports_file;
+  if (zephymesh) ::unlink(ports_file.c_str());
+  if (zephymesh)
+    std::ranges::move(zephymesh_shares(std::filesystem::current_path()), std::back_inserter(wanted.shares));
 
   std::unique_ptr<LocalNode> node(new LocalNode());
   MESH_LET(node->parts_->runtime, app::Runtime::start(std::move(wanted)));
@@ -151,14 +181,26 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   app::ApiConfig config{.address = api_address.first,
                         .port = api_address.second,
                         .token = node->address_.token,
-                        .max_body_bytes = settings.count("max-body") << 20};
+                        .max_body_bytes = settings.count("max-body") << 20,
+                        .zephymesh = zephymesh};
+  // A port that was asked for is the one; else the first free one of those that the launcher looks at.
+  const bool any_of_zephymesh = zephymesh && !settings.is_set("api");
+  if (any_of_zephymesh) config.port = zephymesh_first_port;
   MESH_TRY(parts.runtime->call([&]() -> Status {
     if (!any_port) {
       parts.log =
           parts.runtime->events().subscribe([log_json](const app::LoggedEvent& event) { log_notice(event, log_json); });
     }
-    MESH_LET(parts.api, app::Api::start(*parts.backend, std::move(config)));
-    return {};
+    while (true) {
+      auto api = app::Api::start(*parts.backend, config);
+      if (api) {
+        parts.api = std::move(*api);
+        return {};
+      }
+      if (!any_of_zephymesh || api.error().code != ErrorCode::conflict || config.port == zephymesh_last_port)
+        return std::unexpected(std::move(api.error()));
+      ++config.port;
+    }
   }));
   node->address_.address = api_address.first == "0.0.0.0" ? "127.0.0.1"
                            : api_address.first == "::"    ? "::1"
@@ -171,11 +213,17 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
                   {"pid", node->address_.pid}};
   MESH_TRY(write_private_file(paths.api_file, json.dump() + "\n"));
   node->api_file_ = paths.api_file;
+  if (zephymesh) {
+    MESH_TRY(write_private_file(ports_file, Json{{"api_port", node->address_.port}}.dump() + "\n"));
+    node->ports_file_ = ports_file;
+  }
   return node;
 }
 
 LocalNode::~LocalNode() {
-  if (!api_file_.empty()) ::unlink(api_file_.c_str());
+  for (const std::filesystem::path& file : {ports_file_, api_file_}) {
+    if (!file.empty()) ::unlink(file.c_str());
+  }
   if (parts_->runtime) {
     if (parts_->api) {
       parts_->runtime->call([this] {

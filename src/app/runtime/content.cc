@@ -16,6 +16,7 @@
 #include <map>
 #include <mutex>
 
+#include "app/runtime/file_layout.h"
 #include "app/runtime/stream.h"
 #include "base/check.h"
 #include "codec/car.h"
@@ -153,7 +154,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   std::size_t serving = 0, answering = 0;
   std::map<NodeId, std::size_t> serving_per_peer;
   std::deque<std::pair<Cid, std::shared_ptr<const std::unordered_set<Cid>>>> known_links;
-  using Leaves = std::shared_ptr<const std::vector<Cid>>;
+  using Leaves = std::shared_ptr<const std::vector<FileLeaf>>;
   std::deque<std::pair<Cid, Leaves>> known_leaves;
 
   std::mutex complete_mutex;
@@ -290,22 +291,9 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     for (const auto& [cid, leaves] : known_leaves) {
       if (cid == root) return leaves;
     }
-    auto list = std::make_shared<std::vector<Cid>>();
-    std::vector<Cid> next{root};
-    std::uint64_t seen = 0;
-    while (!next.empty()) {
-      const Cid cid = next.back();
-      next.pop_back();
-      if (++seen > limits.max_blocks) return nullptr;
-      if (cid.codec() == Multicodec::raw) {
-        list->push_back(cid);
-        continue;
-      }
-      const auto block = blocks.get(cid, from);
-      const auto node = block ? asset::parse_node(cid, **block) : std::unexpected(block.error());
-      if (!node || node->kind != asset::NodeKind::file || !node->inline_data.empty()) return nullptr;
-      for (auto link = node->links.rbegin(); link != node->links.rend(); ++link) next.push_back(link->cid);
-    }
+    auto layout = file_layout(blocks, root, from);
+    if (!layout || !*layout) return nullptr;
+    auto list = std::make_shared<const std::vector<FileLeaf>>(std::move(**layout));
     known_leaves.emplace_front(root, list);
     if (known_leaves.size() > max_known_links) known_leaves.pop_back();
     return list;
@@ -348,11 +336,11 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   static asio::awaitable<bool> send_leaves(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream,
                                            const BlocksRequest& request, store::From from,
-                                           const std::vector<Cid>& leaves) {
+                                           const std::vector<FileLeaf>& leaves) {
     Sending sending{.stream = std::move(stream), .end = {}};
     bool written = co_await send_header(sending, request.root);
     for (std::uint32_t i = 0; written && i < request.range->count; ++i) {
-      const Cid& cid = leaves[request.range->first + i];
+      const Cid& cid = leaves[request.range->first + i].cid;
       const Result<store::BlockBytes> block = self->blocks.get(cid, from);
       if (!block) {
         sending.end.ending = BlocksEnding::incomplete;

@@ -15,6 +15,7 @@
 #include <map>
 
 #include "adapters/store/part_file.h"
+#include "app/runtime/file_layout.h"
 #include "app/runtime/stream.h"
 #include "domain/asset/unixfs.h"
 
@@ -47,42 +48,6 @@ Status check_path(std::string_view path) {
     if (end == std::string_view::npos) return {};
     path.remove_prefix(end + 1);
   }
-}
-
-/// The leaves of a file all of whose inner nodes are in the store; nullopt if some of its content lies elsewhere than in raw
-/// leaves. Errors: invalid (no file), exhausted, storage.
-Result<std::optional<std::vector<FileLeaf>>> layout_of(const store::BlockStore& blocks, const Cid& root) {
-  struct Entry {
-    Cid cid;
-    std::uint64_t bytes = 0;
-  };
-  if (root.codec() == Multicodec::raw) return std::optional<std::vector<FileLeaf>>();
-  std::vector<FileLeaf> leaves;
-  std::vector<Entry> next{{.cid = root, .bytes = 0}};
-  std::uint64_t offset = 0;
-  std::uint64_t inner = 0;
-  while (!next.empty()) {
-    const Entry entry = next.back();
-    next.pop_back();
-    if (entry.cid.codec() == Multicodec::raw) {
-      if (leaves.size() == asset::RangePlan::max_leaves || entry.bytes > asset::max_block_bytes)
-        return fail(ErrorCode::exhausted, fmt::format("{} has more than {} leaves of {} bytes", root.text(),
-                                                      asset::RangePlan::max_leaves, asset::max_block_bytes));
-      leaves.push_back({.cid = entry.cid, .offset = offset, .bytes = static_cast<std::uint32_t>(entry.bytes)});
-      offset += entry.bytes;
-      continue;
-    }
-    if (++inner > asset::RangePlan::max_leaves)
-      return fail(ErrorCode::exhausted, root.text() + " has too many inner nodes");
-    MESH_LET(const store::BlockBytes block, blocks.get(entry.cid));
-    MESH_LET(const asset::Node node, asset::parse_node(entry.cid, *block));
-    if (node.kind != asset::NodeKind::file)
-      return fail(ErrorCode::invalid, root.text() + " is no file; fetch what it holds file by file");
-    if (!node.inline_data.empty()) return std::optional<std::vector<FileLeaf>>();
-    for (auto link = node.links.rbegin(); link != node.links.rend(); ++link)
-      next.push_back({.cid = link->cid, .bytes = link->bytes});
-  }
-  return leaves;
 }
 
 }  // namespace
@@ -332,7 +297,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
       Status fetched = co_await bring(self, download, true, layout_limit);
       if (self->is_stopped(*download)) co_return stopped();
       if (!fetched) co_return fetched;
-      Result<std::optional<std::vector<FileLeaf>>> layout = layout_of(self->blocks, wanted.root);
+      Result<std::optional<std::vector<FileLeaf>>> layout = file_layout(self->blocks, wanted.root);
       if (!layout) co_return std::unexpected(std::move(layout.error()));
       leaves = std::move(*layout);
     }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "app/runtime/content.h"
+#include "app/runtime/file_layout.h"
 #include "domain/asset/range_plan.h"
 
 namespace boost::asio {
@@ -20,13 +21,6 @@ class io_context;
 }
 
 namespace mesh::app {
-
-/// A leaf of a file: a raw block, and where its bytes stand.
-struct FileLeaf {
-  Cid cid;
-  std::uint64_t offset = 0;
-  std::uint32_t bytes = 0;
-};
 
 class LeafFetch {
  public:

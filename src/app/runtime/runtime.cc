@@ -25,6 +25,7 @@
 #include "app/runtime/reach.h"
 #include "app/runtime/share_keeper.h"
 #include "app/runtime/signature_checker.h"
+#include "app/runtime/zephymesh.h"
 #include "base/check.h"
 
 namespace mesh::app {
@@ -126,6 +127,7 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<ShareKeeper> keeper;
   std::unique_ptr<ManifestExchange> manifests;
   std::unique_ptr<Downloads> downloads;
+  std::unique_ptr<ZephyMeshStreams> zephymesh;
   std::unique_ptr<wasm::Sandbox> sandbox;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<p2p::Network> network;
@@ -280,6 +282,9 @@ class Runtime::Impl final : public StreamOpener {
         },
         Downloads::Limits{});
     MESH_TRY(downloads->resume_all());
+    zephymesh = std::make_unique<ZephyMeshStreams>(
+        bulk, *shares, *blocks, [this](const NodeId& peer) { return keeper->classes_of(peer); },
+        ZephyMeshStreams::Limits{});
     executor = std::make_unique<Executor>(
         bulk, *blocks, *content, *sandbox, Executor::Limits{},
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
@@ -291,6 +296,10 @@ class Runtime::Impl final : public StreamOpener {
     net.mdns = settings.mdns;
     net.federation = federation.text();
     net.agent = settings.agent;
+    if (settings.zephymesh) {
+      for (const std::string_view protocol : {zephymesh_manifest_protocol, zephymesh_file_protocol})
+        net.stream_protocols.emplace_back(protocol);
+    }
     checker = std::make_unique<SignatureChecker>(federation);
     MESH_LET(network, p2p::Network::start(net, io, [this](p2p::Event event) { arrive(std::move(event)); }));
 
@@ -346,6 +355,7 @@ class Runtime::Impl final : public StreamOpener {
         post_bulk([this] {
           executor->close();
           downloads.reset();
+          zephymesh.reset();
           content.reset();
           manifests.reset();
           bulk_work.reset();
@@ -358,6 +368,7 @@ class Runtime::Impl final : public StreamOpener {
       sandbox.reset();  // Its callbacks post to a queue that nobody empties any more.
       executor.reset();
       downloads.reset();
+      zephymesh.reset();
       content.reset();
       manifests.reset();
       blocks.reset();
@@ -623,6 +634,8 @@ class Runtime::Impl final : public StreamOpener {
   }
   void on(p2p::StreamOpened&& event) {
     if (event.protocol == blocks_protocol) content->serve(event.peer, event.fd.release());
+    if (event.protocol == zephymesh_manifest_protocol || event.protocol == zephymesh_file_protocol)
+      zephymesh->serve(event.peer, event.protocol, event.fd.release());
     if (event.protocol == manifest_protocol) manifests->serve(event.peer, event.fd.release());
   }
   void on(p2p::StreamClosed&&) {}  // What streams carry says by itself whether it is whole.

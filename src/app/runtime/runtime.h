@@ -54,6 +54,7 @@ struct Settings {
   std::uint64_t block_quota_bytes = std::uint64_t{64} << 30;  ///< of all blocks; past it nothing more is kept
   std::uint64_t cache_bytes = std::uint64_t{8} << 30;  ///< of blocks that nothing declared needs; past it the oldest go
   std::vector<asset::Share> shares;  ///< folders whose files others may have
+  bool zephymesh = false;  ///< speak the protocols of ZephyMesh nodes, too (zephymesh.h)
   std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};  ///< see wasm::Config
   /// Makes the sandbox; empty: wasm::Sandbox::create. For test programs that link an engine of their own; no setting,
   /// flag or variable reaches it.

@@ -81,6 +81,22 @@ class Stream : public std::enable_shared_from_this<Stream> {
     co_return *length;
   }
 
+  /// Up to a line feed, without it. Errors: invalid (longer), unavailable (ends before), timeout.
+  boost::asio::awaitable<Result<std::string>> read_line(std::size_t max_bytes) {
+    std::string line;
+    while (true) {
+      if (begin_ == end_) {
+        Status filled = co_await fill();
+        if (!filled) co_return std::unexpected(std::move(filled.error()));
+      }
+      const char next = static_cast<char>(buffer_[begin_++]);
+      if (next == '\n') co_return line;
+      if (line.size() == max_bytes)
+        co_return fail(ErrorCode::invalid, fmt::format("sent a line of more than {} bytes", max_bytes));
+      line.push_back(next);
+    }
+  }
+
   /// Says that no more comes, and waits until the other side has said so too, so that what was sent is not lost.
   boost::asio::awaitable<void> finish() {
     boost::system::error_code ignored;

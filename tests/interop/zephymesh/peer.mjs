@@ -1,0 +1,50 @@
+// A ZephyMesh peer that shares no code with Meshwork (js-libp2p): asks a node for its manifest, then for files.
+// usage: node peer.mjs NODE_MODULES_PARENT MULTIADDR PATH...   prints one JSON object: {manifest, files: [{head, sha256, bytes}]}
+import { createHash } from 'node:crypto';
+import { packagesOf } from '../packages.mjs';
+
+const [modules, address, ...paths] = process.argv.slice(2);
+Promise.withResolvers ??= function () {
+  const all = {};
+  all.promise = new this((resolve, reject) => Object.assign(all, { resolve, reject }));
+  return all;
+};
+const load = packagesOf(modules);
+const { createLibp2p } = await load('libp2p');
+const { tcp } = await load('@libp2p/tcp');
+const { noise } = await load('@chainsafe/libp2p-noise');
+const { yamux } = await load('@chainsafe/libp2p-yamux');
+const { identify } = await load('@libp2p/identify');
+const { multiaddr } = await load('@multiformats/multiaddr');
+
+const peer = await createLibp2p({
+  transports: [tcp()],
+  connectionEncrypters: [noise()],
+  streamMuxers: [yamux()],
+  services: { identify: identify() },
+});
+
+/// Sends `request` if there is one, and gives all that comes until the other side ends.
+const exchange = async (protocol, request) => {
+  const stream = await peer.dialProtocol(multiaddr(address), protocol);
+  if (request !== undefined) stream.send(Buffer.from(request));
+  const parts = [];
+  for await (const part of stream) parts.push(Buffer.from(part.subarray()));
+  await stream.close().catch(() => {});
+  return Buffer.concat(parts);
+};
+
+const manifest = JSON.parse((await exchange('/zephymesh/manifest_exchange/1.0.0')).toString());
+const files = [];
+for (const path of paths) {
+  const answer = await exchange('/zephymesh/file_transfer/1.0.0', `${JSON.stringify({ path })}\n`);
+  const end = answer.indexOf(0x0a);
+  const content = answer.subarray(end + 1);
+  files.push({
+    head: JSON.parse(answer.subarray(0, end).toString()),
+    bytes: content.length,
+    sha256: createHash('sha256').update(content).digest('hex'),
+  });
+}
+console.log(JSON.stringify({ manifest, files }));
+await peer.stop();
