@@ -1,0 +1,167 @@
+"""Shared files on their way: getters that are killed, holders that go or change what they hold, and what is nobody's business.
+
+MESH_TRANSFER_MIB and MESH_TRANSFER_KILLS make the first of them larger (`make soak`: 1 GiB, 10 kills)."""
+
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import unittest
+
+from meshes import MESH, Case, Node, environment, raw_cid, until
+
+MIB = 1 << 20
+SIZE = int(os.environ.get("MESH_TRANSFER_MIB", "160")) * MIB
+KILLS = int(os.environ.get("MESH_TRANSFER_KILLS", "4"))
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def served(node):
+    """Bytes of blocks that a node has sent to its peers."""
+    return int(re.search(rb"^meshwork_bytes_served_total (\d+)", node.ask("GET", "/metrics"), re.M)[1])
+
+
+class Transfers(Case):
+    def sharing(self, name="holder", joins=(), flags=()):
+        share = self.folder / f"{name}-share"
+        share.mkdir(exist_ok=True)
+        node = self.started(Node(self.folder / name, joins, ("--slots", "1", "--share", str(share), *flags)))
+        return node, share
+
+    def getter(self, *holders, name="getter"):
+        return self.started(Node(self.folder / name, [node.address for node in holders], ("--slots", "1")))
+
+    def put(self, path, size, seed):
+        noise = random.Random(seed)
+        with open(path, "wb") as file:
+            for _ in range(size // MIB):
+                file.write(noise.randbytes(MIB))
+            file.write(noise.randbytes(size % MIB))
+        return digest(path)
+
+    def finds(self, node, name):
+        return until(lambda: (answer := node.ask("GET", f"/api/v1/query/asset?name={name}"))["found"] and answer, f"{name} is found")
+
+    def get(self, node, name):
+        """A command that runs beside this."""
+        return subprocess.Popen([MESH, "--home", str(node.home), "assets", "get", name, "--path"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env=environment(), text=True)
+
+    def transfer(self, node):
+        transfers = node.ask("GET", "/api/v1/transfers")["transfers"]
+        return transfers[0] if transfers else None
+
+    def test_a_killed_getter_fetches_nothing_twice(self):
+        holder, share = self.sharing()
+        sha256 = self.put(share / "large.bin", SIZE, 1)
+        holder.mesh("assets", "refresh")
+        getter = self.getter(holder)
+        self.finds(getter, "large.bin")
+        asked = self.get(getter, "large.bin")
+        place = getter.home / "fetched/lan/holder-share/large.bin"
+        for kill in range(KILLS):
+            enough = SIZE * (kill + 1) // (KILLS + 1)
+            until(lambda: place.exists() or (view := self.transfer(getter)) and view["bytes_here"] >= enough, f"{enough} bytes have come", 120)
+            getter.end(signal.SIGKILL)
+            getter = self.getter(holder)  # It goes on by itself.
+        asked.communicate()
+        self.assertNotEqual(asked.returncode, 0)  # The node that it asked is gone.
+        until(place.exists, "all has come", 120)
+        self.assertEqual(digest(place), sha256)
+        sent = served(holder)
+        self.say(f"{SIZE} bytes, {KILLS} kills: {sent} bytes sent, {sent / SIZE:.4f} times")
+        # What was on its way when a kill came is lost: a leaf that had begun, and what buffers between the processes hold.
+        self.assertLessEqual(sent, SIZE + KILLS * 5 * MIB)
+        self.assertEqual(getter.mesh("assets", "get", "large.bin", "--path").decode().strip(), str(place))
+
+    def test_what_was_fetched_is_served_on(self):
+        first, share = self.sharing()
+        sha256 = self.put(share / "model.gguf", 5 * MIB + 1, 2)
+        first.mesh("assets", "refresh")
+        second = self.getter(first, name="second")
+        self.finds(second, "model.gguf")
+        place = second.mesh("assets", "get", "model.gguf", "--path").decode().strip()
+        self.assertEqual(digest(place), sha256)
+        first.end()
+        third = self.getter(second, name="third")
+        self.finds(third, "model.gguf")
+        copy = self.folder / "copy.gguf"
+        third.mesh("assets", "get", "model.gguf", "-o", copy)
+        self.assertEqual(digest(copy), sha256)
+        # Under the path that it has had all along.
+        answer = third.ask("GET", "/api/v1/query/asset?filepath=holder-share/model.gguf")
+        self.assertEqual((answer["found"], answer["assetInfo"]["sha256"]), (True, sha256))
+
+    def test_two_gets_of_one_file_are_one_transfer(self):
+        holder, share = self.sharing()
+        sha256 = self.put(share / "twice.bin", 24 * MIB, 3)
+        holder.mesh("assets", "refresh")
+        getter = self.getter(holder)
+        self.finds(getter, "twice.bin")
+        commands = [self.get(getter, "twice.bin") for _ in range(3)]
+        places = {command.communicate(timeout=120)[0].strip() for command in commands}
+        self.assertEqual([command.returncode for command in commands], [0, 0, 0])
+        self.assertEqual(len(places), 1)
+        self.assertEqual(digest(places.pop()), sha256)
+        self.assertLess(served(holder), 25 * MIB)
+
+    def test_a_file_that_changes_while_it_is_served_is_never_sent_wrong(self):
+        for change in ("replaced", "truncated", "deleted"):
+            with self.subTest(change):
+                holder, share = self.sharing(change)
+                path = share / f"{change}.bin"
+                sha256 = self.put(path, 96 * MIB, 4)
+                holder.mesh("assets", "refresh")
+                getter = self.getter(holder, name=f"getter-{change}")
+                self.finds(getter, path.name)
+                asked = self.get(getter, path.name)
+                until(lambda: (view := self.transfer(getter)) and view["bytes_here"] > 0, "it has begun")
+                if change == "replaced":
+                    os.replace(share / self.other(share), path)
+                elif change == "truncated":
+                    os.truncate(path, 12345)
+                else:
+                    path.unlink()
+                out, words = asked.communicate(timeout=120)
+                if asked.returncode == 0:  # All had been read before.
+                    self.assertEqual(digest(out.strip()), sha256)
+                else:
+                    self.say(words.strip())
+                    self.assertFalse((getter.home / f"fetched/lan/{change}-share/{path.name}").exists())
+                holder.end()
+                getter.end()
+
+    def other(self, share):
+        self.put(share / "other.part", 96 * MIB, 5)
+        return "other.part"
+
+    def test_what_is_not_declared_is_answered_as_what_is_not_there(self):
+        holder, share = self.sharing()
+        secret = b"what nobody was told of" * 100
+        (self.folder / "secret.txt").write_bytes(secret)
+        (share / "link.txt").symlink_to(self.folder / "secret.txt")
+        (share / ".hidden").write_bytes(secret)
+        (share / "open.txt").write_bytes(b"anybody's")
+        holder.mesh("assets", "refresh")
+        getter = self.getter(holder)
+        self.finds(getter, "open.txt")
+        answers = set()
+        for content in (secret, b"what does not exist"):
+            cid = raw_cid(content)
+            with self.assertRaises(RuntimeError) as refused:
+                getter.ask("POST", f"/api/v1/assets/{cid}/fetch", {"timeout_ms": 10000})
+            answers.add(str(refused.exception).replace(cid, "CID"))
+            for path in ("link.txt", ".hidden", "secret.txt", "../secret.txt"):
+                self.assertFalse(getter.ask("GET", f"/api/v1/query/asset?filepath={path}")["found"])
+        self.assertEqual(len(answers), 1, answers)
+        self.say(answers.pop())
+
+
+if __name__ == "__main__":
+    unittest.main()
