@@ -21,6 +21,7 @@
 
 #include "adapters/store/file.h"
 #include "adapters/store/file_index.h"
+#include "adapters/store/folder_watch.h"
 #include "domain/asset/unixfs.h"
 
 namespace mesh::store {
@@ -35,6 +36,12 @@ constexpr std::size_t max_reference_bytes = 256;
 constexpr std::array<std::string_view, 4> unfinished{".part", ".incomplete", ".crdownload", ".tmp"};
 // What is written to within a tick of the clock after it was read keeps its stamp.
 constexpr std::int64_t clock_tick_ns = 100'000'000;
+
+/// Whether a file of this name is never shared: hidden, or not finished.
+bool is_left_out(std::string_view name) {
+  return name.starts_with('.') ||
+         std::ranges::any_of(unfinished, [&](std::string_view end) { return name.ends_with(end); });
+}
 
 /// Opens what `path` names below the folder, through no link of any kind.
 File open_beneath(int folder, const std::string& path, int flags) {
@@ -187,6 +194,7 @@ class Shares::Walk {
 
   /// The names in an open folder, but for those that are left out.
   std::vector<std::string> names_in(int folder, const std::string& path) {
+    shares_.watch_->add(folder);  // Before it is listed: what comes later is noticed.
     std::vector<std::string> names;
     const int again = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR* const stream = again < 0 ? nullptr : ::fdopendir(again);
@@ -248,7 +256,7 @@ class Shares::Walk {
   void add(const std::string& path, const std::string& place, const struct stat& about,
            std::optional<asset::HubName> hub) {
     if (is_withheld(about) || path.size() > max_path_bytes) return;
-    if (std::ranges::any_of(unfinished, [&](std::string_view end) { return path.ends_with(end); })) return;
+    if (is_left_out(path.substr(path.rfind('/') + 1))) return;
     if (!asset::lets_in(shares_.shares_[number_], path)) return;
     found.push_back({.share = number_,
                      .path = path,
@@ -345,7 +353,11 @@ class Shares::Walk {
 // ---------------------------------------------------------------------------------------------------- life
 
 Shares::Shares(std::vector<asset::Share> shares, BlockStore& blocks, Options options)
-    : shares_(std::move(shares)), blocks_(blocks), options_(std::move(options)), known_(std::make_unique<Known>()) {}
+    : shares_(std::move(shares)),
+      blocks_(blocks),
+      options_(std::move(options)),
+      watch_(std::make_unique<FolderWatch>()),
+      known_(std::make_unique<Known>()) {}
 Shares::~Shares() = default;
 
 Result<std::unique_ptr<Shares>> Shares::open(const fs::path& home, std::vector<asset::Share> shares, BlockStore& blocks,
@@ -474,6 +486,7 @@ void Shares::read_new(std::vector<Found>& found, Refreshed& report) {
 
 Result<Shares::Refreshed> Shares::refresh() {
   const std::lock_guard one_at_a_time(refresh_mutex_);
+  (void)is_outdated();  // What was told so far is what this refresh is for.
   outdated_ = false;
   Refreshed report;
   const std::shared_ptr<const Snapshot> before = snapshot();
@@ -614,6 +627,11 @@ std::vector<asset::Asset> Shares::find(const asset::AssetQuery& query, std::size
     assets.push_back(std::move(asset));
   }
   return assets;
+}
+
+bool Shares::is_outdated() {
+  if (watch_->has_changes([](std::string_view name) { return !is_left_out(name); })) outdated_ = true;
+  return outdated_;
 }
 
 std::uint64_t Shares::files() const { return snapshot()->files.size(); }

@@ -9,6 +9,7 @@
 // resolved beneath the share's folder by the kernel (openat2, Linux 5.6), when it is read, too.
 // Bounds: Options; folders 64 deep, paths of 4,096 bytes. What can go wrong: a folder or file that cannot be read, that is
 // changed while it is read, or whose name content cannot have: it is left out and told as a problem.
+// What changes in a folder is noticed where the file system tells of it (folder_watch.h); elsewhere the next refresh finds it.
 // Thread-safe; one refresh at a time, and reading goes on meanwhile.
 #pragma once
 
@@ -26,6 +27,7 @@ namespace mesh::store {
 
 class File;
 class FileIndex;
+class FolderWatch;
 
 class Shares final : public BlockSource {
  public:
@@ -62,8 +64,8 @@ class Shares final : public BlockSource {
   [[nodiscard]] Result<Refreshed> refresh();
   /// Makes a refresh that is under way, and any later one, end soon.
   void stop() { stopped_ = true; }
-  /// Whether a file was found changed since the last refresh began.
-  [[nodiscard]] bool is_outdated() const { return outdated_; }
+  /// Whether something was changed since the last refresh began: a file that was read, or what the file system tells of.
+  [[nodiscard]] bool is_outdated();
 
   /// Files that match, by share and path, from the `first` on.
   [[nodiscard]] std::vector<asset::Asset> find(const asset::AssetQuery& query, std::size_t first,
@@ -106,6 +108,7 @@ class Shares final : public BlockSource {
   std::vector<asset::Share> shares_;
   BlockStore& blocks_;
   Options options_;
+  std::unique_ptr<FolderWatch> watch_;
   std::unique_ptr<FileIndex> index_;  ///< under refresh_mutex_
   std::unique_ptr<Known> known_;  ///< what the index holds; under refresh_mutex_
   std::mutex refresh_mutex_;

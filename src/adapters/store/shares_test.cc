@@ -383,5 +383,38 @@ TEST_F(SharesTest, OutOfBoundsIsRefused) {
   EXPECT_EQ(refused({nameless}), ErrorCode::invalid);
 }
 
+TEST_F(SharesTest, WhatChangesIsNoticed) {
+  write("a.bin", "one");
+  fs::create_directories(folder() / "below");
+  settle();
+  refresh();
+  EXPECT_FALSE(shares->is_outdated());
+  write("a.bin", "another");
+  EXPECT_TRUE(shares->is_outdated());
+  settle();
+  refresh();
+  EXPECT_FALSE(shares->is_outdated());
+  write("below/b.bin", "two");
+  EXPECT_TRUE(shares->is_outdated());
+  settle();
+  refresh();
+  fs::create_directories(folder() / "new");
+  EXPECT_TRUE(shares->is_outdated());
+  refresh();
+  write("new/c.bin", "three");
+  EXPECT_TRUE(shares->is_outdated());
+  settle();
+  refresh();
+  fs::remove(folder() / "a.bin");
+  EXPECT_TRUE(shares->is_outdated());
+  refresh();
+  // What is never shared is no reason to look.
+  write(".hidden", "x");
+  write("d.bin.part", "x");
+  EXPECT_FALSE(shares->is_outdated());
+  fs::rename(folder() / "d.bin.part", folder() / "d.bin");
+  EXPECT_TRUE(shares->is_outdated());
+}
+
 }  // namespace
 }  // namespace mesh::store
