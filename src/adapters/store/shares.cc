@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <functional>
+#include <future>
 #include <map>
 #include <set>
 #include <thread>
@@ -36,6 +38,8 @@ constexpr std::size_t max_reference_bytes = 256;
 constexpr std::array<std::string_view, 4> unfinished{".part", ".incomplete", ".crdownload", ".tmp"};
 // What is written to within a tick of the clock after it was read keeps its stamp.
 constexpr std::int64_t clock_tick_ns = 100'000'000;
+// Such a file is worth a thread more, where there is one.
+constexpr std::uint64_t large_bytes = std::uint64_t{8} << 20;
 
 /// Whether a file of this name is never shared: hidden, or not finished.
 bool is_left_out(std::string_view name) {
@@ -396,24 +400,45 @@ struct Content {
   Digest sha256;
 };
 
-/// The content of an open file, and the error if it is not the same file afterwards.
-Result<Content> read_content(int file, FileStamp& stamp, const asset::BlockSink& sink,
-                             const std::atomic<bool>& stopped) {
-  asset::FileBuilder builder(sink);
-  Sha256 whole;
+/// Gives the bytes of an open file in their order, chunk by chunk; how many there were.
+Result<std::uint64_t> each_chunk(int file, const std::atomic<bool>& stopped,
+                                 const std::function<Status(ByteView)>& take) {
   std::uint64_t offset = 0;
   while (true) {
     if (stopped) return fail(ErrorCode::unavailable, "the node stops");
     MESH_LET(const Bytes part, read_at(file, offset, asset::chunk_bytes));
-    if (part.empty()) break;
-    whole.update(part);
-    MESH_TRY(builder.feed(part));
+    if (part.empty()) return offset;
+    MESH_TRY(take(part));
     offset += part.size();
   }
+}
+
+/// The content of an open file, and the error if it is not the same file afterwards. `beside`: SHA-256 is another thread's
+/// work, which reads the file too; else both hashes are made of one reading.
+Result<Content> read_content(int file, FileStamp& stamp, bool beside, const asset::BlockSink& sink,
+                             const std::atomic<bool>& stopped) {
+  asset::FileBuilder builder(sink);
+  Sha256 whole;
+  const auto hash = [&](ByteView part) -> Status {
+    whole.update(part);
+    return {};
+  };
+  std::future<Result<std::uint64_t>> hashed;
+  if (beside) hashed = std::async(std::launch::async, [&] { return each_chunk(file, stopped, hash); });
+  Result<std::uint64_t> bytes = each_chunk(file, stopped, [&](ByteView part) -> Status {
+    if (!beside) whole.update(part);
+    return builder.feed(part);
+  });
+  if (beside) {
+    const Result<std::uint64_t> again = hashed.get();
+    if (!again) return std::unexpected(again.error());
+    if (bytes && *again != *bytes) bytes = std::uint64_t{0};  // Not the same file: the stamps tell.
+  }
+  if (!bytes) return std::unexpected(bytes.error());
   MESH_LET(const asset::Built built, builder.finish());
   struct stat after{};
   if (::fstat(file, &after) != 0) return fail(ErrorCode::storage, text_of_errno());
-  if (stamp_of(after) != stamp || offset != stamp.bytes)
+  if (stamp_of(after) != stamp || *bytes != stamp.bytes)
     return fail(ErrorCode::conflict, "it was changed while it was read; the next refresh reads it again");
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -455,7 +480,8 @@ void Shares::read_new(std::vector<Found>& found, Refreshed& report) {
       if (!opened.is_open()) {
         content = fail(ErrorCode::storage, "it cannot be opened: " + text_of_errno());
       } else {
-        content = read_content(opened.fd(), file.stamp, sink, stopped_);
+        const bool beside = unread.size() < options_.threads && file.stamp.bytes >= large_bytes;
+        content = read_content(opened.fd(), file.stamp, beside, sink, stopped_);
       }
       const std::lock_guard guard(told);
       if (content) {

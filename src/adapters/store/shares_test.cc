@@ -383,6 +383,17 @@ TEST_F(SharesTest, OutOfBoundsIsRefused) {
   EXPECT_EQ(refused({nameless}), ErrorCode::invalid);
 }
 
+TEST_F(SharesTest, ALargeFileIsHashedByTwoThreads) {
+  open({share()}, {.threads = 4, .withheld = {}});
+  const std::string large = random_text((std::size_t{9} << 20) + 5);
+  write("large.bin", large);
+  EXPECT_EQ(refresh().read_bytes, large.size());
+  const auto found = asset("large.bin");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->cid, built(large).cid);
+  EXPECT_EQ(found->sha256, sha256(as_bytes(large)));
+}
+
 TEST_F(SharesTest, WhatChangesIsNoticed) {
   write("a.bin", "one");
   fs::create_directories(folder() / "below");
