@@ -95,6 +95,19 @@ TEST(Folder, IsShardedAboveTheThresholdAndNotAtIt) {
   }
 }
 
+TEST(Folder, NamesAreKubos) {
+  // `ipfs add -r` of Kubo 0.42.0 with the profile unixfs-v1-2025, over empty files of these names.
+  const auto name_of = [](const std::vector<FolderEntry>& entries) {
+    Blocks blocks;
+    return build_folder(entries, into(blocks))->cid.text();
+  };
+  EXPECT_EQ(name_of(entries_of(262'143)), "bafybeid3nyobgxtl2gu62b5pdnv66s2zkciomlvbnhkewgrrpcg7jkulke");
+  EXPECT_EQ(name_of(entries_of(262'144)), "bafybeicphwmhbze7g2a3xqqkvdtd6svjrvozaf5bpfxt255ur3hxjcliei");
+  EXPECT_EQ(name_of(entries_of(262'145)), "bafybeif2ezrqcydh7gjvf2xh2tixskbgnhso3lz5egtskceyccug7rxhs4");
+  EXPECT_EQ(name_of(numbered(6'000)), "bafybeie43ouwdxahhv64kcn47jmknnquqpv4jo3jaejmv3uqgomkey4giu");
+  EXPECT_EQ(name_of(numbered(20'000)), "bafybeiaej3in4ophs6kwyxkky3xf53nuzssetegezsalx4xs743uz2n6m4");
+}
+
 TEST(Folder, ReadsBackWhateverTheOrder) {
   std::vector<FolderEntry> entries = numbered(20'000);
   for (std::size_t i = 0; i < entries.size(); ++i) {
