@@ -240,7 +240,8 @@ TEST(ModelHeader, SafetensorsThatContradictsItself) {
     EXPECT_EQ(error_of(safetensors(std::string_view(good).substr(0, size), 12)), ErrorCode::invalid) << size;
   EXPECT_EQ(error_of(safetensors(good + "x", 12)), ErrorCode::invalid);
   EXPECT_EQ(error_of(safetensors(good + good, 12)), ErrorCode::invalid);
-  EXPECT_EQ(error_of(safetensors("{\"" + std::string(10'000'000, 'n') + "\":" + tensor("2,3", "0,12") + "}", 12)),
+  EXPECT_EQ(error_of(safetensors(
+                "{\"" + std::string(as_text(Bytes(10'000'000, 'n'))) + "\":" + tensor("2,3", "0,12") + "}", 12)),
             ErrorCode::invalid);
   EXPECT_EQ(error_of(safetensors("{\"a\nb\":" + tensor("2,3", "0,12") + "}", 12)), ErrorCode::invalid);
   EXPECT_EQ(error_of(safetensors(R"({"__metadata__":{"a":1}})", 0)), ErrorCode::invalid);
