@@ -1,4 +1,4 @@
-#include "domain/asset/unixfs.h"
+#include "domain/asset/folder.h"
 
 #include "domain/asset/dagpb.h"
 #include "domain/asset/unixfs_data.h"
@@ -21,6 +21,15 @@ void mesh::fuzz::check(ByteView input) {
         MESH_CHECK(std::ranges::find(*links, link.cid) != links->end(), "fuzz-link-known");
         MESH_CHECK(parsed->kind != asset::NodeKind::directory || asset::check_name(link.name), "fuzz-name-checked");
       }
+      // A folder that links to itself, as none can by hash, has an end all the same.
+      const auto itself = [&](const Cid&) -> Result<asset::Node> { return *parsed; };
+      const auto found = [&](const asset::NodeLink& entry) -> Status {
+        const auto again = asset::find_entry(*parsed, itself, entry.name);
+        MESH_CHECK(again && *again == entry, "fuzz-entry-found");
+        return {};
+      };
+      const bool visited = asset::visit_folder(*parsed, itself, found).has_value();
+      MESH_CHECK(asset::is_folder(parsed->kind) || !visited, "fuzz-only-folders");
     }
   }
 

@@ -14,6 +14,8 @@ packages=(g++ cmake ninja-build ccache pkg-config git
   clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc python3 python3-venv)
 if [[ ${1:-build} == all ]]; then
   packages+=(clang-tidy-19 clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 shellcheck)
+  # Any Go will do: scripts/kubo.sh has it fetch the one that is needed.
+  if ! command -v go >/dev/null; then packages+=(golang-go); fi
 fi
 
 installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)

@@ -30,6 +30,7 @@ step_lint() { scripts/lint.sh "$reports/lint.count"; }
 step_unit() { ctest_step unit release -L '^unit$' -j "$(nproc)"; }
 step_integration() {
   scripts/interop_packages.sh
+  scripts/kubo.sh
   ctest_step integration release -LE '^(unit|soak)$'
 }
 step_rust() {

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "adapters/store/block_store.h"
-#include "domain/asset/unixfs.h"
+#include "domain/asset/folder.h"
 
 namespace mesh::store {
 namespace {
@@ -63,8 +63,7 @@ struct TreeReader {
     // Counted with folders, so that empty folders upon empty folders have an end too.
     if (++entries > max_entries)
       return fail(ErrorCode::exhausted, fmt::format("the folder has more than {} entries", max_entries));
-    MESH_LET(const BlockBytes block, blocks.get(cid));
-    MESH_LET(const asset::Node node, asset::parse_node(cid, *block));
+    MESH_LET(const asset::Node node, parse(cid));
     switch (node.kind) {
       case asset::NodeKind::raw:
       case asset::NodeKind::file:
@@ -73,12 +72,18 @@ struct TreeReader {
       case asset::NodeKind::record:
         return fail(ErrorCode::invalid, fmt::format("\"{}\" ({}) is a record, not a file or folder", path, cid.text()));
       case asset::NodeKind::directory:
+      case asset::NodeKind::shard:
         break;
     }
-    for (const asset::NodeLink& link : node.links) {
-      MESH_TRY(read(link.cid, path.empty() ? link.name : path + "/" + link.name, depth + 1));
-    }
-    return {};
+    const auto visit = [&](const asset::NodeLink& entry) {
+      return read(entry.cid, path.empty() ? entry.name : path + "/" + entry.name, depth + 1);
+    };
+    return asset::visit_folder(node, [this](const Cid& shard) { return parse(shard); }, visit);
+  }
+
+  [[nodiscard]] Result<asset::Node> parse(const Cid& cid) const {
+    MESH_LET(const BlockBytes block, blocks.get(cid));
+    return asset::parse_node(cid, *block);
   }
 };
 

@@ -111,10 +111,11 @@ class BlockStore {
                                      const std::function<Status(ByteView)>& sink, From from = From::kept) const;
   [[nodiscard]] Result<Bytes> read_dag_file(const Cid& root, std::uint64_t max_bytes, From from = From::kept) const;
 
-  /// The files below a UnixFS folder: relative path ("a/b.py") to the file's root. Of a single file: one entry with
-  /// the path "". Errors: not_found, invalid (a name with '/', "." or "..", a symbolic link, malformed), exhausted.
+  /// The files below a UnixFS folder, sharded or not: relative path ("a/b.py") to the file's root. Of a single file: one
+  /// entry with the path "". Errors: not_found, invalid (a name with '/', "." or "..", a symbolic link, malformed),
+  /// exhausted (more than `max_entries` files and folders, since the answer lies in memory).
   [[nodiscard]] Result<std::map<std::string, Cid>> collect_tree(const Cid& root,
-                                                                std::size_t max_entries = 65'536) const;
+                                                                std::size_t max_entries = 262'144) const;
 
  private:
   struct Impl;

@@ -1096,7 +1096,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       std::map<std::string, Cid> entries;
       if (auto block = self->backend_.blocks().get(root, store::From::anywhere)) {
         node = asset::parse_node(root, **block);
-        if (node && node->kind == asset::NodeKind::directory) {
+        if (node && asset::is_folder(node->kind)) {
           auto tree = self->backend_.blocks().collect_tree(root);
           if (tree) {
             entries = std::move(*tree);
@@ -1111,7 +1111,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       backend.post([self = std::move(self), call = std::move(call), root, node = std::move(node),
                     entries = std::move(entries)]() mutable {
         if (!node) return call.fail(node.error());
-        if (node->kind == asset::NodeKind::directory) {
+        if (asset::is_folder(node->kind)) {
           Json list = Json::array();
           for (const auto& [path, cid] : entries) list.push_back({{"path", path}, {"cid", cid.text()}});
           http::Response response = answer_json({{"cid", root.text()}, {"entries", std::move(list)}});

@@ -163,7 +163,9 @@ int stay(const Session& session, const std::string& id, bool own_node) {
 
 /// Each file of a folder result, or the file.
 Status save(const http::Client& client, const std::string& path, const fs::path& file) {
-  const fs::path temporary = file.string() + ".part";
+  // No longer than names may be, however long the file's is, and no other file of the same folder.
+  const fs::path temporary =
+      file.parent_path() / fmt::format(".{}.{}.part", file.filename().string().substr(0, 100), ::getpid());
   std::ofstream stream(temporary, std::ios::binary | std::ios::trunc);
   auto done = client.download("GET", path, [&](ByteView bytes) -> Status {
     stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));

@@ -14,7 +14,7 @@ namespace mesh::app {
 
 namespace {
 
-constexpr std::size_t max_names = 100'000;
+constexpr std::size_t max_names = 1'000'000;
 
 struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }

@@ -30,7 +30,7 @@ class FileDescriptor {
   int descriptor_ = -1;
 };
 
-/// The names in an open folder but "." and "..", in byte order; `shown` is its path, for the error. At most 100,000.
+/// The names in an open folder but "." and "..", in byte order; `shown` is its path, for the error. At most 1,000,000.
 [[nodiscard]] Result<std::vector<std::string>> names_in(const FileDescriptor& folder,
                                                         const std::filesystem::path& shown);
 

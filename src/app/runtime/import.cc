@@ -15,6 +15,7 @@
 #include "adapters/wasm/sandbox.h"
 #include "app/runtime/files.h"
 #include "codec/utf8.h"
+#include "domain/asset/folder.h"
 #include "domain/task/intent.h"
 
 namespace mesh::app {
@@ -212,10 +213,9 @@ struct FolderReader {
       found.push_back({path, built->cid, built->content_bytes});
       entries.push_back({.name = name, .cid = built->cid, .total_bytes = built->total_bytes});
     }
-    Result<asset::BuiltFolder> made = asset::build_directory(std::move(entries));
+    Result<asset::Built> made = asset::build_folder(std::move(entries), sink);
     if (!made) return wrap(shown.string(), std::move(made.error()));
-    MESH_TRY(sink(made->built.cid, std::move(made->block)));
-    return made->built;
+    return made;
   }
 };
 
@@ -834,21 +834,31 @@ namespace {
 
 struct Exporter {
   const store::BlockStore& blocks;
+  std::size_t entries = 0;  ///< written or begun, in all folders
 
   /// Writes below `folder`, which is open: names are components without '/', so nothing leads out.
   Status write(const Cid& cid, int folder, const std::string& name, const fs::path& shown, std::size_t depth) {
     if (depth > 64) return fail(ErrorCode::exhausted, fmt::format("{} would be nested too deep", shown.string()));
-    MESH_LET(const store::BlockBytes block, blocks.get(cid));
-    MESH_LET(const asset::Node node, asset::parse_node(cid, *block));
+    MESH_LET(const asset::Node node, parse(cid));
     if (node.kind == asset::NodeKind::record)
       return fail(ErrorCode::invalid, fmt::format("{} is a record, neither file nor folder", cid.text()));
-    if (node.kind != asset::NodeKind::directory) return write_file(cid, folder, name, shown);
+    if (!asset::is_folder(node.kind)) return write_file(cid, folder, name, shown);
     if (::mkdirat(folder, name.c_str(), 0755) != 0) return std::unexpected(system_error("making", shown));
     const FileDescriptor below(::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!below.is_open()) return std::unexpected(system_error("opening", shown));
-    for (const asset::NodeLink& link : node.links)
-      MESH_TRY(write(link.cid, below.get(), link.name, shown / link.name, depth + 1));
-    return {};
+    const auto visit = [&](const asset::NodeLink& entry) -> Status {
+      if (++entries > asset::max_folder_entries) {
+        return fail(ErrorCode::exhausted,
+                    fmt::format("{} holds more than {} files and folders", cid.text(), asset::max_folder_entries));
+      }
+      return write(entry.cid, below.get(), entry.name, shown / entry.name, depth + 1);
+    };
+    return asset::visit_folder(node, [this](const Cid& shard) { return parse(shard); }, visit);
+  }
+
+  [[nodiscard]] Result<asset::Node> parse(const Cid& cid) const {
+    MESH_LET(const store::BlockBytes block, blocks.get(cid));
+    return asset::parse_node(cid, *block);
   }
 
   Status write_file(const Cid& cid, int folder, const std::string& name, const fs::path& shown) {

@@ -161,14 +161,16 @@ struct ImportedInputs {
 
 /// A file (UnixFS file or raw leaf by size) from a path, streamed; symbolic links in the last place are refused.
 [[nodiscard]] Result<asset::Built> import_file(const std::filesystem::path& path, const asset::BlockSink& sink);
-/// A file or a whole folder, as `mesh assets add` takes it: the bounds are those of UnixFS, hidden files are in.
+/// A file or a whole folder, as `mesh assets add` takes it: hidden files are in; a folder has at most 1,000,000 entries of
+/// its own and is at most 32 folders deep.
 [[nodiscard]] Result<asset::Built> import_path(const std::filesystem::path& path, const asset::BlockSink& sink);
 
 // ---- Export.
 
 /// Writes the file or folder `root` to `path`, which must not be there yet unless it is a file that `overwrite` allows to
 /// replace. It is written beside and renamed, never through a symbolic link or a `..`; nothing half written stays.
-/// Errors: not_found (a block is missing), conflict (something is there), invalid (neither file nor folder), storage.
+/// Errors: not_found (a block is missing), conflict (something is there), invalid (neither file nor folder), exhausted (more
+/// than 1,000,000 files and folders), storage.
 [[nodiscard]] Status export_dag(const store::BlockStore& blocks, const Cid& root, const std::filesystem::path& path,
                                 bool overwrite = false);
 

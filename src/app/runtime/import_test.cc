@@ -1,6 +1,7 @@
 #include "app/runtime/import.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -313,6 +314,32 @@ TEST_F(ImportTest, UnreadableIsAnError) {
   write("closed.py", "x");
   fs::permissions(top / "closed.py", fs::perms::none);
   EXPECT_EQ(program(top / "main.py").error().code, ErrorCode::storage);
+}
+
+TEST_F(ImportTest, AFolderOfManyEntriesGoesInAndOut) {
+  constexpr std::size_t count = 10'500;
+  for (std::size_t i = 0; i < count; ++i) write(fmt::format("many/inner/{}.txt", i), i % 100 == 0 ? "hundred" : "");
+  const auto built = import_path(top / "many", store.sink());
+  ASSERT_TRUE(built) << built.error().message;
+  const auto tree = store.blocks->collect_tree(built->cid);
+  ASSERT_TRUE(tree) << tree.error().message;
+  EXPECT_EQ(tree->size(), count);
+  EXPECT_EQ(text_of(tree->at("inner/100.txt")), "hundred");
+  const auto few = store.blocks->collect_tree(built->cid, count);  // The folders count too.
+  EXPECT_EQ(few.error().code, ErrorCode::exhausted);
+  ASSERT_TRUE(export_dag(*store.blocks, built->cid, top / "out"));
+  EXPECT_EQ(import_path(top / "out", store.sink())->cid, built->cid);
+  // The inner folder is shards: one that is missing is named, and nothing half written stays.
+  const Cid inner = asset::parse_node(built->cid, **store.blocks->get(built->cid))->links[0].cid;
+  const asset::Node shard = *asset::parse_node(inner, **store.blocks->get(inner));
+  ASSERT_EQ(shard.kind, asset::NodeKind::shard);
+  ASSERT_TRUE(shard.links[7].name.empty());
+  ASSERT_TRUE(*store.blocks->erase(shard.links[7].cid));
+  const Status half = export_dag(*store.blocks, built->cid, top / "half");
+  EXPECT_EQ(half.error().code, ErrorCode::not_found);
+  EXPECT_NE(half.error().message.find(shard.links[7].cid.text()), std::string::npos) << half.error().message;
+  for (const auto& entry : fs::directory_iterator(top))
+    EXPECT_EQ(entry.path().filename().string().find("half"), std::string::npos);
 }
 
 TEST_F(ImportTest, ExportWritesWholeOrNothing) {

@@ -1,8 +1,11 @@
 #include "domain/asset/unixfs.h"
 
+#include <bit>
+
 #include "base/check.h"
 #include "codec/dagcbor.h"
 #include "codec/utf8.h"
+#include "codec/varint.h"
 #include "domain/asset/dagpb.h"
 #include "domain/asset/unixfs_data.h"
 
@@ -59,12 +62,51 @@ Result<Node> parse_file(UnixfsData data, const std::vector<dagpb::Link>& links) 
   return node;
 }
 
+Result<Node> parse_shard(const UnixfsData& data, std::vector<dagpb::Link> links) {
+  if (data.file_bytes.value_or(0) != 0 || !data.child_bytes.empty())
+    return fail(ErrorCode::invalid, "UnixFS: a shard with the data of a file");
+  if (data.hash_type != murmur3_code)
+    return fail(ErrorCode::unsupported,
+                "UnixFS: a sharded folder whose names are placed by another hash than murmur3-x64-64");
+  const std::uint64_t fanout = data.fanout.value_or(0);
+  if (fanout < min_fanout || fanout > max_fanout || !std::has_single_bit(fanout)) {
+    return fail(ErrorCode::invalid, "UnixFS: a shard with a fanout of " + std::to_string(fanout) +
+                                        ", which is no power of two from 8 to 1024");
+  }
+  const Bytes bitfield = data.data.value_or(Bytes());  // Big-endian; leading zero bytes may be left out.
+  if (bitfield.size() > fanout / 8)
+    return fail(ErrorCode::invalid, "UnixFS: a shard's bitfield is longer than its fanout");
+  Node node{.kind = NodeKind::shard,
+            .content_bytes = 0,
+            .links = {},
+            .inline_data = {},
+            .fanout = static_cast<std::uint32_t>(fanout)};
+  node.links.reserve(links.size());
+  auto next = links.begin();
+  for (std::uint32_t slot = 0; slot < bitfield.size() * 8; ++slot) {
+    if ((bitfield[bitfield.size() - 1 - slot / 8] >> slot % 8 & 1) == 0) continue;
+    if (next == links.end()) return fail(ErrorCode::invalid, "UnixFS: a shard with fewer links than its bitfield says");
+    dagpb::Link& link = *next++;
+    const std::string prefix = slot_prefix(slot, node.fanout);
+    if (!link.name || !link.name->starts_with(prefix))
+      return fail(ErrorCode::invalid, "UnixFS: a shard's link is not named after its slot, which is " + prefix);
+    std::string name = link.name->substr(prefix.size());
+    MESH_LET(const Cid child, nameable(link.cid));
+    if (!name.empty()) {
+      MESH_TRY(check_name(name));
+    } else if (child.codec() != Multicodec::dag_pb) {
+      return fail(ErrorCode::invalid, "UnixFS: a shard links to a shard that cannot be one");
+    }
+    node.links.push_back({.cid = child, .name = std::move(name), .bytes = link.total_bytes.value_or(0), .slot = slot});
+  }
+  if (next != links.end()) return fail(ErrorCode::invalid, "UnixFS: a shard with more links than its bitfield says");
+  return node;
+}
+
 Result<Node> parse_directory(const UnixfsData& data, std::vector<dagpb::Link> links) {
   if (data.data || data.file_bytes.value_or(0) != 0 || !data.child_bytes.empty()) {
     return fail(ErrorCode::invalid, "UnixFS: a folder with the data of a file");
   }
-  if (links.size() > max_folder_entries)
-    return fail(ErrorCode::exhausted, "UnixFS: a folder of more than 10000 entries");
   Node node{.kind = NodeKind::directory, .content_bytes = 0, .links = {}, .inline_data = {}};
   node.links.reserve(links.size());
   for (dagpb::Link& link : links) {
@@ -84,6 +126,7 @@ Result<Node> parse_dagpb(ByteView block) {
   if (!outer.data) return fail(ErrorCode::invalid, "the DAG-PB node is neither file nor folder: it has no UnixFS data");
   MESH_LET(UnixfsData data, decode_unixfs(*outer.data));
   if (data.type == UnixfsType::directory) return parse_directory(data, std::move(outer.links));
+  if (data.type == UnixfsType::hamt) return parse_shard(data, std::move(outer.links));
   if (data.type == UnixfsType::raw && !outer.links.empty())
     return fail(ErrorCode::invalid, "UnixFS: a leaf with links");
   return parse_file(std::move(data), outer.links);
@@ -173,11 +216,26 @@ Status check_name(std::string_view name) {
   return {};
 }
 
+std::string slot_prefix(std::uint32_t slot, std::uint32_t fanout) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string prefix;
+  for (std::uint32_t rest = fanout - 1; rest > 0; rest >>= 4, slot >>= 4)
+    prefix.insert(prefix.begin(), digits[slot & 15]);
+  return prefix;
+}
+
+std::uint64_t plain_folder_bytes(const std::vector<FolderEntry>& entries) {
+  const auto field = [](std::uint64_t bytes) { return 1 + varint_size(bytes) + bytes; };
+  std::uint64_t total = field(encode_unixfs({.type = UnixfsType::directory}).size());
+  for (const FolderEntry& entry : entries)
+    total += field(field(entry.cid.bytes().size()) + field(entry.name.size()) + 1 + varint_size(entry.total_bytes));
+  return total;
+}
+
 Result<BuiltFolder> build_directory(std::vector<FolderEntry> entries) {
-  if (entries.size() > max_folder_entries) {
-    return fail(ErrorCode::unsupported,
-                "a folder of " + std::to_string(entries.size()) +
-                    " entries needs a sharded (HAMT) directory, which is not built; split it below 10000");
+  if (const std::uint64_t bytes = plain_folder_bytes(entries); bytes > max_plain_folder_bytes) {
+    return fail(ErrorCode::unsupported, "a folder that would be one block of " + std::to_string(bytes) +
+                                            " bytes is past the 262144 above which folders are sharded");
   }
   std::ranges::sort(entries, {}, &FolderEntry::name);
   dagpb::Node node;
@@ -194,11 +252,6 @@ Result<BuiltFolder> build_directory(std::vector<FolderEntry> entries) {
   }
   node.data = encode_unixfs({.type = UnixfsType::directory});
   Bytes block = dagpb::encode(node);
-  if (block.size() > max_block_bytes) {
-    return fail(
-        ErrorCode::unsupported,
-        "a folder whose block is larger than 2 MiB needs a sharded (HAMT) directory, which is not built; split it");
-  }
   total = add(*total, block.size());
   if (!total) return fail(ErrorCode::invalid, "the sizes of the folder's entries overflow");
   const Built built{.cid = Cid::of(Multicodec::dag_pb, block), .content_bytes = 0, .total_bytes = *total};

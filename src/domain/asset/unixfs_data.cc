@@ -10,6 +10,8 @@ constexpr std::uint32_t type_field = 1;
 constexpr std::uint32_t data_field = 2;
 constexpr std::uint32_t file_bytes_field = 3;
 constexpr std::uint32_t child_bytes_field = 4;
+constexpr std::uint32_t hash_type_field = 5;
+constexpr std::uint32_t fanout_field = 6;
 constexpr std::uint32_t mode_field = 7;
 constexpr std::uint32_t modified_field = 8;
 
@@ -26,7 +28,7 @@ Result<UnixfsType> type_of(std::uint64_t number) {
     case 4:
       return fail(ErrorCode::unsupported, "symbolic links in UnixFS are not built");
     case 5:
-      return fail(ErrorCode::unsupported, "a sharded (HAMT) UnixFS folder, which is not built");
+      return UnixfsType::hamt;
     default:
       return fail(ErrorCode::invalid, "UnixFS: a node of unknown type");
   }
@@ -40,6 +42,8 @@ Bytes encode_unixfs(const UnixfsData& data) {
   if (data.data) protobuf::put_bytes(out, data_field, *data.data);
   if (data.file_bytes) protobuf::put_varint(out, file_bytes_field, *data.file_bytes);
   for (const std::uint64_t bytes : data.child_bytes) protobuf::put_varint(out, child_bytes_field, bytes);
+  if (data.hash_type) protobuf::put_varint(out, hash_type_field, *data.hash_type);
+  if (data.fanout) protobuf::put_varint(out, fanout_field, *data.fanout);
   if (data.mode) protobuf::put_varint(out, mode_field, *data.mode);
   if (data.modified) protobuf::put_bytes(out, modified_field, *data.modified);
   return out;
@@ -64,6 +68,10 @@ Result<UnixfsData> decode_unixfs(ByteView bytes) {
       data.file_bytes = field.number_value;
     } else if (field.number == child_bytes_field && !field.is_bytes) {
       data.child_bytes.push_back(field.number_value);
+    } else if (field.number == hash_type_field && !field.is_bytes) {
+      data.hash_type = field.number_value;
+    } else if (field.number == fanout_field && !field.is_bytes) {
+      data.fanout = field.number_value;
     } else if (field.number == mode_field && !field.is_bytes) {
       data.mode = field.number_value;
     } else if (field.number == modified_field && field.is_bytes) {
@@ -73,6 +81,10 @@ Result<UnixfsData> decode_unixfs(ByteView bytes) {
     }
   }
   if (last == 0) return fail(ErrorCode::invalid, "UnixFS: the type is missing");
+  const bool is_hamt = data.type == UnixfsType::hamt;
+  if (data.hash_type.has_value() != is_hamt || data.fanout.has_value() != is_hamt)
+    return fail(ErrorCode::invalid,
+                "UnixFS: a hash type and a fanout belong to the part of a sharded folder, and to it alone");
   return data;
 }
 
