@@ -350,13 +350,9 @@ fn convert(event: Event) -> P2pEvent {
             ..blank(P2pKind::Connected)
         },
         Event::Disconnected { peer, reason } => P2pEvent { peer, text: reason, ..blank(P2pKind::Disconnected) },
-        Event::PathChanged { peer, address, transport, outbound } => P2pEvent {
-            peer,
-            text: address,
-            name: transport.to_string(),
-            flag: outbound,
-            ..blank(P2pKind::PathChanged)
-        },
+        Event::PathChanged { peer, address, transport, outbound } => {
+            P2pEvent { peer, text: address, name: transport.to_string(), flag: outbound, ..blank(P2pKind::PathChanged) }
+        }
         Event::ReachabilityChanged { reachability, address, relaying, text } => P2pEvent {
             has_peer: false,
             number: reachability as u8,
@@ -368,9 +364,7 @@ fn convert(event: Event) -> P2pEvent {
         Event::RelayChanged { peer, address, held, text } => {
             P2pEvent { peer, name: address, flag: held, text, ..blank(P2pKind::RelayChanged) }
         }
-        Event::HolePunched { peer, done, text } => {
-            P2pEvent { peer, flag: done, text, ..blank(P2pKind::HolePunched) }
-        }
+        Event::HolePunched { peer, done, text } => P2pEvent { peer, flag: done, text, ..blank(P2pKind::HolePunched) },
         Event::Identified { peer, agent, addresses, protocols } => {
             P2pEvent { peer, text: agent, names: addresses, more_names: protocols, ..blank(P2pKind::Identified) }
         }

@@ -215,7 +215,9 @@ mod tests {
     #[test]
     fn private_networks_need_no_router() {
         let local = |text: &str| is_local(&text.parse().unwrap());
-        for text in ["/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.2/udp/1/quic-v1", "/ip4/169.254.1.1/tcp/1", "/ip6/fd00::1/tcp/1"] {
+        for text in
+            ["/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.2/udp/1/quic-v1", "/ip4/169.254.1.1/tcp/1", "/ip6/fd00::1/tcp/1"]
+        {
             assert!(local(text), "{text}");
         }
         for text in ["/ip4/8.8.8.8/tcp/1", "/ip6/2001:db8::1/tcp/1", "/dns4/example.org/tcp/1"] {
@@ -227,9 +229,8 @@ mod tests {
     #[test]
     fn a_relay_is_tried_early() {
         let direct = |port: u16| -> Multiaddr { format!("/ip4/192.0.2.1/tcp/{port}").parse().unwrap() };
-        let circuit = |port: u16| -> Multiaddr {
-            format!("/ip4/192.0.2.9/tcp/{port}/p2p/{RELAY}/p2p-circuit").parse().unwrap()
-        };
+        let circuit =
+            |port: u16| -> Multiaddr { format!("/ip4/192.0.2.9/tcp/{port}/p2p/{RELAY}/p2p-circuit").parse().unwrap() };
         let known = [direct(1), direct(2), direct(3), circuit(1), direct(4), circuit(2)];
         let expected = [direct(1), direct(2), circuit(1), direct(3), direct(4), circuit(2)];
         assert_eq!(dial_order(&known), expected);

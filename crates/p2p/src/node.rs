@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::core::transport::ListenerId;
 use libp2p::core::ConnectedPoint;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, StreamProtocol, Swarm, SwarmEvent};
-use libp2p::multiaddr::Protocol;
 use libp2p::{
     autonat, connection_limits, dcutr, gossipsub, identify, kad, mdns, noise, ping, relay, tcp, tls, yamux, Multiaddr,
     PeerId, SwarmBuilder,
@@ -29,14 +29,12 @@ use tokio::time::timeout;
 
 use crate::address::{self, key_of, peer_in, peer_of, transport_of, without_peer};
 use crate::budget::{self, ADDRESSES_AT_ONCE};
-use crate::event::{
-    Attempt, Code, Config, Error, Event, Found, Outcome, PeerKey, Reachability, RelayPolicy, Verdict,
-};
+use crate::event::{Attempt, Code, Config, Error, Event, Found, Outcome, PeerKey, Reachability, RelayPolicy, Verdict};
 use crate::messages::{self, Outboxes};
 use crate::pump::{self, Abort};
 use crate::queue::EventQueue;
 use crate::rate::Rate;
-use crate::reach::{self, MAX_RELAYS, OUTDONE_AFTER, RELAY_RETRY};
+use crate::reach::{self, Autonat, MAX_RELAYS, OUTDONE_AFTER, RELAY_RETRY};
 use crate::streams::{self, OpenError, OpenReply, OpenStream, Place, ACCEPTED, REFUSED};
 
 const KADEMLIA: StreamProtocol = StreamProtocol::new("/meshwork/kad/1.0.0");
@@ -69,7 +67,7 @@ struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     streams: streams::Behaviour,
-    autonat: autonat::Behaviour,
+    autonat: Autonat,
     relay_client: relay::client::Behaviour,
     relay_server: relay::Behaviour,
     dcutr: dcutr::Behaviour,
@@ -190,6 +188,9 @@ pub struct Node {
 /// libp2p's TCP listeners share their port with whoever asks for it, so that two nodes on one port would each get
 /// some of the connections. Listening without that option first finds out.
 fn refuse_taken_port(address: &Multiaddr) -> std::io::Result<()> {
+    if address::is_circuit(address) {
+        return Ok(());
+    }
     let port = address.iter().find_map(|part| match part {
         libp2p::multiaddr::Protocol::Tcp(port) if port != 0 => Some(port),
         _ => None,
@@ -529,6 +530,8 @@ fn gossip(config: &Config, keypair: &libp2p::identity::Keypair) -> Result<gossip
     let authenticity = gossipsub::MessageAuthenticity::Signed(keypair.clone());
     let mut gossip = gossipsub::Behaviour::new(authenticity, settings)?;
     let mut scores = gossipsub::PeerScoreParams::default();
+    // As many as one relay carries have its address.
+    scores.ip_colocation_factor_threshold = reach::MAX_CIRCUITS as f64;
     // Many nodes on one machine are usual; on one address elsewhere they are a sign of a Sybil.
     scores.ip_colocation_factor_whitelist.extend([
         std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
@@ -606,7 +609,7 @@ fn build(
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             streams: streams::Behaviour::new([messages, streams].concat(), config.max_streams_per_peer),
-            autonat: autonat::Behaviour::new(peer, reach::autonat_config()),
+            autonat: Autonat::new(peer),
             relay_client,
             relay_server,
             dcutr: dcutr::Behaviour::new(peer),
@@ -1301,7 +1304,9 @@ impl Main {
         let last = self.peers.get_mut(&event.remote_peer_id).and_then(|state| state.direct_error.take());
         let (done, text) = match event.result {
             Ok(_) => (true, "a direct connection was made".to_string()),
-            Err(error) => (false, [Some(address::chain(&error)), last].into_iter().flatten().collect::<Vec<_>>().join("; ")),
+            Err(error) => {
+                (false, [Some(address::chain(&error)), last].into_iter().flatten().collect::<Vec<_>>().join("; "))
+            }
         };
         self.events.push(Event::HolePunched { peer: key, done, text: text.chars().take(1024).collect() });
     }
@@ -1431,8 +1436,10 @@ impl Main {
                 let wanted = state.reason.is_none();
                 let relayed = link.filter(|link| link.relayed);
                 if let Some(key) = key_of(&peer) {
-                    let limits = if relayed.is_some() { ", which a relay carried within bounds of bytes and time" } else { "" };
-                    let ended = || format!("{}{limits}", cause.unwrap_or_else(|| "the peer closed the connection".into()));
+                    let limits =
+                        if relayed.is_some() { ", which a relay carried within bounds of bytes and time" } else { "" };
+                    let ended =
+                        || format!("{}{limits}", cause.unwrap_or_else(|| "the peer closed the connection".into()));
                     let reason = state.reason.unwrap_or_else(ended);
                     self.events.push(Event::Disconnected { peer: key, reason });
                 }

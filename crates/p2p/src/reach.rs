@@ -6,20 +6,28 @@
 //! at a bounded rate. A node that cannot be dialed reserves slots at relays among its peers (circuit relay v2); one
 //! that can relays for others, by RelayPolicy. Over a relayed connection DCUtR tries to make a direct one.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use libp2p::core::transport::PortUse;
+use libp2p::core::Endpoint;
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+};
 use libp2p::{autonat, relay, Multiaddr, PeerId};
 
 use crate::address::{is_circuit, is_local, is_loopback};
 
 /// Relays that a node reserves a slot at.
 pub const MAX_RELAYS: usize = 2;
+/// Connections that a relay carries at a time.
+pub const MAX_CIRCUITS: usize = 32;
 /// After a relay refused, or was lost.
 pub const RELAY_RETRY: Duration = Duration::from_secs(60);
 /// A relayed connection that a direct one has outdone is closed when both have been there for so long.
 pub const OUTDONE_AFTER: Duration = Duration::from_secs(5);
 
-pub fn autonat_config() -> autonat::Config {
+fn autonat_config() -> autonat::Config {
     autonat::Config {
         // A dial-back tries one address after another, and a router that swallows it costs the whole time-out of each.
         timeout: Duration::from_secs(90),
@@ -44,11 +52,80 @@ pub fn relay_config() -> relay::Config {
         max_reservations: 64,
         max_reservations_per_peer: 2,
         reservation_duration: Duration::from_secs(3600),
-        max_circuits: 32,
+        max_circuits: MAX_CIRCUITS,
         max_circuits_per_peer: 4,
         max_circuit_duration: Duration::from_secs(30 * 60),
         max_circuit_bytes: 16 << 20,
         ..Default::default()
+    }
+}
+
+/// AutoNAT, which is not told what peers say they observe of this node: it would keep all of it for good, though those
+/// that it asks put the IP address that they see themselves in place of whatever they are told.
+pub struct Autonat(autonat::Behaviour);
+
+impl Autonat {
+    pub fn new(local: PeerId) -> Self {
+        Self(autonat::Behaviour::new(local, autonat_config()))
+    }
+}
+
+impl NetworkBehaviour for Autonat {
+    type ConnectionHandler = THandler<autonat::Behaviour>;
+    type ToSwarm = autonat::Event;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.0.handle_pending_inbound_connection(id, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.0.handle_established_inbound_connection(id, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.0.handle_pending_outbound_connection(id, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.0.handle_established_outbound_connection(id, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm) {
+        if !matches!(event, FromSwarm::NewExternalAddrCandidate(_)) {
+            self.0.on_swarm_event(event);
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
+        self.0.on_connection_handler_event(peer, id, event);
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.0.poll(context)
     }
 }
 
@@ -97,7 +174,8 @@ mod tests {
     #[test]
     fn the_address_that_worked_is_told() {
         let parse = |text: &str| -> Multiaddr { text.parse().unwrap() };
-        let (loopback, lan, far) = (parse("/ip4/127.0.0.1/tcp/1"), parse("/ip4/10.0.0.1/tcp/1"), parse("/ip4/8.8.8.8/tcp/1"));
+        let (loopback, lan, far) =
+            (parse("/ip4/127.0.0.1/tcp/1"), parse("/ip4/10.0.0.1/tcp/1"), parse("/ip4/8.8.8.8/tcp/1"));
         let told = [loopback.clone(), lan.clone(), far.clone()];
         assert_eq!(relay_address(Some(&lan), &told), Some(lan.clone()));
         assert_eq!(relay_address(None, &told), Some(far));

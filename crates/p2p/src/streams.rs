@@ -373,3 +373,34 @@ impl OutboundUpgrade<Stream> for Upgrade {
         ready(Ok((stream, protocol)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direct_connection_outdoes_a_relayed_one() {
+        let mut behaviour = Behaviour::new(vec![], 1);
+        let peer = libp2p::identity::Keypair::generate_ed25519().public().to_peer_id();
+        let (relayed, direct) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
+        let by_relay = behaviour.admit(peer, relayed, true);
+        let best = |behaviour: &Behaviour| behaviour.peers[&peer].best().map(|connection| connection.id);
+        assert_eq!(best(&behaviour), Some(relayed));
+        assert_eq!(*by_relay.link.borrow(), Link::Usable);
+        assert_eq!(behaviour.outdone(), []);
+
+        let directly = behaviour.admit(peer, direct, false);
+        assert_eq!(best(&behaviour), Some(direct));
+        assert_eq!((*by_relay.link.borrow(), *directly.link.borrow()), (Link::Outdone, Link::Usable));
+        assert_eq!(behaviour.outdone(), [(peer, relayed)]);
+        // A stream on it keeps it.
+        let stream = by_relay.link.clone();
+        assert_eq!(behaviour.outdone(), []);
+        drop(stream);
+
+        behaviour.forget(peer, direct);
+        assert_eq!(best(&behaviour), Some(relayed));
+        assert_eq!((*by_relay.link.borrow(), *directly.link.borrow()), (Link::Usable, Link::Gone));
+        assert_eq!(behaviour.outdone(), []);
+    }
+}

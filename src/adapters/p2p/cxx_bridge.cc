@@ -101,8 +101,8 @@ BridgeEvent event_of(rs::P2pEvent& raw) {
     case rs::P2pKind::PathChanged:
       return Event(PeerPathChanged{peer, text(raw.text), text(raw.name), raw.flag});
     case rs::P2pKind::ReachabilityChanged:
-      return Event(ReachabilityChanged{enum_of(raw.number, Reachability::private_), text(raw.name), raw.flag,
-                                       text(raw.text)});
+      return Event(
+          ReachabilityChanged{enum_of(raw.number, Reachability::private_), text(raw.name), raw.flag, text(raw.text)});
     case rs::P2pKind::RelayChanged:
       return Event(RelayChanged{peer, text(raw.name), raw.flag, text(raw.text)});
     case rs::P2pKind::HolePunched:

@@ -171,8 +171,8 @@ struct Network::Impl : std::enable_shared_from_this<Network::Impl> {
       status.text = reachability->text;
       status.relaying = reachability->relaying;
     } else if (const auto* relay = std::get_if<RelayChanged>(&event)) {
-      renew(status.relays,
-            {relay->peer, relay->address, relay->held, relay->text, std::chrono::system_clock::now()}, max_relays_told);
+      renew(status.relays, {relay->peer, relay->address, relay->held, relay->text, std::chrono::system_clock::now()},
+            max_relays_told);
     } else if (const auto* punch = std::get_if<HolePunched>(&event)) {
       renew(status.punches, {punch->peer, punch->done, punch->text, std::chrono::system_clock::now()},
             max_punches_told);

@@ -55,8 +55,8 @@ enum class Found : std::uint8_t { inbound = 0, dialed = 1, bootstrap = 2, mdns =
 [[nodiscard]] std::string_view name_of(Found found);
 
 enum class StreamEnd : std::uint8_t {
-  clean = 0,      ///< both directions ended as their writers meant it
-  reset = 1,      ///< one side gave up: what was read may be cut off
+  clean = 0,  ///< both directions ended as their writers meant it
+  reset = 1,  ///< one side gave up: what was read may be cut off
   peer_gone = 2,  ///< the connection was lost first
 };
 [[nodiscard]] std::string_view name_of(StreamEnd end);
@@ -85,13 +85,13 @@ class Fd {
 };
 
 struct Limits {
-  std::size_t gossip_bytes = 256 * 1024;    ///< of one gossip message with its envelope of at most 512 bytes
+  std::size_t gossip_bytes = 256 * 1024;  ///< of one gossip message with its envelope of at most 512 bytes
   std::uint32_t gossip_per_peer_per_s = 2000;  ///< twice as many at once; what is more is ignored
   std::size_t message_bytes = 1024 * 1024;  ///< of one direct message
-  std::size_t queued_messages = 16384;      ///< per peer, sent and not yet acknowledged
+  std::size_t queued_messages = 16384;  ///< per peer, sent and not yet acknowledged
   std::size_t queued_bytes = 16 * 1024 * 1024;  ///< per peer, likewise
-  std::size_t streams_per_peer = 64;        ///< raw streams that we open; inbound streams of any kind
-  std::size_t streams = 256;                ///< raw streams in all; each costs two file descriptors
+  std::size_t streams_per_peer = 64;  ///< raw streams that we open; inbound streams of any kind
+  std::size_t streams = 256;  ///< raw streams in all; each costs two file descriptors
   std::uint32_t inbound_connections = 256;
   std::uint32_t outbound_connections = 256;
   std::uint32_t connections_per_peer = 4;
@@ -99,7 +99,7 @@ struct Limits {
   /// Dials beyond the private networks, in groups of four addresses; twice as many at once. Each address takes an entry of
   /// the router's table, of which a home router has a few thousand.
   std::uint32_t dials_per_s = 16;
-  std::size_t events = 16384;               ///< undelivered events before the network holds back
+  std::size_t events = 16384;  ///< undelivered events before the network holds back
   std::size_t event_bytes = 32 * 1024 * 1024;
 };
 

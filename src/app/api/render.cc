@@ -69,12 +69,13 @@ Json reach_status_json(const ReachStatus& status) {
   for (const ReachStatus::Relay& relay : status.relays) {
     const std::string name = identity::short_name(relay.peer);
     if (relay.held) held += (held.empty() ? "" : " and ") + name;
-    relays.push_back({{"peer", peer_text(relay.peer)},
-                      {"address", relay.address},
-                      {"held", relay.held},
-                      {"since", rfc3339(relay.since_ms)},
-                      {"text", relay.held ? fmt::format("peers reach this node through relay {} at {}", name, relay.address)
-                                          : fmt::format("relay {} is not used: {}", name, relay.text)}});
+    relays.push_back(
+        {{"peer", peer_text(relay.peer)},
+         {"address", relay.address},
+         {"held", relay.held},
+         {"since", rfc3339(relay.since_ms)},
+         {"text", relay.held ? fmt::format("peers reach this node through relay {} at {}", name, relay.address)
+                             : fmt::format("relay {} is not used: {}", name, relay.text)}});
   }
   Json punches = Json::array();
   for (const ReachStatus::HolePunch& punch : status.hole_punches) {
@@ -91,9 +92,10 @@ Json reach_status_json(const ReachStatus& status) {
     text = fmt::format("peers can dial this node at {}", status.address);
   } else if (status.reachability == "private") {
     text = "behind a NAT or a firewall: peers cannot dial this node; ";
-    text += held.empty() ? "no relay among its peers takes it, so that only peers which it dials itself are reached: --join "
-                           "a node that can be dialed"
-                         : "it is reached through relay " + held;
+    text += held.empty()
+                ? "no relay among its peers takes it, so that only peers which it dials itself are reached: --join "
+                  "a node that can be dialed"
+                : "it is reached through relay " + held;
   } else {
     text = fmt::format("not known whether peers can dial this node: {}", status.text);
   }

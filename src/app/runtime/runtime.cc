@@ -605,12 +605,13 @@ class Runtime::Impl final : public StreamOpener {
     tell({.kind = "node.reach", .text = fmt::format("{}: {}", p2p::name_of(event.reachability), event.text)});
   }
   void on(p2p::RelayChanged&& event) {
-    tell({.kind = "node.relay", .peer = event.peer,
-          .text = fmt::format("{} {}: {}", identity::short_name(event.peer), event.held ? "relays for us" : "does not relay for us", event.text)});
+    tell({.kind = "node.relay",
+          .peer = event.peer,
+          .text = fmt::format("{} {}: {}", identity::short_name(event.peer),
+                              event.held ? "relays for us" : "does not relay for us", event.text)});
   }
   void on(p2p::HolePunched&& event) {
-    tell({.kind = "peer.direct", .peer = event.peer,
-          .text = identity::short_name(event.peer) + ": " + event.text});
+    tell({.kind = "peer.direct", .peer = event.peer, .text = identity::short_name(event.peer) + ": " + event.text});
   }
   void on(p2p::PeerIdentified&&) {}
   void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }
