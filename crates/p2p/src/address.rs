@@ -55,6 +55,16 @@ pub fn is_local(address: &Multiaddr) -> bool {
         })
 }
 
+/// Whether an address that a peer tells over a connection at `remote` can be of use. A loopback address is one of this
+/// machine, and a private address one of this network, only if the peer is there too: elsewhere the same address is
+/// somebody else's. Whoever is reached through a relay may be anywhere.
+pub fn is_of_use(told: &Multiaddr, remote: &Multiaddr) -> bool {
+    if is_loopback(told) && !is_circuit(told) {
+        return is_loopback(remote) && !is_circuit(remote);
+    }
+    !is_local(told) || is_local(remote)
+}
+
 /// In which order to try a peer's addresses, few at a time: as they are known, but
 /// one through a relay never later than third, so that a peer behind a NAT is not kept for last.
 pub fn dial_order(known: &[Multiaddr]) -> Vec<Multiaddr> {
@@ -224,6 +234,22 @@ mod tests {
             assert!(!local(text), "{text}");
         }
         assert!(!local(&format!("/ip4/10.0.0.1/tcp/1/p2p/{RELAY}/p2p-circuit")));
+    }
+
+    #[test]
+    fn private_addresses_are_of_use_to_neighbours() {
+        let of_use = |told: &str, remote: &str| is_of_use(&told.parse().unwrap(), &remote.parse().unwrap());
+        let circuit = format!("/ip4/127.0.0.1/tcp/1/p2p/{RELAY}/p2p-circuit");
+        let (loopback, lan, far) = ("/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.2/tcp/1", "/ip4/8.8.8.8/tcp/1");
+        for (told, remote) in
+            [(loopback, loopback), (lan, loopback), (lan, lan), (far, lan), (far, far), (far, &circuit)]
+        {
+            assert!(of_use(told, remote), "{told} told at {remote}");
+        }
+        for (told, remote) in [(loopback, lan), (loopback, far), (lan, far), (loopback, &circuit), (lan, &circuit)] {
+            assert!(!of_use(told, remote), "{told} told at {remote}");
+        }
+        assert!(of_use(&circuit, far) && of_use(&circuit, &circuit));
     }
 
     #[test]

@@ -929,6 +929,16 @@ impl Main {
         }
     }
 
+    /// Forgets an address that is another's. True if it was known, and others are left.
+    fn forget(&mut self, peer: PeerId, address: &Multiaddr) -> bool {
+        let address = without_peer(address);
+        self.swarm.behaviour_mut().kad.remove_address(&peer, &address);
+        let Some(known) = self.book.get_mut(&peer) else { return false };
+        let before = known.len();
+        known.retain(|other| *other != address);
+        known.len() < before && !known.is_empty()
+    }
+
     fn dial_known(&mut self, peer: PeerId) -> Result<(), DialError> {
         let addresses = address::dial_order(self.book.get(&peer).map_or(&[], Vec::as_slice));
         let options = DialOpts::peer_id(peer)
@@ -1479,6 +1489,12 @@ impl Main {
             state.direct_error = Some(address::sentence(error, &asked));
         }
         if let Some(peer) = peer.filter(|peer| !self.swarm.is_connected(peer)) {
+            if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = error {
+                // Somebody else answered first, so the other addresses were not tried to the end.
+                if self.forget(peer, address) && self.dial_known(peer).is_ok() {
+                    return self.end_doctors(now);
+                }
+            }
             if self.waiting.contains_key(&peer) {
                 self.refuse_waiting(peer, &address::sentence(error, &peer.to_string()));
             }
@@ -1601,15 +1617,13 @@ impl Main {
         let (Some(key), Some(state)) = (key_of(&peer), self.peers.get_mut(&peer)) else { return };
         let speaks = info.protocols.contains(&KADEMLIA);
         state.speaks_meshwork = Some(speaks);
-        // A loopback address of another machine means this machine here.
-        let near = |link: &Link| !link.relayed && address::is_loopback(&link.address);
-        let near = state.connections.get(&connection).is_some_and(near);
+        let remote = state.connections.get(&connection).map_or_else(Multiaddr::empty, |link| link.address.clone());
         state.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         // Those through relays first: they are what a peer behind a NAT cannot do without.
         let (mut addresses, direct): (Vec<Multiaddr>, Vec<Multiaddr>) =
             info.listen_addrs.into_iter().partition(address::is_circuit);
         addresses.truncate(MAX_RELAYS);
-        addresses.extend(direct.into_iter().filter(|address| near || !address::is_loopback(address)));
+        addresses.extend(direct.into_iter().filter(|address| address::is_of_use(address, &remote)));
         addresses.truncate(MAX_BOOK_ADDRESSES);
         if speaks {
             for address in &addresses {
