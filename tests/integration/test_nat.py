@@ -123,7 +123,8 @@ class Nat(Case):
         return relay, *nodes
 
     def fetch(self, source, to, size):
-        """What one adds the other gets, byte for byte."""
+        """What one adds the other gets, byte for byte, once the two are connected."""
+        until(lambda: to.way_to(source), "the two are connected", PATIENCE_S)
         content = self.folder / "content"
         content.write_bytes(os.urandom(size))
         cid = source.mesh("assets", "add", content).decode().strip()
@@ -163,6 +164,8 @@ class Nat(Case):
         for source, to in ((one, two), (two, one)):
             self.fetch(source, to, 2 << 20)
         self.assertEqual((one.way_to(two), two.way_to(one)), ("relay", "relay"))
+        # More than a relay carries at a time: it ends the connection, a new one is made, and the rest goes there.
+        self.fetch(one, two, 24 << 20)
         self.assertIn("failed", " ".join(one.doctor().get("direct", []) + two.doctor().get("direct", [])))
 
 

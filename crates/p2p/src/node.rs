@@ -529,9 +529,11 @@ fn gossip(config: &Config, keypair: &libp2p::identity::Keypair) -> Result<gossip
         .build()?;
     let authenticity = gossipsub::MessageAuthenticity::Signed(keypair.clone());
     let mut gossip = gossipsub::Behaviour::new(authenticity, settings)?;
-    let mut scores = gossipsub::PeerScoreParams::default();
-    // As many as one relay carries have its address.
-    scores.ip_colocation_factor_threshold = reach::MAX_CIRCUITS as f64;
+    let mut scores = gossipsub::PeerScoreParams {
+        // As many as one relay carries have its address.
+        ip_colocation_factor_threshold: reach::MAX_CIRCUITS as f64,
+        ..Default::default()
+    };
     // Many nodes on one machine are usual; on one address elsewhere they are a sign of a Sybil.
     scores.ip_colocation_factor_whitelist.extend([
         std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
@@ -595,7 +597,9 @@ fn build(
         let mdns = if config.mdns { Some(mdns::tokio::Behaviour::new(mdns::Config::default(), peer)?) } else { None };
         let identify = identify::Config::new("/meshwork/1".into(), keypair.public())
             .with_agent_version(config.agent.clone())
-            .with_push_listen_addr_updates(true);
+            .with_push_listen_addr_updates(true)
+            // Its own book of addresses would keep those that are of no use here; ours does not.
+            .with_cache_size(0);
         let ping = ping::Config::new().with_interval(config.ping_interval).with_timeout(config.ping_timeout);
         let mut relay_server = relay::Behaviour::new(peer, reach::relay_config());
         let serving = config.relay == RelayPolicy::On;
@@ -728,6 +732,8 @@ struct Main {
     unjudged: HashMap<[u8; 32], PeerId>,
     unjudged_order: VecDeque<[u8; 32]>,
     dials: HashMap<ConnectionId, u64>,
+    /// The dials under way that try what the book has of a peer.
+    known_dials: HashMap<PeerId, ConnectionId>,
     doctors: Vec<Doctor>,
     lookup_at: Instant,
     lookup_delay: Duration,
@@ -788,6 +794,7 @@ impl Main {
             unjudged: HashMap::new(),
             unjudged_order: VecDeque::new(),
             dials: HashMap::new(),
+            known_dials: HashMap::new(),
             doctors: Vec::new(),
             lookup_at: now + RETRY_FIRST,
             lookup_delay: RETRY_FIRST,
@@ -946,7 +953,10 @@ impl Main {
             .addresses(addresses)
             .extend_addresses_through_behaviour()
             .build();
-        self.swarm.dial(options)
+        let id = options.connection_id();
+        self.swarm.dial(options)?;
+        self.known_dials.insert(peer, id);
+        Ok(())
     }
 
     fn on_command(&mut self, command: Command) {
@@ -1364,10 +1374,10 @@ impl Main {
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
                 self.on_listener_closed(listener_id, reason.err().map(|error| address::chain(&error)));
             }
-            SwarmEvent::NewListenAddr { address, .. } if self.relay_policy == RelayPolicy::On => {
-                if !address::is_circuit(&address) {
-                    self.swarm.add_external_address(address);
-                }
+            SwarmEvent::NewListenAddr { address, .. }
+                if self.relay_policy == RelayPolicy::On && !address::is_circuit(&address) =>
+            {
+                self.swarm.add_external_address(address);
             }
             _ => {}
         }
@@ -1383,6 +1393,7 @@ impl Main {
         let link = Link::new(endpoint);
         let (address, outbound) = (link.address.clone(), link.outbound);
         let now = Instant::now();
+        self.known_dials.remove(&peer);
         let mut by = self.found_by_connection.remove(&id);
         for entry in &mut self.bootstrap {
             if entry.dialing == Some(id) {
@@ -1465,6 +1476,10 @@ impl Main {
     fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
         let now = Instant::now();
         self.found_by_connection.remove(&id);
+        let tried_book = peer.is_some_and(|peer| self.known_dials.get(&peer) == Some(&id));
+        if let (Some(peer), true) = (peer, tried_book) {
+            self.known_dials.remove(&peer);
+        }
         let asked = peer.map_or_else(|| "the address".to_string(), |peer| peer.to_string());
         if let Some(request) = self.dials.remove(&id) {
             self.dial_failed(request, peer, error, &asked);
@@ -1495,7 +1510,10 @@ impl Main {
                     return self.end_doctors(now);
                 }
             }
-            if self.waiting.contains_key(&peer) {
+            // Another's dial, such as DCUtR's, says nothing of the addresses in the book.
+            let another = |error: &DialError| matches!(error, DialError::DialPeerConditionFalse(_));
+            let goes_on = |tried: Result<(), DialError>| tried.as_ref().err().is_none_or(another);
+            if self.waiting.contains_key(&peer) && (tried_book || !goes_on(self.dial_known(peer))) {
                 self.refuse_waiting(peer, &address::sentence(error, &peer.to_string()));
             }
         }
