@@ -24,9 +24,9 @@ inline constexpr std::array schema_table{
     NamedSchema{"Node",
                 "peer:string did:string version:string federation:Federation home:string started:string boot:integer "
                 "ready:boolean reason:string "
-                "addresses:string[] reach:Reach peers:integer jobs:integer running:integer queued:integer "
+                "addresses:string[] reach:Reachability peers:integer jobs:integer running:integer queued:integer "
                 "resources:Resources"},
-    NamedSchema{"Reach",
+    NamedSchema{"Reachability",
                 "reachability:string since:string address:string relaying:boolean text:string relays:Relay[] "
                 "hole_punches:HolePunch[]"},
     NamedSchema{"Relay", "peer:string address:string held:boolean since:string text:string"},
