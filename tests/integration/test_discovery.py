@@ -4,59 +4,12 @@ Each node is a machine of its own: a network namespace with a link to a bridge, 
 nothing that they send leaves this test, and nothing on the real network reaches them."""
 
 import json
-import os
 import subprocess
-import sys
-import unittest
 
+from machines import Machine, main, needs_walls, run
 from meshes import CACHE, MESH, Case, Process, environment, until
 
-INSIDE = "MESH_DISCOVERY_INSIDE"
-# With a user namespace anybody may; where that is forbidden, root may without one.
-WALLS = (["unshare", "--user", "--map-root-user", "--net"], ["unshare", "--net"])
 PATIENCE_S = 30
-
-
-def run(*words):
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
-
-
-def why_no_walls():
-    """Tries what the network below needs, and says what is missing; with the wall that works."""
-    reasons = []
-    for wall in WALLS:
-        trial = "ip link add br0 type bridge && ip link add a0 type veth peer name b0 && unshare --net true"
-        try:
-            done = subprocess.run([*wall, "sh", "-c", trial], capture_output=True, text=True, check=False)
-        except FileNotFoundError as error:
-            return None, f"no {error.filename} here"
-        if done.returncode == 0:
-            return wall, ""
-        reasons.append(done.stderr.strip().replace("\n", "; "))
-    return None, "no network namespaces here: " + " / ".join(reasons)
-
-
-class Machine:
-    """A network namespace on the bridge; it lives as long as the process that holds it."""
-
-    def __init__(self, number):
-        self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.holder.stdout.readline()  # From now on the namespace is there.
-        run("ip", "link", "add", f"port{number}", "type", "veth", "peer", "name", "lan", "netns", str(self.holder.pid))
-        run("ip", "link", "set", f"port{number}", "master", "lan0", "up")
-        for words in (("link", "set", "lo", "up"), ("addr", "add", f"10.11.12.{number}/24", "dev", "lan"), ("link", "set", "lan", "up")):
-            run(*self.enter, "ip", *words)
-
-    @property
-    def enter(self):
-        return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net"]
-
-    def end(self):
-        self.holder.stdin.close()
-        self.holder.wait()
-        self.holder.stdout.close()
 
 
 class Stranger(Process):
@@ -83,7 +36,7 @@ class Stranger(Process):
         return peer if peer and peer["resources"] else None
 
 
-@unittest.skipUnless(os.environ.get(INSIDE) == "yes", os.environ.get(INSIDE, "") or "not started by its own main program")
+@needs_walls
 class Discovery(Case):
     def setUp(self):
         super().setUp()
@@ -92,8 +45,10 @@ class Discovery(Case):
         self.addCleanup(run, "ip", "link", "delete", "lan0")
 
     def stranger(self, name, federation):
-        machine = Machine(len(self.nodes) + 1)
+        machine = Machine()
         self.addCleanup(machine.end)
+        number = len(self.nodes) + 1
+        machine.plug("lan", f"10.11.12.{number}/24", "lan0", f"port{number}")
         return self.started(Stranger(machine, self.folder / name, federation))
 
     def test_two_nodes_find_each_other(self):
@@ -124,9 +79,4 @@ class Discovery(Case):
 
 
 if __name__ == "__main__":
-    if INSIDE not in os.environ:
-        wall, why = why_no_walls()
-        environ = os.environ | {INSIDE: "yes" if wall else why}
-        command = [*(wall or []), sys.executable, *sys.argv]
-        os.execvpe(command[0], command, environ)
-    unittest.main()
+    main()

@@ -9,7 +9,7 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
-use mesh_p2p::{Code, Config, Error, Event, Node, Verdict};
+use mesh_p2p::{Code, Config, Error, Event, Node, RelayPolicy, Verdict};
 
 #[cxx::bridge(namespace = "mesh::engines")]
 mod ffi {
@@ -23,6 +23,8 @@ mod ffi {
         listen: Vec<String>,
         bootstrap: Vec<String>,
         mdns: bool,
+        /// 0: while publicly reachable; 1: always; 2: never.
+        relay: u8,
         topics: Vec<P2pTopic>,
         message_protocols: Vec<String>,
         stream_protocols: Vec<String>,
@@ -40,6 +42,7 @@ mod ffi {
         max_outbound_connections: u32,
         max_connections_per_peer: u32,
         max_pending_connections: u32,
+        max_dials_per_s: u32,
         max_events: usize,
         max_event_bytes: usize,
     }
@@ -70,6 +73,10 @@ mod ffi {
         StreamClosed,
         Connected,
         Disconnected,
+        PathChanged,
+        ReachabilityChanged,
+        RelayChanged,
+        HolePunched,
         Identified,
         Rtt,
         Subscribed,
@@ -226,6 +233,11 @@ fn p2p_start(config: P2pConfig, wake_fd: i32, outcome: &mut P2pOutcome) -> Box<P
         listen: config.listen,
         bootstrap: config.bootstrap,
         mdns: config.mdns,
+        relay: match config.relay {
+            0 => RelayPolicy::Auto,
+            1 => RelayPolicy::On,
+            _ => RelayPolicy::Off,
+        },
         topics: config.topics.into_iter().map(|topic| (topic.name, topic.subscribe)).collect(),
         message_protocols: config.message_protocols,
         stream_protocols: config.stream_protocols,
@@ -243,6 +255,7 @@ fn p2p_start(config: P2pConfig, wake_fd: i32, outcome: &mut P2pOutcome) -> Box<P
         max_outbound_connections: config.max_outbound_connections,
         max_connections_per_peer: config.max_connections_per_peer,
         max_pending_connections: config.max_pending_connections,
+        max_dials_per_s: config.max_dials_per_s,
         max_events: config.max_events,
         max_event_bytes: config.max_event_bytes,
     };
@@ -337,6 +350,21 @@ fn convert(event: Event) -> P2pEvent {
             ..blank(P2pKind::Connected)
         },
         Event::Disconnected { peer, reason } => P2pEvent { peer, text: reason, ..blank(P2pKind::Disconnected) },
+        Event::PathChanged { peer, address, transport, outbound } => {
+            P2pEvent { peer, text: address, name: transport.to_string(), flag: outbound, ..blank(P2pKind::PathChanged) }
+        }
+        Event::ReachabilityChanged { reachability, address, relaying, text } => P2pEvent {
+            has_peer: false,
+            number: reachability as u8,
+            name: address,
+            flag: relaying,
+            text,
+            ..blank(P2pKind::ReachabilityChanged)
+        },
+        Event::RelayChanged { peer, address, held, text } => {
+            P2pEvent { peer, name: address, flag: held, text, ..blank(P2pKind::RelayChanged) }
+        }
+        Event::HolePunched { peer, done, text } => P2pEvent { peer, flag: done, text, ..blank(P2pKind::HolePunched) },
         Event::Identified { peer, agent, addresses, protocols } => {
             P2pEvent { peer, text: agent, names: addresses, more_names: protocols, ..blank(P2pKind::Identified) }
         }

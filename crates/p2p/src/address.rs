@@ -29,11 +29,57 @@ pub fn peer_in(address: &Multiaddr) -> Option<PeerId> {
     }
 }
 
+/// Without the peer that it ends with. The relay that a circuit address names stays.
 pub fn without_peer(address: &Multiaddr) -> Multiaddr {
-    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
+    let mut bare = address.clone();
+    if peer_in(address).is_some() {
+        bare.pop();
+    }
+    bare
+}
+
+/// Whether the address leads through a relay.
+pub fn is_circuit(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+/// Whether packets to the address stay on this machine or its private networks (RFC 1918, RFC 3927, RFC 4193, RFC 4291)
+/// and so need no entry in the table of a router that translates addresses. Names count as far away.
+pub fn is_local(address: &Multiaddr) -> bool {
+    !is_circuit(address)
+        && ip_of(address).is_some_and(|ip| match ip {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
+            IpAddr::V6(ip) => {
+                ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified()
+            }
+        })
+}
+
+/// Whether an address that a peer tells over a connection at `remote` can be of use. A loopback address is one of this
+/// machine, and a private address one of this network, only if the peer is there too: elsewhere the same address is
+/// somebody else's. Whoever is reached through a relay may be anywhere.
+pub fn is_of_use(told: &Multiaddr, remote: &Multiaddr) -> bool {
+    if is_loopback(told) && !is_circuit(told) {
+        return is_loopback(remote) && !is_circuit(remote);
+    }
+    !is_local(told) || is_local(remote)
+}
+
+/// In which order to try a peer's addresses, few at a time: as they are known, but
+/// one through a relay never later than third, so that a peer behind a NAT is not kept for last.
+pub fn dial_order(known: &[Multiaddr]) -> Vec<Multiaddr> {
+    let (mut circuits, mut order): (Vec<_>, Vec<_>) = known.iter().cloned().partition(is_circuit);
+    if !circuits.is_empty() {
+        order.insert(order.len().min(2), circuits.remove(0));
+    }
+    order.append(&mut circuits);
+    order
 }
 
 pub fn transport_of(address: &Multiaddr) -> &'static str {
+    if is_circuit(address) {
+        return "relay";
+    }
     let mut name = "other";
     for part in address.iter() {
         name = match part {
@@ -144,6 +190,8 @@ mod tests {
     use super::*;
     use std::io;
 
+    const RELAY: &str = "12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X";
+
     #[test]
     fn keys_and_peer_ids_are_two_spellings() {
         let keypair = libp2p::identity::Keypair::generate_ed25519();
@@ -162,6 +210,58 @@ mod tests {
         assert_eq!(name("/ip4/127.0.0.1/tcp/1/ws"), "ws");
         assert_eq!(name("/ip6/::1/udp/1/quic-v1"), "quic");
         assert_eq!(name("/memory/1"), "other");
+        assert_eq!(name(&format!("/ip4/192.0.2.1/tcp/1/p2p/{RELAY}/p2p-circuit")), "relay");
+    }
+
+    #[test]
+    fn only_the_last_peer_is_taken_off() {
+        let circuit = format!("/ip4/192.0.2.1/tcp/1/p2p/{RELAY}/p2p-circuit");
+        let whole: Multiaddr = format!("{circuit}/p2p/{RELAY}").parse().unwrap();
+        assert_eq!(without_peer(&whole).to_string(), circuit);
+        assert_eq!(without_peer(&without_peer(&whole)).to_string(), circuit);
+        assert!(is_circuit(&whole) && !is_circuit(&"/ip4/192.0.2.1/tcp/1".parse().unwrap()));
+    }
+
+    #[test]
+    fn private_networks_need_no_router() {
+        let local = |text: &str| is_local(&text.parse().unwrap());
+        for text in
+            ["/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.2/udp/1/quic-v1", "/ip4/169.254.1.1/tcp/1", "/ip6/fd00::1/tcp/1"]
+        {
+            assert!(local(text), "{text}");
+        }
+        for text in ["/ip4/8.8.8.8/tcp/1", "/ip6/2001:db8::1/tcp/1", "/dns4/example.org/tcp/1"] {
+            assert!(!local(text), "{text}");
+        }
+        assert!(!local(&format!("/ip4/10.0.0.1/tcp/1/p2p/{RELAY}/p2p-circuit")));
+    }
+
+    #[test]
+    fn private_addresses_are_of_use_to_neighbours() {
+        let of_use = |told: &str, remote: &str| is_of_use(&told.parse().unwrap(), &remote.parse().unwrap());
+        let circuit = format!("/ip4/127.0.0.1/tcp/1/p2p/{RELAY}/p2p-circuit");
+        let (loopback, lan, far) = ("/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.2/tcp/1", "/ip4/8.8.8.8/tcp/1");
+        for (told, remote) in
+            [(loopback, loopback), (lan, loopback), (lan, lan), (far, lan), (far, far), (far, &circuit)]
+        {
+            assert!(of_use(told, remote), "{told} told at {remote}");
+        }
+        for (told, remote) in [(loopback, lan), (loopback, far), (lan, far), (loopback, &circuit), (lan, &circuit)] {
+            assert!(!of_use(told, remote), "{told} told at {remote}");
+        }
+        assert!(of_use(&circuit, far) && of_use(&circuit, &circuit));
+    }
+
+    #[test]
+    fn a_relay_is_tried_early() {
+        let direct = |port: u16| -> Multiaddr { format!("/ip4/192.0.2.1/tcp/{port}").parse().unwrap() };
+        let circuit =
+            |port: u16| -> Multiaddr { format!("/ip4/192.0.2.9/tcp/{port}/p2p/{RELAY}/p2p-circuit").parse().unwrap() };
+        let known = [direct(1), direct(2), direct(3), circuit(1), direct(4), circuit(2)];
+        let expected = [direct(1), direct(2), circuit(1), direct(3), direct(4), circuit(2)];
+        assert_eq!(dial_order(&known), expected);
+        assert_eq!(dial_order(&[circuit(1), direct(1)]), [direct(1), circuit(1)]);
+        assert_eq!(dial_order(&[]), []);
     }
 
     #[test]

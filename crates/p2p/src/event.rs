@@ -69,6 +69,25 @@ pub enum Outcome {
     Failed = 6,
 }
 
+/// Whether peers can dial this node, as those say who were asked to (AutoNAT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reachability {
+    /// Nobody outside of the private networks was there to be asked.
+    Unknown = 0,
+    Public = 1,
+    Private = 2,
+}
+
+/// Whether this node carries connections of peers that cannot be dialed (circuit relay v2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayPolicy {
+    /// While it is publicly reachable.
+    Auto,
+    On,
+    Off,
+}
+
 /// What trying one address came to. `address` is empty where no address is known at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -140,6 +159,33 @@ pub enum Event {
         peer: PeerKey,
         reason: String,
     },
+    /// New streams to a connected peer take another connection than before.
+    PathChanged {
+        peer: PeerKey,
+        address: String,
+        transport: &'static str,
+        outbound: bool,
+    },
+    /// `address` is where peers reached this node, empty unless it is public; `relaying`: it carries others' connections.
+    ReachabilityChanged {
+        reachability: Reachability,
+        address: String,
+        relaying: bool,
+        text: String,
+    },
+    /// A relay took a reservation of ours (`held`), or it is gone or was refused, for the reason in `text`.
+    RelayChanged {
+        peer: PeerKey,
+        address: String,
+        held: bool,
+        text: String,
+    },
+    /// DCUtR tried to replace a relayed connection by a direct one; `text` says how that went.
+    HolePunched {
+        peer: PeerKey,
+        done: bool,
+        text: String,
+    },
     Identified {
         peer: PeerKey,
         agent: String,
@@ -194,6 +240,7 @@ pub struct Config {
     pub listen: Vec<String>,
     pub bootstrap: Vec<String>,
     pub mdns: bool,
+    pub relay: RelayPolicy,
     /// Every topic that may be published on, by index, and whether to subscribe.
     pub topics: Vec<(String, bool)>,
     pub message_protocols: Vec<String>,
@@ -212,6 +259,8 @@ pub struct Config {
     pub max_outbound_connections: u32,
     pub max_connections_per_peer: u32,
     pub max_pending_connections: u32,
+    /// Beyond the private networks; twice as many at once.
+    pub max_dials_per_s: u32,
     pub max_events: usize,
     pub max_event_bytes: usize,
 }

@@ -20,13 +20,16 @@ use tokio::time::timeout;
 use crate::event::{Code, Error, Event, PeerKey};
 use crate::node::{open_error, Opener};
 use crate::queue::EventQueue;
-use crate::streams::{OpenStream, ACCEPTED, REFUSED};
+use crate::streams::{Link, OpenStream, ACCEPTED, REFUSED};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a frame may take once its length has been read.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// What had already arrived when a connection closed is still read for so long.
 const AFTER_CLOSE: Duration = Duration::from_secs(1);
+
+/// How often a stream that should move to another connection looks whether it may.
+const MOVE_POLL: Duration = Duration::from_millis(50);
 
 /// LEB128, as multiformats' unsigned-varint has it.
 pub fn encode_varint(mut value: u64, out: &mut Vec<u8>) {
@@ -245,7 +248,8 @@ impl Outbox {
 
     /// Writes and counts until the stream ends; what is then unacknowledged has failed, what was not begun stays.
     async fn drive(&mut self, open: OpenStream, first: Outgoing) {
-        let OpenStream { stream, mut closed, .. } = open;
+        let OpenStream { stream, mut link, .. } = open;
+        let mut rank = link.clone();
         let (mut reader, mut writer) = stream.split();
         let unacknowledged = Mutex::new(VecDeque::new());
         let held = || unacknowledged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -310,7 +314,7 @@ impl Outbox {
             }
         };
         let gone = async {
-            until_closed(&mut closed).await;
+            until_gone(&mut link).await;
             // An acknowledgement that had already arrived still counts.
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
@@ -319,11 +323,19 @@ impl Outbox {
             tokio::time::sleep(AFTER_CLOSE).await;
             Broken { error: ended(&why), maybe_delivered: true }
         });
+        // A direct connection took over: the next message goes there, once all that went here has arrived.
+        let outdone = async {
+            let _ = rank.wait_for(|link| *link == Link::Outdone).await;
+            while !held().is_empty() || *rank.borrow() != Link::Outdone {
+                tokio::time::sleep(MOVE_POLL).await;
+            }
+        };
         let broken = tokio::select! {
             biased;
             broken = count => broken,
             broken = write => broken,
             () = gone => Broken { error: ended("the connection was lost"), maybe_delivered: true },
+            () = outdone => return,
         };
         let held = std::mem::take(&mut *unacknowledged.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         for outgoing in held {
@@ -337,14 +349,14 @@ fn ended(why: &str) -> Error {
 }
 
 /// Returns once the stream's connection is gone.
-pub async fn until_closed(closed: &mut watch::Receiver<bool>) {
+pub async fn until_gone(link: &mut watch::Receiver<Link>) {
     // An error means that the behaviour itself is gone.
-    let _ = closed.wait_for(|closed| *closed).await;
+    let _ = link.wait_for(|link| *link == Link::Gone).await;
 }
 
 /// Takes frames from one inbound stream until it ends or misbehaves.
 pub async fn receive(open: OpenStream, peer: PeerKey, protocol: String, events: Arc<EventQueue>, max_bytes: usize) {
-    let OpenStream { stream, mut closed, place } = open;
+    let OpenStream { stream, mut link, place } = open;
     let (mut reader, mut writer) = stream.split();
     let body = async {
         // Writes may fail while frames that arrived are still to be read, so their failure ends nothing.
@@ -362,7 +374,7 @@ pub async fn receive(open: OpenStream, peer: PeerKey, protocol: String, events: 
         }
     };
     let gone = async {
-        until_closed(&mut closed).await;
+        until_gone(&mut link).await;
         tokio::time::sleep(AFTER_CLOSE).await;
     };
     tokio::select! {

@@ -1,6 +1,6 @@
 //! The swarm and the loop that owns it.
 //!
-//! Bounds: libp2p's connection limits; addresses per peer and peers in the address book; commands in flight; per
+//! Bounds: libp2p's connection limits; dials through a router (budget.rs); relays (reach.rs); addresses per peer and peers in the address book; commands in flight; per
 //! peer a rate of gossip; opens that wait for a dial. What outlives its bound gets an error by name.
 
 use std::collections::{HashMap, VecDeque};
@@ -11,12 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::core::transport::ListenerId;
 use libp2p::core::ConnectedPoint;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, StreamProtocol, Swarm, SwarmEvent};
 use libp2p::{
-    connection_limits, gossipsub, identify, kad, mdns, noise, ping, tcp, tls, yamux, Multiaddr, PeerId, SwarmBuilder,
+    autonat, connection_limits, dcutr, gossipsub, identify, kad, mdns, noise, ping, relay, tcp, tls, yamux, Multiaddr,
+    PeerId, SwarmBuilder,
 };
 use sha2::{Digest, Sha256};
 use tokio::net::UnixStream;
@@ -25,11 +28,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::address::{self, key_of, peer_in, peer_of, transport_of, without_peer};
-use crate::event::{Attempt, Code, Config, Error, Event, Found, Outcome, PeerKey, Verdict};
+use crate::budget::{self, ADDRESSES_AT_ONCE};
+use crate::event::{Attempt, Code, Config, Error, Event, Found, Outcome, PeerKey, Reachability, RelayPolicy, Verdict};
 use crate::messages::{self, Outboxes};
 use crate::pump::{self, Abort, Wire};
 use crate::queue::EventQueue;
 use crate::rate::Rate;
+use crate::reach::{self, Autonat, MAX_RELAYS, OUTDONE_AFTER, RELAY_RETRY};
 use crate::streams::{self, OpenError, OpenReply, OpenStream, Place, ACCEPTED, REFUSED};
 
 const KADEMLIA: StreamProtocol = StreamProtocol::new("/meshwork/kad/1.0.0");
@@ -53,13 +58,19 @@ const WANTED_PEERS: usize = 64;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
+    // Those that deny connections come first: the others count what was admitted.
     limits: connection_limits::Behaviour,
+    budget: budget::Behaviour,
     gossip: gossipsub::Behaviour,
     kad: kad::Behaviour<kad::store::MemoryStore>,
     mdns: Toggle<mdns::tokio::Behaviour>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     streams: streams::Behaviour,
+    autonat: Autonat,
+    relay_client: relay::client::Behaviour,
+    relay_server: relay::Behaviour,
+    dcutr: dcutr::Behaviour,
 }
 
 enum Command {
@@ -178,6 +189,9 @@ pub struct Node {
 /// libp2p's TCP listeners share their port with whoever asks for it, so that two nodes on one port would each get
 /// some of the connections. Listening without that option first finds out.
 fn refuse_taken_port(address: &Multiaddr) -> std::io::Result<()> {
+    if address::is_circuit(address) {
+        return Ok(());
+    }
     let port = address.iter().find_map(|part| match part {
         libp2p::multiaddr::Protocol::Tcp(port) if port != 0 => Some(port),
         _ => None,
@@ -468,8 +482,7 @@ async fn open_accepted(opener: &Opener, peer: PeerId, protocol: &StreamProtocol)
         return Ok(open);
     }
     let mut answer = [0u8; 1];
-    let closed = open.closed.clone();
-    let mut closed = closed;
+    let mut link = open.link.clone();
     tokio::select! {
         read = open.stream.read_exact(&mut answer) => match (read, answer[0]) {
             (Ok(()), ACCEPTED) => {}
@@ -477,14 +490,14 @@ async fn open_accepted(opener: &Opener, peer: PeerId, protocol: &StreamProtocol)
             (Ok(()), _) => return Err(OpenError::Broken("it answered in another protocol".into())),
             (Err(error), _) => return Err(OpenError::Broken(error.to_string())),
         },
-        () = messages::until_closed(&mut closed) => return Err(OpenError::Broken("the connection was lost".into())),
+        () = messages::until_gone(&mut link) => return Err(OpenError::Broken("the connection was lost".into())),
     }
     Ok(open)
 }
 
 /// One exchange of the standard ping protocol.
 async fn ping_once(opener: &Opener, peer: PeerId, request: u64) -> Result<Duration, OpenError> {
-    let OpenStream { mut stream, mut closed, .. } = opener.open(peer, PING).await?;
+    let OpenStream { mut stream, mut link, .. } = opener.open(peer, PING).await?;
     // The protocol asks for 32 bytes that the peer cannot know beforehand; these bind to nothing else.
     let payload: [u8; 32] = Sha256::digest([request.to_le_bytes(), rtt_salt()].concat()).into();
     let exchange = async {
@@ -503,7 +516,7 @@ async fn ping_once(opener: &Opener, peer: PeerId, request: u64) -> Result<Durati
             Ok(_) => Err(OpenError::Broken("it answered another ping".into())),
             Err(error) => Err(OpenError::Broken(error.to_string())),
         },
-        () = messages::until_closed(&mut closed) => Err(OpenError::Broken("the connection was lost".into())),
+        () = messages::until_gone(&mut link) => Err(OpenError::Broken("the connection was lost".into())),
     }
 }
 
@@ -526,7 +539,11 @@ fn gossip(config: &Config, keypair: &libp2p::identity::Keypair) -> Result<gossip
         .build()?;
     let authenticity = gossipsub::MessageAuthenticity::Signed(keypair.clone());
     let mut gossip = gossipsub::Behaviour::new(authenticity, settings)?;
-    let mut scores = gossipsub::PeerScoreParams::default();
+    let mut scores = gossipsub::PeerScoreParams {
+        // As many as one relay carries have its address.
+        ip_colocation_factor_threshold: reach::MAX_CIRCUITS as f64,
+        ..Default::default()
+    };
     // Many nodes on one machine are usual; on one address elsewhere they are a sign of a Sybil.
     scores.ip_colocation_factor_whitelist.extend([
         std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
@@ -570,7 +587,9 @@ fn build(
     let no_dns = |error: &dyn std::fmt::Display| {
         Error::new(Code::Unavailable, format!("the system's name server settings cannot be read: {error}"))
     };
-    let behaviour = |keypair: &libp2p::identity::Keypair| -> Result<Behaviour, BuildError> {
+    let behaviour = |keypair: &libp2p::identity::Keypair,
+                     relay_client: relay::client::Behaviour|
+     -> Result<Behaviour, BuildError> {
         let peer = keypair.public().to_peer_id();
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_pending_incoming(Some(config.max_pending_connections))
@@ -588,16 +607,26 @@ fn build(
         let mdns = if config.mdns { Some(mdns::tokio::Behaviour::new(mdns::Config::default(), peer)?) } else { None };
         let identify = identify::Config::new("/meshwork/1".into(), keypair.public())
             .with_agent_version(config.agent.clone())
-            .with_push_listen_addr_updates(true);
+            .with_push_listen_addr_updates(true)
+            // Its own book of addresses would keep those that are of no use here; ours does not.
+            .with_cache_size(0);
         let ping = ping::Config::new().with_interval(config.ping_interval).with_timeout(config.ping_timeout);
+        let mut relay_server = relay::Behaviour::new(peer, reach::relay_config());
+        let serving = config.relay == RelayPolicy::On;
+        relay_server.set_status(Some(if serving { relay::Status::Enable } else { relay::Status::Disable }));
         Ok(Behaviour {
             limits: connection_limits::Behaviour::new(limits),
+            budget: budget::Behaviour::new(config.max_dials_per_s, Instant::now()),
             gossip: gossip(config, keypair)?,
             kad,
             mdns: mdns.into(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             streams: streams::Behaviour::new([messages, streams].concat(), config.max_streams_per_peer),
+            autonat: Autonat::new(peer),
+            relay_client,
+            relay_server,
+            dcutr: dcutr::Behaviour::new(peer),
         })
     };
     let security = || (noise::Config::new, tls::Config::new);
@@ -611,19 +640,65 @@ fn build(
     // The WebSocket phase is asynchronous in its signature only.
     let swarm = futures::executor::block_on(swarm.with_websocket(security(), yamux::Config::default))
         .map_err(|error| no_dns(&error))?;
+    let at_once = std::num::NonZeroU8::new(ADDRESSES_AT_ONCE).unwrap_or(std::num::NonZeroU8::MIN);
     Ok(swarm
+        .with_relay_client(security(), yamux::Config::default)
+        .map_err(|error| internal(error.into()))?
         .with_behaviour(behaviour)
         .map_err(|error| internal(error.into()))?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
+        .with_swarm_config(|config| {
+            config.with_idle_connection_timeout(IDLE_TIMEOUT).with_dial_concurrency_factor(at_once)
+        })
         .build())
+}
+
+struct Link {
+    /// Of the peer, without its PeerId; of a relayed connection that the peer opened, our own at the relay.
+    address: Multiaddr,
+    relayed: bool,
+    outbound: bool,
+    since: Instant,
+}
+
+impl Link {
+    fn new(endpoint: &ConnectedPoint) -> Self {
+        let relayed = endpoint.is_relayed();
+        let address = match endpoint {
+            ConnectedPoint::Listener { local_addr, .. } if relayed => local_addr,
+            _ => endpoint.get_remote_address(),
+        };
+        Self { address: without_peer(address), relayed, outbound: endpoint.is_dialer(), since: Instant::now() }
+    }
 }
 
 #[derive(Default)]
 struct PeerState {
-    connections: HashMap<ConnectionId, Multiaddr>,
+    connections: HashMap<ConnectionId, Link>,
     speaks_meshwork: Option<bool>,
     rtt: Option<(Duration, Duration)>,
     reason: Option<String>,
+    /// It says that it relays.
+    relays: bool,
+    /// Why the last dial of a direct connection failed, while there was none.
+    direct_error: Option<String>,
+}
+
+impl PeerState {
+    /// The connection that new streams take.
+    fn best(&self) -> Option<(&ConnectionId, &Link)> {
+        self.connections.iter().min_by_key(|(id, link)| (link.relayed, **id))
+    }
+
+    fn is_direct(&self) -> bool {
+        self.connections.values().any(|link| !link.relayed)
+    }
+}
+
+/// A reservation at a relay, or the request for one.
+struct Slot {
+    listener: ListenerId,
+    address: Multiaddr,
+    held: bool,
 }
 
 struct Bootstrap {
@@ -667,9 +742,17 @@ struct Main {
     unjudged: HashMap<[u8; 32], PeerId>,
     unjudged_order: VecDeque<[u8; 32]>,
     dials: HashMap<ConnectionId, u64>,
+    /// The dials under way that try what the book has of a peer.
+    known_dials: HashMap<PeerId, ConnectionId>,
     doctors: Vec<Doctor>,
     lookup_at: Instant,
     lookup_delay: Duration,
+    relay_policy: RelayPolicy,
+    reachability: Reachability,
+    relaying: bool,
+    slots: HashMap<PeerId, Slot>,
+    /// Relays that are not asked again before that time.
+    refused: HashMap<PeerId, Instant>,
 }
 
 impl Main {
@@ -721,9 +804,15 @@ impl Main {
             unjudged: HashMap::new(),
             unjudged_order: VecDeque::new(),
             dials: HashMap::new(),
+            known_dials: HashMap::new(),
             doctors: Vec::new(),
             lookup_at: now + RETRY_FIRST,
             lookup_delay: RETRY_FIRST,
+            relay_policy: config.relay,
+            reachability: Reachability::Unknown,
+            relaying: config.relay == RelayPolicy::On,
+            slots: HashMap::new(),
+            refused: HashMap::new(),
         })
     }
 
@@ -774,6 +863,14 @@ impl Main {
             .map(|a| a.to_string())
             .collect();
         listening.sort();
+        if self.relaying {
+            // The owner's word that peers can dial this node: a relay has to tell its own addresses.
+            for address in self.swarm.listeners().cloned().collect::<Vec<_>>() {
+                self.swarm.add_external_address(address);
+            }
+            let text = "no peer outside of the private networks was there to try";
+            self.tell_reachability(String::new(), text.into());
+        }
         Ok(listening)
     }
 
@@ -849,14 +946,27 @@ impl Main {
         }
     }
 
+    /// Forgets an address that is another's. True if it was known, and others are left.
+    fn forget(&mut self, peer: PeerId, address: &Multiaddr) -> bool {
+        let address = without_peer(address);
+        self.swarm.behaviour_mut().kad.remove_address(&peer, &address);
+        let Some(known) = self.book.get_mut(&peer) else { return false };
+        let before = known.len();
+        known.retain(|other| *other != address);
+        known.len() < before && !known.is_empty()
+    }
+
     fn dial_known(&mut self, peer: PeerId) -> Result<(), DialError> {
-        let addresses = self.book.get(&peer).cloned().unwrap_or_default();
+        let addresses = address::dial_order(self.book.get(&peer).map_or(&[], Vec::as_slice));
         let options = DialOpts::peer_id(peer)
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .addresses(addresses)
             .extend_addresses_through_behaviour()
             .build();
-        self.swarm.dial(options)
+        let id = options.connection_id();
+        self.swarm.dial(options)?;
+        self.known_dials.insert(peer, id);
+        Ok(())
     }
 
     fn on_command(&mut self, command: Command) {
@@ -1102,7 +1212,160 @@ impl Main {
             self.lookup_at = now + self.lookup_delay;
         }
         self.rates.retain(|peer, _| self.peers.contains_key(peer));
+        self.refused.retain(|_, until| *until > now);
+        self.seek_relays();
+        self.close_outdone(now);
         self.end_doctors(now);
+    }
+
+    fn tell_reachability(&self, address: String, text: String) {
+        let (reachability, relaying) = (self.reachability, self.relaying);
+        self.events.push(Event::ReachabilityChanged { reachability, address, relaying, text });
+    }
+
+    fn on_autonat(&mut self, event: autonat::Event) {
+        match event {
+            autonat::Event::StatusChanged { new, .. } => {
+                let (reachability, address, text) = match new {
+                    autonat::NatStatus::Public(address) => {
+                        (Reachability::Public, without_peer(&address).to_string(), "a peer dialed this node")
+                    }
+                    autonat::NatStatus::Private => (
+                        Reachability::Private,
+                        String::new(),
+                        "peers that were asked to dial this node could not, so it is behind a NAT or a firewall",
+                    ),
+                    autonat::NatStatus::Unknown => {
+                        (Reachability::Unknown, String::new(), "no peer is left that could try to dial this node")
+                    }
+                };
+                self.reachability = reachability;
+                if self.relay_policy == RelayPolicy::Auto {
+                    self.relaying = reachability == Reachability::Public;
+                    let status = if self.relaying { relay::Status::Enable } else { relay::Status::Disable };
+                    self.swarm.behaviour_mut().relay_server.set_status(Some(status));
+                }
+                self.tell_reachability(address, text.into());
+                self.seek_relays();
+            }
+            // The connection that the dial-back made has done its work.
+            autonat::Event::InboundProbe(autonat::InboundProbeEvent::Response { peer, address, .. }) => {
+                let dialed = without_peer(&address);
+                let superfluous = self.peers.get(&peer).filter(|state| state.connections.len() > 1).and_then(|state| {
+                    let newest = state.connections.iter().max_by_key(|(id, _)| **id)?;
+                    (newest.1.outbound && newest.1.address == dialed).then_some(*newest.0)
+                });
+                if let Some(id) = superfluous {
+                    self.swarm.close_connection(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks for slots at relays while peers cannot dial this node. Slots that are held stay for as long as the relay does.
+    fn seek_relays(&mut self) {
+        if self.reachability != Reachability::Private || self.slots.len() >= MAX_RELAYS {
+            return;
+        }
+        let candidates = self.peers.iter().filter(|(peer, state)| {
+            state.relays && state.is_direct() && !self.slots.contains_key(peer) && !self.refused.contains_key(peer)
+        });
+        let candidates = candidates.map(|(peer, state)| reach::Candidate {
+            peer: *peer,
+            is_bootstrap: self.bootstrap.iter().any(|entry| entry.peer == Some(*peer)),
+            rtt: state.rtt.map(|(smoothed, _)| smoothed),
+        });
+        for peer in reach::choose(candidates.collect(), MAX_RELAYS - self.slots.len()) {
+            let links = self.peers.get(&peer).into_iter().flat_map(|state| state.connections.values());
+            let dialed = links.filter(|link| link.outbound && !link.relayed).min_by_key(|link| link.since);
+            let told = self.book.get(&peer).map_or(&[][..], Vec::as_slice);
+            let address = reach::relay_address(dialed.map(|link| &link.address), told);
+            let asked = address.ok_or_else(|| "no address of it is known that others could use".to_string()).and_then(
+                |address| {
+                    let circuit = address.clone().with(Protocol::P2p(peer)).with(Protocol::P2pCircuit);
+                    let listener = self.swarm.listen_on(circuit).map_err(|error| error.to_string())?;
+                    Ok(Slot { listener, address, held: false })
+                },
+            );
+            match asked {
+                Ok(slot) => {
+                    self.slots.insert(peer, slot);
+                }
+                Err(why) => self.slot_lost(peer, String::new(), why),
+            }
+        }
+    }
+
+    fn slot_lost(&mut self, peer: PeerId, address: String, text: String) {
+        self.refused.insert(peer, Instant::now() + RELAY_RETRY);
+        if let Some(key) = key_of(&peer) {
+            self.events.push(Event::RelayChanged { peer: key, address, held: false, text });
+        }
+    }
+
+    fn on_relay_client(&mut self, event: relay::client::Event) {
+        let relay::client::Event::ReservationReqAccepted { relay_peer_id, .. } = event else { return };
+        let Some(slot) = self.slots.get_mut(&relay_peer_id) else { return };
+        if std::mem::replace(&mut slot.held, true) {
+            return;
+        }
+        if let Some(key) = key_of(&relay_peer_id) {
+            let (address, text) = (slot.address.to_string(), "it took our reservation".to_string());
+            self.events.push(Event::RelayChanged { peer: key, address, held: true, text });
+        }
+        // Those that wait for the same may be there already, and are known at the relay.
+        self.lookup_delay = RETRY_FIRST;
+        self.lookup_at = self.lookup_at.min(Instant::now() + RETRY_FIRST);
+    }
+
+    fn on_listener_closed(&mut self, listener: ListenerId, why: Option<String>) {
+        let Some(peer) = self.slots.iter().find(|(_, slot)| slot.listener == listener).map(|(peer, _)| *peer) else {
+            return;
+        };
+        if let Some(slot) = self.slots.remove(&peer) {
+            let gone = if slot.held { "the connection to it ended" } else { "it gave no answer" };
+            self.slot_lost(peer, slot.address.to_string(), why.unwrap_or_else(|| gone.to_string()));
+        }
+    }
+
+    fn on_dcutr(&mut self, event: dcutr::Event) {
+        let Some(key) = key_of(&event.remote_peer_id) else { return };
+        let last = self.peers.get_mut(&event.remote_peer_id).and_then(|state| state.direct_error.take());
+        let (done, text) = match event.result {
+            Ok(_) => (true, "a direct connection was made".to_string()),
+            Err(error) => {
+                (false, [Some(address::chain(&error)), last].into_iter().flatten().collect::<Vec<_>>().join("; "))
+            }
+        };
+        self.events.push(Event::HolePunched { peer: key, done, text: text.chars().take(1024).collect() });
+    }
+
+    /// Closes relayed connections whose peers have direct ones by now, so that relays are not held for nothing.
+    fn close_outdone(&mut self, now: Instant) {
+        for (peer, id) in self.swarm.behaviour().streams.outdone() {
+            let settled = self.peers.get(&peer).is_some_and(|state| {
+                let old = |link: &Link| now.saturating_duration_since(link.since) >= OUTDONE_AFTER;
+                state.connections.values().any(|link| !link.relayed && old(link))
+                    && state.connections.get(&id).is_some_and(old)
+            });
+            if settled {
+                self.swarm.close_connection(id);
+            }
+        }
+    }
+
+    /// Says where new streams to a peer go, if that is not where they went before.
+    fn tell_path(&self, peer: PeerId, before: Option<ConnectionId>) {
+        let (Some(key), Some(best)) = (key_of(&peer), self.peers.get(&peer).and_then(PeerState::best)) else { return };
+        if before.is_some_and(|before| before != *best.0) {
+            self.events.push(Event::PathChanged {
+                peer: key,
+                address: best.1.address.to_string(),
+                transport: transport_of(&best.1.address),
+                outbound: best.1.outbound,
+            });
+        }
     }
 
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -1118,6 +1381,14 @@ impl Main {
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 self.on_dial_error(connection_id, peer_id, &error);
             }
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                self.on_listener_closed(listener_id, reason.err().map(|error| address::chain(&error)));
+            }
+            SwarmEvent::NewListenAddr { address, .. }
+                if self.relay_policy == RelayPolicy::On && !address::is_circuit(&address) =>
+            {
+                self.swarm.add_external_address(address);
+            }
             _ => {}
         }
     }
@@ -1129,8 +1400,10 @@ impl Main {
             return;
         };
         let remote = endpoint.get_remote_address().clone();
-        let outbound = endpoint.is_dialer();
+        let link = Link::new(endpoint);
+        let (address, outbound) = (link.address.clone(), link.outbound);
         let now = Instant::now();
+        self.known_dials.remove(&peer);
         let mut by = self.found_by_connection.remove(&id);
         for entry in &mut self.bootstrap {
             if entry.dialing == Some(id) {
@@ -1147,7 +1420,10 @@ impl Main {
             self.remember(peer, &remote, by);
         }
         let first = !self.peers.contains_key(&peer);
-        self.peers.entry(peer).or_default().connections.insert(id, without_peer(&remote));
+        let state = self.peers.entry(peer).or_default();
+        let before = state.best().map(|(id, _)| *id);
+        state.connections.insert(id, link);
+        self.tell_path(peer, before);
         if first {
             let found = if outbound {
                 by.or_else(|| self.found.get(&peer).copied()).unwrap_or(Found::Kademlia)
@@ -1156,8 +1432,8 @@ impl Main {
             };
             self.events.push(Event::Connected {
                 peer: key,
-                address: without_peer(&remote).to_string(),
-                transport: transport_of(&remote),
+                address: address.to_string(),
+                transport: transport_of(&address),
                 outbound,
                 found,
             });
@@ -1182,12 +1458,25 @@ impl Main {
 
     fn on_closed(&mut self, peer: PeerId, id: ConnectionId, left: u32, cause: Option<String>) {
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.connections.remove(&id);
-            if left == 0 {
+            let before = state.best().map(|(id, _)| *id);
+            let link = state.connections.remove(&id);
+            if left > 0 {
+                self.tell_path(peer, before);
+            } else {
                 let state = self.peers.remove(&peer).unwrap_or_default();
+                let wanted = state.reason.is_none();
+                let relayed = link.filter(|link| link.relayed);
                 if let Some(key) = key_of(&peer) {
-                    let reason = state.reason.or(cause).unwrap_or_else(|| "the peer closed the connection".into());
+                    let limits =
+                        if relayed.is_some() { ", which a relay carried within bounds of bytes and time" } else { "" };
+                    let ended =
+                        || format!("{}{limits}", cause.unwrap_or_else(|| "the peer closed the connection".into()));
+                    let reason = state.reason.unwrap_or_else(ended);
                     self.events.push(Event::Disconnected { peer: key, reason });
+                }
+                // The relay may have ended it at its bound: whoever dialed then does so again.
+                if wanted && relayed.is_some_and(|link| link.outbound) {
+                    let _ = self.dial_known(peer);
                 }
             }
         }
@@ -1197,6 +1486,10 @@ impl Main {
     fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
         let now = Instant::now();
         self.found_by_connection.remove(&id);
+        let tried_book = peer.is_some_and(|peer| self.known_dials.get(&peer) == Some(&id));
+        if let (Some(peer), true) = (peer, tried_book) {
+            self.known_dials.remove(&peer);
+        }
         let asked = peer.map_or_else(|| "the address".to_string(), |peer| peer.to_string());
         if let Some(request) = self.dials.remove(&id) {
             self.dial_failed(request, peer, error, &asked);
@@ -1217,8 +1510,20 @@ impl Main {
                 doctor.attempts.extend(attempts);
             }
         }
+        if let Some(state) = peer.and_then(|peer| self.peers.get_mut(&peer)).filter(|state| !state.is_direct()) {
+            state.direct_error = Some(address::sentence(error, &asked));
+        }
         if let Some(peer) = peer.filter(|peer| !self.swarm.is_connected(peer)) {
-            if self.waiting.contains_key(&peer) {
+            if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = error {
+                // Somebody else answered first, so the other addresses were not tried to the end.
+                if self.forget(peer, address) && self.dial_known(peer).is_ok() {
+                    return self.end_doctors(now);
+                }
+            }
+            // Another's dial, such as DCUtR's, says nothing of the addresses in the book.
+            let another = |error: &DialError| matches!(error, DialError::DialPeerConditionFalse(_));
+            let goes_on = |tried: Result<(), DialError>| tried.as_ref().err().is_none_or(another);
+            if self.waiting.contains_key(&peer) && (tried_book || !goes_on(self.dial_known(peer))) {
                 self.refuse_waiting(peer, &address::sentence(error, &peer.to_string()));
             }
         }
@@ -1240,6 +1545,9 @@ impl Main {
             }
             BehaviourEvent::Ping(event) => self.on_ping(event),
             BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
+            BehaviourEvent::Autonat(event) => self.on_autonat(event),
+            BehaviourEvent::RelayClient(event) => self.on_relay_client(event),
+            BehaviourEvent::Dcutr(event) => self.on_dcutr(event),
             _ => {}
         }
     }
@@ -1337,14 +1645,14 @@ impl Main {
         let (Some(key), Some(state)) = (key_of(&peer), self.peers.get_mut(&peer)) else { return };
         let speaks = info.protocols.contains(&KADEMLIA);
         state.speaks_meshwork = Some(speaks);
-        // A loopback address of another machine means this machine here.
-        let near = state.connections.get(&connection).is_some_and(address::is_loopback);
-        let addresses: Vec<Multiaddr> = info
-            .listen_addrs
-            .into_iter()
-            .filter(|address| near || !address::is_loopback(address))
-            .take(MAX_BOOK_ADDRESSES)
-            .collect();
+        let remote = state.connections.get(&connection).map_or_else(Multiaddr::empty, |link| link.address.clone());
+        state.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
+        // Those through relays first: they are what a peer behind a NAT cannot do without.
+        let (mut addresses, direct): (Vec<Multiaddr>, Vec<Multiaddr>) =
+            info.listen_addrs.into_iter().partition(address::is_circuit);
+        addresses.truncate(MAX_RELAYS);
+        addresses.extend(direct.into_iter().filter(|address| address::is_of_use(address, &remote)));
+        addresses.truncate(MAX_BOOK_ADDRESSES);
         if speaks {
             for address in &addresses {
                 self.remember(peer, address, None);

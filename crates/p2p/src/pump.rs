@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
 use crate::event::StreamEnd;
-use crate::messages::until_closed;
+use crate::messages::until_gone;
 use crate::streams::OpenStream;
 
 const CHUNK_BYTES: usize = 256 << 10;
@@ -181,15 +181,15 @@ async fn download(
 
 /// Copies until both directions have ended, one broke, the owner gave up or the connection went.
 pub async fn pump(open: OpenStream, local: UnixStream, wire: Wire, abort: Arc<Abort>) -> StreamEnd {
-    let OpenStream { stream, mut closed, place } = open;
+    let OpenStream { stream, mut link, place } = open;
     let (remote_reader, remote_writer) = stream.split();
     let (local_reader, local_writer) = local.into_split();
     let up = upload(local_reader, remote_writer, wire, &abort);
     let down = download(remote_reader, local_writer, wire);
     let body = async { tokio::try_join!(up, down) };
-    let mut watch = closed.clone();
+    let mut watch = link.clone();
     let gone = async {
-        until_closed(&mut closed).await;
+        until_gone(&mut link).await;
         tokio::time::sleep(AFTER_CLOSE).await;
     };
     let end = tokio::select! {
@@ -199,7 +199,7 @@ pub async fn pump(open: OpenStream, local: UnixStream, wire: Wire, abort: Arc<Ab
             Ok(_) => StreamEnd::Clean,
             Err(Broken::Here) => StreamEnd::Reset,
             // A lost connection breaks its streams a moment before it is reported.
-            Err(Broken::There) => match tokio::time::timeout(AFTER_CLOSE / 2, until_closed(&mut watch)).await {
+            Err(Broken::There) => match tokio::time::timeout(AFTER_CLOSE / 2, until_gone(&mut watch)).await {
                 Ok(()) => StreamEnd::PeerGone,
                 Err(_) => StreamEnd::Reset,
             },

@@ -26,6 +26,8 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{oneshot, watch};
 
+use crate::address::is_circuit;
+
 /// First byte of every inbound stream's answer: it was taken up, or the bound of streams is reached.
 pub const ACCEPTED: u8 = 1;
 pub const REFUSED: u8 = 2;
@@ -57,10 +59,19 @@ impl Drop for Place {
     }
 }
 
-/// An open stream; `closed` turns true when its connection is gone, which a reader alone would not learn.
+/// How a connection stands among those to the same peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    Usable,
+    /// It is relayed, and there is a direct one by now: what need not stay on it leaves.
+    Outdone,
+    Gone,
+}
+
+/// An open stream; `link` says when its connection is gone, which a reader alone would not learn.
 pub struct OpenStream {
     pub stream: Stream,
-    pub closed: watch::Receiver<bool>,
+    pub link: watch::Receiver<Link>,
     pub place: Option<Place>,
 }
 
@@ -75,13 +86,29 @@ pub struct Inbound {
 
 struct Connection {
     id: ConnectionId,
-    closed: watch::Sender<bool>,
+    relayed: bool,
+    link: watch::Sender<Link>,
 }
 
 #[derive(Default)]
 struct Peer {
     connections: Vec<Connection>,
     inbound: Arc<AtomicUsize>,
+}
+
+impl Peer {
+    /// The oldest direct connection; without one, the oldest relayed one.
+    fn best(&self) -> Option<&Connection> {
+        self.connections.iter().find(|connection| !connection.relayed).or(self.connections.first())
+    }
+
+    fn compare(&self) {
+        let direct = self.connections.iter().any(|connection| !connection.relayed);
+        for connection in self.connections.iter().filter(|connection| connection.relayed) {
+            let link = if direct { Link::Outdone } else { Link::Usable };
+            connection.link.send_if_modified(|now| std::mem::replace(now, link) != link);
+        }
+    }
 }
 
 pub struct Behaviour {
@@ -97,9 +124,10 @@ impl Behaviour {
         Self { protocols: protocols.into(), limit, peers: HashMap::new(), queue: VecDeque::new(), waker: None }
     }
 
-    /// Opens a stream over the oldest connection, so that streams opened in order reach the peer in order.
+    /// Opens a stream over the oldest connection, so that streams opened in order reach the peer in order; a relayed one
+    /// only while there is no direct one.
     pub fn open(&mut self, peer: PeerId, protocol: StreamProtocol, reply: OpenReply) {
-        let Some(connection) = self.peers.get(&peer).and_then(|peer| peer.connections.first()) else {
+        let Some(connection) = self.peers.get(&peer).and_then(Peer::best) else {
             let _ = reply.send(Err(OpenError::NotConnected("there is no connection to the peer".into())));
             return;
         };
@@ -113,15 +141,28 @@ impl Behaviour {
         }
     }
 
-    fn admit(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
-        let (closed, watch) = watch::channel(false);
+    /// Relayed connections that a direct one has outdone and that none of our streams is on.
+    pub fn outdone(&self) -> Vec<(PeerId, ConnectionId)> {
+        let idle = |connection: &&Connection| {
+            // The handler itself watches too.
+            connection.relayed && *connection.link.borrow() == Link::Outdone && connection.link.receiver_count() <= 1
+        };
+        let of_peer = |(id, peer): (&PeerId, &Peer)| {
+            peer.connections.iter().filter(idle).map(|connection| (*id, connection.id)).collect::<Vec<_>>()
+        };
+        self.peers.iter().flat_map(of_peer).collect()
+    }
+
+    fn admit(&mut self, peer: PeerId, id: ConnectionId, relayed: bool) -> Handler {
+        let (link, watch) = watch::channel(Link::Usable);
         let entry = self.peers.entry(peer).or_default();
-        entry.connections.push(Connection { id, closed });
+        entry.connections.push(Connection { id, relayed, link });
+        entry.compare();
         Handler {
             protocols: self.protocols.clone(),
             inbound: entry.inbound.clone(),
             limit: self.limit,
-            closed: watch,
+            link: watch,
             requests: VecDeque::new(),
             accepted: VecDeque::new(),
         }
@@ -131,10 +172,11 @@ impl Behaviour {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.connections.retain(|connection| {
                 if connection.id == id {
-                    let _ = connection.closed.send(true);
+                    let _ = connection.link.send(Link::Gone);
                 }
                 connection.id != id
             });
+            entry.compare();
             if entry.connections.is_empty() {
                 self.peers.remove(&peer);
             }
@@ -150,21 +192,21 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         id: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.admit(peer, id))
+        Ok(self.admit(peer, id, is_circuit(local)))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         id: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.admit(peer, id))
+        Ok(self.admit(peer, id, is_circuit(remote)))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm) {
@@ -216,7 +258,7 @@ pub struct Handler {
     protocols: Arc<[StreamProtocol]>,
     inbound: Arc<AtomicUsize>,
     limit: usize,
-    closed: watch::Receiver<bool>,
+    link: watch::Receiver<Link>,
     requests: VecDeque<Request>,
     accepted: VecDeque<(StreamProtocol, OpenStream)>,
 }
@@ -269,7 +311,7 @@ impl ConnectionHandler for Handler {
                 ..
             }) => match Place::take(&self.inbound, self.limit) {
                 Some(place) => {
-                    let open = OpenStream { stream, closed: self.closed.clone(), place: Some(place) };
+                    let open = OpenStream { stream, link: self.link.clone(), place: Some(place) };
                     self.accepted.push_back((protocol, open));
                 }
                 None => {
@@ -284,7 +326,7 @@ impl ConnectionHandler for Handler {
                 protocol: (stream, _),
                 info: reply,
             }) => {
-                let _ = reply.send(Ok(OpenStream { stream, closed: self.closed.clone(), place: None }));
+                let _ = reply.send(Ok(OpenStream { stream, link: self.link.clone(), place: None }));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, info: reply }) => {
                 let error = match error {
@@ -329,5 +371,36 @@ impl OutboundUpgrade<Stream> for Upgrade {
 
     fn upgrade_outbound(self, stream: Stream, protocol: StreamProtocol) -> Self::Future {
         ready(Ok((stream, protocol)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direct_connection_outdoes_a_relayed_one() {
+        let mut behaviour = Behaviour::new(vec![], 1);
+        let peer = libp2p::identity::Keypair::generate_ed25519().public().to_peer_id();
+        let (relayed, direct) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
+        let by_relay = behaviour.admit(peer, relayed, true);
+        let best = |behaviour: &Behaviour| behaviour.peers[&peer].best().map(|connection| connection.id);
+        assert_eq!(best(&behaviour), Some(relayed));
+        assert_eq!(*by_relay.link.borrow(), Link::Usable);
+        assert_eq!(behaviour.outdone(), []);
+
+        let directly = behaviour.admit(peer, direct, false);
+        assert_eq!(best(&behaviour), Some(direct));
+        assert_eq!((*by_relay.link.borrow(), *directly.link.borrow()), (Link::Outdone, Link::Usable));
+        assert_eq!(behaviour.outdone(), [(peer, relayed)]);
+        // A stream on it keeps it.
+        let stream = by_relay.link.clone();
+        assert_eq!(behaviour.outdone(), []);
+        drop(stream);
+
+        behaviour.forget(peer, direct);
+        assert_eq!(best(&behaviour), Some(relayed));
+        assert_eq!((*by_relay.link.borrow(), *directly.link.borrow()), (Link::Usable, Link::Gone));
+        assert_eq!(behaviour.outdone(), []);
     }
 }

@@ -98,6 +98,15 @@ BridgeEvent event_of(rs::P2pEvent& raw) {
       return Event(PeerConnected{peer, text(raw.text), text(raw.name), raw.flag, enum_of(raw.number, Found::kademlia)});
     case rs::P2pKind::Disconnected:
       return Event(PeerDisconnected{peer, text(raw.text)});
+    case rs::P2pKind::PathChanged:
+      return Event(PeerPathChanged{peer, text(raw.text), text(raw.name), raw.flag});
+    case rs::P2pKind::ReachabilityChanged:
+      return Event(
+          ReachabilityChanged{enum_of(raw.number, Reachability::private_), text(raw.name), raw.flag, text(raw.text)});
+    case rs::P2pKind::RelayChanged:
+      return Event(RelayChanged{peer, text(raw.name), raw.flag, text(raw.text)});
+    case rs::P2pKind::HolePunched:
+      return Event(HolePunched{peer, raw.flag, text(raw.text)});
     case rs::P2pKind::Identified:
       return Event(PeerIdentified{peer, text(raw.text), texts_of(raw.names), texts_of(raw.more_names)});
     case rs::P2pKind::Rtt:
@@ -185,6 +194,7 @@ Result<std::unique_ptr<Bridge>> make_bridge(const Config& config, Fd wake) {
   MESH_TRY(fill(raw.listen, config.listen));
   MESH_TRY(fill(raw.bootstrap, config.bootstrap));
   raw.mdns = config.mdns;
+  raw.relay = static_cast<std::uint8_t>(config.relay);
   const auto topics = topic_names(config);
   for (std::size_t index = 0; index < topics.size(); ++index) {
     MESH_LET(auto name, string_of(topics[index]));
@@ -207,6 +217,7 @@ Result<std::unique_ptr<Bridge>> make_bridge(const Config& config, Fd wake) {
   raw.max_outbound_connections = limits.outbound_connections;
   raw.max_connections_per_peer = limits.connections_per_peer;
   raw.max_pending_connections = limits.pending_connections;
+  raw.max_dials_per_s = limits.dials_per_s;
   raw.max_events = limits.events;
   raw.max_event_bytes = limits.event_bytes;
   rs::P2pOutcome outcome{};

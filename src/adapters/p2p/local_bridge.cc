@@ -337,6 +337,11 @@ class Node : public std::enable_shared_from_this<Node> {
       }
       own_addresses_.push_back(text_of("127.0.0.1", address.transport, address.port));
     }
+    // There are no NATs within a process, and nobody to ask: what is told is the owner's word.
+    if (config_.relay == RelayPolicy::on) {
+      events_.push(Event(ReachabilityChanged{Reachability::unknown, "", true,
+                                             "no peer outside of the private networks was there to try"}));
+    }
     return {};
   }
   void start() {

@@ -29,6 +29,18 @@ constexpr std::array<std::string_view, 3> ends = {"clean", "reset", "peer-gone"}
 constexpr std::array<std::string_view, 7> reaches = {"connected",    "refused",      "timed-out", "wrong-peer",
                                                      "not-meshwork", "no-addresses", "failed"};
 
+constexpr std::array<std::string_view, 3> reachabilities = {"unknown", "public", "private"};
+constexpr std::size_t max_relays_told = 16;
+constexpr std::size_t max_punches_told = 64;
+
+/// Puts what is latest of a peer at the end; the oldest go when there are too many.
+template <class Entry>
+void renew(std::vector<Entry>& entries, Entry entry, std::size_t most) {
+  std::erase_if(entries, [&](const Entry& old) { return old.peer == entry.peer; });
+  if (entries.size() >= most) entries.erase(entries.begin());
+  entries.push_back(std::move(entry));
+}
+
 template <class... Calls>
 struct Overloaded : Calls... {
   using Calls::operator()...;
@@ -42,6 +54,7 @@ Status check(const Config& config) {
     return fail(ErrorCode::invalid, "the ping interval and timeout must be positive");
   }
   const Limits& limits = config.limits;
+  if (limits.dials_per_s == 0) return fail(ErrorCode::invalid, "a network that may not dial at all cannot work");
   if (limits.gossip_bytes <= 1024 || limits.message_bytes == 0 || limits.events == 0 || limits.event_bytes == 0) {
     return fail(ErrorCode::invalid, "a limit of the network is too small to work with");
   }
@@ -53,6 +66,9 @@ Status check(const Config& config) {
 std::string_view name_of(Topic topic) { return topics.at(static_cast<std::size_t>(topic)); }
 std::string_view name_of(Found found) { return founds.at(static_cast<std::size_t>(found)); }
 std::string_view name_of(StreamEnd end) { return ends.at(static_cast<std::size_t>(end)); }
+std::string_view name_of(Reachability reachability) {
+  return reachabilities.at(static_cast<std::size_t>(reachability));
+}
 std::string_view name_of(Reach reach) { return reaches.at(static_cast<std::size_t>(reach)); }
 
 void Fd::reset() noexcept {
@@ -142,6 +158,24 @@ struct Network::Impl : std::enable_shared_from_this<Network::Impl> {
       peers.insert_or_assign(connected->peer, std::move(info));
     } else if (const auto* gone = std::get_if<PeerDisconnected>(&event)) {
       peers.erase(gone->peer);
+    } else if (const auto* path = std::get_if<PeerPathChanged>(&event)) {
+      if (const auto found = peers.find(path->peer); found != peers.end()) {
+        found->second.address = path->address;
+        found->second.transport = path->transport;
+        found->second.outbound = path->outbound;
+      }
+    } else if (const auto* reachability = std::get_if<ReachabilityChanged>(&event)) {
+      status.reachability = reachability->reachability;
+      status.since = std::chrono::system_clock::now();
+      status.address = reachability->address;
+      status.text = reachability->text;
+      status.relaying = reachability->relaying;
+    } else if (const auto* relay = std::get_if<RelayChanged>(&event)) {
+      renew(status.relays, {relay->peer, relay->address, relay->held, relay->text, std::chrono::system_clock::now()},
+            max_relays_told);
+    } else if (const auto* punch = std::get_if<HolePunched>(&event)) {
+      renew(status.punches, {punch->peer, punch->done, punch->text, std::chrono::system_clock::now()},
+            max_punches_told);
     } else if (const auto* identified = std::get_if<PeerIdentified>(&event)) {
       if (const auto found = peers.find(identified->peer); found != peers.end()) {
         found->second.agent = identified->agent;
@@ -191,6 +225,7 @@ struct Network::Impl : std::enable_shared_from_this<Network::Impl> {
   PublicKey self_key;
   std::vector<std::string> listening;
   std::map<PublicKey, PeerInfo> peers;
+  NetworkStatus status;
   Waiting<RawStream> opens;
   Waiting<PublicKey> dials;
   Waiting<std::chrono::microseconds> pings;
@@ -214,6 +249,8 @@ Result<std::unique_ptr<Network>> Network::start(const Config& config, boost::asi
   }
   MESH_LET(auto bridge, make_bridge(config, std::move(theirs)));
   auto impl = std::make_shared<Impl>(io, std::move(wake), std::move(on_event));
+  impl->status.since = std::chrono::system_clock::now();
+  impl->status.text = "no peer outside of the private networks was there to try";
   impl->self_key = bridge->self();
   impl->listening = bridge->listen_addresses();
   impl->bridge = std::move(bridge);
@@ -235,6 +272,8 @@ const PeerInfo* Network::peer(const PublicKey& key) const {
   const auto found = impl_->peers.find(key);
   return found == impl_->peers.end() ? nullptr : &found->second;
 }
+
+const NetworkStatus& Network::status() const { return impl_->status; }
 
 Result<std::uint64_t> Network::publish(Topic topic, ByteView bytes) {
   return impl_->with_bridge([&](Bridge& bridge) { return bridge.publish(topic, bytes); });

@@ -4,6 +4,10 @@
 // its own, which never runs code of ours in C++. A peer is its Ed25519 public key, of which a PeerId is another
 // spelling; peers with keys of other kinds are not admitted.
 //
+// Nodes behind NATs: AutoNAT finds out whether peers can dial this node; if not, it reserves slots at up to two relays
+// among its peers, and DCUtR turns relayed connections into direct ones where the routers let it. New streams and messages
+// take a direct connection where there is one; a relayed one ends at the relay's bounds (16 MiB, 30 minutes).
+//
 // What bounds it: Limits below. Past a bound there is an error by name, a dropped gossip message, or a stream that
 // is no longer read; nothing grows. What peers send is bounded in size and rate, not checked in content: message
 // and gossip bytes are hostile until the domain has decoded them.
@@ -51,8 +55,8 @@ enum class Found : std::uint8_t { inbound = 0, dialed = 1, bootstrap = 2, mdns =
 [[nodiscard]] std::string_view name_of(Found found);
 
 enum class StreamEnd : std::uint8_t {
-  clean = 0,      ///< both directions ended as their writers meant it
-  reset = 1,      ///< one side gave up: what was read may be cut off
+  clean = 0,  ///< both directions ended as their writers meant it
+  reset = 1,  ///< one side gave up: what was read may be cut off
   peer_gone = 2,  ///< the connection was lost first
 };
 [[nodiscard]] std::string_view name_of(StreamEnd end);
@@ -81,19 +85,29 @@ class Fd {
 };
 
 struct Limits {
-  std::size_t gossip_bytes = 256 * 1024;    ///< of one gossip message with its envelope of at most 512 bytes
+  std::size_t gossip_bytes = 256 * 1024;  ///< of one gossip message with its envelope of at most 512 bytes
   std::uint32_t gossip_per_peer_per_s = 2000;  ///< twice as many at once; what is more is ignored
   std::size_t message_bytes = 1024 * 1024;  ///< of one direct message
-  std::size_t queued_messages = 16384;      ///< per peer, sent and not yet acknowledged
+  std::size_t queued_messages = 16384;  ///< per peer, sent and not yet acknowledged
   std::size_t queued_bytes = 16 * 1024 * 1024;  ///< per peer, likewise
-  std::size_t streams_per_peer = 64;        ///< raw streams that we open; inbound streams of any kind
-  std::size_t streams = 256;                ///< raw streams in all; each costs two file descriptors
+  std::size_t streams_per_peer = 64;  ///< raw streams that we open; inbound streams of any kind
+  std::size_t streams = 256;  ///< raw streams in all; each costs two file descriptors
   std::uint32_t inbound_connections = 256;
   std::uint32_t outbound_connections = 256;
   std::uint32_t connections_per_peer = 4;
   std::uint32_t pending_connections = 128;  ///< handshakes under way, inbound and outbound each
-  std::size_t events = 16384;               ///< undelivered events before the network holds back
+  /// Dials beyond the private networks, in groups of four addresses; twice as many at once. Each address takes an entry of
+  /// the router's table, of which a home router has a few thousand.
+  std::uint32_t dials_per_s = 16;
+  std::size_t events = 16384;  ///< undelivered events before the network holds back
   std::size_t event_bytes = 32 * 1024 * 1024;
+};
+
+/// Whether this node carries connections for peers that cannot be dialed, within bounds (circuit relay v2).
+enum class RelayPolicy : std::uint8_t {
+  automatic = 0,  ///< while peers can dial it
+  on = 1,
+  off = 2,
 };
 
 struct Config {
@@ -103,6 +117,7 @@ struct Config {
   /// Multiaddresses, with or without `/p2p/PEERID`; dialed again with back-off whenever the peer is lost.
   std::vector<std::string> bootstrap;
   bool mdns = true;
+  RelayPolicy relay = RelayPolicy::automatic;
   /// The part of the topics that names the federation: text without slashes.
   std::string federation = "local";
   /// Length-prefixed messages, in order per peer and protocol.
@@ -174,9 +189,46 @@ struct StreamClosed {
 struct PeerConnected {
   PublicKey peer;
   std::string address;  ///< multiaddress without the peer
-  std::string transport;  ///< tcp, quic, ws, wss or other
+  std::string transport;  ///< tcp, quic, ws, wss, relay or other
   bool outbound = false;
   Found found = Found::inbound;
+};
+
+/// New streams to a connected peer take another connection than before, for example a direct one in place of a relayed one.
+struct PeerPathChanged {
+  PublicKey peer;
+  std::string address;
+  std::string transport;
+  bool outbound = false;
+};
+
+enum class Reachability : std::uint8_t {
+  unknown = 0,  ///< nobody outside of the private networks was there to be asked
+  public_ = 1,
+  private_ = 2,  ///< peers that were asked to dial this node could not
+};
+[[nodiscard]] std::string_view name_of(Reachability reachability);
+
+struct ReachabilityChanged {
+  Reachability reachability = Reachability::unknown;
+  std::string address;  ///< where peers reached this node; empty unless public
+  bool relaying = false;  ///< this node carries others' connections
+  std::string text;  ///< how it is known, in one sentence
+};
+
+/// A relay took this node's reservation (`held`), or refused it or is gone.
+struct RelayChanged {
+  PublicKey peer;
+  std::string address;  ///< of the relay
+  bool held = false;
+  std::string text;
+};
+
+/// DCUtR tried to make a direct connection to a peer in place of a relayed one.
+struct HolePunched {
+  PublicKey peer;
+  bool done = false;
+  std::string text;  ///< how it went
 };
 
 /// The last connection to a peer is gone.
@@ -206,7 +258,8 @@ struct Stopped {
 };
 
 using Event = std::variant<GossipMessage, NotPublished, PeerSubscribed, Message, SendFailed, StreamOpened, StreamClosed,
-                           PeerConnected, PeerDisconnected, PeerIdentified, PeerRtt, Stopped>;
+                           PeerConnected, PeerDisconnected, PeerPathChanged, ReachabilityChanged, RelayChanged,
+                           HolePunched, PeerIdentified, PeerRtt, Stopped>;
 
 /// What is known of a connected peer now.
 struct PeerInfo {
@@ -221,6 +274,31 @@ struct PeerInfo {
   std::optional<std::chrono::microseconds> rtt;
   std::optional<std::chrono::microseconds> smoothed;
   std::optional<std::chrono::microseconds> jitter;
+};
+
+/// How this node is reached, as far as it is known. Times are when it came to be so.
+struct NetworkStatus {
+  using Time = std::chrono::system_clock::time_point;
+  struct Relay {
+    PublicKey peer;
+    std::string address;
+    bool held = false;  ///< else `text` says why not
+    std::string text;
+    Time since;
+  };
+  struct Punch {
+    PublicKey peer;
+    bool done = false;
+    std::string text;
+    Time at;
+  };
+  Reachability reachability = Reachability::unknown;
+  Time since;  ///< the start, while unknown
+  std::string address;  ///< where peers reached this node; empty unless public
+  std::string text;
+  bool relaying = false;
+  std::vector<Relay> relays;  ///< the latest of each relay, oldest first; 16 at most
+  std::vector<Punch> punches;  ///< the latest of each peer, oldest first; 64 at most
 };
 
 /// A raw stream that we opened. Shutting the write side down (or closing) ends our direction cleanly; to give up
@@ -277,6 +355,7 @@ class Network {
   [[nodiscard]] std::vector<PeerInfo> peers() const;
   /// nullptr if not connected; valid until the next event.
   [[nodiscard]] const PeerInfo* peer(const PublicKey& key) const;
+  [[nodiscard]] const NetworkStatus& status() const;
 
   /// Returns the number that NotPublished would carry. invalid: too large; exhausted: too much waits already.
   [[nodiscard]] Result<std::uint64_t> publish(Topic topic, ByteView bytes);

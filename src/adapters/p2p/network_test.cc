@@ -77,6 +77,7 @@ TEST_F(NetworkTest, BadSettingsAreRefused) {
   EXPECT_TRUE(refused([](Config& settings) { settings.bootstrap = {"nonsense"}; }));
   EXPECT_TRUE(refused([](Config& settings) { settings.message_protocols = {"noslash"}; }));
   EXPECT_TRUE(refused([](Config& settings) { settings.ping_interval = 0ms; }));
+  EXPECT_TRUE(refused([](Config& settings) { settings.limits.dials_per_s = 0; }));
   EXPECT_TRUE(refused([](Config& settings) { settings.agent = "\xff\xfe"; }));
 }
 
@@ -474,6 +475,70 @@ TEST_F(NetworkTest, FailedDialsSayWhy) {
   EXPECT_EQ(refused.code, ErrorCode::unavailable);
   EXPECT_NE(refused.message.find("refused"), std::string::npos) << refused.message;
   EXPECT_EQ(dial(a.address()).code, ErrorCode::unavailable);
+}
+
+TEST_F(NetworkTest, RelayedConnectionGivesWayToADirectOne) {
+  if (!has_sockets) GTEST_SKIP() << "the bridge of one process has no relays";
+  auto settings = config();
+  settings.relay = RelayPolicy::on;
+  auto& relay = start(settings);
+  ASSERT_TRUE(until([&] { return relay.network->status().relaying; }));
+  EXPECT_EQ(relay.network->status().reachability, Reachability::unknown);
+  auto hidden = config();
+  hidden.listen.push_back(relay.address() + "/p2p-circuit");
+  auto& b = start(hidden);
+  auto& a = start(config());
+  std::optional<Result<PublicKey>> answer;
+  a.network->dial(relay.address() + "/p2p-circuit/p2p/" + peer_id_text(b.key()),
+                  [&answer](Result<PublicKey> result) { answer = std::move(result); });
+  ASSERT_TRUE(until([&] { return answer.has_value(); }));
+  ASSERT_TRUE(answer->has_value()) << answer->error().message;
+  EXPECT_EQ(**answer, b.key());
+  for (int number = 0; number < 100; ++number) {
+    ASSERT_TRUE(a.network->send(b.key(), offer, as_bytes(std::to_string(number))));
+  }
+  // A hole through no NAT at all is as good as one: the direct connection takes over, and the messages with it.
+  ASSERT_TRUE(until([&] { return a.count<PeerPathChanged>() == 1 && b.count<PeerPathChanged>() == 1; }));
+  EXPECT_EQ(a.all<PeerConnected>().back()->transport, "relay");
+  EXPECT_EQ(a.network->peer(b.key())->transport, "tcp");
+  EXPECT_EQ(b.network->peer(a.key())->transport, "tcp");
+  for (int number = 100; number < 200; ++number) {
+    ASSERT_TRUE(a.network->send(b.key(), offer, as_bytes(std::to_string(number))));
+  }
+  ASSERT_TRUE(until([&] { return b.count<Message>() == 200; }));
+  const auto messages = b.all<Message>();
+  for (std::size_t number = 0; number < messages.size(); ++number) {
+    EXPECT_EQ(messages[number]->bytes, to_bytes(std::to_string(number)));
+  }
+  ASSERT_TRUE(until([&] { return !a.network->status().punches.empty(); }));
+  const auto& punch = a.network->status().punches.back();
+  EXPECT_TRUE(punch.done) << punch.text;
+  EXPECT_EQ(punch.peer, b.key());
+  EXPECT_EQ(a.count<SendFailed>() + a.count<PeerDisconnected>(), 0U);
+}
+
+TEST_F(NetworkTest, StreamsPreferTheDirectConnection) {
+  if (!has_sockets) GTEST_SKIP() << "the bridge of one process has no relays";
+  auto settings = config();
+  settings.relay = RelayPolicy::on;
+  auto& relay = start(settings);
+  auto hidden = config();
+  hidden.listen.push_back(relay.address() + "/p2p-circuit");
+  auto& b = start(hidden);
+  auto& a = start(config());
+  std::optional<Result<PublicKey>> answer;
+  a.network->dial(relay.address() + "/p2p-circuit/p2p/" + peer_id_text(b.key()),
+                  [&answer](Result<PublicKey> result) { answer = std::move(result); });
+  ASSERT_TRUE(until([&] { return answer.has_value() && answer->has_value(); }));
+  ASSERT_TRUE(until([&] { return a.network->peer(b.key())->transport == "tcp"; }));
+  // Without the relay the relayed connection is gone; the direct one was never in doubt.
+  relay.network->stop();
+  std::optional<Result<RawStream>> opened;
+  a.network->open_stream(b.key(), "/meshwork/blocks/1",
+                         [&opened](Result<RawStream> result) { opened = std::move(result); });
+  ASSERT_TRUE(until([&] { return opened.has_value(); }));
+  EXPECT_TRUE(opened->has_value()) << opened->error().message;
+  EXPECT_EQ(a.network->peer(b.key())->transport, "tcp");
 }
 
 TEST_F(NetworkTest, StoppedNetworkRefusesEverything) {

@@ -30,6 +30,30 @@ struct ReachReport {
   std::vector<ReachAttempt> attempts;
 };
 
+/// How this node is reached (p2p::NetworkStatus). Times are milliseconds since 1970.
+struct ReachStatus {
+  struct Relay {
+    identity::NodeId peer;
+    std::string address;
+    bool held = false;
+    std::string text;  ///< how that came to be
+    std::int64_t since_ms = 0;
+  };
+  struct HolePunch {
+    identity::NodeId peer;
+    bool done = false;
+    std::string text;
+    std::int64_t at_ms = 0;
+  };
+  std::string reachability;  ///< "unknown", "public" or "private"
+  std::int64_t since_ms = 0;
+  std::string address;  ///< where peers reached it; empty unless public
+  std::string text;  ///< how that is known
+  bool relaying = false;
+  std::vector<Relay> relays;
+  std::vector<HolePunch> hole_punches;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -56,6 +80,7 @@ class Backend {
   [[nodiscard]] virtual Health health() const = 0;
   [[nodiscard]] virtual Counters counters() const = 0;
   [[nodiscard]] virtual std::vector<std::string> listen_addresses() const = 0;
+  [[nodiscard]] virtual ReachStatus reach_status() const = 0;
   [[nodiscard]] virtual std::int64_t started_ms() const = 0;
   [[nodiscard]] virtual std::uint64_t boot() const = 0;
   [[nodiscard]] virtual std::string home() const = 0;

@@ -63,6 +63,51 @@ Json peer_info_json(const node::PeerInfo& info) {
           {"services", info.services}};
 }
 
+Json reach_status_json(const ReachStatus& status) {
+  Json relays = Json::array();
+  std::string held;
+  for (const ReachStatus::Relay& relay : status.relays) {
+    const std::string name = identity::short_name(relay.peer);
+    if (relay.held) held += (held.empty() ? "" : " and ") + name;
+    relays.push_back(
+        {{"peer", peer_text(relay.peer)},
+         {"address", relay.address},
+         {"held", relay.held},
+         {"since", rfc3339(relay.since_ms)},
+         {"text", relay.held ? fmt::format("peers reach this node through relay {} at {}", name, relay.address)
+                             : fmt::format("relay {} is not used: {}", name, relay.text)}});
+  }
+  Json punches = Json::array();
+  for (const ReachStatus::HolePunch& punch : status.hole_punches) {
+    const std::string name = identity::short_name(punch.peer);
+    punches.push_back({{"peer", peer_text(punch.peer)},
+                       {"done", punch.done},
+                       {"at", rfc3339(punch.at_ms)},
+                       {"text", punch.done ? fmt::format("hole punching with {} succeeded: {}", name, punch.text)
+                                           : fmt::format("hole punching with {} failed, what goes there is relayed: {}",
+                                                         name, punch.text)}});
+  }
+  std::string text;
+  if (status.reachability == "public") {
+    text = fmt::format("peers can dial this node at {}", status.address);
+  } else if (status.reachability == "private") {
+    text = "behind a NAT or a firewall: peers cannot dial this node; ";
+    text += held.empty()
+                ? "no relay among its peers takes it, so that only peers which it dials itself are reached: --join "
+                  "a node that can be dialed"
+                : "it is reached through relay " + held;
+  } else {
+    text = fmt::format("not known whether peers can dial this node: {}", status.text);
+  }
+  return {{"reachability", status.reachability},
+          {"since", rfc3339(status.since_ms)},
+          {"address", status.address},
+          {"relaying", status.relaying},
+          {"text", text},
+          {"relays", std::move(relays)},
+          {"hole_punches", std::move(punches)}};
+}
+
 Json node_json(const Backend& backend) {
   const auto [running, queued] = backend.load();
   const Health health = backend.health();
@@ -76,6 +121,7 @@ Json node_json(const Backend& backend) {
             {"ready", health.ready},
             {"reason", health.reason},
             {"addresses", backend.listen_addresses()},
+            {"reach", reach_status_json(backend.reach_status())},
             {"peers", std::ranges::count_if(backend.peers(), [](const PeerLine& peer) { return peer.connected; })},
             {"jobs", backend.jobs().size()},
             {"running", running},

@@ -18,6 +18,8 @@ using Json = nlohmann::ordered_json;
 /// As text, with what is not UTF-8 replaced.
 [[nodiscard]] std::string dump(const Json& json);
 
+/// Each part with one sentence for people.
+[[nodiscard]] Json reach_status_json(const ReachStatus& status);
 [[nodiscard]] Json node_json(const Backend& backend);
 [[nodiscard]] Json peer_json(const PeerLine& peer);
 [[nodiscard]] Json asset_json(const asset::Asset& asset);

@@ -30,6 +30,24 @@ class RuntimeBackend final : public Backend {
   Health health() const override { return runtime_.health(); }
   Counters counters() const override { return runtime_.counters(); }
   std::vector<std::string> listen_addresses() const override { return runtime_.listen_addresses(); }
+  ReachStatus reach_status() const override {
+    const auto ms_of = [](p2p::NetworkStatus::Time time) {
+      return std::int64_t{std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count()};
+    };
+    const p2p::NetworkStatus& network = runtime_.network().status();
+    ReachStatus status{.reachability = std::string(p2p::name_of(network.reachability)),
+                       .since_ms = ms_of(network.since),
+                       .address = network.address,
+                       .text = network.text,
+                       .relaying = network.relaying,
+                       .relays = {},
+                       .hole_punches = {}};
+    for (const auto& relay : network.relays)
+      status.relays.push_back({relay.peer, relay.address, relay.held, relay.text, ms_of(relay.since)});
+    for (const auto& punch : network.punches)
+      status.hole_punches.push_back({punch.peer, punch.done, punch.text, ms_of(punch.at)});
+    return status;
+  }
   std::int64_t started_ms() const override { return runtime_.started_ms(); }
   std::uint64_t boot() const override { return runtime_.boot(); }
   std::string home() const override { return runtime_.settings().home.string(); }

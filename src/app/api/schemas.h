@@ -24,7 +24,13 @@ inline constexpr std::array schema_table{
     NamedSchema{"Node",
                 "peer:string did:string version:string federation:Federation home:string started:string boot:integer "
                 "ready:boolean reason:string "
-                "addresses:string[] peers:integer jobs:integer running:integer queued:integer resources:Resources"},
+                "addresses:string[] reach:Reachability peers:integer jobs:integer running:integer queued:integer "
+                "resources:Resources"},
+    NamedSchema{"Reachability",
+                "reachability:string since:string address:string relaying:boolean text:string relays:Relay[] "
+                "hole_punches:HolePunch[]"},
+    NamedSchema{"Relay", "peer:string address:string held:boolean since:string text:string"},
+    NamedSchema{"HolePunch", "peer:string done:boolean at:string text:string"},
     NamedSchema{"Peer",
                 "peer:string short:string connected:boolean address:string transport:string found:string "
                 "outbound:boolean agent:string "

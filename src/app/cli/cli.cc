@@ -267,9 +267,9 @@ struct Program {
       CLI::App* list = command(*settings_noun, "list", "list settings", [this] { return config_list(session, flag); });
       list->add_flag("--show-origin", flag, "say which flag, variable or file gave a value");
       command(parent, "paths", "where things lie", [this] { return show_paths(session); });
-      command(parent, "doctor", "what is wrong here, or why a peer cannot be reached", [this] {
-        return run_doctor(session, target);
-      })->add_option("TARGET", target, "a PeerId or a multiaddress");
+      command(parent, "doctor", "what is wrong here and how this node is reached, or why a peer cannot be reached",
+              [this] { return run_doctor(session, target); })
+          ->add_option("TARGET", target, "a PeerId or a multiaddress");
       command(parent, "version", "the version", [this] {
         if (session.form() == Form::json || session.form() == Form::yaml) {
           session.print({{"version", MESH_VERSION}});

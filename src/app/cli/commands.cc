@@ -605,6 +605,17 @@ int run_doctor(Session& session, const std::string& target) {
         peers == 0
             ? "none: tasks run here, unverified; others on this network are found by themselves, far ones with --join"
             : fmt::format("{} connected", peers));
+    const Json& reach = (*node)["reach"];
+    bool has_relay = false;
+    for (const Json& relay : reach["relays"]) has_relay = has_relay || relay["held"].get<bool>();
+    add("reach", reach["reachability"] != "private" || has_relay,
+        fmt::format("{} (since {})", text_of(reach["text"]), text_of(reach["since"])));
+    if (reach["relaying"].get<bool>())
+      add("relaying", true, "carries connections for peers that cannot be dialed, up to 32 of 16 MiB each");
+    for (const Json& relay : reach["relays"])
+      add("relay", true, fmt::format("{} (since {})", text_of(relay["text"]), text_of(relay["since"])));
+    for (const Json& punch : reach["hole_punches"])
+      add("direct", true, fmt::format("{} (at {})", text_of(punch["text"]), text_of(punch["at"])));
   }
   session.print_list(checks,
                      {{"CHECK", field("check")},

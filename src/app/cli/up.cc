@@ -151,6 +151,8 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   wanted.listen = settings.list("listen");
   wanted.bootstrap = settings.list("join");
   wanted.mdns = !settings.flag("no-mdns");
+  const std::string& relay = settings.text("relay");
+  wanted.relay = relay == "on" ? app::Relaying::on : relay == "off" ? app::Relaying::off : app::Relaying::automatic;
   wanted.slots = static_cast<unsigned>(settings.count("slots"));
   wanted.memory_mb = settings.count("memory");
   wanted.accepts_work = !settings.flag("no-work");

@@ -294,6 +294,9 @@ class Runtime::Impl final : public StreamOpener {
     if (!settings.listen.empty()) net.listen = settings.listen;
     net.bootstrap = settings.bootstrap;
     net.mdns = settings.mdns;
+    net.relay = settings.relay == Relaying::on    ? p2p::RelayPolicy::on
+                : settings.relay == Relaying::off ? p2p::RelayPolicy::off
+                                                  : p2p::RelayPolicy::automatic;
     net.federation = federation.text();
     net.agent = settings.agent;
     if (settings.zephymesh) {
@@ -648,6 +651,24 @@ class Runtime::Impl final : public StreamOpener {
     keeper->peer_down(event.peer);
     manifests->peer_down(event.peer);
     take(node::event::PeerDown{event.peer});
+  }
+  void on(p2p::PeerPathChanged&& event) {
+    // Who is on the local network is decided by the connection that is in use now.
+    keeper->peer_down(event.peer);
+    keeper->peer_up(event.peer, is_local_address(event.address));
+    manifests->peer_changed(event.peer);
+  }
+  void on(p2p::ReachabilityChanged&& event) {
+    tell({.kind = "node.reach", .text = fmt::format("{}: {}", p2p::name_of(event.reachability), event.text)});
+  }
+  void on(p2p::RelayChanged&& event) {
+    tell({.kind = "node.relay",
+          .peer = event.peer,
+          .text = fmt::format("{} {}: {}", identity::short_name(event.peer),
+                              event.held ? "relays for us" : "does not relay for us", event.text)});
+  }
+  void on(p2p::HolePunched&& event) {
+    tell({.kind = "peer.direct", .peer = event.peer, .text = identity::short_name(event.peer) + ": " + event.text});
   }
   void on(p2p::PeerIdentified&&) {}
   void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }

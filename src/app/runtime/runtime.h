@@ -37,6 +37,9 @@ namespace mesh::app {
 
 class ContentExchange;
 
+/// Whether this node carries connections for peers that cannot be dialed: automatically while it can be dialed itself.
+enum class Relaying : std::uint8_t { automatic, on, off };
+
 struct Settings {
   std::filesystem::path home;  ///< database, blocks, key; made 0700 if absent
   std::filesystem::path key_file;  ///< empty: home/node.key. 64 hexadecimal digits, 0600; drawn if absent
@@ -45,6 +48,7 @@ struct Settings {
   std::vector<std::string> listen;  ///< multiaddrs; empty: the network's defaults (TCP, QUIC, WebSocket on any port)
   std::vector<std::string> bootstrap;  ///< multiaddrs with /p2p
   bool mdns = true;
+  Relaying relay = Relaying::automatic;
   unsigned slots = 0;  ///< runs at a time; 0 = one per core
   std::uint64_t memory_mb =
       0;  ///< MiB of one task at most; 0 = half of the machine's memory shared by the slots, at least 512
@@ -76,7 +80,7 @@ struct PeerLine {
   identity::NodeId node;
   bool connected = false;
   std::string address;  ///< multiaddr of the (latest) connection
-  std::string transport;  ///< "tcp", "quic", "ws"
+  std::string transport;  ///< "tcp", "quic", "ws", "relay"
   std::string found;  ///< "mdns", "kademlia", "bootstrap", "inbound", "dialed"
   bool outbound = false;
   std::string agent;  ///< from identify; empty until it came
