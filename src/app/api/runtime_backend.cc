@@ -72,6 +72,7 @@ class RuntimeBackend final : public Backend {
   store::NodeStore& store() override { return runtime_.store(); }
   store::BlockStore& blocks() override { return runtime_.blocks(); }
   const store::Shares& shares() const override { return runtime_.shares(); }
+  bool is_for_everybody(const Cid& root) override { return runtime_.is_for_everybody(root); }
   PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const override {
     return runtime_.find_at_peers(query, per_peer);
   }

@@ -485,7 +485,8 @@ Result<std::string> cid_of_name(const http::Client& client, const std::string& n
 
 }  // namespace
 
-int assets_get(Session& session, const std::string& name, const std::string& file) {
+int assets_get(Session& session, const std::string& name, const std::vector<std::string>& from,
+               const std::string& file) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
   std::string cid = name;
@@ -495,8 +496,18 @@ int assets_get(Session& session, const std::string& name, const std::string& fil
     cid = *known;
   }
   const std::string path = "/api/v1/assets/" + http::percent_encode(cid);
-  const Json nothing = Json::object();
-  if (const auto fetched = ask(*client, "POST", path + "/fetch", &nothing); !fetched)
+  Json request = Json::object();
+  for (const std::string& peer : from) {
+    std::string id = peer;
+    if (peer.starts_with('/')) {
+      const Json address{{"address", peer}};
+      const auto dialed = ask(*client, "POST", "/api/v1/dial", &address);
+      if (!dialed) return session.fail(dialed.error());
+      id = text_of((*dialed)["peer"]);
+    }
+    request["from"].push_back(id);
+  }
+  if (const auto fetched = ask(*client, "POST", path + "/fetch", &request); !fetched)
     return session.fail(fetched.error());
   const auto parsed = Cid::from_text(cid);
   if (!parsed) return session.fail(parsed.error());

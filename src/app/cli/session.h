@@ -162,8 +162,10 @@ int assets_add(Session& session, const std::string& path);
 int assets_ls(Session& session);
 int assets_find(Session& session, const std::string& text);
 int assets_refresh(Session& session);
-/// `name` is a CID, or what find_assets takes if it names one file.
-int assets_get(Session& session, const std::string& name, const std::string& file);
+/// `name` is a CID, or what find_assets takes if it names one file. `from`: peers to ask, by id or multiaddress (which is
+/// dialed); all that are connected if there are none.
+int assets_get(Session& session, const std::string& name, const std::vector<std::string>& from,
+               const std::string& file);
 int node_status(Session& session);
 int config_list(Session& session, bool show_origin);
 int show_paths(Session& session);

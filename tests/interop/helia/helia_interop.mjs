@@ -1,0 +1,105 @@
+// Helia fetches a folder from a mesh node through the trustless gateway and through Bitswap, and the mesh node one from
+// Helia. Over loopback alone: Helia has no bootstrap nodes, no delegated routing and no gateway but the node's.
+// usage: node helia_interop.mjs PATH_OF_mesh NODE_MODULES_PARENT
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import workers from 'node:worker_threads';
+import zlib from 'node:zlib';
+import { packagesOf } from '../packages.mjs';
+import { assertEqualFolders, hashesOf, makeFolder, startMesh, withFolder } from '../others.mjs';
+
+const [mesh, modules] = process.argv.slice(2);
+// What Helia's packages take for granted and Node 20 lacks; none of it is used here but the first.
+Promise.withResolvers ??= function () {
+  const all = {};
+  all.promise = new this((resolve, reject) => Object.assign(all, { resolve, reject }));
+  return all;
+};
+workers.markAsUncloneable ??= () => {};
+zlib.createZstdDecompress ??= () => {};
+
+const load = packagesOf(modules);
+const { createHeliaLight } = await load('helia');
+const { withHTTP } = await load('@helia/http');
+const { withBitswap } = await load('@helia/bitswap');
+const { withLibp2pLight } = await load('@helia/libp2p');
+const { unixfs } = await load('@helia/unixfs');
+const { tcp } = await load('@libp2p/tcp');
+const { noise } = await load('@chainsafe/libp2p-noise');
+const { yamux } = await load('@chainsafe/libp2p-yamux');
+const { identify } = await load('@libp2p/identify');
+const { multiaddr } = await load('@multiformats/multiaddr');
+const { CID } = await load('multiformats/cid');
+
+/// Relative path to SHA-256 of every file below the folder, as Helia reads it.
+const hashesAt = async (helia, cid, path = '') => {
+  const fs = unixfs(helia);
+  const signal = AbortSignal.timeout(60_000);
+  const hashes = [];
+  for await (const entry of fs.ls(cid, { signal })) {
+    const name = join(path, entry.name);
+    if (entry.type === 'directory') {
+      hashes.push(...(await hashesAt(helia, entry.cid, name)));
+      continue;
+    }
+    const hash = createHash('sha256');
+    for await (const part of fs.cat(entry.cid, { signal })) hash.update(part);
+    hashes.push([name, hash.digest('hex')]);
+  }
+  return path === '' ? new Map(hashes.sort()) : hashes;
+};
+
+const addFolder = async (fs, path) => {
+  let cid = await fs.addDirectory();
+  for (const name of readdirSync(path)) {
+    const file = join(path, name);
+    const child = statSync(file).isDirectory() ? await addFolder(fs, file) : await fs.addBytes(readFileSync(file));
+    cid = await fs.cp(child, cid, name);
+  }
+  return cid;
+};
+
+await withFolder('helia', async (folder, finally_) => {
+  const node = await startMesh(mesh, join(folder, 'home'));
+  finally_(node.stop);
+  const ours = join(folder, 'ours');
+  makeFolder(ours, 'the mesh');
+  const cid = CID.parse(await node.cli('assets', 'add', ours));
+
+  const byHttp = await withHTTP(createHeliaLight(), {
+    delegatedRouters: [],
+    recursiveGateways: [node.url],
+    allowInsecure: true,
+    allowLocal: true,
+    transformRequestInit: (init) => ({ ...init, headers: { ...init?.headers, authorization: `Bearer ${node.token}` } }),
+  }).start();
+  finally_(() => byHttp.stop());
+  assert.deepEqual(await hashesAt(byHttp, cid), hashesOf(ours));
+  console.log(`Helia fetched ${cid} through the gateway`);
+
+  const byBitswap = await withBitswap(
+    withLibp2pLight(createHeliaLight(), {
+      addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+      transports: [tcp()],
+      connectionEncrypters: [noise()],
+      // rust-yamux closes a connection that sends a frame above 1 MiB, and js-yamux fills the window if it may.
+      streamMuxers: [yamux({ maxMessageSize: 64 * 1024 })],
+      connectionGater: { denyDialMultiaddr: () => false },
+      services: { identify: identify() },
+    }),
+  ).start();
+  finally_(() => byBitswap.stop());
+  await byBitswap.libp2p.dial(multiaddr(node.address));
+  assert.deepEqual(await hashesAt(byBitswap, cid), hashesOf(ours));
+  console.log(`Helia fetched ${cid} by Bitswap`);
+
+  const theirs = join(folder, 'theirs');
+  makeFolder(theirs, 'Helia');
+  const added = await addFolder(unixfs(byBitswap), theirs);
+  const address = byBitswap.libp2p.getMultiaddrs()[0].toString();
+  await node.cli('assets', 'get', added.toString(), '--from', address, '-o', join(folder, 'got by mesh'));
+  assertEqualFolders(join(folder, 'got by mesh'), theirs);
+  console.log(`the mesh node fetched ${added} from Helia`);
+});
