@@ -24,7 +24,7 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr std::size_t enough_block_bytes = std::size_t{512} << 10;  // Of one message; one block more may pass it.
+constexpr std::size_t enough_block_bytes = std::size_t{64} << 10;  // Of one message; its last block may pass it.
 constexpr std::size_t max_recent = 4'096;  // Blocks that may still come though they are not wanted any more.
 constexpr std::size_t max_liars = 4'096;
 constexpr std::size_t max_failures_told = 16;

@@ -31,7 +31,17 @@ const { noise } = await load('@chainsafe/libp2p-noise');
 const { yamux } = await load('@chainsafe/libp2p-yamux');
 const { identify } = await load('@libp2p/identify');
 const { multiaddr } = await load('@multiformats/multiaddr');
+const { fixedSize } = await load('ipfs-unixfs-importer/chunker');
 const { CID } = await load('multiformats/cid');
+const { identity: identityHash } = await load('multiformats/hashes/identity');
+
+/// A router that knows of one provider, for all there is. Helia asks on and on where there is no router.
+const everythingIsAt = (provider) => ({
+  name: 'the mesh node',
+  async *findProviders() {
+    yield { ...provider, router: 'the mesh node' };
+  },
+});
 
 /// Relative path to SHA-256 of every file below the folder, as Helia reads it.
 const hashesAt = async (helia, cid, path = '') => {
@@ -40,7 +50,7 @@ const hashesAt = async (helia, cid, path = '') => {
   const hashes = [];
   for await (const entry of fs.ls(cid, { signal })) {
     const name = join(path, entry.name);
-    if (entry.type === 'directory') {
+    if ((await fs.stat(entry.cid, { signal })).type === 'directory') {
       hashes.push(...(await hashesAt(helia, entry.cid, name)));
       continue;
     }
@@ -55,7 +65,9 @@ const addFolder = async (fs, path) => {
   let cid = await fs.addDirectory();
   for (const name of readdirSync(path)) {
     const file = join(path, name);
-    const child = statSync(file).isDirectory() ? await addFolder(fs, file) : await fs.addBytes(readFileSync(file));
+    const child = statSync(file).isDirectory()
+      ? await addFolder(fs, file)
+      : await fs.addBytes(readFileSync(file), { chunker: fixedSize({ chunkSize: 128 * 1024 }) });
     cid = await fs.cp(child, cid, name);
   }
   return cid;
@@ -68,13 +80,22 @@ await withFolder('helia', async (folder, finally_) => {
   makeFolder(ours, 'the mesh');
   const cid = CID.parse(await node.cli('assets', 'add', ours));
 
-  const byHttp = await withHTTP(createHeliaLight(), {
+  const gateway = new URL(node.url);
+  const http = withHTTP(createHeliaLight(), {
     delegatedRouters: [],
-    recursiveGateways: [node.url],
+    recursiveGateways: [],
     allowInsecure: true,
     allowLocal: true,
     transformRequestInit: (init) => ({ ...init, headers: { ...init?.headers, authorization: `Bearer ${node.token}` } }),
-  }).start();
+  });
+  http.addRouter(
+    everythingIsAt({
+      id: CID.createV1(0x0920, identityHash.digest(new TextEncoder().encode(node.url))),
+      multiaddrs: [multiaddr(`/ip4/${gateway.hostname}/tcp/${gateway.port}/http`)],
+      protocols: ['transport-ipfs-gateway-http'],
+    }),
+  );
+  const byHttp = await http.start();
   finally_(() => byHttp.stop());
   assert.deepEqual(await hashesAt(byHttp, cid), hashesOf(ours));
   console.log(`Helia fetched ${cid} through the gateway`);
@@ -84,11 +105,12 @@ await withFolder('helia', async (folder, finally_) => {
       addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
       transports: [tcp()],
       connectionEncrypters: [noise()],
-      // rust-yamux closes a connection that sends a frame above 1 MiB, and js-yamux fills the window if it may.
-      streamMuxers: [yamux({ maxMessageSize: 64 * 1024 })],
+      streamMuxers: [yamux()],
       connectionGater: { denyDialMultiaddr: () => false },
       services: { identify: identify() },
     }),
+    // js-yamux sends as much as the window takes in one frame, and rust-yamux closes a connection for a frame above 1 MiB.
+    { maxOutgoingMessageSize: 512 * 1024 },
   ).start();
   finally_(() => byBitswap.stop());
   await byBitswap.libp2p.dial(multiaddr(node.address));
