@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use crate::address::{self, key_of, peer_in, peer_of, transport_of, without_peer};
 use crate::event::{Attempt, Code, Config, Error, Event, Found, Outcome, PeerKey, Verdict};
 use crate::messages::{self, Outboxes};
-use crate::pump::{self, Abort};
+use crate::pump::{self, Abort, Wire};
 use crate::queue::EventQueue;
 use crate::rate::Rate;
 use crate::streams::{self, OpenError, OpenReply, OpenStream, Place, ACCEPTED, REFUSED};
@@ -123,6 +123,7 @@ impl Streams {
     fn start(
         self: &Arc<Self>,
         open: OpenStream,
+        wire: Wire,
         peer: PeerKey,
         places: [Option<Place>; 2],
         events: &Arc<EventQueue>,
@@ -146,7 +147,7 @@ impl Streams {
         events.push(report(id, theirs.into()));
         let (all, events) = (self.clone(), events.clone());
         tokio::spawn(async move {
-            let end = pump::pump(open, ours, abort).await;
+            let end = pump::pump(open, ours, wire, abort).await;
             drop(places);
             Self::lock(&all.open).remove(&id);
             events.push(Event::StreamClosed { stream: id, peer, end });
@@ -366,9 +367,14 @@ impl Node {
             };
             let name = protocol.to_string();
             let started = match opened {
-                Ok(open) => streams.start(open, key, [Some(of_all), Some(of_peer)], &events, |stream, fd| {
-                    Event::StreamOpened { request, stream, peer: key, protocol: name.clone(), fd }
-                }),
+                Ok(open) => streams.start(
+                    open,
+                    wire_of(&protocol),
+                    key,
+                    [Some(of_all), Some(of_peer)],
+                    &events,
+                    |stream, fd| Event::StreamOpened { request, stream, peer: key, protocol: name.clone(), fd },
+                ),
                 Err(error) => Err(open_error(&peer, &protocol, error)),
             };
             if let Err(error) = started {
@@ -443,16 +449,20 @@ impl Drop for Node {
     }
 }
 
-/// Whether streams of this protocol begin with the byte that says whether they were taken up. Those of protocols that
-/// others defined are as they defined them.
-fn is_answered(protocol: &StreamProtocol) -> bool {
-    protocol.as_ref().starts_with("/meshwork/")
+/// Streams of our own protocols are chunked, and begin with the byte that says whether they were taken up. Those of
+/// protocols that others defined are as they defined them.
+fn wire_of(protocol: &StreamProtocol) -> Wire {
+    if protocol.as_ref().starts_with("/meshwork/") {
+        Wire::Chunks
+    } else {
+        Wire::Plain
+    }
 }
 
 /// Opens a stream and waits until the peer has said that it took it up.
 async fn open_accepted(opener: &Opener, peer: PeerId, protocol: &StreamProtocol) -> Result<OpenStream, OpenError> {
     let mut open = opener.open(peer, protocol.clone()).await?;
-    if !is_answered(protocol) {
+    if wire_of(protocol) == Wire::Plain {
         // Else the peer would hear of the stream only with the first byte that is written.
         open.stream.flush().await.map_err(|error| OpenError::Broken(error.to_string()))?;
         return Ok(open);
@@ -1382,12 +1392,12 @@ impl Main {
         }
         let place = Place::take(&self.streams.total, self.streams.max_total);
         let (streams, events) = (self.streams.clone(), self.events.clone());
-        let answered = is_answered(&inbound.protocol);
+        let wire = wire_of(&inbound.protocol);
         tokio::spawn(async move {
             let mut open = inbound.open;
             let answer = if place.is_some() { ACCEPTED } else { REFUSED };
             let answer = async {
-                if answered {
+                if wire == Wire::Chunks {
                     open.stream.write_all(&[answer]).await?;
                 }
                 open.stream.flush().await
@@ -1396,7 +1406,7 @@ impl Main {
                 return;
             }
             // No descriptors left: the stream is dropped, which the opener sees as a reset.
-            let _ = streams.start(open, peer, [place, None], &events, |stream, fd| Event::InboundStream {
+            let _ = streams.start(open, wire, peer, [place, None], &events, |stream, fd| Event::InboundStream {
                 stream,
                 peer,
                 protocol: name,

@@ -2,7 +2,8 @@
 //!
 //! On the wire each direction is a sequence of chunks, an unsigned-varint length and that many bytes; length 0 is
 //! the end. A stream that ends without one was reset, however plain its end of file looks to a reader. The
-//! acceptor's direction starts with one byte: taken up, or refused because of its bounds.
+//! acceptor's direction starts with one byte: taken up, or refused because of its bounds. Protocols that others defined
+//! have none of this (`Wire::Plain`): there an end of file is all that there is to tell an end by.
 //!
 //! Bounds: two buffers of 256 KiB per stream. A local side that does not read holds back the peer.
 
@@ -45,6 +46,13 @@ impl Abort {
     }
 }
 
+/// What the bytes of a stream look like between the peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    Chunks,
+    Plain,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Broken {
     Here,
@@ -54,6 +62,7 @@ enum Broken {
 async fn upload(
     mut local: impl tokio::io::AsyncRead + Unpin,
     mut remote: impl AsyncWrite + Unpin,
+    wire: Wire,
     abort: &Abort,
 ) -> Result<(), Broken> {
     let mut buffer = vec![0u8; HEADER_BYTES + CHUNK_BYTES];
@@ -64,13 +73,15 @@ async fn upload(
             if abort.asked.load(Ordering::Acquire) {
                 return Err(Broken::Here);
             }
-            remote.write_all(&[0]).await.map_err(|_| Broken::There)?;
+            if wire == Wire::Chunks {
+                remote.write_all(&[0]).await.map_err(|_| Broken::There)?;
+            }
             remote.flush().await.map_err(|_| Broken::There)?;
             // The peer may be gone already, having got everything: the end chunk is what counts.
             let _ = remote.close().await;
             return Ok(());
         }
-        let start = put_header(&mut buffer, read);
+        let start = if wire == Wire::Chunks { put_header(&mut buffer, read) } else { HEADER_BYTES };
         remote.write_all(&buffer[start..HEADER_BYTES + read]).await.map_err(|_| Broken::There)?;
         remote.flush().await.map_err(|_| Broken::There)?;
     }
@@ -133,13 +144,22 @@ impl Chunks {
 async fn download(
     mut remote: impl AsyncRead + Unpin,
     mut local: impl tokio::io::AsyncWrite + Unpin,
+    wire: Wire,
 ) -> Result<(), Broken> {
     let mut buffer = vec![0u8; CHUNK_BYTES];
     let mut chunks = Chunks::default();
     loop {
         let read = remote.read(&mut buffer).await.map_err(|_| Broken::There)?;
         if read == 0 {
-            return Err(Broken::There);
+            if wire == Wire::Chunks {
+                return Err(Broken::There);
+            }
+            let _ = local.shutdown().await;
+            return Ok(());
+        }
+        if wire == Wire::Plain {
+            local.write_all(&buffer[..read]).await.map_err(|_| Broken::Here)?;
+            continue;
         }
         let mut rest = &buffer[..read];
         while !rest.is_empty() {
@@ -160,12 +180,13 @@ async fn download(
 }
 
 /// Copies until both directions have ended, one broke, the owner gave up or the connection went.
-pub async fn pump(open: OpenStream, local: UnixStream, abort: Arc<Abort>) -> StreamEnd {
+pub async fn pump(open: OpenStream, local: UnixStream, wire: Wire, abort: Arc<Abort>) -> StreamEnd {
     let OpenStream { stream, mut closed, place } = open;
     let (remote_reader, remote_writer) = stream.split();
     let (local_reader, local_writer) = local.into_split();
-    let body =
-        async { tokio::try_join!(upload(local_reader, remote_writer, &abort), download(remote_reader, local_writer)) };
+    let up = upload(local_reader, remote_writer, wire, &abort);
+    let down = download(remote_reader, local_writer, wire);
+    let body = async { tokio::try_join!(up, down) };
     let mut watch = closed.clone();
     let gone = async {
         until_closed(&mut closed).await;
