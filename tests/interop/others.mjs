@@ -18,13 +18,13 @@ export const noise = (size, seed) => {
   return Buffer.concat(parts).subarray(0, size);
 };
 
-/// Makes a folder of files: small ones, an empty one, some of many blocks, below folders.
-export const makeFolder = (path, seed) => {
+/// Makes a folder of files: small ones, an empty one, larger ones, the largest of so many bytes, and folders.
+export const makeFolder = (path, seed, largest = 5 * 1024 * 1024 + 77) => {
   mkdirSync(join(path, 'in', 'deep'), { recursive: true });
   writeFileSync(join(path, 'hello.txt'), `hello from ${seed}\n`);
   writeFileSync(join(path, 'empty'), '');
-  writeFileSync(join(path, 'in', 'one chunk'), noise(1024 * 1024, seed));
-  writeFileSync(join(path, 'in', 'many chunks'), noise(5 * 1024 * 1024 + 77, `${seed} more`));
+  writeFileSync(join(path, 'in', 'one chunk'), noise(Math.min(1024 * 1024, largest >> 2), seed));
+  writeFileSync(join(path, 'in', 'many chunks'), noise(largest, `${seed} more`));
   writeFileSync(join(path, 'in', 'deep', 'ünïcode.txt'), 'below\n');
 };
 

@@ -442,8 +442,7 @@ void Gateway::serve(const http::Request& request, const http::Responder& respond
         size = node->content_bytes;
     }
     const auto& post = self->post_;
-    post([self = std::move(self), request = std::move(request), responder = std::move(responder), root, plan,
-          found = std::move(found), size]() mutable {
+    post([self = std::move(self), request, responder, root, plan, found = std::move(found), size]() mutable {
       if (!found) {
         const std::string* cache = mesh::app::find(request.headers, "cache-control");
         const bool is_missing = found.error().code == ErrorCode::not_found;
