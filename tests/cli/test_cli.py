@@ -385,6 +385,35 @@ class Alone(Case):
         self.assertEqual(json.loads(self.mesh("assets", "refresh", "--json").stdout)["read_files"], 1)
         self.refused(self.mesh("assets", "find", row["cid"]), 4)
 
+    def test_the_gateway_needs_a_token_but_for_what_everybody_may_have(self):
+        public = self.file("public/a.txt", "for all").parent
+        near = self.file("near/b.txt", "for the lan").parent
+        settings = self.file("mesh.toml", f'[[share]]\npath = "{public}"\nvisibility = "everybody"\n[[share]]\npath = "{near}"\n')
+        node = self.node("--config", str(settings))
+        self.assertEqual(json.loads(self.mesh("assets", "refresh", "--json").stdout)["files"], 2)
+        cids = {row["path"]: row["cid"] for row in json.loads(self.mesh("assets", "ls", "--json").stdout)}
+        added = self.mesh("assets", "add", self.file("added", "for those who have the token here")).stdout.decode().strip()
+        unknown = added[:-4] + "aaaa"
+
+        def get(cid, token, query="?format=raw"):
+            status, headers, body = node.request(f"/ipfs/{cid}{query}", token=token)
+            return status, body
+
+        self.assertEqual(get(cids["a.txt"], False), (200, b"for all"))
+        self.assertEqual(node.request(f"/ipfs/{cids['a.txt']}?format=raw", "HEAD", token=False)[0], 200)
+        self.assertEqual(get(cids["a.txt"], False, "?format=tar")[0], 406)
+        refused = get(unknown, False)
+        self.assertEqual(refused[0], 401)
+        for cid in (cids["b.txt"], added, "nonsense"):
+            self.assertEqual(get(cid, False), refused)
+        self.assertEqual(get(cids["b.txt"], True), (200, b"for the lan"))
+        self.assertEqual(get(added, True), (200, b"for those who have the token here"))
+        self.assertEqual(get(unknown, True)[0], 404)
+        self.assertEqual(node.request(f"/ipfs/{cids['a.txt']}", "POST", b"{}", headers={"Content-Type": "application/json"})[0], 405)
+        # Whom it is no longer shared with it is not given.
+        (public / "a.txt").unlink()
+        self.assertEqual(get(cids["a.txt"], False)[0], 401)
+
     def test_shared_files_of_a_peer(self):
         shared = self.file("models/tiny.gguf", "weights").parent
         self.file("models/b/same", "one")

@@ -103,7 +103,9 @@ std::optional<std::string> head_text(const Response& response, bool keep_alive, 
     if (!is_header_value(response.content_type)) return std::nullopt;
     text += fmt::format("Content-Type: {}\r\n", response.content_type);
   }
-  text += length ? fmt::format("Content-Length: {}\r\n", *length) : "Transfer-Encoding: chunked\r\n";
+  // An answer that says that nothing has changed has no body, and no length of one (RFC 9110, 8.6).
+  if (response.status != 304)
+    text += length ? fmt::format("Content-Length: {}\r\n", *length) : "Transfer-Encoding: chunked\r\n";
   text += security_headers(response.content_type.starts_with("text/html"));
   bool has_cache_control = false;
   for (const auto& [name, value] : response.headers) {

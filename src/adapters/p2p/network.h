@@ -124,7 +124,7 @@ struct Config {
   std::vector<std::string> message_protocols = {"/meshwork/offer/1", "/meshwork/award/1", "/meshwork/receipt/1"};
   /// Raw streams, as socket pairs. Those whose name does not begin with /meshwork/ are as others defined them: without
   /// the byte that says whether a stream was taken up, so that a refused one ends at once instead.
-  std::vector<std::string> stream_protocols = {"/meshwork/blocks/1", "/meshwork/manifest/1"};
+  std::vector<std::string> stream_protocols = {"/meshwork/blocks/1", "/meshwork/manifest/1", "/ipfs/bitswap/1.2.0"};
   /// What identify tells peers about us, for example "meshwork/0.1.0".
   std::string agent = "meshwork/" MESH_VERSION;
   std::chrono::milliseconds ping_interval{5000};

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <deque>
 
+#include "app/api/gateway.h"
 #include "app/api/render.h"
 #include "app/api/schemas.h"
 #include "app/api/task_request.h"
@@ -28,6 +29,8 @@ constexpr Duration fetch_limit = seconds(60);
 constexpr std::string_view car_type = "application/vnd.ipld.car";
 constexpr std::string_view octets = "application/octet-stream";
 constexpr std::string_view ndjson = "application/x-ndjson";
+constexpr std::string_view raw_type = "application/vnd.ipld.raw";
+constexpr std::string_view rest_of_path = "{path...}";
 
 std::vector<std::string_view> segments_of(std::string_view path) {
   std::vector<std::string_view> segments;
@@ -112,9 +115,14 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     std::vector<Answer> answers;
     void (Impl::*handler)(Call);
     Access access = Access::token;
+    bool is_lenient = false;  ///< parameters that are not known are passed over
   };
 
-  explicit Impl(Backend& backend) : backend_(backend) {}
+  explicit Impl(Backend& backend)
+      : backend_(backend),
+        gateway_(std::make_shared<Gateway>(
+            backend.blocks(), [&backend](std::move_only_function<void()> work) { backend.post_bulk(std::move(work)); },
+            [&backend](std::move_only_function<void()> work) { backend.post(std::move(work)); })) {}
 
   static const std::vector<Route>& table();
   static std::string openapi_text();
@@ -127,7 +135,9 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     http_config.limits.max_body_bytes = config.max_body_bytes;
     http_config.limits.max_buffered_body_bytes =
         std::max(http_config.limits.max_buffered_body_bytes, 2 * config.max_body_bytes);
-    http_config.is_public = [zephymesh = config.zephymesh](const http::Request& request) {
+    http_config.is_public = [this, zephymesh = config.zephymesh](const http::Request& request) {
+      if (const std::optional<Cid> root = Gateway::root_of(request.path))
+        return request.method == "GET" && backend_.is_for_everybody(*root);
       const bool is_launcher = zephymesh && request.is_loopback && !request.has_origin;
       return std::ranges::any_of(table(), [&](const Route& route) {
         return (route.access == Access::everyone || (route.access == Access::launcher && is_launcher)) &&
@@ -151,11 +161,15 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     std::vector<std::string_view> allowed;
     for (const Route& route : table()) {
       const std::vector<std::string_view> pattern = segments_of(route.pattern);
-      if (pattern.size() != path.size()) continue;
+      // "{path...}" stands for all that is left.
+      const bool takes_rest = pattern.back() == rest_of_path && path.size() >= pattern.size();
+      if (pattern.size() != path.size() && !takes_rest) continue;
       std::map<std::string, std::string, std::less<>> parameters;
       bool matches = true;
-      for (std::size_t i = 0; matches && i < path.size(); ++i) {
-        if (pattern[i].starts_with('{')) {
+      for (std::size_t i = 0; matches && i < pattern.size(); ++i) {
+        if (pattern[i] == rest_of_path) {
+          continue;
+        } else if (pattern[i].starts_with('{')) {
           matches = !path[i].empty() && path[i].size() <= 256;
           parameters.emplace(pattern[i].substr(1, pattern[i].size() - 2), path[i]);
         } else {
@@ -168,6 +182,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         continue;
       }
       for (const auto& [name, value] : request.query) {
+        if (route.is_lenient) break;
         const auto known = [&](const Parameter& parameter) {
           return parameter.place == "query" && parameter.name == name;
         };
@@ -1139,6 +1154,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     });
   }
 
+  void get_ipfs(Call call) { gateway_->serve(call.request, call.responder); }
+
   // ---- The market by hand, and peers.
 
   void get_intents(Call call) {
@@ -1203,12 +1220,26 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   }
 
   Backend& backend_;
+  std::shared_ptr<Gateway> gateway_;
   std::unique_ptr<http::Server> server_;
 };
 
 const std::vector<Api::Impl::Route>& Api::Impl::table() {
   constexpr Parameter id{"id", "path", "string", "the job's CID, or any beginning of it that is unambiguous"};
   constexpr Parameter cid{"cid", "path", "string", "a CID"};
+  const std::vector<Parameter> gateway_parameters{
+      cid,
+      {"format", "query", "string", "raw or car; else the header Accept decides"},
+      {"dag-scope", "query", "string", "of a CAR: block, entity or all; all unless told"},
+      {"entity-bytes", "query", "string",
+       "of a CAR: FROM:TO, what is needed of a file for these bytes; -N from its end, *"},
+      {"car-dups", "query", "string",
+       "of a CAR: y or n, whether a block comes each time that it is linked; n unless told"},
+      {"car-order", "query", "string", "of a CAR: dfs"},
+      {"car-version", "query", "string", "of a CAR: 1"},
+      {"filename", "query", "string", "the name for saving it"}};
+  std::vector<Parameter> path_parameters = gateway_parameters;
+  path_parameters.push_back({"path", "path", "string", "names that lead from the root through folders"});
   static const std::vector<Route> routes{
       {"GET",
        "/livez",
@@ -1471,6 +1502,29 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {{200, "application/json", "Fetched", "it is given up"}},
        &Impl::post_transfer<Runtime::TransferOrder::cancel>},
       {"GET",
+       "/ipfs/{cid}",
+       "gatewayGet",
+       "Trustless gateway: a raw block, or the DAG below it as CAR; without a token for what is shared with everybody",
+       gateway_parameters,
+       {},
+       {{200, raw_type, "", "the block"},
+        {200, car_type, "", "CAR v1"},
+        {206, raw_type, "", "a range of the block"},
+        {406, "", "", "any other format"}},
+       &Impl::get_ipfs,
+       Access::token,
+       true},
+      {"GET",
+       "/ipfs/{cid}/{path...}",
+       "gatewayGetPath",
+       "Trustless gateway: what a path through folders leads to, with the blocks along it, as CAR",
+       path_parameters,
+       {},
+       {{200, car_type, "", "CAR v1"}, {406, "", "", "any other format"}},
+       &Impl::get_ipfs,
+       Access::token,
+       true},
+      {"GET",
        "/api/v1/intents",
        "listIntents",
        "Open tasks of others that this node heard of",
@@ -1602,7 +1656,10 @@ std::string Api::Impl::openapi_text() {
     }
     operation["responses"]["default"] = {{"description", "an error"},
                                          {"content", {{"application/problem+json", content_schema("", "Problem")}}}};
-    paths[std::string(route.pattern)][method] = std::move(operation);
+    std::string pattern(route.pattern);
+    if (const std::size_t rest = pattern.find(rest_of_path); rest != std::string::npos)
+      pattern.replace(rest, rest_of_path.size(), "{path}");
+    paths[pattern][method] = std::move(operation);
   }
   Json schemas = Json::object();
   for (const NamedSchema& schema : schema_table) schemas[std::string(schema.name)] = object_schema(schema.fields);

@@ -108,6 +108,8 @@ class Backend {
   [[nodiscard]] virtual store::NodeStore& store() = 0;    ///< thread-safe
   [[nodiscard]] virtual store::BlockStore& blocks() = 0;  ///< thread-safe
   [[nodiscard]] virtual const store::Shares& shares() const = 0;  ///< thread-safe
+  /// Whether a file with this root is shared with everybody.
+  [[nodiscard]] virtual bool is_for_everybody(const Cid& root) = 0;
   /// make_function of import.h over this node's stores. On any thread.
   [[nodiscard]] virtual Result<ImportedFunction> make_function(const Program& program,
                                                                const std::vector<std::string>& args) = 0;

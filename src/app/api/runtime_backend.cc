@@ -100,6 +100,7 @@ class RuntimeBackend final : public Backend {
                       std::move_only_function<void(Status)> done) override {
     runtime_.order_transfer(root, order, std::move(done));
   }
+  bool is_for_everybody(const Cid& root) override { return runtime_.is_for_everybody(root); }
   PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const override {
     return runtime_.find_at_peers(query, per_peer);
   }

@@ -81,6 +81,7 @@ struct Program {
   Action action;
   RunOptions run;
   std::string id, text, file, shell, target;
+  std::vector<std::string> holders;
   std::optional<std::uint32_t> shard;
   std::uint64_t fee = 0, cost = 0;
   bool flag = false;
@@ -255,10 +256,15 @@ struct Program {
     CLI::App* fetched = command(
         *assets, "get",
         "fetch content and write it to stdout or a file; a shared file is kept, and served on to whom it is for",
-        [this] { return assets_get(session, id, file, flag); });
+        [this] { return assets_get(session, id, holders, file, flag); });
     fetched->add_option("CID_OR_NAME", id)->required();
     auto* const to_file = fetched->add_option("-o,--file", file, "where to")->type_name("FILE");
     fetched->add_flag("--path", flag, "print where the node keeps the file instead of its content")->excludes(to_file);
+    fetched
+        ->add_option(
+            "--from", holders,
+            "a peer to ask, by id or multiaddress, Meshwork's or another that speaks Bitswap; may be given again")
+        ->type_name("PEER");
 
     const auto show_config = [this](CLI::App& parent) {
       CLI::App* settings_noun =

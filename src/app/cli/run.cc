@@ -536,10 +536,11 @@ Status copy_out(const fs::path& from, const fs::path& to) {
 }
 
 /// A shared file: fetched, kept and served on by the node.
-int get_shared(Session& session, const http::Client& client, const Json& asset, const std::string& file,
+int get_shared(Session& session, const http::Client& client, const Json& asset, Json request, const std::string& file,
                bool where_only) {
   const std::string cid = text_of(asset["cid"]);
-  const Json request{{"path", asset["full_path"]}, {"visibility", asset["visibility"]}};
+  request["path"] = asset["full_path"];
+  request["visibility"] = asset["visibility"];
   const http::Client patient = client_of(*session.find_node(), std::chrono::hours(24));
   Result<Json> fetched = [&] {
     const TransferBar bar(session, client, cid);
@@ -567,18 +568,29 @@ int get_shared(Session& session, const http::Client& client, const Json& asset, 
 
 }  // namespace
 
-int assets_get(Session& session, const std::string& name, const std::string& file, bool where_only) {
+int assets_get(Session& session, const std::string& name, const std::vector<std::string>& from, const std::string& file,
+               bool where_only) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
+  Json request = Json::object();
+  for (const std::string& peer : from) {
+    std::string id = peer;
+    if (peer.starts_with('/')) {
+      const Json address{{"address", peer}};
+      const auto dialed = ask(*client, "POST", "/api/v1/dial", &address);
+      if (!dialed) return session.fail(dialed.error());
+      id = text_of((*dialed)["peer"]);
+    }
+    request["from"].push_back(id);
+  }
   const auto shared = shared_file(*client, name);
-  if (shared) return get_shared(session, *client, *shared, file, where_only);
+  if (shared) return get_shared(session, *client, *shared, std::move(request), file, where_only);
   // What is content without being shared under a name has to be asked for by its hash.
   if (!Cid::from_text(name)) return session.fail(shared.error());
   if (where_only) return session.fail(exit_not_found, fmt::format("nobody who is connected shares {} as a file", name));
   const std::string& cid = name;
   const std::string path = "/api/v1/assets/" + http::percent_encode(cid);
-  const Json nothing = Json::object();
-  if (const auto fetched = ask(*client, "POST", path + "/fetch", &nothing); !fetched)
+  if (const auto fetched = ask(*client, "POST", path + "/fetch", &request); !fetched)
     return session.fail(fetched.error());
   const auto parsed = Cid::from_text(cid);
   if (!parsed) return session.fail(parsed.error());

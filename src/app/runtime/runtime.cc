@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "adapters/p2p/network.h"
+#include "app/runtime/bitswap.h"
 #include "app/runtime/content.h"
 #include "app/runtime/executor.h"
 #include "app/runtime/garbage.h"
@@ -124,6 +125,7 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<EventLog> log;
   std::unique_ptr<store::Shares> shares;
   std::unique_ptr<ContentExchange> content;
+  std::unique_ptr<BitswapExchange> bitswap;
   std::unique_ptr<ShareKeeper> keeper;
   std::unique_ptr<ManifestExchange> manifests;
   std::unique_ptr<Downloads> downloads;
@@ -260,14 +262,14 @@ class Runtime::Impl final : public StreamOpener {
                            shares->find({}, 0, std::numeric_limits<std::size_t>::max()));
       post([this, text = story_of(done)] { tell({.kind = "assets.refreshed", .text = text}); });
     });
-    content = std::make_unique<ContentExchange>(
-        bulk, *blocks, *this, ContentExchange::Limits{},
-        [this](const NodeId& peer, const std::string& what) {
-          post([this, peer, what] {
-            tell({.kind = "peer.bad-block", .peer = peer, .text = identity::short_name(peer) + " " + what});
-          });
-        },
-        [this](const NodeId& peer, const Cid& root) { return keeper->may_have(peer, root); });
+    const auto tell_liar = [this](const NodeId& peer, const std::string& what) {
+      post([this, peer, what] {
+        tell({.kind = "peer.bad-block", .peer = peer, .text = identity::short_name(peer) + " " + what});
+      });
+    };
+    const auto may_have = [this](const NodeId& peer, const Cid& root) { return keeper->may_have(peer, root); };
+    content = std::make_unique<ContentExchange>(bulk, *blocks, *this, ContentExchange::Limits{}, tell_liar, may_have);
+    bitswap = std::make_unique<BitswapExchange>(bulk, *blocks, *this, BitswapExchange::Limits{}, tell_liar, may_have);
     downloads = std::make_unique<Downloads>(
         bulk, fetched_folder(settings.home), *store, *blocks, *this, *content,
         [this](const Cid& root) {
@@ -360,6 +362,7 @@ class Runtime::Impl final : public StreamOpener {
           downloads.reset();
           zephymesh.reset();
           content.reset();
+          bitswap.reset();
           manifests.reset();
           bulk_work.reset();
           bulk.stop();
@@ -373,6 +376,7 @@ class Runtime::Impl final : public StreamOpener {
       downloads.reset();
       zephymesh.reset();
       content.reset();
+      bitswap.reset();
       manifests.reset();
       blocks.reset();
       shares.reset();
@@ -640,6 +644,7 @@ class Runtime::Impl final : public StreamOpener {
     if (event.protocol == zephymesh_manifest_protocol || event.protocol == zephymesh_file_protocol)
       zephymesh->serve(event.peer, event.protocol, event.fd.release());
     if (event.protocol == manifest_protocol) manifests->serve(event.peer, event.fd.release());
+    if (event.protocol == bitswap_protocol) bitswap->serve(event.peer, event.fd.release());
   }
   void on(p2p::StreamClosed&&) {}  // What streams carry says by itself whether it is whole.
   void on(p2p::PeerConnected&& event) {
@@ -650,6 +655,7 @@ class Runtime::Impl final : public StreamOpener {
   void on(p2p::PeerDisconnected&& event) {
     keeper->peer_down(event.peer);
     manifests->peer_down(event.peer);
+    bitswap->peer_down(event.peer);
     take(node::event::PeerDown{event.peer});
   }
   void on(p2p::PeerPathChanged&& event) {
@@ -749,6 +755,46 @@ class Runtime::Impl final : public StreamOpener {
     made->release();
   }
 
+  using Answer = std::shared_ptr<std::move_only_function<void(Status)>>;
+
+  /// From Meshwork's nodes by their own protocol; what they do not have, from the others by Bitswap.
+  void fetch(const Cid& root, std::vector<NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) {
+    const Instant until = now() + limit;
+    std::vector<NodeId> own = holders;
+    std::erase_if(own, [this](const NodeId& peer) { return !may_speak(peer, blocks_protocol); });
+    const auto answer = std::make_shared<std::move_only_function<void(Status)>>(std::move(done));
+    content->fetch({.root = root, .below = {}}, std::move(own), limit,
+                   [this, root, holders = std::move(holders), until, answer](Status status) {
+                     post([this, root, holders, until, answer, status = std::move(status)]() mutable {
+                       if (stopping) return;
+                       if (status || status.error().code != ErrorCode::unavailable) return (*answer)(std::move(status));
+                       fetch_from_others(root, std::move(holders), until, std::move(status.error()), answer);
+                     });
+                   });
+  }
+
+  /// `before` is what Meshwork's nodes said.
+  void fetch_from_others(const Cid& root, std::vector<NodeId> holders, Instant until, Error before,
+                         const Answer& answer) {
+    std::erase_if(holders, [this](const NodeId& peer) {
+      const p2p::PeerInfo* known = network->peer(peer);
+      return known == nullptr || std::ranges::find(known->protocols, blocks_protocol) != known->protocols.end() ||
+             !may_speak(peer, bitswap_protocol);
+    });
+    const Instant time = now();
+    if (holders.empty() || time >= until) return (*answer)(std::unexpected(std::move(before)));
+    bitswap->fetch(root, std::move(holders), until - time, [this, answer](Status status) {
+      post([answer, status = std::move(status)]() mutable { (*answer)(std::move(status)); });
+    });
+  }
+
+  /// False if the peer is known not to speak the protocol. What it speaks it says some time after it has connected.
+  [[nodiscard]] bool may_speak(const NodeId& peer, std::string_view protocol) const {
+    const p2p::PeerInfo* known = network->peer(peer);
+    return known == nullptr || known->protocols.empty() ||
+           std::ranges::find(known->protocols, protocol) != known->protocols.end();
+  }
+
   [[nodiscard]] std::vector<PeerLine> peers() const {
     std::map<NodeId, PeerLine> lines;
     for (const node::PeerView& view : node->peers()) {
@@ -836,11 +882,7 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
       if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);
     }
   }
-  auto shared = std::make_shared<std::move_only_function<void(Status)>>(std::move(done));
-  impl_->content->fetch({.root = root, .below = {}}, std::move(holders), limit,
-                        [impl = impl_.get(), shared](Status status) {
-                          impl->post([shared, status = std::move(status)]() mutable { (*shared)(std::move(status)); });
-                        });
+  impl_->fetch(root, std::move(holders), limit, std::move(done));
 }
 
 void Runtime::download(Downloads::Wanted wanted, Downloads::Done done) {
@@ -885,6 +927,10 @@ PeerAssets Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t pe
   return all;
 }
 
+bool Runtime::is_for_everybody(const Cid& root) {
+  return impl_->shares->may_have(root, {asset::Visibility::everybody});
+}
+
 void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) {
   impl_->keeper->refresh([impl = impl_.get(), done = std::move(done)](const ShareKeeper::Refreshed& result) mutable {
     impl->post([done = std::move(done), result]() mutable { done(result); });
@@ -905,6 +951,12 @@ Counters Runtime::counters() const {
   counters.blocks_fetched = content.blocks_fetched;
   counters.bytes_fetched = content.bytes_fetched;
   counters.bad_blocks = content.bad_blocks;
+  const BitswapExchange::Figures others = impl_->bitswap->figures();
+  counters.blocks_served += others.blocks_served;
+  counters.bytes_served += others.bytes_served;
+  counters.blocks_fetched += others.blocks_fetched;
+  counters.bytes_fetched += others.bytes_fetched;
+  counters.bad_blocks += others.bad_blocks;
   const Executor::Figures runs = impl_->executor->figures();
   counters.executions = runs.started;
   counters.executions_failed = runs.failed;

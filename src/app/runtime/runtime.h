@@ -155,7 +155,8 @@ class Runtime {
   /// not_found for an unknown job, conflict for one that has ended. Success once the stop is durable.
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
   void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
-  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn).
+  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn): from Meshwork's nodes
+  /// by their own protocol, from others by Bitswap.
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
   /// Fetches a file to a place of its own and keeps it (downloads.h), to be served on to its class.
@@ -167,6 +168,8 @@ class Runtime {
   void order_transfer(const Cid& root, TransferOrder order, std::move_only_function<void(Status)> done);
   /// Files that connected peers share, so many of each at most (manifest_exchange.h). Any thread.
   [[nodiscard]] PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const;
+  /// Whether a file with this root is shared with everybody, and is still there.
+  [[nodiscard]] bool is_for_everybody(const Cid& root);
   /// Looks at every shared file again (store/shares.h).
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done);
   /// Adds a fact to the story (an API that starts or stops, ...).
