@@ -3,11 +3,16 @@
 Each node is a machine of its own: a network namespace with a link to a bridge, below a namespace without any way out. So
 nothing that they send leaves this test, and nothing on the real network reaches them."""
 
+import hashlib
 import json
+import random
+import signal
 import subprocess
+import time
+from pathlib import Path
 
 from machines import Machine, main, needs_walls, run
-from meshes import CACHE, MESH, Case, Process, environment, until
+from meshes import CACHE, MESH, Case, Process, die_with_parent, environment, until
 
 PATIENCE_S = 30
 
@@ -36,20 +41,82 @@ class Stranger(Process):
         return peer if peer and peer["resources"] else None
 
 
+class Launched:
+    """A node as ZephyMesh's launcher starts it, by a user with a home of his own: no argument, no setting, only a project's
+    folder with a staticmodelpool."""
+
+    def __init__(self, machine, folder):
+        self.machine = machine
+        self.project = folder / "project"
+        self.pool = self.project / "staticmodelpool"
+        self.pool.mkdir(parents=True)
+        self.environment = environment() | {"HOME": str(folder)}
+        self.log = open(folder / "log", "ab")  # noqa: SIM115, closed by end()
+        program = Path(MESH).with_name("zephymesh_node")
+        self.process = subprocess.Popen([*machine.enter, program], cwd=self.project, env=self.environment, stdout=self.log,
+                                        stderr=self.log, preexec_fn=die_with_parent)  # noqa: PLW1509, no threads here
+        until((self.project / "zephymesh_ports.json").exists, "the ports file", PATIENCE_S)
+
+    def mesh(self, *words):
+        return subprocess.run([*self.machine.enter, MESH, *map(str, words)], capture_output=True, env=self.environment, check=False)
+
+    def told(self, *words):
+        done = self.mesh(*words, "--json")
+        return json.loads(done.stdout) if done.returncode == 0 else []
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self.log.close()
+
+
 @needs_walls
 class Discovery(Case):
     def setUp(self):
         super().setUp()
+        self.machines = 0
         run("ip", "link", "add", "lan0", "type", "bridge")
         run("ip", "link", "set", "lan0", "up")
         self.addCleanup(run, "ip", "link", "delete", "lan0")
 
-    def stranger(self, name, federation):
+    def machine(self):
         machine = Machine()
         self.addCleanup(machine.end)
-        number = len(self.nodes) + 1
-        machine.plug("lan", f"10.11.12.{number}/24", "lan0", f"port{number}")
-        return self.started(Stranger(machine, self.folder / name, federation))
+        self.machines += 1
+        machine.plug("lan", f"10.11.12.{self.machines}/24", "lan0", f"port{self.machines}")
+        return machine
+
+    def stranger(self, name, federation):
+        return self.started(Stranger(self.machine(), self.folder / name, federation))
+
+    def launched(self, name):
+        (self.folder / name).mkdir()
+        node = Launched(self.machine(), self.folder / name)
+        self.addCleanup(node.end)
+        return node
+
+    def test_a_model_put_into_the_pool_is_found_fetched_and_served_on(self):
+        nodes = one, two, three = [self.launched(name) for name in ("one", "two", "three")]
+        for node in nodes:
+            until(lambda node=node: sum(peer["connected"] for peer in node.told("peers")) == 2, "all know each other", PATIENCE_S)
+        content = random.Random(1).randbytes(3_000_001)
+        (one.pool / "tiny.gguf").write_bytes(content)
+        self.assertEqual(one.mesh("assets", "refresh").returncode, 0)
+        begin = time.monotonic()
+        until(lambda: two.told("assets", "find", "tiny.gguf"), "the second node hears of the file", PATIENCE_S)
+        self.say(f"found by its name {time.monotonic() - begin:.2f} s after the refresh, at {two.told('assets', 'find', 'tiny.gguf')[0]['peer'][-8:]}")
+        done = two.mesh("assets", "get", "tiny.gguf", "--path")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        place = Path(done.stdout.decode().strip())
+        self.assertEqual(hashlib.sha256(place.read_bytes()).digest(), hashlib.sha256(content).digest())
+        until(lambda: len(three.told("assets", "find", "tiny.gguf")) == 2, "the third node hears of both holders", PATIENCE_S)
+        one.end()
+        until(lambda: len(three.told("assets", "find", "tiny.gguf")) == 1, "the first holder is gone from the list", PATIENCE_S)
+        copy = self.folder / "copy.gguf"
+        done = three.mesh("assets", "get", "tiny.gguf", "-o", copy)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(copy.read_bytes(), content)
 
     def test_two_nodes_find_each_other(self):
         one = self.stranger("one", "home")
