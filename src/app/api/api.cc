@@ -1001,7 +1001,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         if (!status) return call.fail(status.error());
       }
     }
-    if (const auto here = backend_.shares().find({.name = {}, .path = {}, .cid = *cid, .sha256 = {}}, 0, 1);
+    if (const auto here = backend_.shares().find({.name = {}, .path = {}, .cid = cid, .sha256 = {}}, 0, 1);
         !here.empty())
       return call.reply({{"cid", cid->text()}, {"file", backend_.shares().path_of(here.front()).string()}});
     std::vector<identity::NodeId> holders;

@@ -337,9 +337,11 @@ TEST_F(DownloadsTest, PauseResumeAndCancel) {
 
 TEST_F(DownloadsTest, PathsThatLeadElsewhereAreRefused) {
   const Cid root = add(theirs, noise(10, 14));
+  std::string huge;
+  huge.resize(10'000'000, 'a');
   for (const std::string& path :
        {std::string(), std::string("/etc/passwd"), std::string("../a"), std::string("a/../../b"), std::string("a//b"),
-        std::string("a\0b", 3), std::string("."), std::string(10'000'000, 'a')}) {
+        std::string("a\0b", 3), std::string("."), huge}) {
     const auto file = get(root, path);
     ASSERT_FALSE(file);
     EXPECT_EQ(file.error().code, ErrorCode::invalid);
