@@ -1466,7 +1466,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        "Inference (not built yet: 501)",
        {},
        {},
-       {},
+       {{501, "application/problem+json", "Problem", "not built"}},
        &Impl::post_inference,
        Access::launcher},
       {"GET",
