@@ -23,9 +23,7 @@ void FolderWatch::add(int folder) {
   if (!inotify_.is_open()) return;
   const std::string path = "/proc/self/fd/" + std::to_string(folder);
   const int number = ::inotify_add_watch(inotify_.fd(), path.c_str(), events);
-  if (number >= 0 && static_cast<std::size_t>(number) <= max_folders) return;
-  complete_ = false;
-  if (number >= 0) ::inotify_rm_watch(inotify_.fd(), number);
+  if (number < 0) complete_ = false;
 }
 
 bool FolderWatch::has_changes(const std::function<bool(std::string_view name)>& matters) {

@@ -1,11 +1,10 @@
 // Notices that something in folders was made, written, renamed or removed (inotify(7)). Private to the store.
 //
-// Bounds: max_folders; the kernel has a bound of its own (fs.inotify.max_user_watches). Past either, or on a file system that
-// tells nothing (a network's), changes in some folders go unnoticed: is_complete() says so. Thread-safe.
+// Bounds: the kernel's (fs.inotify.max_user_watches), past which changes in some folders go unnoticed: is_complete() says so.
+// A file system that tells nothing (a network's) cannot be told from one where nothing happens. Thread-safe.
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <functional>
 #include <string_view>
 
@@ -15,8 +14,6 @@ namespace mesh::store {
 
 class FolderWatch {
  public:
-  static constexpr std::size_t max_folders = 262'144;
-
   FolderWatch();
   FolderWatch(const FolderWatch&) = delete;
   FolderWatch& operator=(const FolderWatch&) = delete;

@@ -166,16 +166,16 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
                              .include = share.include,
                              .exclude = share.exclude});
   }
-  const bool zephymesh = settings.flag("zephymesh");
+  const bool zephymesh = settings.flag("zephymesh") && !any_port;
   wanted.zephymesh = zephymesh;
-  // One that a killed node left behind would send the launcher to a port where nobody is.
-  const std::filesystem::path ports_file = std::filesystem::current_path() / zephymesh_ports_file;
-  if (zephymesh) ::unlink(ports_file.c_str());
   if (zephymesh)
     std::ranges::move(zephymesh_shares(std::filesystem::current_path()), std::back_inserter(wanted.shares));
 
   std::unique_ptr<LocalNode> node(new LocalNode());
   MESH_LET(node->parts_->runtime, app::Runtime::start(std::move(wanted)));
+  // One that a killed node left behind would send the launcher to a port where nobody is.
+  const std::filesystem::path ports_file = std::filesystem::current_path() / zephymesh_ports_file;
+  if (zephymesh) ::unlink(ports_file.c_str());
   MESH_LET(node->address_.token, token_of(paths.token_file));
   Parts& parts = *node->parts_;
   parts.backend = app::make_runtime_backend(*parts.runtime);

@@ -271,11 +271,10 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       const Bytes answer_frame = framed(record::encode(answer));
       const Status written = co_await stream->write(answer_frame);
       if (!written) co_return;
-      if (answer.status == BlocksStatus::malformed || answer.status == BlocksStatus::busy) {
+      if (answer.status != BlocksStatus::ok) {  // Who asks for nothing that is here holds no place.
         co_await stream->finish();
         co_return;
       }
-      if (answer.status != BlocksStatus::ok) continue;
       bool sent = false;
       if (leaves) {
         sent = co_await send_leaves(self, stream, *request, *from, *leaves);

@@ -29,6 +29,7 @@ namespace {
 constexpr std::string_view key_prefix = "download/";
 constexpr std::size_t max_path_bytes = 4096;
 constexpr std::size_t max_named_holders = 64;
+constexpr std::size_t max_kept_open = 32;  // Part files of downloads that wait; past it they are opened again.
 constexpr Duration longest_wait = std::chrono::minutes(1);
 constexpr Duration look_for_holders = seconds(2);  // Those that come while it runs.
 constexpr Duration layout_limit = std::chrono::minutes(2);
@@ -126,6 +127,8 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
   void get(Wanted wanted, Done done) {
     if (closed) return;
     if (const Status good = check_path(wanted.path); !good) return done(std::unexpected(good.error()));
+    if (wanted.path.ends_with(".part"))
+      return done(fail(ErrorCode::invalid, "a name that ends with .part is that of a file which is not finished"));
     if (wanted.holders.size() > max_named_holders) wanted.holders.resize(max_named_holders);
     if (const auto known = downloads.find(wanted.root); known != downloads.end()) {
       Download& download = *known->second;
@@ -133,9 +136,18 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
         std::vector<NodeId>& named = download.wanted.holders;
         if (std::ranges::find(named, node) == named.end() && named.size() < max_named_holders) named.push_back(node);
       }
+      if (wanted.sha256 && !download.wanted.sha256) download.wanted.sha256 = wanted.sha256;
+      if (wanted.sha256 && download.wanted.sha256 != wanted.sha256)
+        return done(fail(ErrorCode::conflict, "it is being fetched already, as content of another SHA-256"));
       download.waiters.push_back(std::move(done));
       download.changed.cancel();
       return;
+    }
+    const fs::path file = folder_of(folder, wanted.visibility) / wanted.path;
+    for (const auto& [root, other] : downloads) {
+      if (other->file == file)
+        return done(
+            fail(ErrorCode::conflict, fmt::format("{} is being fetched to {} already", root.text(), file.string())));
     }
     if (downloads.size() >= limits.max_downloads)
       return done(fail(ErrorCode::exhausted, fmt::format("{} downloads are under way already", downloads.size())));
@@ -194,6 +206,10 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
       download->fetch.reset();
       if (self->closed) co_return;
       if (self->has_ended(download, outcome)) break;
+      if (self->downloads.size() > max_kept_open) {
+        download->part.reset();
+        download->here.reset();
+      }
       // Another may run meanwhile.
       --self->running;
       self->start_next();
@@ -204,6 +220,11 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
         if (self->closed) co_return;
       } while (download->pause_asked && !download->cancel_asked);
       wait = std::min(wait * 2, longest_wait);
+      while (self->running >= self->limits.max_running && !download->cancel_asked) {
+        download->changed.expires_after(look_for_holders);
+        co_await download->changed.async_wait(quiet());
+        if (self->closed) co_return;
+      }
       ++self->running;
     }
     --self->running;
@@ -212,7 +233,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
 
   /// Whether an attempt was the last one; whoever waits is told what it came to.
   bool has_ended(const DownloadPointer& download, const Status& outcome) {
-    if (download->cancel_asked) {
+    if (download->cancel_asked && !outcome) {
       remove_part(*download);
       end(download, State::cancelled, fail(ErrorCode::unavailable, "the download was cancelled"));
       return true;
@@ -378,6 +399,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
   static asio::awaitable<Status> bring_leaves(std::shared_ptr<Impl> self, DownloadPointer download,
                                               std::vector<FileLeaf> leaves) {
     if (!download->here) {
+      download->part.reset();
       download->bytes = leaves.empty() ? 0 : leaves.back().offset + leaves.back().bytes;
       Result<std::unique_ptr<store::PartFile>> opened = store::PartFile::open(download->file, download->bytes);
       if (!opened) co_return std::unexpected(std::move(opened.error()));
@@ -457,9 +479,10 @@ Downloads::~Downloads() { impl_->close(); }
 Status Downloads::resume_all() {
   MESH_LET(const auto known, impl_->store.scan(key_prefix, impl_->limits.max_downloads));
   for (const auto& [key, bytes] : known) {
-    MESH_LET(Wanted wanted, record::decode<Wanted>(bytes));
-    MESH_TRY(check_path(wanted.path));
-    asio::dispatch(impl_->io, [impl = impl_, wanted = std::move(wanted)]() mutable {
+    // What does not read is no reason to keep a node from starting: it can be asked for again.
+    Result<Wanted> read = record::decode<Wanted>(bytes);
+    if (!read || !check_path(read->path)) continue;
+    asio::dispatch(impl_->io, [impl = impl_, wanted = std::move(*read)]() mutable {
       if (!impl->closed && !impl->downloads.contains(wanted.root)) impl->add(std::move(wanted));
     });
   }

@@ -21,8 +21,10 @@ namespace {
 
 constexpr std::size_t max_control_bytes = std::size_t{16} << 10;
 constexpr std::size_t max_section_bytes = car::max_block_bytes + 64;
+constexpr std::size_t most_holders = 1024;  // In all, with those that were given up.
 constexpr std::size_t ahead = 2;  // Requests that a holder has at a time.
 constexpr int max_fruitless = 3;
+constexpr int max_busy = 30;
 constexpr Duration longest_pause = seconds(2);
 
 using Clock = std::chrono::steady_clock;
@@ -39,7 +41,9 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     std::shared_ptr<Stream> stream;
     std::uint64_t bytes = 0;
     int fruitless = 0;
+    int busy = 0;  ///< times in a row
     bool given_up = false;
+    bool is_idle = false;  ///< it waits for something to be asked for
     std::string failure;
   };
 
@@ -98,7 +102,8 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     for (const auto& holder : holders) {
       if (holder->node == node) return;
     }
-    if (holders.size() >= limits.max_holders) return;
+    const auto asked = std::ranges::count_if(holders, [](const auto& holder) { return !holder->given_up; });
+    if (static_cast<std::size_t>(asked) >= limits.max_holders || holders.size() >= most_holders) return;
     holders.push_back(std::make_shared<Holder>(io, node, plan.add_holder()));
     if (started) asio::co_spawn(io, run(shared_from_this(), holders.back()), asio::detached);
   }
@@ -128,10 +133,12 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     if (now_done) now_done(std::move(status));
   }
 
-  /// What somebody owed is free: those that wait for work look again.
+  /// What somebody owed is free: those that wait for something to be asked for look again.
   void release(Holder& holder) {
-    plan.release(holder.number);
-    for (const auto& other : holders) other->pause.cancel();
+    if (!plan.release(holder.number)) return;
+    for (const auto& other : holders) {
+      if (other->is_idle) other->pause.cancel();
+    }
   }
 
   static asio::awaitable<void> run(std::shared_ptr<Impl> self, std::shared_ptr<Holder> holder) {
@@ -152,11 +159,15 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
         holder->fruitless = 0;
         pause = self->limits.first_pause;
       }
+      holder->busy = attempt.outcome == Outcome::busy ? holder->busy + 1 : 0;
+      holder->is_idle = attempt.outcome == Outcome::nothing_to_ask;
       switch (attempt.outcome) {
         case Outcome::superfluous:
           continue;
         case Outcome::nothing_to_ask:
+          break;
         case Outcome::busy:
+          holder->given_up = holder->busy >= max_busy;
           break;
         case Outcome::broken:
           if (!brought && ++holder->fruitless >= max_fruitless) holder->given_up = true;
@@ -172,6 +183,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
       if (holder->given_up) break;
       holder->pause.expires_after(pause);
       co_await holder->pause.async_wait(quiet());
+      holder->is_idle = false;
       pause = std::min(pause * 2, longest_pause);
     }
     if (self->ended) co_return;
@@ -301,7 +313,13 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     const auto cid = leaf.cid.binary();
     if (rest.size() < cid.size() || !std::ranges::equal(rest.first(cid.size()), cid)) return "sent a block out of turn";
     const ByteView block = rest.subspan(cid.size());
-    if (block.size() != leaf.bytes || !leaf.cid.matches(block)) return "sent a bad block: it is not what its CID names";
+    if (!leaf.cid.matches(block)) return "sent a bad block: it is not what its CID names";
+    if (block.size() != leaf.bytes) {
+      // Whoever made the content said so; the holder sent what he has.
+      end(fail(ErrorCode::invalid,
+               fmt::format("{} is malformed: a leaf has another size than its parent says", root.text())));
+      return {};
+    }
     holder.bytes += block.size();
     bytes_fetched += block.size();
     if (!plan.arrived(holder.number, number, leaf.bytes, now())) return {};

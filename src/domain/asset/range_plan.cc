@@ -8,6 +8,7 @@ namespace mesh::asset {
 
 namespace {
 constexpr Duration sample{std::chrono::milliseconds(100)};  // Shorter ones tell more of buffers than of links.
+constexpr Duration silence{std::chrono::seconds(1)};  // After it a holder counts as slower than it was.
 constexpr std::uint64_t per_second = 1'000'000;
 }  // namespace
 
@@ -52,7 +53,13 @@ std::uint32_t RangePlan::owed(Holder holder) const {
   return count;
 }
 
-std::optional<RangePlan::Range> RangePlan::stolen(Holder thief) {
+std::uint64_t RangePlan::speed_now(const State& state, Instant now) {
+  if (!state.since || now - *state.since < silence) return state.speed;
+  const std::uint64_t lately = state.bytes * per_second / static_cast<std::uint64_t>((now - *state.since).count());
+  return std::min(state.speed, lately);
+}
+
+std::optional<RangePlan::Range> RangePlan::stolen(Holder thief, Instant now) {
   // How long what is owed takes: leaves x bytes / speed, compared without the division. Of unknown speed: forever.
   const std::uint64_t own_speed = holders_[thief].speed;
   std::optional<Holder> slowest;
@@ -62,7 +69,7 @@ std::optional<RangePlan::Range> RangePlan::stolen(Holder thief) {
     if (holder == thief || state.owes.empty()) continue;
     const std::uint64_t owes = owed(holder);
     if (owes == 0) continue;
-    const std::uint64_t takes = owes * per_second * per_second / std::max<std::uint64_t>(state.speed, 1);
+    const std::uint64_t takes = owes * per_second * per_second / std::max<std::uint64_t>(speed_now(state, now), 1);
     if (takes <= most) continue;
     slowest = holder;
     most = takes;
@@ -98,7 +105,7 @@ std::optional<RangePlan::Range> RangePlan::next(Holder holder, Instant now) {
   State& state = holders_[holder];
   std::optional<Range> range = unasked(count_for(state));
   // Whoever still owes is not idle.
-  if (!range && owed(holder) == 0) range = stolen(holder);
+  if (!range && owed(holder) == 0) range = stolen(holder, now);
   if (range) owe(state, *range, now);
   return range;
 }
@@ -129,13 +136,17 @@ bool RangePlan::arrived(Holder holder, std::uint32_t leaf, std::uint32_t bytes, 
   return is_new;
 }
 
-void RangePlan::release(Holder holder) {
+bool RangePlan::release(Holder holder) {
+  bool freed = false;
   for (const Range& range : holders_[holder].owes) {
     for (std::uint32_t leaf = range.first; leaf < range.first + range.count; ++leaf) {
-      if (--leaves_[leaf].asked == 0 && !leaves_[leaf].is_here) first_unasked_ = std::min(first_unasked_, leaf);
+      if (--leaves_[leaf].asked > 0 || leaves_[leaf].is_here) continue;
+      first_unasked_ = std::min(first_unasked_, leaf);
+      freed = true;
     }
   }
   holders_[holder].owes.clear();
+  return freed;
 }
 
 }  // namespace mesh::asset

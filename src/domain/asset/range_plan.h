@@ -44,8 +44,8 @@ class RangePlan {
   [[nodiscard]] std::optional<Range> next(Holder holder, Instant now);
   /// So many bytes of a leaf came from the holder: the leaf is here. Whether it was not before.
   bool arrived(Holder holder, std::uint32_t leaf, std::uint32_t bytes, Instant now);
-  /// What the holder owes is not waited for any more.
-  void release(Holder holder);
+  /// What the holder owes is not waited for any more. Whether somebody else can be asked for some of it now.
+  bool release(Holder holder);
   /// Leaves that the holder was asked for, which are not here.
   [[nodiscard]] std::uint32_t owed(Holder holder) const;
   /// Bytes a second, by what arrived lately; 0: not known.
@@ -65,7 +65,9 @@ class RangePlan {
 
   [[nodiscard]] std::uint32_t count_for(const State& state) const;
   [[nodiscard]] std::optional<Range> unasked(std::uint32_t count);
-  [[nodiscard]] std::optional<Range> stolen(Holder thief);
+  [[nodiscard]] std::optional<Range> stolen(Holder thief, Instant now);
+  /// By what arrived lately, and no more than by what did not arrive since.
+  [[nodiscard]] static std::uint64_t speed_now(const State& state, Instant now);
   void owe(State& state, Range range, Instant now);
 
   Limits limits_;

@@ -38,7 +38,8 @@ TEST(RangePlan, AsksTheFastForMore) {
   RangePlan plan(1000, {.first_count = 4, .max_count = 64, .ahead = std::chrono::milliseconds(500)});
   const auto a = plan.add_holder();
   ASSERT_TRUE(plan.next(a, at(0)));
-  for (std::uint32_t leaf = 0; leaf < 4; ++leaf) EXPECT_TRUE(plan.arrived(a, leaf, mib, at(50 * (std::int64_t{leaf} + 1))));
+  for (std::uint32_t leaf = 0; leaf < 4; ++leaf)
+    EXPECT_TRUE(plan.arrived(a, leaf, mib, at(50 * (std::int64_t{leaf} + 1))));
   EXPECT_EQ(plan.speed(a), 20ULL * mib);  // Two leaves in each tenth of a second.
   EXPECT_EQ(plan.next(a, at(200)), (RangePlan::Range{.first = 4, .count = 10}));  // Half a second of it.
 }
