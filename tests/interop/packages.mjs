@@ -4,6 +4,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+// ES2024, which js-libp2p takes for granted and Node 20 lacks.
+Promise.withResolvers ??= function () {
+  const all = {};
+  all.promise = new this((resolve, reject) => Object.assign(all, { resolve, reject }));
+  return all;
+};
+
 /// The import of a package, or of one of its exports, below the folder that holds node_modules. Ends the program with a
 /// sentence if they are not installed.
 export const packagesOf = (folder) => {

@@ -95,6 +95,11 @@ Status PartFile::write(std::uint64_t offset, ByteView bytes) {
   return {};
 }
 
+void PartFile::remove(const fs::path& target) {
+  std::error_code ignored;
+  fs::remove(part_of(target), ignored);
+}
+
 Status PartFile::finish() {
   const fs::path part = part_of(target_);
   if (::fsync(fd_) != 0) return failed(part, "cannot be written");

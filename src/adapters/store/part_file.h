@@ -33,7 +33,8 @@ class PartFile {
   /// takes. Errors: storage, conflict (there is a folder of that name).
   [[nodiscard]] Status finish();
 
-  [[nodiscard]] const std::filesystem::path& target() const { return target_; }
+  /// Removes what an attempt has left of `target`; it is no error if there is nothing.
+  static void remove(const std::filesystem::path& target);
 
  private:
   PartFile(std::filesystem::path target, int fd) : target_(std::move(target)), fd_(fd) {}

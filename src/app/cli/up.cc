@@ -160,9 +160,7 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   for (const config::ShareSetting& share : settings.shares()) {
     wanted.shares.push_back({.name = share.name,
                              .folder = share.folder,
-                             .visibility = share.visibility == "lan"          ? asset::Visibility::lan
-                                           : share.visibility == "federation" ? asset::Visibility::federation
-                                                                              : asset::Visibility::everybody,
+                             .visibility = asset::parse_visibility(share.visibility).value_or(asset::Visibility::lan),
                              .include = share.include,
                              .exclude = share.exclude});
   }

@@ -12,6 +12,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "app/runtime/failures.h"
 #include "app/runtime/stream.h"
 #include "domain/asset/bitswap_message.h"
 #include "domain/asset/unixfs.h"
@@ -27,7 +28,6 @@ namespace {
 constexpr std::size_t enough_block_bytes = std::size_t{64} << 10;  // Of one message; its last block may pass it.
 constexpr std::size_t max_recent = 4'096;  // Blocks that may still come though they are not wanted any more.
 constexpr std::size_t max_liars = 4'096;
-constexpr std::size_t max_failures_told = 16;
 
 }  // namespace
 
@@ -57,8 +57,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
     Cid root;
     std::vector<Holder> holders;
     std::list<std::shared_ptr<Waiter>> waiters;
-    std::vector<std::string> failures;
-    std::size_t failures_untold = 0;
+    Failures failures;
     std::vector<Place> todo;  // A stack: what comes first is last.
     std::unordered_set<Cid> found;
     std::unordered_map<Cid, std::uint32_t> under_way;  // Asked of the peer whose turn it is: its depth.
@@ -124,7 +123,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
   std::map<NodeId, PeerPointer> peers;
   std::map<Cid, std::shared_ptr<Transfer>> transfers;
   std::unordered_set<NodeId> liars;
-  std::list<std::weak_ptr<Stream>> streams;
+  OpenStreams streams{io};
   std::size_t inbound = 0;
   std::size_t grants_in_all = 0;
   std::uint64_t next_turn = 0;
@@ -136,10 +135,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
 
   void close() {
     closed = true;
-    for (const auto& weak : streams) {
-      if (const auto stream = weak.lock()) stream->close();
-    }
-    streams.clear();
+    streams.close();
     for (auto& [node, peer] : peers) {
       peer->gone = true;
       peer->idle.cancel();
@@ -153,13 +149,6 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
       transfer->wake();
     }
     transfers.clear();
-  }
-
-  std::shared_ptr<Stream> make_stream(int descriptor, Duration stall) {
-    auto stream = std::make_shared<Stream>(io, descriptor, stall);
-    std::erase_if(streams, [](const auto& weak) { return weak.expired(); });
-    streams.push_back(stream);
-    return stream;
   }
 
   /// What is known of a peer, anew if need be; null if there are too many that are in use.
@@ -363,13 +352,14 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
     const bool was_open = peer->out != nullptr;
     for (int attempt = was_open ? 0 : 1; attempt < 2; ++attempt) {
       if (!peer->out) {
-        Result<int> descriptor = co_await open(self, node);
+        Result<int> descriptor =
+            co_await open_stream(self->io, self->opener, node, bitswap_protocol, self->limits.stall);
         if (!descriptor) co_return std::unexpected(std::move(descriptor.error()));
         if (self->closed || peer->gone) {
           ::close(*descriptor);
           co_return Status();
         }
-        peer->out = self->make_stream(*descriptor, self->limits.stall);
+        peer->out = self->streams.make(*descriptor, self->limits.stall);
       }
       const std::shared_ptr<Stream> stream = peer->out;
       Status written = co_await stream->write(frame);
@@ -379,34 +369,6 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
       if (attempt == 1) co_return std::unexpected(std::move(written.error()));
     }
     co_return Status();
-  }
-
-  struct Opening {
-    explicit Opening(asio::io_context& io) : arrived(io) {}
-    asio::steady_timer arrived;
-    std::optional<Result<int>> result;
-    bool abandoned = false;
-  };
-
-  static asio::awaitable<Result<int>> open(std::shared_ptr<Impl> self, NodeId node) {
-    const auto opening = std::make_shared<Opening>(self->io);
-    opening->arrived.expires_after(self->limits.stall);
-    self->opener.open(node, bitswap_protocol, [&io = self->io, opening](Result<int> result) {
-      asio::post(io, [opening, result = std::move(result)]() mutable {
-        if (opening->abandoned) {
-          if (result) ::close(*result);
-          return;
-        }
-        opening->result = std::move(result);
-        opening->arrived.cancel();
-      });
-    });
-    co_await opening->arrived.async_wait(quiet());
-    if (!opening->result) {
-      opening->abandoned = true;
-      co_return fail(ErrorCode::timeout, "did not answer");
-    }
-    co_return std::move(*opening->result);
   }
 
   // ---- Fetching.
@@ -523,23 +485,6 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
     return std::nullopt;
   }
 
-  [[nodiscard]] static std::string told(const Transfer& transfer) {
-    if (transfer.failures.empty()) return "no peer is known that has it";
-    std::string text = fmt::format("{}", fmt::join(transfer.failures, "; "));
-    if (transfer.failures_untold > 0) text += fmt::format("; and {} more failures", transfer.failures_untold);
-    return text;
-  }
-
-  static void note_failure(Transfer& transfer, const NodeId& node, const Error& error) {
-    std::string text = fmt::format("{}: {}", identity::short_name(node), error.message);
-    if (std::ranges::find(transfer.failures, text) != transfer.failures.end()) return;
-    if (transfer.failures.size() >= max_failures_told) {
-      ++transfer.failures_untold;
-    } else {
-      transfer.failures.push_back(std::move(text));
-    }
-  }
-
   void fetch(const Cid& root, const std::vector<NodeId>& nodes, Duration limit, Done done) {
     if (closed) return;
     std::shared_ptr<Transfer>& transfer = transfers[root];
@@ -571,9 +516,10 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
       }
       const Done now = std::move(waiter->done);
       now(fail(ErrorCode::timeout,
-               fmt::format("{} could not be fetched within {} ms ({} blocks came; {})", transfer->root.text(),
-                           std::chrono::duration_cast<milliseconds>(limit).count(), transfer->brought,
-                           transfer->failures.empty() ? "no peer failed, it just takes longer" : told(*transfer))));
+               fmt::format(
+                   "{} could not be fetched within {} ms ({} blocks came; {})", transfer->root.text(),
+                   std::chrono::duration_cast<milliseconds>(limit).count(), transfer->brought,
+                   transfer->failures.empty() ? "no peer failed, it just takes longer" : transfer->failures.text())));
     });
     transfer->waiters.push_back(std::move(waiter));
     if (is_fresh) asio::co_spawn(io, run(shared_from_this(), transfer), asio::detached);
@@ -583,7 +529,8 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
     const Status outcome = co_await bring(self, transfer);
     if (self->closed || transfer->cancelled) co_return;
     self->transfers.erase(transfer->root);
-    for (const auto& waiter : std::exchange(transfer->waiters, {})) {
+    const std::list<std::shared_ptr<Waiter>> waiters = std::exchange(transfer->waiters, {});
+    for (const auto& waiter : waiters) {
       waiter->timer.cancel();
       const Done done = std::move(waiter->done);
       done(outcome);
@@ -600,7 +547,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
       transfer->todo.push_back(**missing);
       if (std::ranges::all_of(transfer->holders, &Holder::given_up)) {
         co_return fail(ErrorCode::unavailable,
-                       fmt::format("{} could not be fetched: {}", transfer->root.text(), told(*transfer)));
+                       fmt::format("{} could not be fetched: {}", transfer->root.text(), transfer->failures.text()));
       }
       const std::size_t index = next++ % transfer->holders.size();
       if (transfer->holders[index].given_up) continue;
@@ -615,7 +562,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
       if (self->closed || transfer->cancelled) co_return Status();
       if (transfer->fatal) co_return std::unexpected(*transfer->fatal);
       if (asked) continue;
-      note_failure(*transfer, node, asked.error());
+      transfer->failures.note(node, asked.error());
       transfer->holders[index].given_up = transfer->brought == before || self->liars.contains(node);
     }
   }
@@ -709,7 +656,7 @@ void BitswapExchange::serve(const NodeId& peer, int descriptor) {
     if (!known || known->streams >= impl->limits.max_streams_per_peer) return refused();
     ++impl->inbound;
     ++known->streams;
-    const auto stream = impl->make_stream(descriptor, impl->limits.inbound_idle);
+    const auto stream = impl->streams.make(descriptor, impl->limits.inbound_idle);
     asio::co_spawn(impl->io, Impl::hear(impl, node, known, stream), asio::detached);
   });
 }

@@ -16,6 +16,7 @@
 #include <map>
 #include <mutex>
 
+#include "app/runtime/failures.h"
 #include "app/runtime/file_layout.h"
 #include "app/runtime/stream.h"
 #include "base/check.h"
@@ -30,11 +31,8 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr std::size_t max_control_bytes = std::size_t{16} << 10;  // Of a request, an answer, an end, a CAR header.
-constexpr std::size_t max_section_bytes = car::max_block_bytes + 64;
 constexpr std::size_t max_complete = 65'536;
 constexpr std::size_t max_liars = 4'096;
-constexpr std::size_t max_failures_told = 16;
 constexpr int max_fruitless = 3;  // Attempts on one holder that bring nothing.
 constexpr std::size_t max_known_links = 8;
 
@@ -129,8 +127,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     Key key;
     std::vector<Holder> holders;
     std::list<std::shared_ptr<Waiter>> waiters;
-    std::vector<std::string> failures;
-    std::size_t failures_untold = 0;
+    Failures failures;
     std::shared_ptr<Stream> stream;
     std::unique_ptr<asio::steady_timer> pause;
     std::uint64_t bytes = 0;
@@ -149,7 +146,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   std::deque<std::shared_ptr<Transfer>> waiting;
   std::size_t fetching = 0;
   std::unordered_set<NodeId> liars;
-  std::list<std::weak_ptr<Stream>> streams;
+  OpenStreams streams{io};
 
   std::size_t serving = 0, answering = 0;
   std::map<NodeId, std::size_t> serving_per_peer;
@@ -168,10 +165,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   void close() {
     closed = true;
-    for (const auto& weak : streams) {
-      if (const auto stream = weak.lock()) stream->close();
-    }
-    streams.clear();
+    streams.close();
     for (auto& [key, transfer] : transfers) {
       transfer->cancelled = true;
       for (const auto& waiter : transfer->waiters) waiter->timer.cancel();
@@ -180,13 +174,6 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     }
     transfers.clear();
     waiting.clear();
-  }
-
-  std::shared_ptr<Stream> make_stream(int descriptor) {
-    auto stream = std::make_shared<Stream>(io, descriptor, limits.stall);
-    std::erase_if(streams, [](const auto& weak) { return weak.expired(); });
-    streams.push_back(stream);
-    return stream;
   }
 
   // ---- Serving.
@@ -216,7 +203,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   }
 
   static asio::awaitable<void> serve_guarded(std::shared_ptr<Impl> self, NodeId peer, int descriptor) {
-    const std::shared_ptr<Stream> stream = self->make_stream(descriptor);
+    const std::shared_ptr<Stream> stream = self->streams.make(descriptor, self->limits.stall);
     // Those that only hear "busy" cost descriptors too, but take no place: else they would keep each other out.
     if (self->answering >= 4 * self->limits.max_served + 16) {
       stream->close();
@@ -431,23 +418,6 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     return all;
   }
 
-  [[nodiscard]] static std::string told(const Transfer& transfer) {
-    if (transfer.failures.empty()) return "no peer is known that has it";
-    std::string text = fmt::format("{}", fmt::join(transfer.failures, "; "));
-    if (transfer.failures_untold > 0) text += fmt::format("; and {} more failures", transfer.failures_untold);
-    return text;
-  }
-
-  static void note_failure(Transfer& transfer, const NodeId& node, const Error& error) {
-    std::string text = fmt::format("{}: {}", identity::short_name(node), error.message);
-    if (std::ranges::find(transfer.failures, text) != transfer.failures.end()) return;
-    if (transfer.failures.size() >= max_failures_told) {
-      ++transfer.failures_untold;
-    } else {
-      transfer.failures.push_back(std::move(text));
-    }
-  }
-
   void fetch(const Want& want, const std::vector<NodeId>& nodes, Duration limit, Done done) {
     if (closed) return;
     const Key key{.root = want.root, .depth = std::min(want.depth, limits.max_depth), .inner_only = want.inner_only};
@@ -485,10 +455,10 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       if (transfer->waiters.empty()) self->cancel(*transfer);
       const Done done_now = std::move(waiter->done);
       done_now(
-          fail(ErrorCode::timeout,
-               fmt::format("{} could not be fetched within {} ms ({})", transfer->key.root.text(),
-                           std::chrono::duration_cast<milliseconds>(limit).count(),
-                           transfer->failures.empty() ? "no holder failed, it just takes longer" : told(*transfer))));
+          fail(ErrorCode::timeout, fmt::format("{} could not be fetched within {} ms ({})", transfer->key.root.text(),
+                                               std::chrono::duration_cast<milliseconds>(limit).count(),
+                                               transfer->failures.empty() ? "no holder failed, it just takes longer"
+                                                                          : transfer->failures.text())));
     });
     transfer->waiters.push_back(std::move(waiter));
     if (fresh) {
@@ -546,8 +516,8 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       if (*all) co_return Status();
       if (next >= transfer->holders.size()) {
         if (!again) {
-          co_return fail(ErrorCode::unavailable,
-                         fmt::format("{} could not be fetched: {}", transfer->key.root.text(), told(*transfer)));
+          co_return fail(ErrorCode::unavailable, fmt::format("{} could not be fetched: {}", transfer->key.root.text(),
+                                                             transfer->failures.text()));
         }
         again = false;
         next = 0;
@@ -562,7 +532,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       const NodeId node = transfer->holders[index].node;
       if (self->liars.contains(node)) {
         transfer->holders[index].given_up = true;
-        note_failure(*transfer, node, {ErrorCode::denied, "sent a bad block before and is not asked any more"});
+        transfer->failures.note(node, {ErrorCode::denied, "sent a bad block before and is not asked any more"});
         continue;
       }
       const std::uint64_t before = walk.position();
@@ -595,7 +565,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
         case Attempt::Kind::fatal:
           co_return std::unexpected(std::move(attempt.error));
       }
-      if (attempt.kind != Attempt::Kind::done) note_failure(*transfer, node, attempt.error);
+      if (attempt.kind != Attempt::Kind::done) transfer->failures.note(node, attempt.error);
     }
   }
 
@@ -619,7 +589,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
                                       NodeId node, std::optional<Cid> below) {
     Result<int> descriptor = co_await open_stream(self->io, self->opener, node, blocks_protocol, self->limits.stall);
     if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
-    const std::shared_ptr<Stream> stream = self->make_stream(*descriptor);
+    const std::shared_ptr<Stream> stream = self->streams.make(*descriptor, self->limits.stall);
     transfer->stream = stream;
     Attempt attempt;
     if (transfer->cancelled || self->closed) {

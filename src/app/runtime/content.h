@@ -32,6 +32,7 @@
 #include "adapters/store/block_store.h"
 #include "app/runtime/stream_opener.h"
 #include "base/time.h"
+#include "codec/car.h"
 #include "codec/record.h"
 #include "domain/identity/identity.h"
 
@@ -42,6 +43,9 @@ class io_context;
 namespace mesh::app {
 
 inline constexpr std::string_view blocks_protocol = "/meshwork/blocks/1";
+/// Bounds of its frames: a request, an answer, an end or a CAR header; a CAR section.
+inline constexpr std::size_t max_control_bytes = std::size_t{16} << 10;
+inline constexpr std::size_t max_section_bytes = car::max_block_bytes + 64;
 
 /// Leaves of a file, numbered from 0 in the order of the content; one that occurs twice has two numbers.
 struct LeafRange {

@@ -255,9 +255,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
   static void remove_part(Download& download) {
     download.part.reset();
     download.here.reset();
-    fs::path part = download.file;
-    std::error_code ignored;
-    fs::remove(part += ".part", ignored);
+    store::PartFile::remove(download.file);
   }
 
   void end(const DownloadPointer& download, State state, const Status& status) {

@@ -19,8 +19,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t max_control_bytes = std::size_t{16} << 10;
-constexpr std::size_t max_section_bytes = car::max_block_bytes + 64;
 constexpr std::size_t most_holders = 1024;  // In all, with those that were given up.
 constexpr std::size_t ahead = 2;  // Requests that a holder has at a time.
 constexpr int max_fruitless = 3;

@@ -89,7 +89,7 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
   std::size_t asked_now = 0;
   std::deque<NodeId> waiting;  ///< to be asked
   std::size_t served = 0;
-  std::list<std::weak_ptr<Stream>> streams;
+  OpenStreams streams{io};
 
   mutable std::mutex mutex;
   std::map<NodeId, std::shared_ptr<const HeldByClass>> held;  ///< changed on this thread alone, under the mutex
@@ -99,17 +99,7 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
 
   void close() {
     closed = true;
-    for (const auto& weak : streams) {
-      if (const auto stream = weak.lock()) stream->close();
-    }
-    streams.clear();
-  }
-
-  std::shared_ptr<Stream> make_stream(int descriptor) {
-    std::erase_if(streams, [](const auto& weak) { return weak.expired(); });
-    auto stream = std::make_shared<Stream>(io, descriptor, limits.stall);
-    streams.push_back(stream);
-    return stream;
+    streams.close();
   }
 
   [[nodiscard]] std::shared_ptr<const HeldByClass> held_of(const NodeId& peer) const {
@@ -162,30 +152,26 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
 
   // ---- Asking.
 
-  /// A stream to the peer, on this thread.
-  void open(const NodeId& peer, std::function<void(int)> opened) {
-    opener.open(peer, manifest_protocol, [weak = weak_from_this(), &context = io, opened](Result<int> descriptor) {
-      if (!descriptor) return;  // Gone, or it does not speak this protocol: it says when it has something.
-      asio::post(context, [weak, opened, descriptor = *descriptor] {
-        const auto self = weak.lock();
-        if (!self || self->closed) {
-          ::close(descriptor);
-        } else {
-          opened(descriptor);
-        }
-      });
-    });
-  }
-
   void announce(const NodeId& peer) {
-    const ManifestRequest request = request_to(peer);
+    ManifestRequest request = request_to(peer);
     if (request.announced.empty()) return;
-    open(peer, [self = shared_from_this(), request](int descriptor) {
-      asio::co_spawn(self->io, say(self->make_stream(descriptor), request), asio::detached);
-    });
+    asio::co_spawn(io, say(shared_from_this(), peer, std::move(request)), asio::detached);
   }
 
-  static asio::awaitable<void> say(std::shared_ptr<Stream> stream, ManifestRequest request) {
+  /// A stream to the peer; null if there is none, since it is gone or does not speak this protocol, or this has ended.
+  static asio::awaitable<std::shared_ptr<Stream>> open(std::shared_ptr<Impl> self, NodeId peer) {
+    const Result<int> descriptor =
+        co_await open_stream(self->io, self->opener, peer, manifest_protocol, self->limits.stall);
+    if (!descriptor) co_return nullptr;
+    const std::shared_ptr<Stream> stream = self->streams.make(*descriptor, self->limits.stall);
+    if (!self->closed) co_return stream;
+    stream->close();
+    co_return nullptr;
+  }
+
+  static asio::awaitable<void> say(std::shared_ptr<Impl> self, NodeId peer, ManifestRequest request) {
+    const std::shared_ptr<Stream> stream = co_await open(self, peer);
+    if (!stream) co_return;  // It says when it has something.
     const Bytes frame = framed(record::encode(request));
     const Status written = co_await stream->write(frame);
     if (written) co_await stream->finish();
@@ -211,26 +197,14 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
       const auto state = peers.find(peer);
       if (state == peers.end() || !state->second.asking) continue;
       ++asked_now;
-      opener.open(
-          peer, manifest_protocol,
-          [weak = weak_from_this(), &context = io, peer, connection = state->second.connection](Result<int> opened) {
-            const int fd = opened ? *opened : -1;
-            asio::post(context, [weak, peer, connection, fd] {
-              const auto self = weak.lock();
-              if (!self || self->closed) {
-                if (fd >= 0) ::close(fd);
-                return;
-              }
-              const std::shared_ptr<Stream> stream = fd < 0 ? nullptr : self->make_stream(fd);
-              asio::co_spawn(self->io, ask_on(self, peer, connection, stream), asio::detached);
-            });
-          });
+      asio::co_spawn(io, ask_one(shared_from_this(), peer, state->second.connection), asio::detached);
     }
   }
 
-  /// Asks on the stream; null if there is none. Whatever comes of it, the next question waits for a while.
-  static asio::awaitable<void> ask_on(std::shared_ptr<Impl> self, NodeId peer, std::uint64_t connection,
-                                      std::shared_ptr<Stream> stream) {
+  /// Whatever comes of it, the next question waits for a while.
+  static asio::awaitable<void> ask_one(std::shared_ptr<Impl> self, NodeId peer, std::uint64_t connection) {
+    const std::shared_ptr<Stream> stream = co_await open(self, peer);
+    if (self->closed) co_return;
     bool answered = false;
     if (stream) {
       asio::steady_timer limit(self->io, self->limits.answer);
@@ -355,7 +329,7 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
   // ---- Answering.
 
   void serve(const NodeId& peer, int descriptor) {
-    const std::shared_ptr<Stream> stream = make_stream(descriptor);
+    const std::shared_ptr<Stream> stream = streams.make(descriptor, limits.stall);
     const auto state = peers.find(peer);
     if (state == peers.end() || served >= limits.max_served || state->second.served >= limits.max_served_per_peer)
       return stream->close();

@@ -15,6 +15,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -192,6 +193,30 @@ class Stream : public std::enable_shared_from_this<Stream> {
   int idle_reads_ = 0;
   std::array<std::uint8_t, 16'384> buffer_{};
   std::size_t begin_ = 0, end_ = 0;
+};
+
+/// The streams of one owner, so that it can close all of them. On the thread of their io_context.
+class OpenStreams {
+ public:
+  explicit OpenStreams(boost::asio::io_context& io) : io_(io) {}
+
+  /// Owns the descriptor.
+  std::shared_ptr<Stream> make(int descriptor, Duration stall) {
+    auto stream = std::make_shared<Stream>(io_, descriptor, stall);
+    std::erase_if(streams_, [](const auto& weak) { return weak.expired(); });
+    streams_.push_back(stream);
+    return stream;
+  }
+  void close() {
+    for (const auto& weak : streams_) {
+      if (const auto stream = weak.lock()) stream->close();
+    }
+    streams_.clear();
+  }
+
+ private:
+  boost::asio::io_context& io_;
+  std::list<std::weak_ptr<Stream>> streams_;
 };
 
 /// A frame that holds these bytes.

@@ -5,7 +5,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <list>
 #include <nlohmann/json.hpp>
 
 #include "app/runtime/file_layout.h"
@@ -28,7 +27,7 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
   store::BlockStore& blocks;
   Classes classes;
   Limits limits;
-  std::list<std::weak_ptr<Stream>> streams;
+  OpenStreams streams{io};
   std::size_t served = 0;
   bool closed = false;
 
@@ -37,16 +36,12 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
 
   void close() {
     closed = true;
-    for (const auto& weak : streams) {
-      if (const auto stream = weak.lock()) stream->close();
-    }
+    streams.close();
   }
 
   void serve(const NodeId& peer, bool is_manifest, int descriptor) {
-    const auto stream = std::make_shared<Stream>(io, descriptor, limits.stall);
+    const std::shared_ptr<Stream> stream = streams.make(descriptor, limits.stall);
     if (closed || served >= limits.max_served) return stream->close();
-    std::erase_if(streams, [](const auto& weak) { return weak.expired(); });
-    streams.push_back(stream);
     ++served;
     asio::co_spawn(io, run(shared_from_this(), peer, is_manifest, stream), asio::detached);
   }

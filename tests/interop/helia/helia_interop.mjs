@@ -11,12 +11,7 @@ import { packagesOf } from '../packages.mjs';
 import { assertEqualFolders, hashesOf, makeFolder, startMesh, withFolder } from '../others.mjs';
 
 const [mesh, modules] = process.argv.slice(2);
-// What Helia's packages take for granted and Node 20 lacks; none of it is used here but the first.
-Promise.withResolvers ??= function () {
-  const all = {};
-  all.promise = new this((resolve, reject) => Object.assign(all, { resolve, reject }));
-  return all;
-};
+// What Helia's packages take for granted and Node 20 lacks; none of it is used here.
 workers.markAsUncloneable ??= () => {};
 zlib.createZstdDecompress ??= () => {};
 

@@ -11,12 +11,6 @@ import { createInterface } from 'node:readline';
 import { packagesOf } from '../packages.mjs';
 
 const [mesh, modules] = process.argv.slice(2);
-// ES2024, which js-libp2p takes for granted and Node 20 lacks.
-Promise.withResolvers ??= function () {
-  const all = {};
-  all.promise = new this((resolve, reject) => Object.assign(all, { resolve, reject }));
-  return all;
-};
 const load = packagesOf(modules);
 const { createLibp2p } = await load('libp2p');
 const { tcp } = await load('@libp2p/tcp');

@@ -4,11 +4,6 @@ import { createHash } from 'node:crypto';
 import { packagesOf } from '../packages.mjs';
 
 const [modules, address, ...paths] = process.argv.slice(2);
-Promise.withResolvers ??= function () {
-  const all = {};
-  all.promise = new this((resolve, reject) => Object.assign(all, { resolve, reject }));
-  return all;
-};
 const load = packagesOf(modules);
 const { createLibp2p } = await load('libp2p');
 const { tcp } = await load('@libp2p/tcp');
