@@ -368,6 +368,48 @@ class Alone(Case):
         self.assertEqual(self.mesh("assets", "get", folder, "-o", self.folder / "copy").returncode, 0)
         self.assertEqual((self.folder / "copy/b.txt").read_text(), "content")
         self.refused(self.mesh("assets", "get", "not-a-cid"), 4)
+        self.refused(self.mesh("assets", "get", folder), 2, "-o")
+        self.refused(self.mesh("assets", "get", folder, "-o", self.folder / "copy"), 1, "is there already")
+
+    def test_what_is_added_lies_where_it_lay(self):
+        node = self.node()
+        tree = self.file("tree/deep/a.txt", "one").parent.parent
+        self.file("tree/.hidden", "two")
+        (tree / "empty").mkdir()
+        large = self.file("tree/large", "x" * (3 << 20))
+        cid = self.mesh("assets", "add", tree).stdout.decode().strip()
+        kept = sum(path.stat().st_size for path in (self.home / "blocks").rglob("bafk*"))
+        self.assertLess(kept, 1 << 20, "no leaf is copied")
+        self.assertEqual(self.mesh("assets", "add", f"{tree}/").stdout.decode().strip(), cid)
+        self.assertEqual(self.mesh("assets", "get", cid, "-o", self.folder / "out").returncode, 0)
+        self.assertEqual(sorted(path.name for path in (self.folder / "out").rglob("*")), [".hidden", "a.txt", "deep", "empty", "large"])
+        self.assertEqual((self.folder / "out/large").read_bytes(), large.read_bytes())
+        (row,) = json.loads(self.mesh("assets", "ls", "--json").stdout)
+        self.assertEqual((row["path"], row["cid"], row["visibility"]), (str(tree), cid, "by CID"))
+        self.assertEqual(self.mesh("assets", "add", "--copy", tree).stdout.decode().strip(), cid, "a copy has the same name")
+        # A changed file has another name, and the old one has no content.
+        one = self.mesh("assets", "add", self.file("one", "first")).stdout.decode().strip()
+        self.file("one", "other")
+        self.assertNotEqual(self.mesh("assets", "get", one).returncode, 0)
+        other = self.mesh("assets", "add", self.folder / "one").stdout.decode().strip()
+        self.assertEqual(self.mesh("assets", "get", other).stdout, b"other")
+        # A restart remembers it, a removal forgets it.
+        node.stop()
+        self.node()
+        self.assertEqual(json.loads(self.mesh("assets", "refresh", "--json").stdout)["read_files"], 0)
+        self.assertEqual(self.mesh("assets", "get", other).stdout, b"other")
+        self.assertEqual(self.mesh("assets", "rm", self.folder / "one").returncode, 0)
+        self.refused(self.mesh("assets", "rm", self.folder / "one"), 4, "was not added")
+        self.assertNotEqual(self.mesh("assets", "get", other).returncode, 0)
+        self.assertEqual((self.folder / "one").read_text(), "other")
+        self.refused(self.mesh("assets", "add", self.folder / "none"), 4, "there is no file or folder")
+        (self.folder / "link").symlink_to(tree)
+        self.refused(self.mesh("assets", "add", self.folder / "link"), 2, "neither a regular file nor a folder")
+        self.refused(self.mesh("assets", "add", self.home), 1, "the node's own")
+        # Listed, it is found by its name.
+        self.assertEqual(self.mesh("assets", "add", "--visibility", "lan", self.folder / "one").returncode, 0)
+        (found,) = json.loads(self.mesh("assets", "find", "one", "--json").stdout)
+        self.assertEqual((found["cid"], found["visibility"]), (other, "lan"))
 
     def test_shared_files(self):
         shared = self.file("models/deep/tiny.gguf", "weights").parent.parent

@@ -12,10 +12,9 @@ constexpr std::size_t max_file_depth = 64;
 constexpr std::size_t max_folder_depth = 64;
 
 struct FileReader {
-  const BlockStore& blocks;
+  const BlockReader& blocks;
   std::uint64_t max_bytes;
   const std::function<Status(ByteView)>& sink;
-  From from = From::kept;
   std::uint64_t given = 0;
 
   Status give(ByteView bytes) {
@@ -30,7 +29,7 @@ struct FileReader {
   Status read(const Cid& cid, std::optional<std::uint64_t> expected, std::size_t depth) {
     if (depth > max_file_depth)
       return fail(ErrorCode::exhausted, fmt::format("the file at {} is nested too deep", cid.text()));
-    MESH_LET(const BlockBytes block, blocks.get(cid, from));
+    MESH_LET(const BlockBytes block, blocks(cid));
     MESH_LET(const asset::Node node, asset::parse_node(cid, *block));
     if (node.kind != asset::NodeKind::raw && node.kind != asset::NodeKind::file) {
       return fail(ErrorCode::invalid, fmt::format("{} is not a file", cid.text()));
@@ -53,6 +52,7 @@ struct FileReader {
 
 struct TreeReader {
   const BlockStore& blocks;
+  From from;
   std::size_t max_entries;
   std::map<std::string, Cid> files;
   std::size_t entries = 0;
@@ -82,17 +82,22 @@ struct TreeReader {
   }
 
   [[nodiscard]] Result<asset::Node> parse(const Cid& cid) const {
-    MESH_LET(const BlockBytes block, blocks.get(cid));
+    MESH_LET(const BlockBytes block, blocks.get(cid, from));
     return asset::parse_node(cid, *block);
   }
 };
 
 }  // namespace
 
+Status read_dag_file(const BlockReader& blocks, const Cid& root, std::uint64_t max_bytes,
+                     const std::function<Status(ByteView)>& sink) {
+  FileReader reader{.blocks = blocks, .max_bytes = max_bytes, .sink = sink};
+  return reader.read(root, std::nullopt, 0);
+}
+
 Status BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes, const std::function<Status(ByteView)>& sink,
                                  From from) const {
-  FileReader reader{.blocks = *this, .max_bytes = max_bytes, .sink = sink, .from = from};
-  return reader.read(root, std::nullopt, 0);
+  return store::read_dag_file([&](const Cid& cid) { return get(cid, from); }, root, max_bytes, sink);
 }
 
 Result<Bytes> BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes, From from) const {
@@ -105,8 +110,8 @@ Result<Bytes> BlockStore::read_dag_file(const Cid& root, std::uint64_t max_bytes
   return whole;
 }
 
-Result<std::map<std::string, Cid>> BlockStore::collect_tree(const Cid& root, std::size_t max_entries) const {
-  TreeReader reader{.blocks = *this, .max_entries = max_entries, .files = {}};
+Result<std::map<std::string, Cid>> BlockStore::collect_tree(const Cid& root, From from, std::size_t max_entries) const {
+  TreeReader reader{.blocks = *this, .from = from, .max_entries = max_entries, .files = {}};
   MESH_TRY(reader.read(root, "", 0));
   return std::move(reader.files);
 }

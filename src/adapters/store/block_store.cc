@@ -229,8 +229,8 @@ struct BlockStore::Impl {
     return {};
   }
 
-  Result<BlockBytes> get_elsewhere(const Cid& cid) const {
-    Result<Bytes> bytes = elsewhere != nullptr ? elsewhere->read(cid) : fail(ErrorCode::not_found, "");
+  Result<BlockBytes> get_elsewhere(const Cid& cid, From from) const {
+    Result<Bytes> bytes = elsewhere != nullptr ? elsewhere->read(cid, from) : fail(ErrorCode::not_found, "");
     if (bytes && cid.matches(*bytes)) return std::make_shared<const Bytes>(std::move(*bytes));
     if (bytes) elsewhere->changed(cid);
     if (!bytes && bytes.error().code != ErrorCode::not_found) return std::unexpected(std::move(bytes.error()));
@@ -424,8 +424,7 @@ Result<BlockBytes> BlockStore::get(const Cid& cid, From from) const {
     }
     if (const auto found = impl_->index.find(cid); found != impl_->index.end()) kept = found->second;
   }
-  if (!kept && from == From::anywhere) return impl_->get_elsewhere(cid);
-  if (!kept) return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
+  if (!kept) return impl_->get_elsewhere(cid, from);
   const Impl::Entry& entry = *kept;
   Result<Bytes> bytes = entry.row == in_a_file ? impl_->read_file(cid, entry.size) : impl_->small->read(entry.row);
   if (!bytes && bytes.error().code != ErrorCode::not_found) return std::unexpected(std::move(bytes.error()));
@@ -452,13 +451,18 @@ void BlockStore::attach(BlockSource& source) { impl_->elsewhere = &source; }
 
 bool BlockStore::has(const Cid& cid, From from) const { return size(cid, from).has_value(); }
 
+bool BlockStore::keeps(const Cid& cid) const {
+  const std::lock_guard guard(impl_->mutex);
+  return impl_->index.contains(cid);
+}
+
 Result<std::uint64_t> BlockStore::size(const Cid& cid, From from) const {
   {
     const std::lock_guard guard(impl_->mutex);
     if (const auto found = impl_->index.find(cid); found != impl_->index.end()) return found->second.size;
   }
-  if (from == From::anywhere && impl_->elsewhere != nullptr) {
-    if (const std::optional<std::uint64_t> bytes = impl_->elsewhere->size(cid)) return *bytes;
+  if (impl_->elsewhere != nullptr) {
+    if (const std::optional<std::uint64_t> bytes = impl_->elsewhere->size(cid, from)) return *bytes;
   }
   return fail(ErrorCode::not_found, fmt::format("block {} is not here", cid.text()));
 }

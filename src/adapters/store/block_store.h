@@ -39,18 +39,25 @@ struct BlockStoreOptions {
 /// Where a block may come from. What is shared in place is for those alone whom its owner names: whoever reads for
 /// somebody else (a task, a peer) says `anywhere` only if that one may have it.
 enum class From : std::uint8_t {
-  kept,  ///< this store
-  anywhere,  ///< or the attached source
+  open,  ///< this store, and of the attached source what anybody may have
+  anywhere,  ///< this store and all of the attached source
 };
+
+/// Gives a block whose bytes are what the CID names.
+using BlockReader = std::function<Result<BlockBytes>(const Cid&)>;
+/// BlockStore::read_dag_file of blocks that lie anywhere. Each block is asked for when it is its turn, depth first.
+[[nodiscard]] Status read_dag_file(const BlockReader& blocks, const Cid& root, std::uint64_t max_bytes,
+                                   const std::function<Status(ByteView)>& sink);
 
 /// Blocks that lie elsewhere, as parts of files in place (shares.h). Thread-safe.
 class BlockSource {
  public:
   virtual ~BlockSource() = default;
-  /// Bytes of the block; nullopt if it is not there.
-  [[nodiscard]] virtual std::optional<std::uint64_t> size(const Cid& cid) const = 0;
-  /// What lies there now; the block store checks it. Errors: not_found (the file is gone or changed, too), storage.
-  [[nodiscard]] virtual Result<Bytes> read(const Cid& cid) = 0;
+  /// Bytes of the block; nullopt if it is not there, or not to be had so.
+  [[nodiscard]] virtual std::optional<std::uint64_t> size(const Cid& cid, From from) const = 0;
+  /// What lies there now; the block store checks it. Errors: not_found (not to be had so, too; the file is gone or
+  /// changed), storage.
+  [[nodiscard]] virtual Result<Bytes> read(const Cid& cid, From from) = 0;
   /// What was read is not what the CID names: it is not there any more.
   virtual void changed(const Cid& cid) = 0;
 };
@@ -74,10 +81,12 @@ class BlockStore {
   /// than one for one. Errors: storage; then it is as if it had not been called.
   [[nodiscard]] Status sync();
   /// Errors: not_found, storage (damaged: the text says so; the block counts as missing from then on; or unreadable).
-  [[nodiscard]] Result<BlockBytes> get(const Cid& cid, From from = From::kept) const;
-  [[nodiscard]] bool has(const Cid& cid, From from = From::kept) const;
+  [[nodiscard]] Result<BlockBytes> get(const Cid& cid, From from = From::open) const;
+  [[nodiscard]] bool has(const Cid& cid, From from = From::open) const;
+  /// Whether it is in this store.
+  [[nodiscard]] bool keeps(const Cid& cid) const;
   /// Bytes of the block; not_found.
-  [[nodiscard]] Result<std::uint64_t> size(const Cid& cid, From from = From::kept) const;
+  [[nodiscard]] Result<std::uint64_t> size(const Cid& cid, From from = From::open) const;
   /// When it was put, in seconds since 1970. Errors: not_found (also where it lies elsewhere), storage.
   [[nodiscard]] Result<std::int64_t> written_s(const Cid& cid) const;
   /// Whether it was there. shrink() gives the disk back what small blocks took.
@@ -108,13 +117,13 @@ class BlockStore {
   /// The content of the UnixFS file (or raw leaf) `root`, in order, leaf by leaf; stops at the first error of `sink`.
   /// Errors: not_found (a block is missing: named), invalid (not a file, or malformed), exhausted (above `max_bytes`).
   [[nodiscard]] Status read_dag_file(const Cid& root, std::uint64_t max_bytes,
-                                     const std::function<Status(ByteView)>& sink, From from = From::kept) const;
-  [[nodiscard]] Result<Bytes> read_dag_file(const Cid& root, std::uint64_t max_bytes, From from = From::kept) const;
+                                     const std::function<Status(ByteView)>& sink, From from = From::open) const;
+  [[nodiscard]] Result<Bytes> read_dag_file(const Cid& root, std::uint64_t max_bytes, From from = From::open) const;
 
   /// The files below a UnixFS folder, sharded or not: relative path ("a/b.py") to the file's root. Of a single file: one
   /// entry with the path "". Errors: not_found, invalid (a name with '/', "." or "..", a symbolic link, malformed),
   /// exhausted (more than `max_entries` files and folders, since the answer lies in memory).
-  [[nodiscard]] Result<std::map<std::string, Cid>> collect_tree(const Cid& root,
+  [[nodiscard]] Result<std::map<std::string, Cid>> collect_tree(const Cid& root, From from = From::open,
                                                                 std::size_t max_entries = 262'144) const;
 
  private:

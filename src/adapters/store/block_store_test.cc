@@ -492,7 +492,7 @@ TEST(BlockStore, CollectsTrees) {
   EXPECT_EQ(blocks->collect_tree(outer.cid),
             (std::map<std::string, Cid>{{"lib/b.py", file.cid}, {"lib/c.py", file.cid}, {"main.py", file.cid}}));
   EXPECT_EQ(blocks->collect_tree(file.cid), (std::map<std::string, Cid>{{"", file.cid}}));
-  EXPECT_EQ(blocks->collect_tree(outer.cid, 4).error().code, ErrorCode::exhausted);
+  EXPECT_EQ(blocks->collect_tree(outer.cid, From::open, 4).error().code, ErrorCode::exhausted);
   EXPECT_EQ(blocks->read_dag_file(outer.cid, 1000).error().code, ErrorCode::invalid);
   // Folders of folders that link the same one twice, forty levels deep: 2^40 entries in forty small blocks.
   asset::Built level = inner;

@@ -10,8 +10,8 @@
 namespace mesh::store {
 
 namespace {
-constexpr std::uint32_t events = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB |
-                                 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+constexpr std::uint32_t file_events = IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
+constexpr std::uint32_t folder_events = file_events | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
 constexpr std::size_t read_bytes = std::size_t{64} << 10;
 }  // namespace
 
@@ -19,9 +19,12 @@ FolderWatch::FolderWatch() : inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK))
   if (!inotify_.is_open()) complete_ = false;
 }
 
-void FolderWatch::add(int folder) {
+void FolderWatch::add(int folder) { add(folder, folder_events); }
+void FolderWatch::add_file(int file) { add(file, file_events); }
+
+void FolderWatch::add(int descriptor, std::uint32_t events) {
   if (!inotify_.is_open()) return;
-  const std::string path = "/proc/self/fd/" + std::to_string(folder);
+  const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
   const int number = ::inotify_add_watch(inotify_.fd(), path.c_str(), events);
   if (number < 0) complete_ = false;
 }

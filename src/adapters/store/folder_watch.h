@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <string_view>
 
@@ -20,12 +21,16 @@ class FolderWatch {
 
   /// From now on, of an open folder. Once more is no error.
   void add(int folder);
+  /// From now on, of one open file: what is written to it, and that it loses this name.
+  void add_file(int file);
   /// Whether anything happened since the last call, but to names that do not matter.
   [[nodiscard]] bool has_changes(const std::function<bool(std::string_view name)>& matters);
   /// Whether all folders that were added are watched.
   [[nodiscard]] bool is_complete() const { return complete_; }
 
  private:
+  void add(int descriptor, std::uint32_t events);
+
   File inotify_;
   std::atomic<bool> complete_{true};
 };

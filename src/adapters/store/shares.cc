@@ -24,6 +24,8 @@
 #include "adapters/store/file.h"
 #include "adapters/store/file_index.h"
 #include "adapters/store/folder_watch.h"
+#include "base/check.h"
+#include "domain/asset/folder.h"
 #include "domain/asset/unixfs.h"
 
 namespace mesh::store {
@@ -117,6 +119,19 @@ struct Shares::Found {
   bool is_known = false;
   Cid cid;
   Digest sha256;
+  std::uint64_t total_bytes = 0;  ///< of its blocks; in a snapshot
+};
+
+/// A folder of what was added.
+struct Shares::Folder {
+  std::uint32_t share = 0;
+  std::string path;  ///< in it; "" is the share's own
+};
+
+/// What was added as one share, as it is now.
+struct Shares::Whole {
+  Cid root;
+  std::uint64_t files = 0, bytes = 0;
 };
 
 struct Shares::Snapshot {
@@ -125,7 +140,11 @@ struct Shares::Snapshot {
     std::uint32_t bytes = 0;
     std::uint64_t offset = 0;
   };
+  List shares;
   std::vector<Found> files;  ///< by share and path
+  std::vector<Folder> folders;  ///< by share and path
+  std::map<std::uint32_t, Whole> added;  ///< by share
+  std::unordered_map<Cid, std::vector<std::uint32_t>> wholes;  ///< the shares whose folder has this root
   std::unordered_map<Cid, Place> leaves;
   std::unordered_map<Cid, std::vector<std::uint32_t>> roots;  ///< the files that have it
   std::unordered_map<Cid, std::uint32_t> inner;  ///< the first file of which it is an inner node
@@ -139,9 +158,14 @@ struct Shares::Snapshot {
     const std::lock_guard guard(mutex);
     return gone.contains(file);
   }
-  [[nodiscard]] const Place* find(const Cid& cid) const {
+  [[nodiscard]] const asset::Share& share_of(const Found& file) const { return (*shares)[file.share]; }
+  [[nodiscard]] bool is_open(std::uint32_t file) const {
+    return share_of(files[file]).visibility == asset::Visibility::everybody;
+  }
+  [[nodiscard]] const Place* find(const Cid& cid, From from) const {
     const auto found = leaves.find(cid);
-    return found == leaves.end() || is_gone(found->second.file) ? nullptr : &found->second;
+    if (found == leaves.end() || (from == From::open && !is_open(found->second.file))) return nullptr;
+    return is_gone(found->second.file) ? nullptr : &found->second;
   }
 };
 
@@ -149,7 +173,8 @@ struct Shares::Snapshot {
 
 class Shares::Walk {
  public:
-  Walk(const Shares& shares, Refreshed& report) : shares_(shares), report_(report) {
+  Walk(const Shares& shares, const std::vector<asset::Share>& list, Refreshed& report)
+      : shares_(shares), list_(list), report_(report) {
     for (const fs::path& path : shares.options_.withheld) {
       struct stat about{};
       if (::stat(path.c_str(), &about) == 0) withheld_.insert({about.st_dev, about.st_ino});
@@ -159,7 +184,7 @@ class Shares::Walk {
   /// Whether the share's folder could be opened.
   bool share(std::uint32_t number) {
     number_ = number;
-    const asset::Share& share = shares_.shares_[number];
+    const asset::Share& share = list_[number];
     const File folder = open_folder(share.folder);
     if (!folder.is_open()) {
       problem("", "the folder " + share.folder + " cannot be opened: " + text_of_errno());
@@ -169,11 +194,16 @@ class Shares::Walk {
       problem("", "the folder " + share.folder + " is the node's own, and is not shared");
       return true;
     }
-    below(folder.fd(), "", 0);
+    if (share.file.empty()) {
+      below(folder.fd(), "", 0);
+    } else {
+      one_file(folder.fd(), share.file);
+    }
     return true;
   }
 
   std::vector<Found> found;
+  std::vector<Folder> folders;  ///< of what was added
   /// Folders that could not be listed, by share: what is known of the files below them is kept.
   std::set<std::pair<std::uint32_t, std::string>> unlisted;
 
@@ -193,7 +223,23 @@ class Shares::Walk {
   void problem(const std::string& path, std::string why) const {
     ++report_.problem_count;
     if (report_.problems.size() < max_problems_told)
-      report_.problems.push_back({shares_.shares_[number_].name, path, std::move(why)});
+      report_.problems.push_back({list_[number_].name, path, std::move(why)});
+  }
+  [[nodiscard]] bool is_added() const { return list_[number_].is_added; }
+
+  void one_file(int folder, const std::string& name) {
+    const File file = open_beneath(folder, name, O_RDONLY);
+    struct stat about{};
+    if (!file.is_open() || ::fstat(file.fd(), &about) != 0) {
+      problem(name, text_of_errno());
+    } else if (!S_ISREG(about.st_mode)) {
+      problem(name, "it is no regular file");
+    } else if (is_withheld(about)) {
+      problem(name, "it is the node's own, and is not shared");
+    } else {
+      shares_.watch_->add_file(file.fd());
+      if (::fstat(file.fd(), &about) == 0) add(name, name, about, {});
+    }
   }
 
   /// The names in an open folder, but for those that are left out.
@@ -210,7 +256,7 @@ class Shares::Walk {
     }
     while (const dirent* const entry = ::readdir(stream)) {
       const std::string_view name = static_cast<const char*>(entry->d_name);
-      if (!name.starts_with('.')) names.emplace_back(name);
+      if (is_added() ? name != "." && name != ".." : !name.starts_with('.')) names.emplace_back(name);
       if (names.size() > shares_.options_.max_files) break;
     }
     ::closedir(stream);
@@ -219,6 +265,7 @@ class Shares::Walk {
   }
 
   void below(int folder, const std::string& prefix, std::size_t depth) {
+    if (is_added()) folders.push_back({.share = number_, .path = prefix});
     for (const std::string& name : names_in(folder, prefix)) {
       if (shares_.stopped_) return;
       const std::string path = prefix.empty() ? name : prefix + "/" + name;
@@ -236,32 +283,38 @@ class Shares::Walk {
         if (errno != ENOENT) problem(path, text_of_errno());
         continue;
       }
-      if (is_withheld(about)) continue;
+      if (is_withheld(about)) {
+        if (is_added()) problem(path, "it is the node's own, and is not shared");
+        continue;
+      }
       if (S_ISREG(about.st_mode)) {
         add(path, path, about, {});
-      } else if (S_ISDIR(about.st_mode)) {
-        if (depth == max_depth) {
-          problem(path, "it is nested more than 64 folders deep");
-          continue;
-        }
-        const File next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
-        if (!next.is_open()) {
-          problem(path, text_of_errno());
-          unlisted.insert({number_, path});
-        } else if (const std::string repository = repository_of(name); !repository.empty()) {
-          hub_repository(next.fd(), path, repository);
-        } else {
-          below(next.fd(), path, depth + 1);
-        }
+      } else if (!S_ISDIR(about.st_mode)) {
+        if (is_added() && !S_ISLNK(about.st_mode)) problem(path, "it is neither a file nor a folder");
+      } else {
+        descend(folder, name, path, depth);
       }
+    }
+  }
+
+  void descend(int folder, const std::string& name, const std::string& path, std::size_t depth) {
+    if (depth == max_depth) return problem(path, "it is nested more than 64 folders deep");
+    const File next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
+    if (!next.is_open()) {
+      problem(path, text_of_errno());
+      unlisted.insert({number_, path});
+    } else if (const std::string repository = repository_of(name); !repository.empty() && !is_added()) {
+      hub_repository(next.fd(), path, repository);
+    } else {
+      below(next.fd(), path, depth + 1);
     }
   }
 
   void add(const std::string& path, const std::string& place, const struct stat& about,
            std::optional<asset::HubName> hub) {
     if (is_withheld(about) || path.size() > max_path_bytes) return;
-    if (is_left_out(path.substr(path.rfind('/') + 1))) return;
-    if (!asset::lets_in(shares_.shares_[number_], path)) return;
+    if (!is_added() && is_left_out(path.substr(path.rfind('/') + 1))) return;
+    if (!asset::lets_in(list_[number_], path)) return;
     found.push_back({.share = number_,
                      .path = path,
                      .place = place,
@@ -349,6 +402,7 @@ class Shares::Walk {
   }
 
   const Shares& shares_;
+  const std::vector<asset::Share>& list_;
   Refreshed& report_;
   std::uint32_t number_ = 0;
   std::set<std::pair<dev_t, ino_t>> withheld_;
@@ -357,11 +411,14 @@ class Shares::Walk {
 // ---------------------------------------------------------------------------------------------------- life
 
 Shares::Shares(std::vector<asset::Share> shares, BlockStore& blocks, Options options)
-    : shares_(std::move(shares)),
-      blocks_(blocks),
+    : blocks_(blocks),
       options_(std::move(options)),
       watch_(std::make_unique<FolderWatch>()),
-      known_(std::make_unique<Known>()) {}
+      known_(std::make_unique<Known>()) {
+  auto nothing = std::make_shared<Snapshot>();
+  nothing->shares = std::make_shared<const std::vector<asset::Share>>(std::move(shares));
+  snapshot_ = std::move(nothing);
+}
 Shares::~Shares() = default;
 
 Result<std::unique_ptr<Shares>> Shares::open(const fs::path& home, std::vector<asset::Share> shares, BlockStore& blocks,
@@ -381,7 +438,6 @@ Result<std::unique_ptr<Shares>> Shares::open(const fs::path& home, std::vector<a
 }
 
 Status Shares::load() {
-  snapshot_ = std::make_shared<Snapshot>();
   return index_->for_each(
       [&](FileIndex::Key key, const IndexedFile& file) { known_->files.emplace(std::move(key), file); });
 }
@@ -448,17 +504,18 @@ Result<Content> read_content(int file, FileStamp& stamp, bool beside, const asse
 
 }  // namespace
 
-void Shares::read_new(std::vector<Found>& found, Refreshed& report) {
+void Shares::read_new(const std::vector<asset::Share>& shares, std::vector<Found>& found, Refreshed& report) {
   std::vector<Found*> unread;
   std::map<FileIndex::Key, const Found*> by_place;  // A blob may be in several revisions.
   std::vector<std::pair<Found*, const Found*>> same_place;
   for (Found& file : found) {
-    const auto known = known_->files.find({shares_[file.share].name, file.place});
+    if (file.is_known) continue;
+    const auto known = known_->files.find({shares[file.share].name, file.place});
     if (known != known_->files.end() && known->second.stamp == file.stamp) {
       file.cid = known->second.cid;
       file.sha256 = known->second.sha256;
       file.is_known = true;
-    } else if (const auto [place, fresh] = by_place.try_emplace({shares_[file.share].name, file.place}, &file); fresh) {
+    } else if (const auto [place, fresh] = by_place.try_emplace({shares[file.share].name, file.place}, &file); fresh) {
       unread.push_back(&file);
     } else {
       same_place.emplace_back(&file, place->second);
@@ -473,7 +530,7 @@ void Shares::read_new(std::vector<Found>& found, Refreshed& report) {
   const auto work = [&] {
     for (std::size_t i = next++; i < unread.size() && !stopped_; i = next++) {
       Found& file = *unread[i];
-      const asset::Share& share = shares_[file.share];
+      const asset::Share& share = shares[file.share];
       const File folder = open_folder(share.folder);
       const File opened = open_beneath(folder.fd(), file.place, O_RDONLY);
       Result<Content> content = fail(ErrorCode::storage, "");
@@ -514,6 +571,13 @@ Result<Shares::Refreshed> Shares::refresh() {
   const std::lock_guard one_at_a_time(refresh_mutex_);
   (void)is_outdated();  // What was told so far is what this refresh is for.
   outdated_ = false;
+  Result<Refreshed> report = refresh(snapshot()->shares, nullptr);
+  if (report) refreshed_ = true;
+  return report;
+}
+
+Result<Shares::Refreshed> Shares::refresh(List list, const std::string* only) {
+  const std::vector<asset::Share>& shares = *list;
   Refreshed report;
   const std::shared_ptr<const Snapshot> before = snapshot();
   bool lost = false;
@@ -523,25 +587,49 @@ Result<Shares::Refreshed> Shares::refresh() {
     lost = !before->gone.empty();
     for (const std::uint32_t number : before->gone) {
       const Found& file = before->files[number];
-      known_->files.erase({shares_[file.share].name, file.place});
+      known_->files.erase({before->share_of(file).name, file.place});
     }
   }
-  Walk walk(*this, report);
+  Walk walk(*this, shares, report);
   std::set<std::string> unreachable;  // A disk that is not there now keeps what is known of it.
-  for (std::uint32_t number = 0; number < shares_.size(); ++number) {
-    if (!walk.share(number)) unreachable.insert(shares_[number].name);
+  for (std::uint32_t number = 0; number < shares.size(); ++number) {
+    if (only != nullptr && shares[number].name != *only) continue;
+    if (!walk.share(number)) unreachable.insert(shares[number].name);
   }
   if (stopped_) return fail(ErrorCode::unavailable, "the node stops");
   std::vector<Found> found = std::move(walk.found);
-  read_new(found, report);
+  std::vector<Folder> folders = std::move(walk.folders);
+  if (only != nullptr) {
+    // Of the other shares all is as it was.
+    std::unordered_map<std::string_view, std::uint32_t> numbers;
+    for (std::uint32_t number = 0; number < shares.size(); ++number) numbers.emplace(shares[number].name, number);
+    const auto number_now = [&](std::uint32_t number) -> std::optional<std::uint32_t> {
+      const std::string& name = (*before->shares)[number].name;
+      const auto now = numbers.find(name);
+      return name == *only || now == numbers.end() ? std::nullopt : std::optional(now->second);
+    };
+    for (std::uint32_t number = 0; number < before->files.size(); ++number) {
+      const std::optional<std::uint32_t> share = number_now(before->files[number].share);
+      if (!share || before->is_gone(number)) continue;
+      found.push_back(before->files[number]);
+      found.back().share = *share;
+    }
+    for (const Folder& folder : before->folders) {
+      if (const std::optional<std::uint32_t> share = number_now(folder.share))
+        folders.push_back({.share = *share, .path = folder.path});
+    }
+  }
+  read_new(shares, found, report);
   if (stopped_) return fail(ErrorCode::unavailable, "the node stops");
   std::erase_if(found, [](const Found& file) { return !file.is_known; });
-  std::ranges::sort(found, {}, [&](const Found& file) { return std::tie(shares_[file.share].name, file.path); });
+  const auto place = [&](const auto& one) { return std::tie(shares[one.share].name, one.path); };
+  std::ranges::sort(found, {}, place);
+  std::ranges::sort(folders, {}, place);
 
   std::vector<std::pair<FileIndex::Key, IndexedFile>> put;
   std::set<FileIndex::Key> here;
   for (const Found& file : found) {
-    FileIndex::Key key{shares_[file.share].name, file.place};
+    FileIndex::Key key{shares[file.share].name, file.place};
     const IndexedFile entry{.stamp = file.stamp, .cid = file.cid, .sha256 = file.sha256};
     const auto known = known_->files.find(key);
     if (known == known_->files.end() || known->second.stamp != entry.stamp || known->second.cid != entry.cid)
@@ -549,15 +637,16 @@ Result<Shares::Refreshed> Shares::refresh() {
     here.insert(std::move(key));
   }
   for (const auto& [share, folder] : walk.unlisted) {
-    if (folder.empty()) unreachable.insert(shares_[share].name);
+    if (folder.empty()) unreachable.insert(shares[share].name);
   }
   const auto is_unlisted = [&](const FileIndex::Key& key) {
     return unreachable.contains(key.first) || std::ranges::any_of(walk.unlisted, [&](const auto& folder) {
-             return shares_[folder.first].name == key.first && key.second.starts_with(folder.second + "/");
+             return shares[folder.first].name == key.first && key.second.starts_with(folder.second + "/");
            });
   };
   std::vector<FileIndex::Key> erase;
   for (const auto& [key, file] : known_->files) {
+    if (only != nullptr && key.first != *only) continue;
     if (!here.contains(key) && !is_unlisted(key)) erase.push_back(key);
   }
   if (!put.empty() || !erase.empty()) {
@@ -576,26 +665,36 @@ Result<Shares::Refreshed> Shares::refresh() {
   const auto same_stamps = [](const Found& a, const Found& b) {
     return a.stamp.bytes == b.stamp.bytes && a.stamp.modified_ns == b.stamp.modified_ns;
   };
-  report.changed = lost || !std::ranges::equal(before->files, found, same);
+  const auto same_folder = [](const Folder& a, const Folder& b) { return a.share == b.share && a.path == b.path; };
+  report.changed = lost || list != before->shares || !std::ranges::equal(before->files, found, same) ||
+                   !std::ranges::equal(before->folders, folders, same_folder);
   if (report.changed || !std::ranges::equal(before->files, found, same_stamps)) {
-    const std::shared_ptr<const Snapshot> made = make_snapshot(std::move(found), report.changed);
+    const std::shared_ptr<const Snapshot> made =
+        make_snapshot(std::move(list), std::move(found), std::move(folders), report.changed);
     const std::lock_guard guard(mutex_);
     snapshot_ = made;
   }
-  refreshed_ = true;
   const std::shared_ptr<const Snapshot> now = snapshot();
   report.files = now->files.size();
   report.bytes = now->bytes;
   return report;
 }
 
-std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found> found, bool is_new) {
+std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(List list, std::vector<Found> found,
+                                                              std::vector<Folder> folders, bool is_new) {
   auto made = std::make_shared<Snapshot>();
+  made->shares = std::move(list);
+  made->folders = std::move(folders);
   made->sequence = snapshot()->sequence + (is_new ? 1 : 0);
+  bool is_open = false;
+  std::uint64_t inner_bytes = 0;  // Of the file.
   const auto add_leaf = [&](const Cid& cid, std::uint64_t offset, std::uint64_t bytes) {
-    made->leaves.try_emplace(cid, Snapshot::Place{.file = static_cast<std::uint32_t>(made->files.size()),
-                                                  .bytes = static_cast<std::uint32_t>(bytes),
-                                                  .offset = offset});
+    const Snapshot::Place place{.file = static_cast<std::uint32_t>(made->files.size()),
+                                .bytes = static_cast<std::uint32_t>(bytes),
+                                .offset = offset};
+    const auto [known, fresh] = made->leaves.try_emplace(cid, place);
+    // Where anybody may have it from is worth more.
+    if (!fresh && is_open && !made->is_open(known->second.file)) known->second = place;
   };
   // The leaves below a node, in order; false if an inner node is not in the store any more.
   const auto add_leaves = [&](const auto& again, const Cid& cid, std::uint64_t bytes, std::uint64_t& offset) -> bool {
@@ -606,6 +705,7 @@ std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found>
     }
     made->inner.try_emplace(cid, static_cast<std::uint32_t>(made->files.size()));
     const Result<BlockBytes> block = blocks_.get(cid);
+    if (block) inner_bytes += (*block)->size();
     const Result<asset::Node> node = block ? asset::parse_node(cid, **block) : std::unexpected(block.error());
     if (!node) return false;
     return std::ranges::all_of(node->links,
@@ -613,17 +713,159 @@ std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(std::vector<Found>
   };
   for (Found& file : found) {
     std::uint64_t offset = 0;
+    inner_bytes = 0;
+    is_open = made->share_of(file).visibility == asset::Visibility::everybody;
     if (!add_leaves(add_leaves, file.cid, file.stamp.bytes, offset) || offset != file.stamp.bytes) {
       // Read anew by the next refresh, which is then due.
-      known_->files.erase({shares_[file.share].name, file.place});
+      known_->files.erase({made->share_of(file).name, file.place});
       outdated_ = true;
       continue;
     }
+    file.total_bytes = offset + inner_bytes;
     made->roots[file.cid].push_back(static_cast<std::uint32_t>(made->files.size()));
     made->bytes += file.stamp.bytes;
     made->files.push_back(std::move(file));
   }
+  for (std::uint32_t number = 0; number < made->shares->size(); ++number) {
+    if (!(*made->shares)[number].is_added) continue;
+    const Result<Whole> whole = build_added(*made, number);
+    if (!whole) continue;  // The folder is not there, or the disk is full; a refresh tries again.
+    made->added.emplace(number, *whole);
+    if ((*made->shares)[number].file.empty()) made->wholes[whole->root].push_back(number);
+  }
   return made;
+}
+
+namespace {
+
+/// Folders of paths, bottom up.
+class FolderBuilder {
+ public:
+  explicit FolderBuilder(const asset::BlockSink& sink) : sink_(sink) {}
+
+  void add_folder(const std::string& path) { (void)folder(path); }
+  void add_file(const std::string& path, asset::FolderEntry entry) {
+    const std::size_t cut = path.rfind('/');
+    entry.name = path.substr(cut + 1);  // npos + 1 is 0.
+    folder(cut == std::string::npos ? "" : path.substr(0, cut)).push_back(std::move(entry));
+  }
+  [[nodiscard]] Result<asset::Built> finish() {
+    // What lies in a folder is behind it in the order of paths.
+    while (true) {
+      auto last = std::prev(entries_.end());
+      const std::string path = last->first;
+      MESH_LET(const asset::Built built, asset::build_folder(std::move(last->second), sink_));
+      if (path.empty()) return built;
+      entries_.erase(last);
+      add_file(path, {.name = {}, .cid = built.cid, .total_bytes = built.total_bytes});
+    }
+  }
+
+ private:
+  std::vector<asset::FolderEntry>& folder(const std::string& path) { return entries_[path]; }
+
+  const asset::BlockSink& sink_;
+  std::map<std::string, std::vector<asset::FolderEntry>> entries_{{"", {}}};
+};
+
+}  // namespace
+
+Result<Shares::Whole> Shares::build_added(const Snapshot& in, std::uint32_t share) {
+  Whole whole;
+  const auto of_share = [&](const auto& all) {
+    const std::string& name = (*in.shares)[share].name;
+    return std::ranges::equal_range(all, name, {}, [&](const auto& one) { return (*in.shares)[one.share].name; });
+  };
+  const auto files = of_share(in.files);
+  for (const Found& file : files) whole.bytes += file.stamp.bytes;
+  whole.files = files.size();
+  if (!(*in.shares)[share].file.empty()) {
+    if (files.empty()) return fail(ErrorCode::not_found, "the file is not there");
+    whole.root = files.front().cid;
+    return whole;
+  }
+  const auto folders = of_share(in.folders);
+  if (folders.empty()) return fail(ErrorCode::not_found, "the folder is not there");
+  const asset::BlockSink sink = [this](const Cid& cid, const Bytes& block) -> Status {
+    return blocks_.has(cid) ? Status() : blocks_.put(cid, block);
+  };
+  FolderBuilder builder(sink);
+  for (const Folder& folder : folders) builder.add_folder(folder.path);
+  for (const Found& file : files) {
+    builder.add_file(file.path, {.name = {}, .cid = file.cid, .total_bytes = file.total_bytes});
+  }
+  MESH_LET(const asset::Built built, builder.finish());
+  whole.root = built.cid;
+  return whole;
+}
+
+// ---------------------------------------------------------------------------------------------------- adding
+
+Result<Shares::Added> Shares::add(asset::Share share) {
+  const std::lock_guard one_at_a_time(refresh_mutex_);
+  MESH_TRY(asset::check_share(share));
+  MESH_CHECK(share.is_added, "shares-add");
+  const fs::path path = fs::path(share.folder) / share.file;
+  std::error_code failed;
+  const fs::file_status about = fs::symlink_status(path, failed);
+  if (!fs::exists(about))
+    return fail(ErrorCode::not_found, fmt::format("there is no file or folder {}", path.string()));
+  if (!share.file.empty() && !fs::is_regular_file(about))
+    return fail(ErrorCode::invalid, fmt::format("{} is neither a regular file nor a folder", path.string()));
+
+  const List before = snapshot()->shares;
+  auto list = std::make_shared<std::vector<asset::Share>>(*before);
+  const auto same = std::ranges::find(*list, share.name, &asset::Share::name);
+  if (same == list->end()) {
+    if (std::ranges::count(*list, true, &asset::Share::is_added) >= std::ptrdiff_t{max_added})
+      return fail(ErrorCode::exhausted, fmt::format("{} things are added already; remove some", max_added));
+    list->push_back(share);
+  } else if (!same->is_added) {
+    return fail(ErrorCode::conflict, "a share has the name " + share.name);
+  } else {
+    *same = share;
+  }
+  Result<Refreshed> report = refresh(list, &share.name);
+  Result<Added> added = report ? added_as(share.name) : std::unexpected(report.error());
+  if (report) {
+    const auto problem = std::ranges::find(report->problems, share.name, &Problem::share);
+    if (problem != report->problems.end()) {
+      const fs::path where = fs::path(share.folder) / problem->path;
+      added = fail(ErrorCode::storage, fmt::format("{}: {}", where.string(), problem->why));
+    } else if (snapshot()->files.size() > options_.max_files) {
+      added = fail(ErrorCode::exhausted, fmt::format("these were more than {} files in all", options_.max_files));
+    }
+  }
+  if (!added) (void)refresh(before, &share.name);  // What it finds is what there was.
+  return added;
+}
+
+Result<Shares::Added> Shares::added_as(std::string_view name) const {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  for (const auto& [number, whole] : now->added) {
+    const asset::Share& share = (*now->shares)[number];
+    if (share.name == name)
+      return Added{.share = share, .root = whole.root, .files = whole.files, .bytes = whole.bytes};
+  }
+  return fail(ErrorCode::storage, "its folders could not be written down; look at the disk");
+}
+
+bool Shares::remove(std::string_view name) {
+  const std::lock_guard one_at_a_time(refresh_mutex_);
+  auto list = std::make_shared<std::vector<asset::Share>>(*snapshot()->shares);
+  const std::string known(name);
+  if (std::erase_if(*list, [&](const asset::Share& share) { return share.is_added && share.name == name; }) == 0)
+    return false;
+  return refresh(list, &known).has_value();
+}
+
+std::vector<Shares::Added> Shares::added() const {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  std::vector<Added> all;
+  for (const auto& [number, whole] : now->added)
+    all.push_back({.share = (*now->shares)[number], .root = whole.root, .files = whole.files, .bytes = whole.bytes});
+  std::ranges::sort(all, {}, [](const Added& one) { return one.share.name; });
+  return all;
 }
 
 // ---------------------------------------------------------------------------------------------------- looking
@@ -633,17 +875,19 @@ std::vector<asset::Asset> Shares::find(const asset::AssetQuery& query, std::size
   const bool all = !query.name && !query.path && !query.cid && !query.sha256;
   std::vector<asset::Asset> assets;
   for (std::uint32_t number = 0; number < now->files.size() && assets.size() < count; ++number) {
+    if (!now->share_of(now->files[number]).is_listed) continue;
     if (all && first > 0) {
       if (!now->is_gone(number)) --first;
       continue;
     }
     const Found& file = now->files[number];
-    asset::Asset asset{.share = shares_[file.share].name,
+    const asset::Share& share = now->share_of(file);
+    asset::Asset asset{.share = share.name,
                        .path = file.path,
                        .cid = file.cid,
                        .bytes = file.stamp.bytes,
                        .sha256 = file.sha256,
-                       .visibility = shares_[file.share].visibility,
+                       .visibility = share.visibility,
                        .hub = file.hub};
     if (!asset::matches(query, asset) || now->is_gone(number)) continue;
     if (first > 0) {
@@ -665,26 +909,34 @@ std::uint64_t Shares::bytes() const { return snapshot()->bytes; }
 std::uint64_t Shares::sequence() const { return snapshot()->sequence; }
 
 fs::path Shares::path_of(const asset::Asset& asset) const {
-  const auto share = std::ranges::find(shares_, asset.share, &asset::Share::name);
-  return share == shares_.end() ? fs::path() : fs::path(share->folder) / asset.path;
-}
-
-bool Shares::is_shared(const Cid& root) const {
   const std::shared_ptr<const Snapshot> now = snapshot();
-  const auto found = now->roots.find(root);
-  return found != now->roots.end() &&
-         std::ranges::any_of(found->second, [&](std::uint32_t file) { return !now->is_gone(file); });
+  const auto share = std::ranges::find(*now->shares, asset.share, &asset::Share::name);
+  return share == now->shares->end() ? fs::path() : fs::path(share->folder) / asset.path;
 }
 
 bool Shares::may_have(const Cid& root, const std::vector<asset::Visibility>& classes) {
+  return is_for(
+      root, [&](const asset::Share& share) { return std::ranges::find(classes, share.visibility) != classes.end(); });
+}
+
+bool Shares::is_public(const Cid& root) {
+  return is_for(root, [](const asset::Share& share) {
+    return share.is_listed && share.visibility == asset::Visibility::everybody;
+  });
+}
+
+bool Shares::is_for(const Cid& root, const std::function<bool(const asset::Share&)>& whom) {
   const std::shared_ptr<const Snapshot> now = snapshot();
+  if (const auto whole = now->wholes.find(root);
+      whole != now->wholes.end() &&
+      std::ranges::any_of(whole->second, [&](std::uint32_t share) { return whom((*now->shares)[share]); }))
+    return true;
   const auto found = now->roots.find(root);
   if (found == now->roots.end()) return false;
   return std::ranges::any_of(found->second, [&](std::uint32_t number) {
     const Found& file = now->files[number];
-    if (std::ranges::find(classes, shares_[file.share].visibility) == classes.end() || now->is_gone(number))
-      return false;
-    if (open_unchanged(shares_[file.share], file).is_open()) return true;
+    if (!whom(now->share_of(file)) || now->is_gone(number)) return false;
+    if (open_unchanged(now->share_of(file), file).is_open()) return true;
     set_gone(*now, number);
     return false;
   });
@@ -712,25 +964,26 @@ std::vector<Cid> Shares::inner_roots() const {
   for (const auto& [root, files] : now->roots) {
     if (root.codec() != Multicodec::raw) roots.push_back(root);
   }
+  for (const auto& [root, shares] : now->wholes) roots.push_back(root);
   return roots;
 }
 
-std::optional<std::uint64_t> Shares::size(const Cid& cid) const {
+std::optional<std::uint64_t> Shares::size(const Cid& cid, From from) const {
   const std::shared_ptr<const Snapshot> now = snapshot();
-  const Snapshot::Place* const place = now->find(cid);
+  const Snapshot::Place* const place = now->find(cid, from);
   return place == nullptr ? std::nullopt : std::optional<std::uint64_t>(place->bytes);
 }
 
-Result<Bytes> Shares::read(const Cid& cid) {
+Result<Bytes> Shares::read(const Cid& cid, From from) {
   const std::shared_ptr<const Snapshot> now = snapshot();
   if (const auto inner = now->inner.find(cid); inner != now->inner.end()) {
     set_gone(*now, inner->second);  // The store has lost it; reading the file again makes it again.
     return fail(ErrorCode::not_found, "an inner node of a shared file has to be made again");
   }
-  const Snapshot::Place* const place = now->find(cid);
+  const Snapshot::Place* const place = now->find(cid, from);
   if (place == nullptr) return fail(ErrorCode::not_found, "no shared file has this block");
   const Found& file = now->files[place->file];
-  const File opened = open_unchanged(shares_[file.share], file);
+  const File opened = open_unchanged(now->share_of(file), file);
   if (!opened.is_open()) {
     set_gone(*now, place->file);
     return fail(ErrorCode::not_found, "the shared file that had this block is gone or was changed");

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "adapters/store/temporary_folder.h"
-#include "domain/asset/unixfs.h"
+#include "domain/asset/folder.h"
 
 namespace mesh::store {
 namespace {
@@ -118,7 +118,6 @@ TEST_F(SharesTest, FilesAreContentWhereTheyLie) {
   EXPECT_LT(blocks->total_bytes(), 1000U) << "no content is copied";
   EXPECT_FALSE(blocks->has(asset("tiny.gguf")->cid)) << "who does not ask for what is shared does not get it";
   EXPECT_FALSE(blocks->get(asset("tiny.gguf")->cid));
-  EXPECT_TRUE(shares->is_shared(found->cid));
   EXPECT_TRUE(shares->may_have(found->cid, {Visibility::everybody, Visibility::lan}));
   EXPECT_FALSE(shares->may_have(found->cid, {Visibility::everybody, Visibility::federation}));
   EXPECT_EQ(shares->inner_roots(), std::vector{found->cid});
@@ -151,7 +150,7 @@ TEST_F(SharesTest, AFileThatWasChangedIsNeverServedWrong) {
   write("a", "other");  // As long as before.
   EXPECT_EQ(get(before).error().code, ErrorCode::not_found);
   EXPECT_TRUE(shares->is_outdated());
-  EXPECT_FALSE(shares->is_shared(before)) << "it is not shared any more";
+  EXPECT_FALSE(has(before)) << "it is not shared any more";
   EXPECT_FALSE(asset("a"));
   EXPECT_TRUE(asset("b"));
   const auto report = refresh();
@@ -325,7 +324,7 @@ TEST_F(SharesTest, OfSharesWithTheSameFileEachCountsForItsOwn) {
   EXPECT_TRUE(shares->may_have(cid, {Visibility::lan}));
   std::ofstream(fs::path(wide.folder) / "b") << "same";
   refresh();
-  fs::remove(folder() / "a");
+  fs::remove(fs::path(wide.folder) / "b");
   EXPECT_FALSE(get(cid)) << "until the next refresh";
   refresh();
   EXPECT_TRUE(get(cid)) << "from the other";
@@ -425,6 +424,212 @@ TEST_F(SharesTest, WhatChangesIsNoticed) {
   EXPECT_FALSE(shares->is_outdated());
   fs::rename(folder() / "d.bin.part", folder() / "d.bin");
   EXPECT_TRUE(shares->is_outdated());
+}
+
+// ---- What is added.
+
+struct AddedTest : SharesTest {
+  [[nodiscard]] fs::path place() const { return temporary_.path() / "added"; }
+  void put(const fs::path& name, std::string_view content) const {
+    fs::create_directories((place() / name).parent_path());
+    std::ofstream(place() / name, std::ios::binary) << content;
+  }
+  [[nodiscard]] static asset::Share whole(const fs::path& path) {
+    return {.name = asset::added_share_name(path.string()),
+            .folder = path.string(),
+            .visibility = Visibility::everybody,
+            .include = {},
+            .exclude = {},
+            .is_added = true,
+            .is_listed = false};
+  }
+  [[nodiscard]] static asset::Share single(const fs::path& path) {
+    asset::Share share = whole(path);
+    share.folder = path.parent_path().string();
+    share.file = path.filename().string();
+    return share;
+  }
+  [[nodiscard]] Shares::Added add(const asset::Share& share) const {
+    auto added = shares->add(share);
+    EXPECT_TRUE(added) << added.error().message;
+    return added.value_or(Shares::Added{});
+  }
+  [[nodiscard]] bool is_for_all(const Cid& root) const { return shares->may_have(root, {Visibility::everybody}); }
+};
+
+/// The root of a folder of these files and folders.
+Cid folder_of(std::vector<std::pair<std::string, asset::Built>> entries) {
+  std::vector<asset::FolderEntry> folder;
+  for (auto& [name, built] : entries)
+    folder.push_back({.name = name, .cid = built.cid, .total_bytes = built.total_bytes});
+  return asset::build_folder(std::move(folder), [](const Cid&, const Bytes&) { return Status(); })->cid;
+}
+asset::Built built_folder(std::vector<asset::FolderEntry> entries) {
+  return *asset::build_folder(std::move(entries), [](const Cid&, const Bytes&) { return Status(); });
+}
+
+TEST_F(AddedTest, AFolderHasARootAndLiesWhereItLay) {
+  const std::string large = random_text((std::size_t{3} << 20) + 5);
+  put("a.bin", large);
+  put(".hidden", "hidden");
+  put("deep/b.part", "part");
+  put("deep-er/c", "");
+  fs::create_directories(place() / "empty");
+  fs::create_symlink("a.bin", place() / "link");
+  settle();
+  refresh();
+  const Shares::Added added = add(whole(place()));
+  const asset::Built deep =
+      built_folder({{.name = "b.part", .cid = built("part").cid, .total_bytes = built("part").total_bytes}});
+  const asset::Built deeper = built_folder({{.name = "c", .cid = built("").cid, .total_bytes = 0}});
+  EXPECT_EQ(added.root, folder_of({{"a.bin", built(large)},
+                                   {".hidden", built("hidden")},
+                                   {"deep", deep},
+                                   {"deep-er", deeper},
+                                   {"empty", built_folder({})}}));
+  EXPECT_EQ(added.files, 4U);
+  EXPECT_EQ(added.bytes, large.size() + 10);
+  EXPECT_LT(blocks->total_bytes(), 2000U) << "no content is copied";
+  EXPECT_EQ(as_text(*blocks->read_dag_file(built(large).cid, std::uint64_t{1} << 30)), large)
+      << "whoever knows the root may read it";
+  EXPECT_TRUE(is_for_all(added.root));
+  EXPECT_TRUE(is_for_all(built(large).cid));
+  EXPECT_TRUE(paths().empty()) << "it is listed nowhere";
+  EXPECT_FALSE(shares->is_public(added.root));
+  ASSERT_EQ(shares->added().size(), 1U);
+  EXPECT_EQ(shares->added()[0].root, added.root);
+  const auto inner = shares->inner_roots();
+  EXPECT_NE(std::ranges::find(inner, added.root), inner.end());
+  EXPECT_FALSE(refresh().changed);
+  // Once more is the same; listed it is told of.
+  asset::Share listed = whole(place());
+  listed.is_listed = true;
+  listed.visibility = Visibility::lan;
+  EXPECT_EQ(add(listed).root, added.root);
+  EXPECT_EQ(paths().size(), 4U);
+  EXPECT_FALSE(is_for_all(added.root));
+  EXPECT_TRUE(shares->may_have(added.root, {Visibility::lan}));
+  EXPECT_FALSE(blocks->read_dag_file(built(large).cid, std::uint64_t{1} << 30)) << "not everybody may have it now";
+  EXPECT_TRUE(content(built(large).cid));
+}
+
+TEST_F(AddedTest, OtherSharesStayAsTheyAre) {
+  write("model", "one");
+  settle();
+  refresh();
+  write("model-2", "two");
+  put("a", "added");
+  settle();
+  (void)add(whole(place()));
+  EXPECT_EQ(paths(), std::vector<std::string>{"model"}) << "only what is added is looked at";
+  EXPECT_TRUE(shares->is_outdated());
+  refresh();
+  EXPECT_EQ(paths().size(), 2U);
+  EXPECT_EQ(shares->added().size(), 1U);
+}
+
+TEST_F(AddedTest, AChangeMakesANewRoot) {
+  put("a", "one");
+  put("b", "two");
+  settle();
+  refresh();
+  const Cid before = add(whole(place())).root;
+  EXPECT_FALSE(shares->is_outdated());
+  put("a", "other");
+  EXPECT_TRUE(shares->is_outdated());
+  settle();
+  refresh();
+  ASSERT_EQ(shares->added().size(), 1U);
+  EXPECT_NE(shares->added()[0].root, before);
+  EXPECT_FALSE(is_for_all(before));
+  fs::create_directories(place() / "empty");
+  const Cid without = shares->added()[0].root;
+  refresh();
+  EXPECT_NE(shares->added()[0].root, without) << "an empty folder is content";
+  fs::remove_all(place());
+  refresh();
+  EXPECT_TRUE(shares->added().empty());
+  put("a", "one");
+  put("b", "two");
+  refresh();
+  ASSERT_EQ(shares->added().size(), 1U);
+  EXPECT_EQ(shares->added()[0].root, before) << "it is remembered while it is away";
+}
+
+TEST_F(AddedTest, OneFileIsWatchedAlone) {
+  put("a", "one");
+  put("b", "two");
+  settle();
+  refresh();
+  const Shares::Added added = add(single(place() / "a"));
+  EXPECT_EQ(added.root, built("one").cid);
+  EXPECT_TRUE(is_for_all(built("one").cid));
+  EXPECT_FALSE(is_for_all(built("two").cid));
+  (void)shares->is_outdated();
+  put("b", "three");
+  EXPECT_FALSE(shares->is_outdated());
+  put("new", "four");
+  EXPECT_FALSE(shares->is_outdated());
+  fs::rename(place() / "new", place() / "a");
+  EXPECT_TRUE(shares->is_outdated()) << "another file has its name";
+  refresh();
+  EXPECT_TRUE(is_for_all(built("four").cid));
+  EXPECT_FALSE(is_for_all(built("one").cid));
+}
+
+TEST_F(AddedTest, WhatCannotBeAddedIsNotAdded) {
+  put("good/a", "one");
+  put("bad/b", "two");
+  fs::create_symlink(place() / "good", place() / "link");
+  ASSERT_EQ(::mkfifo((place() / "bad/fifo").c_str(), 0600), 0);
+  settle();
+  refresh();
+  EXPECT_EQ(shares->add(whole(place() / "none")).error().code, ErrorCode::not_found);
+  EXPECT_EQ(shares->add(single(place() / "none")).error().code, ErrorCode::not_found);
+  EXPECT_EQ(shares->add(single(place() / "link")).error().code, ErrorCode::invalid);
+  const auto fifo = shares->add(whole(place() / "bad"));
+  EXPECT_EQ(fifo.error().code, ErrorCode::storage);
+  EXPECT_NE(fifo.error().message.find("bad/fifo"), std::string::npos) << fifo.error().message;
+  EXPECT_FALSE(is_for_all(built("two").cid));
+  EXPECT_FALSE(shares->add(whole(temporary_.path() / "home"))) << "the node's own";
+  asset::Share taken = whole(place() / "good");
+  taken.name = share().name;
+  EXPECT_EQ(shares->add(taken).error().code, ErrorCode::conflict);
+  EXPECT_TRUE(shares->added().empty());
+  // What was there stays when it cannot be added anew.
+  const Cid root = add(whole(place() / "good")).root;
+  ASSERT_EQ(::mkfifo((place() / "good/fifo").c_str(), 0600), 0);
+  EXPECT_FALSE(shares->add(whole(place() / "good")));
+  ASSERT_EQ(shares->added().size(), 1U);
+  EXPECT_EQ(shares->added()[0].root, root);
+}
+
+TEST_F(AddedTest, WhatIsRemovedIsNotServed) {
+  write("model", "one");
+  put("a", "added");
+  settle();
+  refresh();
+  const Cid root = add(whole(place())).root;
+  EXPECT_FALSE(shares->remove("nothing"));
+  EXPECT_FALSE(shares->remove(share().name)) << "a share of the settings is not removed so";
+  EXPECT_TRUE(shares->remove(whole(place()).name));
+  EXPECT_FALSE(is_for_all(root));
+  EXPECT_FALSE(is_for_all(built("added").cid));
+  EXPECT_FALSE(has(built("added").cid));
+  EXPECT_EQ(paths(), std::vector<std::string>{"model"});
+  EXPECT_TRUE(fs::exists(place() / "a"));
+}
+
+TEST_F(AddedTest, WhatEverybodyMayHaveIsFoundBesideWhatIsForSome) {
+  write("same", "bytes");
+  put("same", "bytes");
+  settle();
+  refresh();
+  const Cid cid = built("bytes").cid;
+  EXPECT_FALSE(blocks->has(cid));
+  (void)add(whole(place()));
+  EXPECT_TRUE(blocks->has(cid));
+  EXPECT_TRUE(blocks->get(cid));
 }
 
 }  // namespace

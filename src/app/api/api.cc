@@ -303,8 +303,9 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     std::vector<Cid> missing;
     std::optional<Cid> in_place;
     const auto want = [&](const Cid& cid) {
-      if (backend_.shares().is_shared(cid) && !backend_.blocks().is_declared(cid)) in_place = cid;
-      if (!backend_.blocks().has(cid) && std::ranges::find(missing, cid) == missing.end()) missing.push_back(cid);
+      const bool is_open = backend_.blocks().has(cid);
+      if (!is_open && backend_.blocks().has(cid, store::From::anywhere)) in_place = cid;
+      if (!is_open && std::ranges::find(missing, cid) == missing.end()) missing.push_back(cid);
     };
     const auto want_function = [&](const FunctionRequest& function) {
       if (const auto* by_cid = std::get_if<FunctionRequest::ByCid>(&function.what)) want(by_cid->cid);
@@ -317,8 +318,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     }
     if (in_place) {
       return call.fail({ErrorCode::unsupported,
-                        fmt::format("{} is a file of a share, which tasks cannot read in place (not built): add "
-                                    "it with \"mesh assets add\"",
+                        fmt::format("{} is shared with some alone, and a task's workers may be others (a choice among "
+                                    "them is not built): add it with \"mesh assets add\"",
                                     in_place->text())});
     }
     if (missing.size() > max_fetches) {
@@ -808,6 +809,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   // ---- Assets.
 
   void post_asset(Call call) {
+    if (const std::string* path = call.query("path")) return add_in_place(call, *path);
     const auto declare = call.number("declare", 1, 1);
     const auto car = call.number("car", 0, 1);
     if (!declare) return call.fail(declare.error());
@@ -852,6 +854,33 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         if (!declare) return call.reply(answer, 201);
         self->declare_then(std::move(roots), std::move(call), std::move(answer));
       });
+    });
+  }
+  /// What lies on this machine is content where it lies.
+  void add_in_place(const Call& call, const std::string& path) {
+    std::optional<asset::Visibility> visibility;
+    if (const std::string* name = call.query("visibility")) {
+      visibility = asset::parse_visibility(*name);
+      if (!visibility) return call.fail({ErrorCode::invalid, "visibility must be lan, federation or everybody"});
+    }
+    if (!call.request.body.empty())
+      return call.fail({ErrorCode::invalid, "what is added where it lies has no body: leave out one or the other"});
+    backend_.add_in_place(path, visibility, [call](const Result<store::Shares::Added>& added) {
+      if (!added) return call.fail(added.error());
+      call.reply({{"cid", added->root.text()}, {"bytes", added->bytes}}, 201);
+    });
+  }
+  void get_added(Call call) {
+    Json list = Json::array();
+    for (const store::Shares::Added& added : backend_.shares().added()) list.push_back(added_json(added));
+    call.reply(list);
+  }
+  void delete_added(Call call) {
+    const std::string* path = call.query("path");
+    if (path == nullptr) return call.fail({ErrorCode::invalid, "say what was added: path"});
+    backend_.remove_in_place(*path, [call, path = *path](const Status& status) {
+      if (!status) return call.fail(status.error());
+      call.reply({{"path", path}});
     });
   }
   /// Declares every root; the call is answered when the last one is on the disk.
@@ -1112,7 +1141,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       if (auto block = self->backend_.blocks().get(root, store::From::anywhere)) {
         node = asset::parse_node(root, **block);
         if (node && asset::is_folder(node->kind)) {
-          auto tree = self->backend_.blocks().collect_tree(root);
+          auto tree = self->backend_.blocks().collect_tree(root, store::From::anywhere);
           if (tree) {
             entries = std::move(*tree);
           } else {
@@ -1407,12 +1436,32 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
       {"POST",
        "/api/v1/assets",
        "addAsset",
-       "Adds a file (octets), or blocks with their roots (CAR)",
-       {{"declare", "query", "integer", "0: keep it without serving it to peers"},
+       "Adds a file (octets), blocks with their roots (CAR), or a file or folder of this machine where it lies (path, "
+       "no body)",
+       {{"path", "query", "string", "absolute: not copied; whoever knows the CID may have it"},
+        {"visibility", "query", "string",
+         "with path: lan, federation or everybody; then it is listed, and for these alone"},
+        {"declare", "query", "integer", "0: keep it without serving it to peers"},
         {"car", "query", "integer", "1: the body is a CAR; what its roots name is added"}},
        {{octets, ""}},
        {{201, "application/json", "Asset", "a file"}, {201, "application/json", "Roots", "a CAR"}},
        &Impl::post_asset},
+      {"GET",
+       "/api/v1/assets",
+       "listAdded",
+       "What was added where it lies, as it is now",
+       {},
+       {},
+       {{200, "application/json", "Added[]", "files and folders"}},
+       &Impl::get_added},
+      {"DELETE",
+       "/api/v1/assets",
+       "removeAdded",
+       "Shares no longer what was added where it lies; the file or folder stays",
+       {{"path", "query", "string", "as it was added"}},
+       {},
+       {{200, "application/json", "Removed", "it is not shared any more"}},
+       &Impl::delete_added},
       {"GET",
        "/api/v1/manifest",
        "getManifest",

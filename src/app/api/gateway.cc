@@ -234,7 +234,12 @@ class CarWalk {
       }
       return {};
     }
-    MESH_LET(const std::vector<Cid> links, asset::links_of(item.cid, block));
+    MESH_LET(std::vector<Cid> links, asset::links_of(item.cid, block));
+    // What a file or folder links to twice comes twice.
+    if (const auto node = asset::parse_node(item.cid, block); has_duplicates_ && node && !node->links.empty()) {
+      links.clear();
+      for (const asset::NodeLink& link : node->links) links.push_back(link.cid);
+    }
     for (auto link = links.rbegin(); link != links.rend(); ++link)
       MESH_TRY(push({.cid = *link, .what = What::all_below, .depth_left = item.depth_left}));
     return {};

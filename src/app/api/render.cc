@@ -164,6 +164,18 @@ Json asset_json(const asset::Asset& asset) {
   return json;
 }
 
+Json added_json(const store::Shares::Added& added) {
+  const asset::Share& share = added.share;
+  Json json{{"path", (std::filesystem::path(share.folder) / share.file).string()},
+            {"cid", added.root.text()},
+            {"files", added.files},
+            {"bytes", added.bytes},
+            {"visibility", nullptr}};
+  if (share.file.empty()) json["path"] = share.folder;
+  if (share.is_listed) json["visibility"] = enum_names(share.visibility)[static_cast<std::size_t>(share.visibility)];
+  return json;
+}
+
 Json transfer_json(const Downloads::View& view) {
   std::uint64_t speed = 0;
   Json holders = Json::array();

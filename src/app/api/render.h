@@ -23,6 +23,7 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json node_json(const Backend& backend);
 [[nodiscard]] Json peer_json(const PeerLine& peer);
 [[nodiscard]] Json asset_json(const asset::Asset& asset);
+[[nodiscard]] Json added_json(const store::Shares::Added& added);
 [[nodiscard]] Json transfer_json(const Downloads::View& view);
 [[nodiscard]] Json refreshed_json(const store::Shares::Refreshed& refreshed);
 [[nodiscard]] Json peer_info_json(const node::PeerInfo& info);

@@ -104,6 +104,13 @@ class RuntimeBackend final : public Backend {
   PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const override {
     return runtime_.find_at_peers(query, per_peer);
   }
+  void add_in_place(std::string path, std::optional<asset::Visibility> visibility,
+                    std::move_only_function<void(Result<store::Shares::Added>)> done) override {
+    runtime_.add_in_place(std::move(path), visibility, std::move(done));
+  }
+  void remove_in_place(std::string path, std::move_only_function<void(Status)> done) override {
+    runtime_.remove_in_place(std::move(path), std::move(done));
+  }
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) override {
     runtime_.refresh_shares(std::move(done));
   }

@@ -83,6 +83,8 @@ inline constexpr std::array schema_table{
                 "scope:Scope limits:Limits"},
     NamedSchema{"Stopped", "id:string"},
     NamedSchema{"Asset", "cid:string bytes:integer"},
+    NamedSchema{"Added", "path:string cid:string files:integer bytes:integer visibility:string|null"},
+    NamedSchema{"Removed", "path:string"},
     NamedSchema{"Roots", "roots:string[]"},
     NamedSchema{"FolderEntry", "path:string cid:string"},
     NamedSchema{"Folder", "cid:string entries:FolderEntry[]"},

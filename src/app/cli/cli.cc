@@ -82,6 +82,7 @@ struct Program {
   RunOptions run;
   std::string id, text, file, shell, target;
   std::vector<std::string> holders;
+  std::string visibility;
   std::optional<std::uint32_t> shard;
   std::uint64_t fee = 0, cost = 0;
   bool flag = false;
@@ -243,10 +244,19 @@ struct Program {
         ->required();
 
     CLI::App* assets = noun(app, "assets", "content by its hash", [this] { return assets_ls(session); });
-    command(*assets, "add", "add a file or a folder and print its CID", [this] { return assets_add(session, file); })
+    CLI::App* added =
+        command(*assets, "add", "share a file or a folder where it lies, with whoever knows its CID, and print that",
+                [this] { return assets_add(session, file, visibility, flag); });
+    added->add_option("PATH", file)->required();
+    auto* const copied = added->add_flag("--copy", flag, "keep a copy, which stays as it is whatever becomes of PATH");
+    added->add_option("--visibility", visibility, "list it, for these alone: lan, federation or everybody")
+        ->check(CLI::IsMember({"lan", "federation", "everybody"}))
+        ->excludes(copied);
+    command(*assets, "rm", "share no longer what was added; PATH stays as it is",
+            [this] { return assets_rm(session, file); })
         ->add_option("PATH", file)
         ->required();
-    command(*assets, "ls", "list the files that this node shares (--share, [[share]])",
+    command(*assets, "ls", "list what this node shares (--share, [[share]], assets add)",
             [this] { return assets_ls(session); });
     command(*assets, "find", "find shared files by name, glob, hub id or CID",
             [this] { return assets_find(session, id); })

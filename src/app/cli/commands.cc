@@ -392,7 +392,24 @@ int assets_ls(Session& session) {
     for (const Json& row : (*page)["assets"]) rows.push_back(row);
     if ((*page)["assets"].empty()) break;
   }
-  if (rows.empty()) session.say("nothing is shared: `mesh up --share DIR` shares a folder with the local network");
+  const auto added = ask(*client, "GET", "/api/v1/assets");
+  if (!added) return session.fail(added.error());
+  for (const Json& one : *added) {
+    if (!one["visibility"].is_null()) continue;  // Its files are listed.
+    rows.push_back({{"path", one["path"]},
+                    {"share", ""},
+                    {"full_path", one["path"]},
+                    {"cid", one["cid"]},
+                    {"bytes", one["bytes"]},
+                    {"sha256", ""},
+                    {"visibility", "by CID"},
+                    {"hub", nullptr}});
+  }
+  if (rows.empty()) {
+    session.say(
+        "nothing is shared: `mesh up --share DIR` shares a folder with the local network, `mesh assets add` "
+        "a file or folder with whoever knows its CID");
+  }
   return print_assets(session, rows);
 }
 

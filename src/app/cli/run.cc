@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -432,28 +435,65 @@ int run_run(Session& session, const RunOptions& options) {
 
 // ---- Assets: here, since they are uploaded as a task's contents are.
 
-int assets_add(Session& session, const std::string& path) {
+namespace {
+
+/// Copies a file or folder into the node's store; what it has become.
+Result<Json> add_copy(const http::Client& client, const std::string& path) {
+  Upload upload(client);
+  MESH_LET(const asset::Built built, app::import_path(path, upload.sink()));
+  MESH_TRY(upload.flush());
+  // A CAR without blocks that names the root makes the node serve it: its blocks are there.
+  MESH_LET(const http::Response declared,
+           client.request("POST", "/api/v1/assets?car=1", car::header(std::span(&built.cid, 1)),
+                          {{"content-type", "application/octet-stream"}}));
+  if (declared.status >= 300) return std::unexpected(http::error_of(declared));
+  return Json{{"cid", built.cid.text()}, {"bytes", built.content_bytes != 0 ? built.content_bytes : built.total_bytes}};
+}
+
+/// The path as the node knows it: absolute and in its shortest form. A link in the last place is not followed.
+Result<std::string> path_for_node(const std::string& path) {
+  std::error_code failed;
+  fs::path given = fs::absolute(path, failed).lexically_normal();
+  if (!given.has_filename()) given = given.parent_path();
+  const fs::path folder = fs::canonical(given.parent_path(), failed);
+  if (failed || !fs::exists(fs::symlink_status(given, failed)))
+    return fail(ErrorCode::not_found, fmt::format("there is no file or folder {}", path));
+  return (folder / given.filename()).string();
+}
+
+}  // namespace
+
+int assets_add(Session& session, const std::string& path, const std::string& visibility, bool copy) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
-  Upload upload(*client);
-  std::error_code error;
-  if (!fs::exists(path, error)) return session.fail(exit_not_found, fmt::format("there is no file or folder {}", path));
-  const auto built = app::import_path(path, upload.sink());
-  if (!built) return session.fail(built.error());
-  if (const Status status = upload.flush(); !status) return session.fail(status.error());
-  // A CAR without blocks that names the root makes the node serve it: its blocks are there.
-  const Cid root = built->cid;
-  const auto declared = client->request("POST", "/api/v1/assets?car=1", car::header(std::span(&root, 1)),
-                                        {{"content-type", "application/octet-stream"}});
-  if (!declared) return session.fail(declared.error());
-  if (declared->status >= 300) return session.fail(http::error_of(*declared));
-  const Json answer{{"cid", root.text()},
-                    {"bytes", built->content_bytes != 0 ? built->content_bytes : built->total_bytes}};
-  if (session.form() == Form::table || session.form() == Form::wide) {
-    fmt::print("{}\n", root.text());
+  const auto place = path_for_node(path);
+  if (!place) return session.fail(place.error());
+  Result<Json> answer = fail(ErrorCode::internal, "");
+  if (copy) {
+    answer = add_copy(*client, path);
   } else {
-    session.print(answer);
+    std::string target = "/api/v1/assets?path=" + http::percent_encode(*place);
+    if (!visibility.empty()) target += "&visibility=" + http::percent_encode(visibility);
+    // The node reads all of it.
+    answer = ask(client_of(*session.find_node(), std::chrono::hours(24)), "POST", target);
   }
+  if (!answer) return session.fail(answer.error());
+  if (session.form() == Form::table || session.form() == Form::wide) {
+    fmt::print("{}\n", text_of((*answer)["cid"]));
+  } else {
+    session.print(*answer);
+  }
+  return exit_ok;
+}
+
+int assets_rm(Session& session, const std::string& path) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  // It need not be there any more.
+  const auto place = path_for_node(path);
+  const auto removed = ask(*client, "DELETE",
+                           "/api/v1/assets?path=" + http::percent_encode(place ? *place : fs::absolute(path).string()));
+  if (!removed) return session.fail(removed.error());
   return exit_ok;
 }
 
@@ -527,6 +567,90 @@ class TransferBar {
   std::jthread thread_;
 };
 
+/// Whether this content, which the node has, is a folder.
+Result<bool> is_folder_there(const http::Client& client, const Cid& root) {
+  MESH_LET(const http::Response block, client.get(fmt::format("/ipfs/{}?format=raw", root.text())));
+  if (block.status >= 300) return std::unexpected(http::error_of(block));
+  if (!root.matches(block.body)) return fail(ErrorCode::invalid, "the node sent another block than it was asked for");
+  MESH_LET(const asset::Node node, asset::parse_node(root, block.body));
+  return asset::is_folder(node.kind);
+}
+
+/// Blocks of a CAR that comes depth first, for somebody who asks for them in that order.
+class CarSource {
+ public:
+  CarSource(const NodeAddress& node, const Cid& root)
+      : client_(client_of(node, std::chrono::hours(24))), thread_([this, root] { receive(root); }) {}
+  ~CarSource() {
+    {
+      const std::lock_guard guard(mutex_);
+      closed_ = true;
+    }
+    changed_.notify_all();
+  }
+  CarSource(const CarSource&) = delete;
+  CarSource& operator=(const CarSource&) = delete;
+
+  Result<store::BlockBytes> next(const Cid& cid) {
+    if (last_ && last_->first == cid) return last_->second;
+    std::unique_lock guard(mutex_);
+    while (true) {
+      changed_.wait(guard, [this] { return !blocks_.empty() || ended_; });
+      if (blocks_.empty())
+        return end_ ? fail(ErrorCode::unavailable, fmt::format("the node ended before it sent {}", cid.text()))
+                    : Result<store::BlockBytes>(std::unexpected(end_.error()));
+      car::Block block = std::move(blocks_.front());
+      blocks_.pop_front();
+      changed_.notify_all();
+      if (block.cid != cid) continue;  // An empty part of a file, which nobody asks for.
+      last_ = {cid, std::make_shared<const Bytes>(std::move(block.bytes))};
+      return last_->second;
+    }
+  }
+
+ private:
+  static constexpr std::size_t max_ahead = 64;
+
+  void receive(const Cid& root) {
+    car::Reader reader;
+    const auto done = client_.download(
+        "GET", fmt::format("/ipfs/{}?format=car&car-dups=y", root.text()), [&](ByteView bytes) -> Status {
+          MESH_TRY(reader.feed(bytes));
+          while (std::optional<car::Block> block = reader.next()) {
+            std::unique_lock guard(mutex_);
+            changed_.wait(guard, [this] { return blocks_.size() < max_ahead || closed_; });
+            if (closed_) return fail(ErrorCode::unavailable, "nobody takes it");
+            blocks_.push_back(std::move(*block));
+            changed_.notify_all();
+          }
+          return {};
+        });
+    const std::lock_guard guard(mutex_);
+    if (!done) {
+      end_ = std::unexpected(done.error());
+    } else if (done->status >= 300) {
+      end_ = std::unexpected(http::error_of(*done));
+    }
+    ended_ = true;
+    changed_.notify_all();
+  }
+
+  http::Client client_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<car::Block> blocks_;
+  std::optional<std::pair<Cid, store::BlockBytes>> last_;
+  bool ended_ = false, closed_ = false;
+  Status end_;
+  std::jthread thread_;
+};
+
+/// Writes a folder that the node has.
+Status save_folder(const NodeAddress& node, const Cid& root, const fs::path& target) {
+  CarSource source(node, root);
+  return app::export_dag([&](const Cid& cid) { return source.next(cid); }, root, target);
+}
+
 /// Copies what the node keeps to where the user wants it.
 Status copy_out(const fs::path& from, const fs::path& to) {
   std::error_code error;
@@ -595,29 +719,13 @@ int assets_get(Session& session, const std::string& name, const std::vector<std:
   const auto parsed = Cid::from_text(cid);
   if (!parsed) return session.fail(parsed.error());
   if (parsed->codec() == Multicodec::dag_pb) {
-    // A file or a folder: a folder's answer is a list, and small.
-    const auto listing = client->get(path);
-    if (listing && listing->status == 200 && listing->headers.contains("x-mesh-kind")) {
+    const auto is_folder = is_folder_there(*client, *parsed);
+    if (!is_folder) return session.fail(is_folder.error());
+    if (*is_folder) {
       if (file.empty())
         return session.fail(exit_usage, fmt::format("{} is a folder: name where it shall go with -o", cid));
-      const Json folder = Json::parse(listing->body.begin(), listing->body.end(), nullptr, false);
-      std::error_code error;
-      if (fs::exists(file, error))
-        return session.fail(exit_failure, fmt::format("{} is there already: name another folder", file));
-      for (const Json& entry : folder["entries"]) {
-        const fs::path below = fs::path(text_of(entry["path"])).lexically_normal();
-        if (below.is_absolute() || below.empty() || *below.begin() == "..")
-          return session.fail(exit_failure,
-                              fmt::format("the folder holds the name {}, which leads out of it", below.string()));
-        const fs::path target = fs::path(file) / below;
-        fs::create_directories(target.parent_path(), error);
-        if (error)
-          return session.fail(exit_failure,
-                              fmt::format("{} cannot be made: {}", target.parent_path().string(), error.message()));
-        if (const Status status = save(*client, "/api/v1/assets/" + text_of(entry["cid"]), target); !status)
-          return session.fail(status.error());
-      }
-      return exit_ok;
+      const Status written = save_folder(*session.find_node(), *parsed, file);
+      return written ? static_cast<int>(exit_ok) : session.fail(written.error());
     }
   }
   const Status status = file.empty() ? print_result(*client, path, false) : save(*client, path, file);

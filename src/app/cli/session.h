@@ -158,7 +158,9 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
                    bool each_shard = false);
 int peers_ls(Session& session);
 int peers_ping(Session& session, const std::string& peer);
-int assets_add(Session& session, const std::string& path);
+/// `visibility` empty: for whoever knows the CID. `copy`: into the store, not where it lies.
+int assets_add(Session& session, const std::string& path, const std::string& visibility, bool copy);
+int assets_rm(Session& session, const std::string& path);
 int assets_ls(Session& session);
 int assets_find(Session& session, const std::string& text);
 int assets_refresh(Session& session);

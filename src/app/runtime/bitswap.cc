@@ -234,13 +234,13 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
   /// Where the blocks below a root may come from for this peer; nullopt: it may not have them.
   [[nodiscard]] std::optional<store::From> source_of(const NodeId& node, const Cid& root) const {
     if (may_have && may_have(node, root)) return store::From::anywhere;
-    if (blocks.is_declared(root)) return store::From::kept;
+    if (blocks.is_declared(root)) return store::From::open;
     return std::nullopt;
   }
 
   struct Permit {
     Cid root;
-    store::From from = store::From::kept;
+    store::From from = store::From::open;
   };
   /// Of which root the block is a part for this peer; nullopt: it may not have it.
   std::optional<Permit> permit_of(const NodeId& node, Peer& peer, const Cid& cid) {

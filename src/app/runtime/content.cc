@@ -132,6 +132,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     std::unique_ptr<asio::steady_timer> pause;
     std::uint64_t bytes = 0;
     bool cancelled = false;
+    bool lies_elsewhere = false;  ///< some of it, in files of shares
   };
 
   asio::io_context& io;
@@ -199,7 +200,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     const bool shared = may_have && may_have(peer, declared);
     if (!shared && !blocks.is_declared(declared)) return std::nullopt;
     if (request.below && *request.below != request.root && !linked(*request.below, request.root)) return std::nullopt;
-    return shared ? store::From::anywhere : store::From::kept;
+    return shared ? store::From::anywhere : store::From::open;
   }
 
   static asio::awaitable<void> serve_guarded(std::shared_ptr<Impl> self, NodeId peer, int descriptor) {
@@ -388,10 +389,11 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     complete.emplace(key, 0);
   }
 
-  /// Goes past what is here. True: all of it.
-  Result<bool> pass_local(ContentWalk& walk) {
+  /// Goes past what is here. True: all of it. What lies elsewhere than in the store may be gone at any time: it is told.
+  Result<bool> pass_local(ContentWalk& walk, bool& lies_elsewhere) {
     while (const std::optional<Cid> cid = walk.next()) {
       if (!blocks.has(*cid)) return false;
+      lies_elsewhere = lies_elsewhere || !blocks.keeps(*cid);
       store::BlockBytes block;
       if (walk.must_read()) {
         Result<store::BlockBytes> got = blocks.get(*cid);
@@ -413,8 +415,9 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       if (complete.contains(key)) return true;
     }
     ContentWalk walk(key.root, key.depth, limits.max_blocks, key.inner_only);
-    MESH_LET(const bool all, pass_local(walk));
-    if (all) remember_complete(key);
+    bool lies_elsewhere = false;
+    MESH_LET(const bool all, pass_local(walk, lies_elsewhere));
+    if (all && !lies_elsewhere) remember_complete(key);
     return all;
   }
 
@@ -491,7 +494,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     --self->fetching;
     if (self->closed) co_return;
     if (!transfer->cancelled) {
-      if (outcome) self->remember_complete(transfer->key);
+      if (outcome && !transfer->lies_elsewhere) self->remember_complete(transfer->key);
       self->transfers.erase(transfer->key);
       const std::list<std::shared_ptr<Waiter>> waiters = std::exchange(transfer->waiters, {});
       for (const auto& waiter : waiters) {
@@ -511,7 +514,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     bool again = false;  // Somebody of this round may have it later.
     while (true) {
       if (transfer->cancelled || self->closed) co_return Status();
-      Result<bool> all = self->pass_local(walk);
+      Result<bool> all = self->pass_local(walk, transfer->lies_elsewhere);
       if (!all) co_return std::unexpected(std::move(all.error()));
       if (*all) co_return Status();
       if (next >= transfer->holders.size()) {

@@ -22,6 +22,6 @@ inline constexpr std::size_t max_file_leaves = std::size_t{1} << 20;
 /// ones need not be. nullopt if some of its content lies in its inner nodes. Reads inner nodes on the caller's thread.
 /// Errors: not_found (an inner node is not here), invalid (no file, or malformed), exhausted, storage.
 [[nodiscard]] Result<std::optional<std::vector<FileLeaf>>> file_layout(const store::BlockStore& blocks, const Cid& root,
-                                                                       store::From from = store::From::kept);
+                                                                       store::From from = store::From::open);
 
 }  // namespace mesh::app

@@ -45,7 +45,7 @@ Result<std::variant<FunctionLoader::Tree, Refusal>> FunctionLoader::build(const 
   if (cid.codec() == Multicodec::dag_cbor) return Answer(Refusal{fmt::format("{} is a record, not files", what)});
   auto tree = std::make_shared<wasm::FileTree>();
   std::uint64_t bytes = 0;
-  Result<std::map<std::string, Cid>> files = blocks_.collect_tree(cid, wasm::FileTree::max_entries);
+  Result<std::map<std::string, Cid>> files = blocks_.collect_tree(cid, store::From::open, wasm::FileTree::max_entries);
   if (!files) {
     if (is_ours(files.error())) return std::unexpected(std::move(files.error()));
     return Answer(refusal(what, files.error()));

@@ -833,7 +833,7 @@ Result<asset::Built> import_path(const fs::path& path, const asset::BlockSink& s
 namespace {
 
 struct Exporter {
-  const store::BlockStore& blocks;
+  const store::BlockReader& blocks;
   std::size_t entries = 0;  ///< written or begun, in all folders
 
   /// Writes below `folder`, which is open: names are components without '/', so nothing leads out.
@@ -857,14 +857,14 @@ struct Exporter {
   }
 
   [[nodiscard]] Result<asset::Node> parse(const Cid& cid) const {
-    MESH_LET(const store::BlockBytes block, blocks.get(cid));
+    MESH_LET(const store::BlockBytes block, blocks(cid));
     return asset::parse_node(cid, *block);
   }
 
   Status write_file(const Cid& cid, int folder, const std::string& name, const fs::path& shown) {
     FileDescriptor file(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
     if (!file.is_open()) return std::unexpected(system_error("making", shown));
-    MESH_TRY(blocks.read_dag_file(cid, ~std::uint64_t{0}, [&](ByteView part) -> Status {
+    MESH_TRY(store::read_dag_file(blocks, cid, ~std::uint64_t{0}, [&](ByteView part) -> Status {
       while (!part.empty()) {
         const ssize_t wrote = ::write(file.get(), part.data(), part.size());
         if (wrote < 0 && errno == EINTR) continue;
@@ -879,7 +879,7 @@ struct Exporter {
 
 }  // namespace
 
-Status export_dag(const store::BlockStore& blocks, const Cid& root, const fs::path& path, bool overwrite) {
+Status export_dag(const store::BlockReader& blocks, const Cid& root, const fs::path& path, bool overwrite) {
   fs::path target = path;
   if (target.filename().empty()) target = target.parent_path();  // "folder/" names the folder.
   const std::string name = target.filename().string();

@@ -167,11 +167,11 @@ struct ImportedInputs {
 
 // ---- Export.
 
-/// Writes the file or folder `root` to `path`, which must not be there yet unless it is a file that `overwrite` allows to
+/// Writes the file or folder `root` to `path`, each block asked for in its turn, depth first (a file's root twice in a row), which must not be there yet unless it is a file that `overwrite` allows to
 /// replace. It is written beside and renamed, never through a symbolic link or a `..`; nothing half written stays.
 /// Errors: not_found (a block is missing), conflict (something is there), invalid (neither file nor folder), exhausted (more
 /// than 1,000,000 files and folders), storage.
-[[nodiscard]] Status export_dag(const store::BlockStore& blocks, const Cid& root, const std::filesystem::path& path,
+[[nodiscard]] Status export_dag(const store::BlockReader& blocks, const Cid& root, const std::filesystem::path& path,
                                 bool overwrite = false);
 
 }  // namespace mesh::app

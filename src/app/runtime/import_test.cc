@@ -325,9 +325,9 @@ TEST_F(ImportTest, AFolderOfManyEntriesGoesInAndOut) {
   ASSERT_TRUE(tree) << tree.error().message;
   EXPECT_EQ(tree->size(), count);
   EXPECT_EQ(text_of(tree->at("inner/100.txt")), "hundred");
-  const auto few = store.blocks->collect_tree(built->cid, count);  // The folders count too.
+  const auto few = store.blocks->collect_tree(built->cid, store::From::open, count);  // The folders count too.
   EXPECT_EQ(few.error().code, ErrorCode::exhausted);
-  ASSERT_TRUE(export_dag(*store.blocks, built->cid, top / "out"));
+  ASSERT_TRUE(export_dag(store.reader(), built->cid, top / "out"));
   EXPECT_EQ(import_path(top / "out", store.sink())->cid, built->cid);
   // The inner folder is shards: one that is missing is named, and nothing half written stays.
   const Cid inner = asset::parse_node(built->cid, **store.blocks->get(built->cid))->links[0].cid;
@@ -335,7 +335,7 @@ TEST_F(ImportTest, AFolderOfManyEntriesGoesInAndOut) {
   ASSERT_EQ(shard.kind, asset::NodeKind::shard);
   ASSERT_TRUE(shard.links[7].name.empty());
   ASSERT_TRUE(*store.blocks->erase(shard.links[7].cid));
-  const Status half = export_dag(*store.blocks, built->cid, top / "half");
+  const Status half = export_dag(store.reader(), built->cid, top / "half");
   EXPECT_EQ(half.error().code, ErrorCode::not_found);
   EXPECT_NE(half.error().message.find(shard.links[7].cid.text()), std::string::npos) << half.error().message;
   for (const auto& entry : fs::directory_iterator(top))
@@ -348,29 +348,29 @@ TEST_F(ImportTest, ExportWritesWholeOrNothing) {
   write("tree/sub/b.txt", "bee");
   const auto built = import_path(top / "tree", store.sink());
   ASSERT_TRUE(built);
-  ASSERT_TRUE(export_dag(*store.blocks, built->cid, top / "out"));
+  ASSERT_TRUE(export_dag(store.reader(), built->cid, top / "out"));
   EXPECT_EQ(fs::file_size(top / "out/a.bin"), content.size());
   EXPECT_EQ(import_path(top / "out", store.sink())->cid, built->cid);
-  EXPECT_EQ(export_dag(*store.blocks, built->cid, top / "out", true).error().code, ErrorCode::conflict);
+  EXPECT_EQ(export_dag(store.reader(), built->cid, top / "out", true).error().code, ErrorCode::conflict);
   const auto file = import_file(top / "tree/sub/b.txt", store.sink());
-  ASSERT_TRUE(export_dag(*store.blocks, file->cid, top / "b.txt"));
-  EXPECT_EQ(export_dag(*store.blocks, file->cid, top / "b.txt").error().code, ErrorCode::conflict);
-  EXPECT_TRUE(export_dag(*store.blocks, file->cid, top / "b.txt", true));
+  ASSERT_TRUE(export_dag(store.reader(), file->cid, top / "b.txt"));
+  EXPECT_EQ(export_dag(store.reader(), file->cid, top / "b.txt").error().code, ErrorCode::conflict);
+  EXPECT_TRUE(export_dag(store.reader(), file->cid, top / "b.txt", true));
   // Never through a link.
   write("precious", "keep");
   fs::create_symlink("precious", top / "link");
-  EXPECT_EQ(export_dag(*store.blocks, file->cid, top / "link", true).error().code, ErrorCode::conflict);
+  EXPECT_EQ(export_dag(store.reader(), file->cid, top / "link", true).error().code, ErrorCode::conflict);
   EXPECT_EQ(fs::file_size(top / "precious"), 4U);
-  EXPECT_EQ(export_dag(*store.blocks, file->cid, top / "..").error().code, ErrorCode::invalid);
+  EXPECT_EQ(export_dag(store.reader(), file->cid, top / "..").error().code, ErrorCode::invalid);
   // A missing block leaves nothing behind.
   const auto links = *asset::links_of(import_file(top / "tree/a.bin", store.sink())->cid,
                                       **store.blocks->get(import_file(top / "tree/a.bin", store.sink())->cid));
   ASSERT_TRUE(*store.blocks->erase(links[1]));
-  EXPECT_EQ(export_dag(*store.blocks, built->cid, top / "half").error().code, ErrorCode::not_found);
+  EXPECT_EQ(export_dag(store.reader(), built->cid, top / "half").error().code, ErrorCode::not_found);
   for (const auto& entry : fs::directory_iterator(top))
     EXPECT_EQ(entry.path().filename().string().find("half"), std::string::npos);
   task::ShardList list;
-  EXPECT_EQ(export_dag(*store.blocks, store.add_record(list), top / "record").error().code, ErrorCode::invalid);
+  EXPECT_EQ(export_dag(store.reader(), store.add_record(list), top / "record").error().code, ErrorCode::invalid);
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::string_view boot_key = "node/boot";
+constexpr std::string_view added_prefix = "added/";
 constexpr std::string_view reason_prefix = "task:";
 constexpr std::size_t max_unjudged = 65'536;
 constexpr std::size_t max_queued_batches = 65'536;
@@ -66,6 +67,51 @@ std::string story_of(const ShareKeeper::Refreshed& done) {
   const store::Shares::Problem& first = done->problems.front();
   return text + fmt::format("; {} left out, such as {} in share {}: {}", done->problem_count,
                             first.path.empty() ? "the folder" : first.path, first.share, first.why);
+}
+
+/// What was added where it lies, as the store remembers it.
+struct AddedPath {
+  static constexpr std::string_view type = "added-path";
+  static constexpr std::uint64_t version = 1;
+
+  std::string path;  ///< absolute
+  std::optional<asset::Visibility> visibility;  ///< absent: whoever knows the root
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("path", self.path);
+    v("visibility", self.visibility);
+  }
+};
+
+std::string key_of(const AddedPath& added) { return std::string(added_prefix) + asset::added_share_name(added.path); }
+
+/// Errors: invalid (no absolute path, or not in its shortest form).
+Result<asset::Share> share_of(const AddedPath& added) {
+  const std::filesystem::path path(added.path);
+  if (!path.is_absolute() || path.lexically_normal() != path || !path.has_filename())
+    return fail(ErrorCode::invalid, fmt::format("{} is no absolute path in its shortest form", added.path));
+  std::error_code failed;
+  const bool is_folder = std::filesystem::is_directory(std::filesystem::symlink_status(path, failed));
+  return asset::Share{.name = asset::added_share_name(added.path),
+                      .folder = is_folder ? added.path : path.parent_path().string(),
+                      .visibility = added.visibility.value_or(asset::Visibility::everybody),
+                      .include = {},
+                      .exclude = {},
+                      .is_added = true,
+                      .file = is_folder ? "" : path.filename().string(),
+                      .is_listed = added.visibility.has_value()};
+}
+
+Result<std::vector<asset::Share>> load_added(const store::NodeStore& store) {
+  std::vector<asset::Share> all;
+  MESH_LET(const auto pairs, store.scan(added_prefix, store::Shares::max_added));
+  for (const auto& [key, value] : pairs) {
+    MESH_LET(const AddedPath added, record::decode<AddedPath>(value));
+    MESH_LET(asset::Share share, share_of(added));
+    all.push_back(std::move(share));
+  }
+  return all;
 }
 
 std::filesystem::path fetched_folder(const std::filesystem::path& home) { return home / "fetched"; }
@@ -200,6 +246,8 @@ class Runtime::Impl final : public StreamOpener {
     std::vector<asset::Share> all_shares = settings.shares;
     MESH_LET(std::vector<asset::Share> fetched, make_fetched_shares(settings.home));
     std::ranges::move(fetched, std::back_inserter(all_shares));
+    MESH_LET(std::vector<asset::Share> added, load_added(*store));
+    std::ranges::move(added, std::back_inserter(all_shares));
     MESH_LET(shares, store::Shares::open(settings.home, std::move(all_shares), *blocks,
                                          {.withheld = {settings.key_file, settings.compile_cache}}));
     blocks->attach(*shares);
@@ -927,8 +975,43 @@ PeerAssets Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t pe
   return all;
 }
 
-bool Runtime::is_for_everybody(const Cid& root) {
-  return impl_->shares->may_have(root, {asset::Visibility::everybody});
+bool Runtime::is_for_everybody(const Cid& root) { return impl_->shares->is_public(root); }
+
+void Runtime::add_in_place(std::string path, std::optional<asset::Visibility> visibility,
+                           std::move_only_function<void(Result<store::Shares::Added>)> done) {
+  const AddedPath added{.path = std::move(path), .visibility = visibility};
+  Result<asset::Share> share = share_of(added);
+  if (!share) return done(std::unexpected(share.error()));
+  impl_->keeper->add(std::move(*share), [impl = impl_.get(), added,
+                                         done = std::move(done)](Result<store::Shares::Added> result) mutable {
+    if (!result) {
+      return impl->post([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
+    }
+    store::WriteBatch batch;
+    batch.put.emplace_back(key_of(added), record::encode(added));
+    impl->store->commit(
+        std::move(batch), [impl, done = std::move(done), result = std::move(result)](Status status) mutable {
+          if (!status) result = std::unexpected(std::move(status.error()));
+          impl->post([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
+        });
+  });
+}
+
+void Runtime::remove_in_place(std::string path, std::move_only_function<void(Status)> done) {
+  const AddedPath added{.path = std::move(path), .visibility = {}};
+  store::WriteBatch batch;
+  batch.erase.push_back(key_of(added));
+  impl_->store->commit(std::move(batch), [impl = impl_.get(), added, done = std::move(done)](Status status) mutable {
+    if (!status)
+      return impl->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+    impl->keeper->remove(asset::added_share_name(added.path),
+                         [impl, added, done = std::move(done)](bool was_there) mutable {
+                           impl->post([added, was_there, done = std::move(done)]() mutable {
+                             if (was_there) return done({});
+                             done(fail(ErrorCode::not_found, added.path + " was not added"));
+                           });
+                         });
+  });
 }
 
 void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) {

@@ -170,6 +170,12 @@ class Runtime {
   [[nodiscard]] PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const;
   /// Whether a file with this root is shared with everybody, and is still there.
   [[nodiscard]] bool is_for_everybody(const Cid& root);
+  /// Adds a file or folder where it lies (store/shares.h, add), and remembers that. `visibility` absent: it is for whoever
+  /// knows its root, and listed nowhere. `path` is absolute. Errors: those of store::Shares::add, storage.
+  void add_in_place(std::string path, std::optional<asset::Visibility> visibility,
+                    std::move_only_function<void(Result<store::Shares::Added>)> done);
+  /// Stops sharing what was added there. Error: not_found.
+  void remove_in_place(std::string path, std::move_only_function<void(Status)> done);
   /// Looks at every shared file again (store/shares.h).
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done);
   /// Adds a fact to the story (an API that starts or stops, ...).

@@ -27,27 +27,68 @@ void ShareKeeper::stop() {
 }
 
 void ShareKeeper::serve() {
-  bool is_first = true;
-  Clock::time_point not_before{};  // Of a refresh that nobody asked for.
   std::unique_lock guard(mutex_);
   while (!closing_) {
-    changed_.wait_for(guard, look_every, [this] { return closing_ || due_; });
+    changed_.wait_for(guard, look_every, [this] { return closing_ || due_ || !orders_.empty(); });
     if (closing_) return;
-    if (!due_ && (!shares_.is_outdated() || Clock::now() < not_before)) continue;
-    due_ = false;
-    std::vector<Done> waiting = std::exchange(waiting_, {});
-    guard.unlock();
-    const Clock::time_point began = Clock::now();
-    const Refreshed done = shares_.refresh();
-    // A file that is written to all the time is not read all the time.
-    not_before = Clock::now() + rest_for_each * (Clock::now() - began);
-    if (done || done.error().code != ErrorCode::unavailable) {
-      if (!done || done->changed || (is_first && done->problem_count > 0)) tell_(done);
-      is_first = false;
-      for (Done& one : waiting) one(done);
+    if (!orders_.empty()) {
+      Order order = std::move(orders_.front());
+      orders_.pop_front();
+      guard.unlock();
+      order();
+      guard.lock();
+    } else if (due_ || (shares_.is_outdated() && Clock::now() >= not_before_)) {
+      refresh_now(guard);
     }
-    guard.lock();
   }
+}
+
+void ShareKeeper::refresh_now(std::unique_lock<std::mutex>& guard) {
+  due_ = false;
+  std::vector<Done> waiting = std::exchange(waiting_, {});
+  guard.unlock();
+  const Clock::time_point began = Clock::now();
+  const Refreshed done = shares_.refresh();
+  // A file that is written to all the time is not read all the time.
+  not_before_ = Clock::now() + rest_for_each * (Clock::now() - began);
+  if (done || done.error().code != ErrorCode::unavailable) {
+    if (!done || done->changed || (is_first_ && done->problem_count > 0)) tell_(done);
+    is_first_ = false;
+    for (Done& one : waiting) one(done);
+  }
+  guard.lock();
+}
+
+void ShareKeeper::order(Order order) {
+  const std::lock_guard guard(mutex_);
+  orders_.push_back(std::move(order));
+  changed_.notify_all();
+}
+
+void ShareKeeper::add(asset::Share share, std::move_only_function<void(Result<store::Shares::Added>)> done) {
+  order([this, share = std::move(share), done = std::move(done)]() mutable {
+    const bool is_listed = share.is_listed;
+    Result<store::Shares::Added> added = shares_.add(std::move(share));
+    if (added) tell_change(is_listed);
+    done(std::move(added));
+  });
+}
+
+void ShareKeeper::remove(std::string name, std::move_only_function<void(bool)> done) {
+  order([this, name = std::move(name), done = std::move(done)]() mutable {
+    const bool removed = shares_.remove(name);
+    if (removed) tell_change(true);
+    done(removed);
+  });
+}
+
+void ShareKeeper::tell_change(bool is_listed) {
+  if (!is_listed || !shares_.is_ready()) return;
+  store::Shares::Refreshed now;
+  now.files = shares_.files();
+  now.bytes = shares_.bytes();
+  now.changed = true;
+  tell_(now);
 }
 
 void ShareKeeper::refresh(Done done) {

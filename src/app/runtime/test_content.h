@@ -45,6 +45,9 @@ struct TestStore {
   }
 
   asset::BlockSink sink() { return block_sink(*blocks); }
+  store::BlockReader reader() {
+    return [this](const Cid& cid) { return blocks->get(cid); };
+  }
   Cid add(ByteView content) {
     asset::FileBuilder builder(sink());
     EXPECT_TRUE(builder.feed(content));

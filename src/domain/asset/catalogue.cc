@@ -8,10 +8,16 @@ namespace mesh::asset {
 namespace {
 
 constexpr std::string_view fetched_prefix = "fetched-";
+constexpr std::string_view added_prefix = "added-";
 
 constexpr std::size_t max_patterns = 64;
 constexpr std::size_t max_pattern_bytes = 1024;
 constexpr std::size_t max_share_name_bytes = 64;
+constexpr std::size_t max_name_part_bytes = 40;  // Of the path's own name, in that of what was added.
+
+bool is_share_name_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+}
 
 std::string_view last_name(std::string_view path) {
   return path.substr(path.rfind('/') + 1);  // npos + 1 is 0.
@@ -63,16 +69,26 @@ std::string fetched_share_name(Visibility visibility) {
   return std::string(fetched_prefix) + std::string(enum_names(visibility)[static_cast<std::size_t>(visibility)]);
 }
 
+std::string added_share_name(std::string_view path) {
+  std::string name(added_prefix);
+  for (const char c : last_name(path)) {
+    if (name.size() == added_prefix.size() + max_name_part_bytes) break;
+    if (c >= 'A' && c <= 'Z') {
+      name += static_cast<char>(c - 'A' + 'a');
+    } else if (is_share_name_byte(c)) {
+      name += c;
+    }
+  }
+  return name + "-" + sha256(as_bytes(path)).hex().substr(0, 16);
+}
+
 std::string full_path(const Asset& asset) {
   return asset.share.starts_with(fetched_prefix) ? asset.path : asset.share + "/" + asset.path;
 }
 
 Status check_share(const Share& share) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-  };
-  if (share.name.empty() || share.name.size() > max_share_name_bytes || !std::ranges::all_of(share.name, allowed) ||
-      share.name == "." || share.name == "..")
+  if (share.name.empty() || share.name.size() > max_share_name_bytes ||
+      !std::ranges::all_of(share.name, is_share_name_byte) || share.name == "." || share.name == "..")
     return fail(ErrorCode::invalid, "a share's name has 1 to 64 of a-z, 0-9, '-', '_' and '.'");
   if (!share.folder.starts_with('/') || share.folder.contains('\0'))
     return fail(ErrorCode::invalid, "the folder of share " + share.name + " must be an absolute path");

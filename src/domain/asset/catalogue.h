@@ -32,7 +32,13 @@ struct Share {
   std::vector<std::string> include;  ///< globs; only what one of them matches, if there are any
   std::vector<std::string> exclude;  ///< globs; never what one of them matches
   bool is_fetched = false;  ///< the node's own folder of what it fetched from others
+  /// The owner named exactly this file or folder (`mesh assets add`): hidden files are in, and the whole has a root.
+  bool is_added = false;
+  std::string file;  ///< of what was added: the one file of the folder; empty: all of it
+  bool is_listed = true;  ///< told in manifests and answers; else it is for those of its class that know the root
 };
+/// The name of the share of what was added at this absolute path.
+[[nodiscard]] std::string added_share_name(std::string_view path);
 /// The name of the share of what was fetched and is served on to a class.
 [[nodiscard]] std::string fetched_share_name(Visibility visibility);
 /// Whether the name, the folder and the patterns are within bounds. The error says what is not.
