@@ -217,6 +217,110 @@ def rows_of_simulator(simulator, rows):
     return None
 
 
+COPIED = {
+    "kubo": "Kubo, same layout",
+    "stream": "bare libp2p stream",
+    "tcp": "TCP",
+    "rsync": "rsync",
+    "curl": "curl over TLS",
+    "aria2": "aria2 with checksum",
+}
+
+
+def rows_of_transfer(transfer, rows):
+    def part(name, words):
+        found = transfer[name]
+        if "missing" in found:
+            rows.add(words, "not measured", found["missing"])
+            return None
+        return found
+
+    def seconds(runs, step):
+        return [run[step]["seconds"] for run in runs if "missing" not in run]
+
+    if loopback := part("loopback", "a file over loopback"):
+        size, file = loopback["bytes"], f"{loopback['bytes'] >> 20} MiB over loopback"
+        missing = {name: runs[-1]["missing"] for name, runs in loopback.items() if name != "bytes" and "missing" in runs[-1]}
+
+        def speed(name, step="get"):
+            taken = seconds(loopback[name], step)
+            each = [run[step]["cpu_s"] for run in loopback[name] if "missing" not in run]
+            return (
+                f"{size / statistics.median(taken) / 1e6:,.0f} MB/s "
+                f"({size / max(taken) / 1e6:,.0f} to {size / min(taken) / 1e6:,.0f}), "
+                f"{statistics.median(each) / size * 1e9:.1f} CPU s/GB"
+            )
+
+        if "mesh" in missing:
+            rows.add(file, "not measured", missing["mesh"])
+        else:
+            add, get = (statistics.median(seconds(loopback["mesh"], step)) for step in ("add", "get"))
+            if "openssl" not in missing:
+                openssl = statistics.median(seconds(loopback["openssl"], "get"))
+                rows.add(
+                    f"add {loopback['bytes'] >> 20} MiB: CID and SHA-256",
+                    speed("mesh", "add"),
+                    "openssl dgst -sha256 " + speed("openssl"),
+                    f"{100 * openssl / add:.0f} %",
+                    "at least 70 %",
+                )
+            if "kubo" not in missing:
+                theirs = statistics.median(seconds(loopback["kubo"], "add"))
+                rows.add("the same in Kubo", speed("kubo", "add"), "", as_ratio(theirs / add))
+                theirs = statistics.median(seconds(loopback["kubo"], "get"))
+                rows.add(f"get {file}", speed("mesh"), "Kubo " + speed("kubo"), as_ratio(theirs / get), "at least 5 x")
+            if "stream" not in missing and "openssl" not in missing:
+                floor = statistics.median(seconds(loopback["stream"], "get")) + openssl
+                rows.add(
+                    "the same",
+                    f"{get:.2f} s",
+                    f"bare libp2p stream + SHA-256 {floor:.2f} s",
+                    as_ratio(get / floor),
+                    f"at most {1 / 0.85:.2f} x",
+                )
+            peak = [max(run["peak_mb"][end] for run in loopback["mesh"]) for end in (0, 1)]
+            rows.add("memory of both ends, peak", f"{peak[0]:.0f} and {peak[1]:.0f} MiB")
+        for name, words in COPIED.items():
+            rows.add(f"{words}, {file}", "not measured" if name in missing else speed(name), missing.get(name, ""))
+    if small := part("small", "many small files"):
+        words = f"{small['files']:,} small files"
+        mesh, kubo = small["mesh"], small["kubo"]
+        for step, what in (("add", "add"), ("get", "get and write")):
+            ours = mesh[step]["seconds"]
+            if "missing" in kubo:
+                beside, ratio = f"Kubo is not measured: {kubo['missing']}", ""
+            elif "more_than_s" in kubo[step]:
+                limit = kubo[step]["more_than_s"]
+                beside, ratio = f"Kubo was ended after {limit:.0f} s", f"more than {limit / ours:.1f} x"
+            else:
+                beside, ratio = f"Kubo {kubo[step]['seconds']:.1f} s", as_ratio(kubo[step]["seconds"] / ours)
+            rows.add(f"{what} {words}", f"{ours:.1f} s", beside, ratio, "at least 5 x")
+    if refresh := part("refresh", "a refresh"):
+        ours = statistics.median(run["seconds"] for run in refresh["mesh"])
+        find = statistics.median(run["seconds"] for run in refresh["find"])
+        words = f"look again at {refresh['files']:,} unchanged files"
+        rows.add(words, f"{ours:.2f} s", f"find {find:.2f} s", as_ratio(ours / find), "under 2 s")
+    if large := part("large", "memory of a large transfer"):
+        ends = [f"{value:.0f}" for value in large["mesh"]["peak_mb"]]
+        words = f"memory of both ends of a transfer of {large['bytes'] >> 30} GiB, peak"
+        rows.add(words, f"{ends[0]} and {ends[1]} MiB", f"get {large['mesh']['get']['seconds']:.1f} s", "", "under 150 MB")
+    if holders := part("holders", "several holders"):
+        one, four = (holders[count]["seconds"] for count in ("1", "4"))
+        words = f"{holders['bytes'] >> 20} MiB from four holders at 100 Mbit/s each"
+        rows.add(words, f"{four:.1f} s", f"from one {one:.1f} s", as_ratio(one / four), "at least 3.5 x")
+    if delay := part("delay", "a link with delay"):
+        ours = delay["bytes"] / delay["mesh"]["seconds"]
+        iperf3 = statistics.median(delay["iperf3_bytes_per_s"])
+        words = f"{delay['bytes'] >> 20} MiB with {delay['ping_ms']:.0f} ms there and back"
+        rows.add(
+            words,
+            f"{ours / 1e6:,.0f} MB/s",
+            "iperf3 before and after " + " and ".join(f"{value / 1e6:,.0f}" for value in delay["iperf3_bytes_per_s"]),
+            f"{100 * ours / iperf3:.0f} %",
+            "at least 80 %",
+        )
+
+
 # Each case of run.py and what tells of it, in the order of the table.
 TELL = {
     "engine": rows_of_engine,
@@ -228,6 +332,7 @@ TELL = {
     "open": rows_of_open,
     "growth": rows_of_growth,
     "simulator": rows_of_simulator,
+    "transfer": rows_of_transfer,
 }
 
 
@@ -333,6 +438,14 @@ def panels_of(figures):
                 seconds = value["count"] / value["per_s"]
                 words = f"{seconds:.2f} s; publisher +{value['publisher_grew_mb']:.0f} MiB"
                 panel.bar(f"{int(count):,} shards", seconds, words, "verified")
+    if (transfer := good("transfer")) and "missing" not in transfer["loopback"]:
+        loopback = transfer["loopback"]
+        panel = plot.Panel(f"A file of {loopback['bytes'] >> 20} MiB over loopback", "MB/s")
+        panels.append(panel)
+        for name, words in {"mesh": "Meshwork, each block checked", **COPIED}.items():
+            if "missing" not in loopback[name][-1]:
+                value = loopback["bytes"] / statistics.median(run["get"]["seconds"] for run in loopback[name]) / 1e6
+                panel.bar(words, value, f"{value:,.0f} MB/s", "verified" if name == "mesh" else "other")
     if simulator := good("simulator"):
         panel = plot.Panel("The simulator, 20 jobs in a minute of its nodes: what the run takes", "s")
         panels.append(panel)

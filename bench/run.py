@@ -13,6 +13,7 @@ usage: run.py --build FOLDER [OPTION...] [CASE...]      all cases unless some ar
   open      memory of jobs and shards that wait
   growth    how a job's time and memory grow with its shards
   simulator how time and memory grow with nodes, in the simulator
+  transfer  files from one node to another; Kubo, rsync, curl, aria2, a bare libp2p stream and the links' limits beside it
 
 Prints a table and writes the same figures, with every phase of a job, as JSON. What a figure is compared with is
 measured in the same run, since the machine's speed on the day decides both; with --docs the cases that were run take
@@ -38,6 +39,7 @@ from pathlib import Path
 
 import peers
 import report
+import transfer
 from nodes import Events, Node, many_shards, mesh_of, through_api
 from noise import Noise
 from programs import COMPUTE, NO_OP, NODES, PROGRAMS, SIMULATED_NODES, SIZES, VERIFIERS, WORDS
@@ -508,6 +510,25 @@ def bench_simulator(options, _):
     return figures
 
 
+def bench_transfer(options, folder):
+    kubo = next(iter(sorted(Path(options.cache, "kubo").glob("*/ipfs"))), None)
+    stream_speed = Path(options.cache, "cargo/release/examples/stream_speed")
+    work = {
+        "mesh": options.mesh,
+        "cache": options.cache,
+        "ipfs": str(kubo) if kubo else "ipfs",
+        "stream_speed": str(stream_speed) if stream_speed.exists() else None,
+        "mebibytes": options.mebibytes,
+        "repetitions": options.repetitions,
+        "small_files": options.small_files,
+        "patience": 6,
+        "large_mebibytes": options.large_mebibytes,
+        "link_mebibytes": options.link_mebibytes,
+        "round_trip_ms": 60,
+    }
+    return transfer.of_all(work, folder, say)
+
+
 CASES = {
     "engine": bench_engine,
     "fuel": bench_fuel,
@@ -518,6 +539,7 @@ CASES = {
     "open": bench_open,
     "growth": bench_growth,
     "simulator": bench_simulator,
+    "transfer": bench_transfer,
 }
 
 
@@ -587,7 +609,7 @@ def main():
     )
     parser.add_argument("--runs", type=int, default=100, help="measured jobs of a kind (job)")
     parser.add_argument(
-        "--repetitions", type=int, default=5, help="of each job of many shards, and of what stands beside it (shards)"
+        "--repetitions", type=int, default=5, help="of what is measured several times, and of what stands beside it (shards, transfer)"
     )
     parser.add_argument("--no-ops", type=int, default=10_000, help="shards that do nothing (shards)")
     parser.add_argument("--shards-1ms", type=int, default=1000, help="shards of a millisecond (shards)")
@@ -601,6 +623,10 @@ def main():
         default=300,
         help="for how long one run of the simulator is waited (simulator)",
     )
+    parser.add_argument("--mebibytes", type=int, default=512, help="of the file over loopback (transfer)")
+    parser.add_argument("--small-files", type=int, default=100_000, help="of 200 bytes (transfer)")
+    parser.add_argument("--large-mebibytes", type=int, default=4096, help="of the file that memory is looked at with (transfer)")
+    parser.add_argument("--link-mebibytes", type=int, default=256, help="of the file over slow links (transfer)")
     parser.add_argument("--idle-s", type=float, default=5, help="rest before memory is read")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=" ".join(CASES))
     options = parser.parse_args()

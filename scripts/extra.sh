@@ -8,7 +8,7 @@ source "$root/scripts/common.sh"
 
 verb=$1
 shift
-"$root/scripts/setup.sh" all
+"$root/scripts/setup.sh" "$(if [[ $verb == bench ]]; then echo bench; else echo all; fi)"
 cd "$root"
 
 need() { [[ -e $1 ]] || die "\`make $verb\` is not built: this tree has no $1."; }
@@ -20,6 +20,8 @@ case $verb in
     build release mesh mesh_bench mesh_sim
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
+    scripts/kubo.sh >/dev/null
+    cargo_shared build --release --locked --quiet -p mesh-p2p --example stream_speed
     # The page in docs/ shows a run of all cases, or what --docs is asked to put into it.
     where=()
     if (($# == 0)); then where=(--docs docs); fi
