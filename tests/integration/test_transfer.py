@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import struct
 import subprocess
 import unittest
 
@@ -97,6 +98,27 @@ class Transfers(Case):
         # Under the path that it has had all along.
         answer = third.ask("GET", "/api/v1/query/asset?filepath=holder-share/model.gguf")
         self.assertEqual((answer["found"], answer["assetInfo"]["sha256"]), (True, sha256))
+
+    def test_a_model_says_what_it_is_on_another_node(self):
+        def text(value):
+            return struct.pack("<Q", len(value)) + value
+
+        header = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
+        header += text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+        header += text(b"llama.context_length") + struct.pack("<II", 4, 4096)
+        header += text(b"token_embd.weight") + struct.pack("<IQQIQ", 2, 64, 32, 1, 0)
+        holder, share = self.sharing()
+        (share / "tiny.gguf").write_bytes(header + bytes(8192))
+        (share / "broken.gguf").write_bytes(header[:50])
+        holder.mesh("assets", "refresh")
+        getter = self.getter(holder)
+        wanted = {"format": "gguf", "architecture": "llama", "parameters": 2048, "quantisation": "F16", "context_tokens": 4096}
+        self.assertEqual(self.finds(getter, "tiny.gguf")["holdings"][0]["asset"]["model"], wanted)
+        self.assertIsNone(self.finds(getter, "broken.gguf")["holdings"][0]["asset"]["model"])
+        found = getter.ask("GET", "/api/v1/query/asset?architecture=llama")["holdings"]
+        self.assertEqual([holding["asset"]["path"] for holding in found], ["tiny.gguf"])
+        self.assertIn(b"llama 2.0 K F16, 4096 tokens", getter.mesh("assets", "find", "tiny.gguf", "-o", "wide"))
+        self.assertIn(b"llama 2.0 K F16, 4096 tokens", holder.mesh("assets", "ls", "-o", "wide"))
 
     def test_two_gets_of_one_file_are_one_transfer(self):
         holder, share = self.sharing()

@@ -902,6 +902,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     asset::AssetQuery query;
     if (const std::string* text = call.query("name")) query.name = *text;
     if (const std::string* text = call.query("filepath")) query.path = *text;
+    if (const std::string* text = call.query("architecture")) query.architecture = *text;
     if (const std::string* text = call.query("cid")) {
       const auto cid = Cid::from_text(*text);
       if (!cid) return wrap("cid", cid.error());
@@ -912,8 +913,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       query.sha256 = bytes ? Digest::from(*bytes) : std::nullopt;
       if (!query.sha256) return fail(ErrorCode::invalid, "sha256 must be 64 hexadecimal digits");
     }
-    if (!query.name && !query.path && !query.cid && !query.sha256)
-      return fail(ErrorCode::invalid, "say what is asked for: name, filepath, cid or sha256");
+    if (asset::is_empty(query))
+      return fail(ErrorCode::invalid, "say what is asked for: name, filepath, cid, sha256 or architecture");
     return query;
   }
 
@@ -1001,7 +1002,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         if (!status) return call.fail(status.error());
       }
     }
-    if (const auto here = backend_.shares().find({.name = {}, .path = {}, .cid = cid, .sha256 = {}}, 0, 1);
+    if (const auto here =
+            backend_.shares().find({.name = {}, .path = {}, .cid = cid, .sha256 = {}, .architecture = {}}, 0, 1);
         !here.empty())
       return call.reply({{"cid", cid->text()}, {"file", backend_.shares().path_of(here.front()).string()}});
     std::vector<identity::NodeId> holders;
@@ -1438,6 +1440,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
         {"filepath", "query", "string", "the path in its share, exactly"},
         {"cid", "query", "string", "the file's CID"},
         {"sha256", "query", "string", "of the content, hexadecimal"},
+        {"architecture", "query", "string", "what a model says that it is: llama, bert"},
         {"first", "query", "integer", "from which on"},
         {"count", "query", "integer", "how many; 100 unless told"}},
        {},

@@ -368,6 +368,24 @@ namespace {
 
 std::string size_of_asset(const Json& row) { return row["bytes"].dump(); }
 
+/// "llama 7.2 B Q4_K_M, 4096 tokens", "-" for what is no model.
+std::string model_text(const Json& row) {
+  const Json& model = row["model"];
+  if (model.is_null()) return "-";
+  std::string text = text_of(model["architecture"]);
+  if (text.empty()) text = text_of(model["format"]);
+  const auto parameters = model["parameters"].get<double>();
+  for (const auto& [unit, letter] : {std::pair{1e12, 'T'}, {1e9, 'B'}, {1e6, 'M'}, {1e3, 'K'}}) {
+    if (parameters < unit) continue;
+    text += fmt::format(" {:.1f} {}", parameters / unit, letter);
+    break;
+  }
+  if (const std::string quantisation = text_of(model["quantisation"]); !quantisation.empty())
+    text += " " + quantisation;
+  if (!model["context_tokens"].is_null()) text += fmt::format(", {} tokens", model["context_tokens"].dump());
+  return text;
+}
+
 int print_assets(Session& session, const Json& rows) {
   session.print_list(rows,
                      {{"PATH", field("path")},
@@ -375,6 +393,7 @@ int print_assets(Session& session, const Json& rows) {
                       {"SHARE", field("share")},
                       {"FOR", field("visibility")},
                       {"CID", field("cid")},
+                      {"MODEL", model_text, true},
                       {"SHA256", field("sha256"), true}},
                      "cid");
   return exit_ok;
@@ -422,6 +441,7 @@ int assets_find(Session& session, const std::string& text) {
        {"RTT", [](const Json& row) { return row["source"] == "local" ? std::string("-") : rtt_text(row); }},
        {"CID", field("cid")},
        {"SHARE", field("share"), true},
+       {"MODEL", model_text, true},
        {"SHA256", field("sha256"), true},
        {"PEER", field("peer"), true}},
       "cid");

@@ -274,7 +274,8 @@ class Runtime::Impl final : public StreamOpener {
         bulk, fetched_folder(settings.home), *store, *blocks, *this, *content,
         [this](const Cid& root) {
           std::vector<NodeId> peers;
-          for (const auto& holding : manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, 1).holdings)
+          for (const auto& holding :
+               manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1).holdings)
             peers.push_back(holding.peer);
           return peers;
         },
@@ -876,7 +877,8 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
                     std::move_only_function<void(Status)> done) {
   if (holders.empty()) {
     // Those that say that they have it first.
-    const auto known = impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, 1);
+    const auto known =
+        impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1);
     for (const ManifestExchange::Holding& holding : known.holdings) holders.push_back(holding.peer);
     for (const p2p::PeerInfo& peer : impl_->network->peers()) {
       if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);

@@ -99,7 +99,8 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
     if (!json.is_object() || !json.contains("path") || !json["path"].is_string()) return std::nullopt;
     const std::vector<asset::Visibility> of_peer = classes(peer);
     const auto path = json["path"].get<std::string>();
-    for (asset::Asset& asset : shares.find({.name = {}, .path = path, .cid = {}, .sha256 = {}}, 0, page_files)) {
+    for (asset::Asset& asset :
+         shares.find({.name = {}, .path = path, .cid = {}, .sha256 = {}, .architecture = {}}, 0, page_files)) {
       if (full_path(asset) == path && is_shown(asset, of_peer) && shares.may_have(asset.cid, of_peer)) return asset;
     }
     return std::nullopt;
