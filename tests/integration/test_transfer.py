@@ -120,6 +120,40 @@ class Transfers(Case):
         self.assertIn(b"llama 2.0 K F16, 4096 tokens", getter.mesh("assets", "find", "tiny.gguf", "-o", "wide"))
         self.assertIn(b"llama 2.0 K F16, 4096 tokens", holder.mesh("assets", "ls", "-o", "wide"))
 
+    def test_pins_hold_what_is_here_and_what_was_added_can_be_taken_back(self):
+        holder, share = self.sharing()
+        self.put(share / "kept.bin", 3 * MIB, 6)
+        holder.mesh("assets", "refresh")
+        getter = self.getter(holder)
+        found = self.finds(getter, "kept.bin")
+        for refused in (("pin", "kept.bin"), ("pin", found["holdings"][0]["asset"]["cid"]), ("unpin", "kept.bin")):
+            with self.assertRaisesRegex(RuntimeError, "exit code 4"):
+                getter.mesh("assets", *refused)
+        getter.mesh("assets", "get", "kept.bin", "--path")
+        until(lambda: getter.ask("GET", "/api/v1/query/asset?name=kept.bin")["source"] == "local", "it is the getter's, too")
+        cid = getter.mesh("assets", "pin", "kept.bin").decode().strip()
+        self.assertEqual(cid, found["holdings"][0]["asset"]["cid"])
+        getter.end()
+        getter = self.getter(holder)  # A later process knows it still.
+        pins = getter.ask("GET", "/api/v1/pins")["pins"]
+        self.assertEqual([(pin["cid"], pin["path"]) for pin in pins], [(cid, "holder-share/kept.bin")])
+        self.assertIn(cid.encode(), getter.mesh("assets", "pins"))
+        self.assertEqual(getter.mesh("assets", "unpin", "kept.bin").decode().strip(), cid)
+        self.assertEqual(getter.ask("GET", "/api/v1/pins")["pins"], [])
+
+        own = self.folder / "own.txt"
+        own.write_bytes(b"added, and taken back")
+        added = holder.add(own)
+        getter.ask("POST", f"/api/v1/assets/{added}/fetch", {"from": [holder.peer], "timeout_ms": 20000})
+        holder.mesh("assets", "pin", added)  # A pin shows nothing to anybody.
+        holder.mesh("assets", "rm", added)
+        with self.assertRaisesRegex(RuntimeError, "exit code 4"):
+            holder.mesh("assets", "rm", added)
+        third = self.getter(holder, name="third")
+        with self.assertRaises(RuntimeError):
+            third.ask("POST", f"/api/v1/assets/{added}/fetch", {"from": [holder.peer], "timeout_ms": 5000})
+        self.assertEqual(holder.ask("GET", f"/api/v1/assets/{added}"), own.read_bytes())
+
     def test_two_gets_of_one_file_are_one_transfer(self):
         holder, share = self.sharing()
         sha256 = self.put(share / "twice.bin", 24 * MIB, 3)

@@ -859,7 +859,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (roots.empty()) return call.reply(answer, 201);
     const Cid next = roots.back();
     roots.pop_back();
-    backend_.blocks().declare(next, "asset",
+    backend_.blocks().declare(next, added_reason,
                               [self = shared_from_this(), roots = std::move(roots), call = std::move(call),
                                answer = std::move(answer)](Status status) mutable {
                                 Backend& backend = self->backend_;
@@ -1004,8 +1004,10 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     }
     if (const auto here =
             backend_.shares().find({.name = {}, .path = {}, .cid = cid, .sha256 = {}, .architecture = {}}, 0, 1);
-        !here.empty())
+        !here.empty()) {
+      (void)backend_.use(*cid);  // It was asked for now.
       return call.reply({{"cid", cid->text()}, {"file", backend_.shares().path_of(here.front()).string()}});
+    }
     std::vector<identity::NodeId> holders;
     for (const std::string& text : from) {
       const auto peer = peer_of(text);
@@ -1037,6 +1039,27 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                    });
   }
 
+  void delete_asset(Call call) { answer_with(std::move(call), &Backend::remove_asset); }
+  void put_pin(Call call) { answer_with(std::move(call), &Backend::pin); }
+  void delete_pin(Call call) { answer_with(std::move(call), &Backend::unpin); }
+  void get_pins(Call call) {
+    Json list = Json::array();
+    for (const Pins::Pin& pin : backend_.pins()) {
+      list.push_back(
+          {{"cid", pin.root.text()}, {"path", pin.path}, {"since", rfc3339(static_cast<std::int64_t>(pin.since_ms))}});
+    }
+    call.reply({{"pins", std::move(list)}});
+  }
+  /// Does something with the content that the path names.
+  void answer_with(Call call, void (Backend::*what)(const Cid&, std::move_only_function<void(Status)>)) {
+    const auto cid = cid_of(call);
+    if (!cid) return;
+    (backend_.*what)(*cid, [call = std::move(call), cid = *cid](Status status) {
+      if (!status) return call.fail(status.error());
+      call.reply({{"cid", cid.text()}});
+    });
+  }
+
   void post_inference(Call call) { call.fail({ErrorCode::unsupported, "inference is not built yet"}); }
 
   void get_transfers(Call call) {
@@ -1063,6 +1086,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         : owner(std::move(owner_impl)), stream(std::move(body)) {}
     std::shared_ptr<Impl> owner;
     http::BodyStream stream;
+    FetchedFiles::Use use;
     std::vector<Cid> next;  ///< a stack: what comes first is last
     std::string pending;
 
@@ -1149,6 +1173,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         auto stream = call.responder.stream(std::move(head), node->content_bytes);
         if (!stream) return;
         auto content = std::make_shared<ContentStream>(self, *stream);
+        content->use = self->backend_.use(root);
         content->next.push_back(root);
         content->stream.on_ready([content] { content->pump(); });
         content->pump();
@@ -1455,6 +1480,38 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {},
        {{200, octets, "", "bytes"}, {200, "application/json", "Folder", "a folder; x-mesh-kind says folder"}},
        &Impl::get_asset},
+      {"DELETE",
+       "/api/v1/assets/{cid}",
+       "removeAsset",
+       "Serves added content no more; it goes once room is needed, unless it is pinned",
+       {cid},
+       {},
+       {{200, "application/json", "Named", "it is not served for having been added"}},
+       &Impl::delete_asset},
+      {"GET",
+       "/api/v1/pins",
+       "listPins",
+       "Content that is kept whatever room is wanted for",
+       {},
+       {},
+       {{200, "application/json", "Pins", "pins, by CID"}},
+       &Impl::get_pins},
+      {"PUT",
+       "/api/v1/pins/{cid}",
+       "pin",
+       "Keeps content that is here, or is being fetched to a file; shows it to nobody",
+       {cid},
+       {},
+       {{200, "application/json", "Named", "it is kept"}},
+       &Impl::put_pin},
+      {"DELETE",
+       "/api/v1/pins/{cid}",
+       "unpin",
+       "Takes a pin away",
+       {cid},
+       {},
+       {{200, "application/json", "Named", "it is not pinned any more"}},
+       &Impl::delete_pin},
       {"POST",
        "/api/v1/assets/{cid}/fetch",
        "fetchAsset",

@@ -88,6 +88,9 @@ inline constexpr std::array schema_table{
     NamedSchema{"Folder", "cid:string entries:FolderEntry[]"},
     NamedSchema{"FetchRequest", "from?:string[] timeout_ms?:integer path?:string visibility?:string sha256?:string"},
     NamedSchema{"Fetched", "cid:string file?:string"},
+    NamedSchema{"Named", "cid:string"},
+    NamedSchema{"Pin", "cid:string path:string since:string"},
+    NamedSchema{"Pins", "pins:Pin[]"},
     NamedSchema{"HubName", "repository:string revision:string references:string[] file:string"},
     NamedSchema{"ModelHeader",
                 "format:string architecture:string parameters:integer quantisation:string "

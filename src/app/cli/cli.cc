@@ -252,6 +252,18 @@ struct Program {
             [this] { return assets_find(session, id); })
         ->add_option("NAME_OR_CID", id)
         ->required();
+    command(*assets, "pin", "keep content that is here, whatever room is wanted for",
+            [this] { return assets_pin(session, id); })
+        ->add_option("CID_OR_NAME", id)
+        ->required();
+    command(*assets, "unpin", "take a pin away", [this] { return assets_unpin(session, id); })
+        ->add_option("CID_OR_NAME", id)
+        ->required();
+    command(*assets, "pins", "list what is pinned", [this] { return assets_pins(session); });
+    command(*assets, "rm", "serve added content no more; it goes once room is needed, unless it is pinned",
+            [this] { return assets_rm(session, id); })
+        ->add_option("CID", id)
+        ->required();
     command(*assets, "refresh", "look at every shared file again", [this] { return assets_refresh(session); });
     CLI::App* fetched = command(
         *assets, "get",

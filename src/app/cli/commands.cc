@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <set>
 
 #include "app/api/render.h"
 #include "app/cli/session.h"
@@ -462,6 +463,85 @@ int assets_refresh(Session& session) {
     }
     return exit_ok;
   });
+}
+
+namespace {
+
+/// Asks for something to be done with content, and prints its CID.
+int do_with_content(Session& session, const http::Client& client, std::string_view method, const std::string& path) {
+  const auto answer = ask(client, method, path);
+  if (!answer) return session.fail(answer.error());
+  if (session.form() == Form::table || session.form() == Form::wide) {
+    fmt::print("{}\n", text_of((*answer)["cid"]));
+  } else {
+    session.print(*answer);
+  }
+  return exit_ok;
+}
+
+std::string pin_path(const std::string& cid) { return "/api/v1/pins/" + http::percent_encode(cid); }
+
+/// The one CID of those that a name stands for.
+Result<std::string> only_cid(const std::string& name, const std::set<std::string>& cids, const std::string& none) {
+  if (cids.empty()) return fail(ErrorCode::not_found, none);
+  if (cids.size() == 1) return *cids.begin();
+  std::string all;
+  for (const std::string& cid : cids) all += "\n  " + cid;
+  return fail(ErrorCode::conflict,
+              fmt::format("{} different files are called {}; name one by its CID:{}", cids.size(), name, all));
+}
+
+/// Of what this node has.
+Result<std::string> cid_called(const http::Client& client, const std::string& text) {
+  if (Cid::from_text(text)) return text;
+  MESH_LET(const Json holdings, find_assets(client, text));
+  std::set<std::string> cids;
+  for (const Json& holding : holdings) {
+    if (holding["source"] == "local") cids.insert(text_of(holding["asset"]["cid"]));
+  }
+  return only_cid(
+      text, cids,
+      fmt::format("{} is no CID, and this node has no file of that name: fetch it with `mesh assets get`", text));
+}
+
+}  // namespace
+
+int assets_pin(Session& session, const std::string& text) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  const auto cid = cid_called(*client, text);
+  if (!cid) return session.fail(cid.error());
+  return do_with_content(session, *client, "PUT", pin_path(*cid));
+}
+
+int assets_unpin(Session& session, const std::string& text) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  if (Cid::from_text(text)) return do_with_content(session, *client, "DELETE", pin_path(text));
+  const auto answer = ask(*client, "GET", "/api/v1/pins");
+  if (!answer) return session.fail(answer.error());
+  std::set<std::string> cids;
+  for (const Json& pin : (*answer)["pins"]) {
+    const std::string path = text_of(pin["path"]);
+    if (path == text || path.ends_with("/" + text)) cids.insert(text_of(pin["cid"]));
+  }
+  const auto cid = only_cid(text, cids, fmt::format("{} is no CID, and nothing of that name is pinned", text));
+  if (!cid) return session.fail(cid.error());
+  return do_with_content(session, *client, "DELETE", pin_path(*cid));
+}
+
+int assets_pins(Session& session) {
+  return with(session, "GET", "/api/v1/pins", nullptr, [&](const Json& answer) {
+    session.print_list(answer["pins"], {{"CID", field("cid")}, {"PATH", field("path")}, {"SINCE", field("since")}},
+                       "cid");
+    return exit_ok;
+  });
+}
+
+int assets_rm(Session& session, const std::string& cid) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  return do_with_content(session, *client, "DELETE", "/api/v1/assets/" + http::percent_encode(cid));
 }
 
 int peers_ls(Session& session) {

@@ -164,6 +164,7 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
                              .include = share.include,
                              .exclude = share.exclude});
   }
+  wanted.fetched_quota_bytes = settings.count("fetched-gib") << 30;
   const bool zephymesh = settings.flag("zephymesh") && !any_port;
   wanted.zephymesh = zephymesh;
   if (zephymesh)

@@ -41,6 +41,8 @@ constexpr std::array table{
     SettingSpec{"owner", SettingType::text, "", "DID", "did of this node's owner; empty is the node itself"},
     SettingSpec{"share", SettingType::shares, "", "DIR",
                 "folder whose files peers on the local network may fetch (repeatable)"},
+    SettingSpec{"fetched-gib", SettingType::count, "0", "GIB",
+                "GiB that fetched files may take; past it those used least recently go; 0 is no bound", 0, 1 << 20},
     SettingSpec{"zephymesh", SettingType::flag, "false", "",
                 "stand in for ZephyMesh's node: its ports, its routes, its protocols, the working folder's assets"},
     SettingSpec{"cache", SettingType::path, "", "DIR", "folder for compiled code and fetched language runtimes"},

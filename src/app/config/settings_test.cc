@@ -219,5 +219,15 @@ TEST_F(SettingsTest, BadSharesAreNamed) {
   EXPECT_NE(with("share = [1]\n").find("list of texts"), std::string::npos);
 }
 
+TEST_F(SettingsTest, FetchedFilesHaveNoBoundUnlessTold) {
+  auto settings = Settings::load(sources_);
+  ASSERT_TRUE(settings) << settings.error().message;
+  EXPECT_EQ(settings->count("fetched-gib"), 0U);
+  variables_["MESH_FETCHED_GIB"] = "20";
+  settings = Settings::load(sources_);
+  ASSERT_TRUE(settings) << settings.error().message;
+  EXPECT_EQ(settings->count("fetched-gib"), 20U);
+}
+
 }  // namespace
 }  // namespace mesh::config

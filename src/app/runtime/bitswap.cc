@@ -648,6 +648,12 @@ void BitswapExchange::fetch(const Cid& root, std::vector<NodeId> peers, Duration
   });
 }
 
+std::vector<Cid> BitswapExchange::roots_in_use() const {
+  std::vector<Cid> roots;
+  for (const auto& [root, transfer] : impl_->transfers) roots.push_back(root);
+  return roots;
+}
+
 void BitswapExchange::serve(const NodeId& peer, int descriptor) {
   asio::post(impl_->io, [impl = impl_, node = peer, descriptor] {
     const auto refused = [&] { ::close(descriptor); };

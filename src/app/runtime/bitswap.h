@@ -73,6 +73,9 @@ class BitswapExchange {
   /// is malformed).
   void fetch(const Cid& root, std::vector<NodeId> peers, Duration limit, Done done);
 
+  /// What is being fetched. On the io_context.
+  [[nodiscard]] std::vector<Cid> roots_in_use() const;
+
   /// Reads an inbound stream and owns its descriptor.
   void serve(const NodeId& peer, int descriptor);
   /// The peer is not connected any more: what it wanted is forgotten, and nothing is waited for.

@@ -742,6 +742,12 @@ void ContentExchange::serve(const NodeId& peer, int descriptor) {
   });
 }
 
+std::vector<Cid> ContentExchange::roots_in_use() const {
+  std::vector<Cid> roots;
+  for (const auto& [key, transfer] : impl_->transfers) roots.push_back(key.root);
+  return roots;
+}
+
 bool ContentExchange::is_liar(const NodeId& peer) const { return impl_->liars.contains(peer); }
 void ContentExchange::note_liar(const NodeId& peer, const std::string& what) { impl_->note_liar(peer, what); }
 

@@ -174,6 +174,9 @@ class ContentExchange {
   /// Blocks were erased: what was complete may not be any more.
   void forget_complete();
 
+  /// What is being fetched. On the io_context.
+  [[nodiscard]] std::vector<Cid> roots_in_use() const;
+
   /// Whether the peer sent what it should not have, ever; and that it did. On the io_context.
   [[nodiscard]] bool is_liar(const NodeId& peer) const;
   void note_liar(const NodeId& peer, const std::string& what);
