@@ -360,6 +360,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
           co_return Status();
         }
         peer->out = self->streams.make(*descriptor, self->limits.stall);
+        peer->out->pace(self->limits.pacer, node);
       }
       const std::shared_ptr<Stream> stream = peer->out;
       Status written = co_await stream->write(frame);
@@ -663,6 +664,7 @@ void BitswapExchange::serve(const NodeId& peer, int descriptor) {
     ++impl->inbound;
     ++known->streams;
     const auto stream = impl->streams.make(descriptor, impl->limits.inbound_idle);
+    stream->pace(impl->limits.pacer, node);
     asio::co_spawn(impl->io, Impl::hear(impl, node, known, stream), asio::detached);
   });
 }

@@ -50,6 +50,7 @@ class BitswapExchange {
     std::size_t max_grants =
         1'048'576;  ///< of all peers together; past it the peer with the most loses half of its own
     std::size_t max_unasked = 8;  ///< blocks that nobody wanted before a peer is taken for a liar
+    std::shared_ptr<Pacer> pacer;  ///< of all that goes and comes; absent: as fast as it can
     Duration stall{std::chrono::seconds(15)};  ///< a peer that brings nothing for so long is passed over
     Duration idle{std::chrono::seconds(2)};  ///< our stream stays open for so long after the last message
     Duration inbound_idle{std::chrono::seconds(120)};  ///< a peer's stream without a word is closed after it

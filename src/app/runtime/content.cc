@@ -204,6 +204,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   static asio::awaitable<void> serve_guarded(std::shared_ptr<Impl> self, NodeId peer, int descriptor) {
     const std::shared_ptr<Stream> stream = self->streams.make(descriptor, self->limits.stall);
+    stream->pace(self->limits.pacer, peer);
     // Those that only hear "busy" cost descriptors too, but take no place: else they would keep each other out.
     if (self->answering >= 4 * self->limits.max_served + 16) {
       stream->close();
@@ -590,6 +591,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     Result<int> descriptor = co_await open_stream(self->io, self->opener, node, blocks_protocol, self->limits.stall);
     if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
     const std::shared_ptr<Stream> stream = self->streams.make(*descriptor, self->limits.stall);
+    stream->pace(self->limits.pacer, node);
     transfer->stream = stream;
     Attempt attempt;
     if (transfer->cancelled || self->closed) {

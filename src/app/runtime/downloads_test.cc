@@ -401,6 +401,22 @@ TEST_F(DownloadsTest, ADiskThatTakesNoMoreEndsItWithWhatItSaid) {
   EXPECT_EQ(downloads->list()[0].state, Downloads::State::failed);
 }
 
+TEST_F(DownloadsTest, WhatComesIsPaced) {
+  downloads.reset();
+  const std::uint64_t rate = 20'000'000;
+  std::shared_ptr<Pacer> pacer;  // Its time goes on by what it makes others wait, and by nothing else.
+  pacer = std::make_shared<Pacer>(Pacer::Rates{.down = rate}, [&] { return Instant(pacer->figures().waited); });
+  limits.leaves.pacer = pacer;
+  start();
+  const Bytes content = noise(5'500'000, 30);
+  const auto file = get(add(theirs, content));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(content_of(*file), content);
+  EXPECT_GE(pacer->figures().down, content.size());
+  EXPECT_EQ(pacer->figures().up, 0U) << "nothing bounds that way";
+  EXPECT_GE(pacer->figures().waited, Duration((content.size() - rate / 10) * 1'000'000 / rate));
+}
+
 // ---- Room.
 
 struct QuotaTest : DownloadsTest {

@@ -206,6 +206,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
         co_await open_stream(self->io, self->opener, holder->node, blocks_protocol, self->limits.stall);
     if (!descriptor) co_return of(Outcome::broken, std::move(descriptor.error().message));
     const auto stream = std::make_shared<Stream>(self->io, *descriptor, self->limits.stall);
+    stream->pace(self->limits.pacer, holder->node);
     Attempt attempt;
     if (!self->ended) {
       holder->stream = stream;

@@ -278,8 +278,14 @@ class Runtime::Impl final : public StreamOpener {
       if (may) fetched->note_served(root);
       return may;
     };
-    content = std::make_unique<ContentExchange>(bulk, *blocks, *this, ContentExchange::Limits{}, tell_liar, may_have);
-    bitswap = std::make_unique<BitswapExchange>(bulk, *blocks, *this, BitswapExchange::Limits{}, tell_liar, may_have);
+    const auto pacer = std::make_shared<Pacer>(settings.rates, [this] { return now(); });
+    ContentExchange::Limits content_limits;
+    BitswapExchange::Limits bitswap_limits;
+    Downloads::Limits download_limits;
+    ZephyMeshStreams::Limits zephymesh_limits;
+    content_limits.pacer = bitswap_limits.pacer = download_limits.leaves.pacer = zephymesh_limits.pacer = pacer;
+    content = std::make_unique<ContentExchange>(bulk, *blocks, *this, content_limits, tell_liar, may_have);
+    bitswap = std::make_unique<BitswapExchange>(bulk, *blocks, *this, bitswap_limits, tell_liar, may_have);
     downloads = std::make_unique<Downloads>(
         bulk, fetched_folder(settings.home), *store, *blocks, *this, *content, *fetched,
         [this](const Cid& root) {
@@ -294,11 +300,11 @@ class Runtime::Impl final : public StreamOpener {
             keeper->refresh([](const ShareKeeper::Refreshed&) {});
           post([this, kind = std::string(kind), text] { tell({.kind = kind, .text = text}); });
         },
-        Downloads::Limits{});
+        download_limits);
     MESH_TRY(downloads->resume_all());
     zephymesh = std::make_unique<ZephyMeshStreams>(
-        bulk, *shares, *blocks, [this](const NodeId& peer) { return keeper->classes_of(peer); },
-        ZephyMeshStreams::Limits{});
+        bulk, *shares, *blocks, [this](const NodeId& peer) { return keeper->classes_of(peer); }, zephymesh_limits,
+        [this](const Cid& root) { fetched->note_served(root); });
     executor = std::make_unique<Executor>(
         bulk, *blocks, *content, *sandbox, Executor::Limits{},
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });

@@ -24,6 +24,7 @@
 #include "adapters/wasm/sandbox.h"
 #include "app/runtime/downloads.h"
 #include "app/runtime/event_log.h"
+#include "app/runtime/pacer.h"
 #include "app/runtime/pins.h"
 #include "node/node.h"
 
@@ -63,6 +64,7 @@ struct Settings {
   std::uint64_t cache_bytes = std::uint64_t{8} << 30;  ///< of blocks that nothing declared needs; past it the oldest go
   std::uint64_t fetched_quota_bytes =
       0;  ///< of files that were fetched; past it those used least recently go; 0 = none
+  Pacer::Rates rates;  ///< of content
   std::vector<asset::Share> shares;  ///< folders whose files others may have
   bool zephymesh = false;  ///< speak the protocols of ZephyMesh nodes, too (zephymesh.h)
   std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};  ///< see wasm::Config
