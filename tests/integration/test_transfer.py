@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import unittest
+from pathlib import Path
 
 from meshes import MESH, Case, Node, environment, raw_cid, until
 
@@ -153,6 +154,30 @@ class Transfers(Case):
         with self.assertRaises(RuntimeError):
             third.ask("POST", f"/api/v1/assets/{added}/fetch", {"from": [holder.peer], "timeout_ms": 5000})
         self.assertEqual(holder.ask("GET", f"/api/v1/assets/{added}"), own.read_bytes())
+
+    def test_a_quota_takes_what_was_used_least_recently_and_never_a_pin(self):
+        holder, share = self.sharing()
+        for number in range(3):  # Nearly all of them is the same leaf, which comes once; they take their room all the same.
+            with open(share / f"{number}.bin", "wb") as file:
+                file.truncate(600 * MIB)
+                file.seek(-1, os.SEEK_END)
+                file.write(bytes([number + 1]))
+        holder.mesh("assets", "refresh")
+        getter = self.started(Node(self.folder / "getter", [holder.address], ("--slots", "1", "--fetched-gib", "1")))
+        places = []
+        for number in range(2):
+            self.finds(getter, f"{number}.bin")
+            places.append(Path(getter.mesh("assets", "get", f"{number}.bin", "--path").decode().strip()))
+        self.assertEqual([place.exists() for place in places], [False, True])
+        until(lambda: self.finds(getter, "0.bin")["source"] == "peer" and self.finds(getter, "1.bin")["source"] == "local", "it says so")
+        getter.mesh("assets", "pin", "1.bin")
+        with self.assertRaisesRegex(RuntimeError, "pinned, in use or being fetched"):
+            getter.mesh("assets", "get", "2.bin", "--path")
+        self.assertTrue(places[1].exists())
+        self.assertEqual(list((getter.home / "fetched").rglob("*.part")), [])
+        getter.mesh("assets", "unpin", "1.bin")
+        place = Path(getter.mesh("assets", "get", "2.bin", "--path").decode().strip())
+        self.assertEqual((places[1].exists(), place.stat().st_size), (False, 600 * MIB))
 
     def test_two_gets_of_one_file_are_one_transfer(self):
         holder, share = self.sharing()

@@ -131,7 +131,12 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
   std::atomic<std::uint64_t> blocks_served{0}, bytes_served{0}, blocks_fetched{0}, bytes_fetched{0}, bad_blocks{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar, MayHave let)
-      : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)), may_have(std::move(let)) {}
+      : io(context),
+        blocks(store),
+        opener(open),
+        limits(std::move(given)),
+        on_liar(std::move(liar)),
+        may_have(std::move(let)) {}
 
   void close() {
     closed = true;
@@ -639,7 +644,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
 
 BitswapExchange::BitswapExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
                                  OnLiar on_liar, MayHave may_have)
-    : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar), std::move(may_have))) {}
+    : impl_(std::make_shared<Impl>(io, blocks, opener, std::move(limits), std::move(on_liar), std::move(may_have))) {}
 
 BitswapExchange::~BitswapExchange() { impl_->close(); }
 

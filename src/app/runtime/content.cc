@@ -161,7 +161,12 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       served_streams{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar, MayHave let)
-      : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)), may_have(std::move(let)) {}
+      : io(context),
+        blocks(store),
+        opener(open),
+        limits(std::move(given)),
+        on_liar(std::move(liar)),
+        may_have(std::move(let)) {}
 
   void close() {
     closed = true;
@@ -697,7 +702,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
 ContentExchange::ContentExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
                                  OnLiar on_liar, MayHave may_have)
-    : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar), std::move(may_have))) {}
+    : impl_(std::make_shared<Impl>(io, blocks, opener, std::move(limits), std::move(on_liar), std::move(may_have))) {}
 
 ContentExchange::~ContentExchange() { impl_->close(); }
 

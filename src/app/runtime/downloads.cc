@@ -110,7 +110,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
         fetched(files),
         holders(std::move(find)),
         tell(std::move(told)),
-        limits(given) {}
+        limits(std::move(given)) {}
 
   void close() {
     closed = true;
@@ -529,7 +529,7 @@ Downloads::Downloads(asio::io_context& io, fs::path folder, store::NodeStore& st
                      StreamOpener& opener, ContentExchange& exchange, FetchedFiles& fetched, Holders holders, Tell tell,
                      Limits limits)
     : impl_(std::make_shared<Impl>(io, std::move(folder), store, blocks, opener, exchange, fetched, std::move(holders),
-                                   std::move(tell), limits)) {}
+                                   std::move(tell), std::move(limits))) {}
 Downloads::~Downloads() { impl_->close(); }
 
 Status Downloads::resume_all() {

@@ -959,8 +959,11 @@ void Runtime::pin(const Cid& root, std::move_only_function<void(Status)> done) {
 }
 
 void Runtime::unpin(const Cid& root, std::move_only_function<void(Status)> done) {
-  impl_->pins->unpin(root, [impl = impl_.get(), done = std::move(done)](Status status) mutable {
-    impl->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+  // On the thread on which pin() works, so that they are written in the order in which they were wanted.
+  impl_->post_bulk([impl = impl_.get(), root, done = std::move(done)]() mutable {
+    impl->pins->unpin(root, [impl, done = std::move(done)](Status status) mutable {
+      impl->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+    });
   });
 }
 
