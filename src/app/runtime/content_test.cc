@@ -37,7 +37,7 @@ struct ContentTest : testing::Test {
     second.reset();
   }
 
-  void start(ContentExchange::Limits server_limits = {}) {
+  void start(const ContentExchange::Limits& server_limits = {}) {
     client = std::make_unique<ContentExchange>(
         io, *ours.blocks, opener, limits,
         [this](const NodeId& node, const std::string& what) { liars.emplace_back(node, what); });
