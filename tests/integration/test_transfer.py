@@ -7,8 +7,10 @@ import os
 import random
 import re
 import signal
+import struct
 import subprocess
 import unittest
+from pathlib import Path
 
 from meshes import MESH, Case, Node, environment, raw_cid, until
 
@@ -97,6 +99,85 @@ class Transfers(Case):
         # Under the path that it has had all along.
         answer = third.ask("GET", "/api/v1/query/asset?filepath=holder-share/model.gguf")
         self.assertEqual((answer["found"], answer["assetInfo"]["sha256"]), (True, sha256))
+
+    def test_a_model_says_what_it_is_on_another_node(self):
+        def text(value):
+            return struct.pack("<Q", len(value)) + value
+
+        header = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
+        header += text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+        header += text(b"llama.context_length") + struct.pack("<II", 4, 4096)
+        header += text(b"token_embd.weight") + struct.pack("<IQQIQ", 2, 64, 32, 1, 0)
+        holder, share = self.sharing()
+        (share / "tiny.gguf").write_bytes(header + bytes(8192))
+        (share / "broken.gguf").write_bytes(header[:50])
+        holder.mesh("assets", "refresh")
+        getter = self.getter(holder)
+        wanted = {"format": "gguf", "architecture": "llama", "parameters": 2048, "quantisation": "F16", "context_tokens": 4096}
+        self.assertEqual(self.finds(getter, "tiny.gguf")["holdings"][0]["asset"]["model"], wanted)
+        self.assertIsNone(self.finds(getter, "broken.gguf")["holdings"][0]["asset"]["model"])
+        found = getter.ask("GET", "/api/v1/query/asset?architecture=llama")["holdings"]
+        self.assertEqual([holding["asset"]["path"] for holding in found], ["tiny.gguf"])
+        self.assertIn(b"llama 2.0 K F16, 4096 tokens", getter.mesh("assets", "find", "tiny.gguf", "-o", "wide"))
+        self.assertIn(b"llama 2.0 K F16, 4096 tokens", holder.mesh("assets", "ls", "-o", "wide"))
+
+    def test_pins_hold_what_is_here_and_what_was_added_can_be_taken_back(self):
+        holder, share = self.sharing()
+        self.put(share / "kept.bin", 3 * MIB, 6)
+        holder.mesh("assets", "refresh")
+        getter = self.getter(holder)
+        found = self.finds(getter, "kept.bin")
+        for refused in (("pin", "kept.bin"), ("pin", found["holdings"][0]["asset"]["cid"]), ("unpin", "kept.bin")):
+            with self.assertRaisesRegex(RuntimeError, "exit code 4"):
+                getter.mesh("assets", *refused)
+        getter.mesh("assets", "get", "kept.bin", "--path")
+        until(lambda: getter.ask("GET", "/api/v1/query/asset?name=kept.bin")["source"] == "local", "it is the getter's, too")
+        cid = getter.mesh("assets", "pin", "kept.bin").decode().strip()
+        self.assertEqual(cid, found["holdings"][0]["asset"]["cid"])
+        getter.end()
+        getter = self.getter(holder)  # A later process knows it still.
+        pins = getter.ask("GET", "/api/v1/pins")["pins"]
+        self.assertEqual([(pin["cid"], pin["path"]) for pin in pins], [(cid, "holder-share/kept.bin")])
+        self.assertIn(cid.encode(), getter.mesh("assets", "pins"))
+        self.assertEqual(getter.mesh("assets", "unpin", "kept.bin").decode().strip(), cid)
+        self.assertEqual(getter.ask("GET", "/api/v1/pins")["pins"], [])
+
+        own = self.folder / "own.txt"
+        own.write_bytes(b"added, and taken back")
+        added = holder.add(own)
+        getter.ask("POST", f"/api/v1/assets/{added}/fetch", {"from": [holder.peer], "timeout_ms": 20000})
+        holder.mesh("assets", "pin", added)  # A pin shows nothing to anybody.
+        holder.mesh("assets", "rm", added)
+        with self.assertRaisesRegex(RuntimeError, "exit code 4"):
+            holder.mesh("assets", "rm", added)
+        third = self.getter(holder, name="third")
+        with self.assertRaises(RuntimeError):
+            third.ask("POST", f"/api/v1/assets/{added}/fetch", {"from": [holder.peer], "timeout_ms": 5000})
+        self.assertEqual(holder.ask("GET", f"/api/v1/assets/{added}"), own.read_bytes())
+
+    def test_a_quota_takes_what_was_used_least_recently_and_never_a_pin(self):
+        holder, share = self.sharing()
+        for number in range(3):  # Nearly all of them is the same leaf, which comes once; they take their room all the same.
+            with open(share / f"{number}.bin", "wb") as file:
+                file.truncate(600 * MIB)
+                file.seek(-1, os.SEEK_END)
+                file.write(bytes([number + 1]))
+        holder.mesh("assets", "refresh")
+        getter = self.started(Node(self.folder / "getter", [holder.address], ("--slots", "1", "--fetched-gib", "1")))
+        places = []
+        for number in range(2):
+            self.finds(getter, f"{number}.bin")
+            places.append(Path(getter.mesh("assets", "get", f"{number}.bin", "--path").decode().strip()))
+        self.assertEqual([place.exists() for place in places], [False, True])
+        until(lambda: self.finds(getter, "0.bin")["source"] == "peer" and self.finds(getter, "1.bin")["source"] == "local", "it says so")
+        getter.mesh("assets", "pin", "1.bin")
+        with self.assertRaisesRegex(RuntimeError, "pinned, in use or being fetched"):
+            getter.mesh("assets", "get", "2.bin", "--path")
+        self.assertTrue(places[1].exists())
+        self.assertEqual(list((getter.home / "fetched").rglob("*.part")), [])
+        getter.mesh("assets", "unpin", "1.bin")
+        place = Path(getter.mesh("assets", "get", "2.bin", "--path").decode().strip())
+        self.assertEqual((places[1].exists(), place.stat().st_size), (False, 600 * MIB))
 
     def test_two_gets_of_one_file_are_one_transfer(self):
         holder, share = self.sharing()

@@ -9,16 +9,17 @@
 
 #include "adapters/store/file.h"
 #include "adapters/store/schema.h"
+#include "codec/record.h"
 
 namespace mesh::store {
 
 namespace {
 
-constexpr std::int64_t layout = 1;
+constexpr std::int64_t layout = 2;
 constexpr std::string_view table =
     "CREATE TABLE file(share TEXT NOT NULL, path BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, "
     "bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL, cid BLOB NOT NULL, "
-    "sha256 BLOB NOT NULL, PRIMARY KEY(share, path)) WITHOUT ROWID;";
+    "sha256 BLOB NOT NULL, model BLOB NOT NULL, PRIMARY KEY(share, path)) WITHOUT ROWID;";
 
 }  // namespace
 
@@ -58,12 +59,14 @@ Result<std::unique_ptr<FileIndex>> FileIndex::try_open(const std::string& file) 
   }
   // What a power cut takes is found out again.
   MESH_TRY(connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"));
-  if (found == 0) {
-    MESH_TRY(
-        connection.run(fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
-                                   table, application_id, layout)));
+  if (found < layout) {
+    MESH_TRY(connection.run(
+        fmt::format("BEGIN IMMEDIATE; DROP TABLE IF EXISTS file; {} PRAGMA application_id = {}; PRAGMA user_version = "
+                    "{}; COMMIT",
+                    table, application_id, layout)));
   }
-  MESH_LET(self->put_, connection.prepare("INSERT OR REPLACE INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"));
+  MESH_LET(self->put_,
+           connection.prepare("INSERT OR REPLACE INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"));
   MESH_LET(self->erase_, connection.prepare("DELETE FROM file WHERE share = ?1 AND path = ?2"));
   return self;
 }
@@ -71,13 +74,19 @@ Result<std::unique_ptr<FileIndex>> FileIndex::try_open(const std::string& file) 
 Status FileIndex::for_each(const std::function<void(Key, const IndexedFile&)>& each) {
   MESH_LET(sqlite::Statement rows,
            connection_.prepare("SELECT share, path, device, inode, bytes, modified_ns, changed_ns, "
-                               "cid, sha256 FROM file"));
+                               "cid, sha256, model FROM file"));
   while (true) {
     MESH_LET(const bool row, rows.step());
     if (!row) return {};
     const auto cid = Cid::from_bytes(rows.blob(7));
     const auto digest = Digest::from(rows.blob(8));
     if (!cid || !digest) continue;  // Damaged: found out again.
+    ModelPointer model;
+    if (const ByteView bytes = rows.blob(9); !bytes.empty()) {
+      auto read = record::decode<asset::ModelHeader>(bytes);
+      if (!read) continue;
+      model = std::make_shared<const asset::ModelHeader>(std::move(*read));
+    }
     each({rows.text(0), std::string(as_text(rows.blob(1)))},
          {.stamp = {.device = static_cast<std::uint64_t>(rows.integer(2)),
                     .inode = static_cast<std::uint64_t>(rows.integer(3)),
@@ -85,7 +94,8 @@ Status FileIndex::for_each(const std::function<void(Key, const IndexedFile&)>& e
                     .modified_ns = rows.integer(5),
                     .changed_ns = rows.integer(6)},
           .cid = *cid,
-          .sha256 = *digest});
+          .sha256 = *digest,
+          .model = std::move(model)});
   }
 }
 
@@ -108,6 +118,8 @@ Status FileIndex::change(const std::vector<std::pair<Key, IndexedFile>>& put, co
       put_.bind(7, file.stamp.changed_ns);
       put_.bind(8, ByteView(cid));
       put_.bind(9, file.sha256.view());
+      const Bytes model = file.model ? record::encode(*file.model) : Bytes{};
+      put_.bind(10, ByteView(model));
       MESH_TRY(put_.run());
     }
     return connection_.run("COMMIT");

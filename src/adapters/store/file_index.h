@@ -1,7 +1,7 @@
 // What is known of the files of shares: which file, as the file system tells it, had which content. HOME/shares.db.
 //
 // It saves reading files again that nobody changed. All of it can be found out anew, so a damaged index is set aside
-// (shares.db.damaged) and begun again. Private to the store.
+// (shares.db.damaged) and begun again, and one of an older layout is emptied. Private to the store.
 // One process at a time (the home's lock); one caller at a time.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "codec/cid.h"
 #include "codec/hash.h"
+#include "domain/asset/model_header.h"
 
 namespace mesh::store {
 
@@ -28,10 +29,14 @@ struct FileStamp {
   bool operator==(const FileStamp&) const = default;
 };
 
+/// What a model file says of itself; nullptr: it is none, or does not read. Few files are models.
+using ModelPointer = std::shared_ptr<const asset::ModelHeader>;
+
 struct IndexedFile {
   FileStamp stamp;
   Cid cid;
   Digest sha256;
+  ModelPointer model;
 };
 
 class FileIndex {

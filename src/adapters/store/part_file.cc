@@ -32,7 +32,7 @@ fs::path part_of(const fs::path& target) {
 
 }  // namespace
 
-Result<std::unique_ptr<PartFile>> PartFile::open(fs::path target, std::uint64_t bytes) {
+Result<std::unique_ptr<PartFile>> PartFile::open(fs::path target, std::uint64_t bytes, std::uint64_t spoken_for) {
   std::error_code error;
   fs::create_directories(target.parent_path(), error);
   if (error)
@@ -43,19 +43,22 @@ Result<std::unique_ptr<PartFile>> PartFile::open(fs::path target, std::uint64_t 
   const fs::path part = part_of(target);
   const int fd = ::open(part.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   if (fd < 0) return failed(part, "cannot be written");
-  std::unique_ptr<PartFile> file(new PartFile(std::move(target), fd));
+  std::unique_ptr<PartFile> file(new PartFile(std::move(target), fd, bytes));
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0)
     return fail(ErrorCode::conflict, fmt::format("{} is being received already", file->target_.string()));
   struct stat about{};
   struct statvfs disk{};
   if (::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) return failed(part, "is no file");
   if (::fstatvfs(fd, &disk) != 0) return failed(part, "lies on a disk that cannot be asked for its room");
-  const std::uint64_t here = std::min<std::uint64_t>(static_cast<std::uint64_t>(about.st_blocks) * 512, bytes);
+  const std::uint64_t more = file->unwritten();
   const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
-  if (free < min_free_bytes || free - min_free_bytes < bytes - here) {
+  const std::uint64_t kept = min_free_bytes + std::min(spoken_for, free);
+  if (free < kept || free - kept < more) {
     if (about.st_size == 0) ::unlink(part.c_str());
-    return fail(ErrorCode::exhausted, fmt::format("{} takes {} bytes more, and only {} are free on its disk",
-                                                  file->target_.string(), bytes - here, free));
+    std::string text =
+        fmt::format("{} takes {} bytes more, and only {} are free on its disk", file->target_.string(), more, free);
+    if (spoken_for > 0) text += fmt::format(", {} of them for what is being received already", spoken_for);
+    return fail(ErrorCode::exhausted, std::move(text));
   }
   if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) return failed(part, "cannot be written");
   return file;
@@ -63,6 +66,12 @@ Result<std::unique_ptr<PartFile>> PartFile::open(fs::path target, std::uint64_t 
 
 PartFile::~PartFile() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+std::uint64_t PartFile::unwritten() const {
+  struct stat about{};
+  if (::fstat(fd_, &about) != 0) return bytes_;
+  return bytes_ - std::min<std::uint64_t>(static_cast<std::uint64_t>(about.st_blocks) * 512, bytes_);
 }
 
 Result<bool> PartFile::read(std::uint64_t offset, std::span<std::uint8_t> into) const {

@@ -19,12 +19,16 @@ class PartFile {
   static constexpr std::uint64_t min_free_bytes = std::uint64_t{64} << 20;
 
   /// Makes the folders up to `target`, and opens or makes its part file. Links are not followed, in the last name.
+  /// `spoken_for`: bytes of the disk's room that others will still take.
   /// Errors: conflict (in use; `target` is a folder), exhausted (the disk has no room for the rest), storage.
-  [[nodiscard]] static Result<std::unique_ptr<PartFile>> open(std::filesystem::path target, std::uint64_t bytes);
+  [[nodiscard]] static Result<std::unique_ptr<PartFile>> open(std::filesystem::path target, std::uint64_t bytes,
+                                                              std::uint64_t spoken_for = 0);
   ~PartFile();
   PartFile(const PartFile&) = delete;
   PartFile& operator=(const PartFile&) = delete;
 
+  /// Bytes that the disk has not given to it yet. While others read or write it, too.
+  [[nodiscard]] std::uint64_t unwritten() const;
   /// What lies at the place, at the beginning of `into`; false if nothing was ever written there. Error: storage.
   [[nodiscard]] Result<bool> read(std::uint64_t offset, std::span<std::uint8_t> into) const;
   /// Errors: exhausted (the disk is full), storage.
@@ -37,10 +41,12 @@ class PartFile {
   static void remove(const std::filesystem::path& target);
 
  private:
-  PartFile(std::filesystem::path target, int fd) : target_(std::move(target)), fd_(fd) {}
+  PartFile(std::filesystem::path target, int fd, std::uint64_t bytes)
+      : target_(std::move(target)), fd_(fd), bytes_(bytes) {}
 
   std::filesystem::path target_;
   int fd_;
+  std::uint64_t bytes_;
 };
 
 }  // namespace mesh::store

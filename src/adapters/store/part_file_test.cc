@@ -89,5 +89,23 @@ TEST_F(PartFileTest, ALinkInItsPlaceIsNotFollowed) {
   EXPECT_EQ(content_of(elsewhere), to_bytes("mine"));
 }
 
+TEST_F(PartFileTest, RoomThatOthersWillTakeIsNotGivenTwice) {
+  constexpr std::uint64_t mib = std::uint64_t{1} << 20;
+  auto first = PartFile::open(target, mib);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ((*first)->unwritten(), mib);
+  const auto free = fs::space(folder.path()).available;
+  const fs::path next = folder.path() / "models" / "b.bin";
+  for (const std::uint64_t spoken_for : {std::uint64_t{free}, ~std::uint64_t{0}}) {
+    const auto second = PartFile::open(next, mib, spoken_for);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::exhausted);
+    EXPECT_FALSE(fs::exists(next.string() + ".part"));
+  }
+  EXPECT_TRUE(PartFile::open(next, mib, (*first)->unwritten()));
+  ASSERT_TRUE((*first)->write(0, Bytes(mib, 1)));
+  EXPECT_EQ((*first)->unwritten(), 0U);
+}
+
 }  // namespace
 }  // namespace mesh::store

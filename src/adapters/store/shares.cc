@@ -119,6 +119,7 @@ struct Shares::Found {
   bool is_known = false;
   Cid cid;
   Digest sha256;
+  ModelPointer model;
   std::uint64_t total_bytes = 0;  ///< of its blocks; in a snapshot
 };
 
@@ -322,7 +323,8 @@ class Shares::Walk {
                      .hub = std::move(hub),
                      .is_known = false,
                      .cid = {},
-                     .sha256 = {}});
+                     .sha256 = {},
+                     .model = {}});
   }
 
   // ---- huggingface_hub's cache (huggingface.co/docs/huggingface_hub/guides/manage-cache): snapshots/REVISION/FILE is a
@@ -469,6 +471,16 @@ Result<std::uint64_t> each_chunk(int file, const std::atomic<bool>& stopped,
   }
 }
 
+/// What a model file says of itself. One that does not read is a file like any other.
+ModelPointer model_of(int file, std::uint64_t bytes) {
+  auto header = asset::read_model_header(bytes, [&](std::uint64_t offset, std::size_t size) -> Result<Bytes> {
+    MESH_LET(Bytes part, read_at(file, offset, size));
+    if (part.size() != size) return fail(ErrorCode::conflict, "it was changed while it was read");
+    return part;
+  });
+  return header && *header ? std::make_shared<const asset::ModelHeader>(std::move(**header)) : nullptr;
+}
+
 /// The content of an open file, and the error if it is not the same file afterwards. `beside`: SHA-256 is another thread's
 /// work, which reads the file too; else both hashes are made of one reading.
 Result<Content> read_content(int file, FileStamp& stamp, bool beside, const asset::BlockSink& sink,
@@ -514,6 +526,7 @@ void Shares::read_new(const std::vector<asset::Share>& shares, std::vector<Found
     if (known != known_->files.end() && known->second.stamp == file.stamp) {
       file.cid = known->second.cid;
       file.sha256 = known->second.sha256;
+      file.model = known->second.model;
       file.is_known = true;
     } else if (const auto [place, fresh] = by_place.try_emplace({shares[file.share].name, file.place}, &file); fresh) {
       unread.push_back(&file);
@@ -538,6 +551,7 @@ void Shares::read_new(const std::vector<asset::Share>& shares, std::vector<Found
         content = fail(ErrorCode::storage, "it cannot be opened: " + text_of_errno());
       } else {
         const bool beside = unread.size() < options_.threads && file.stamp.bytes >= large_bytes;
+        if (asset::is_model_name(file.path)) file.model = model_of(opened.fd(), file.stamp.bytes);
         content = read_content(opened.fd(), file.stamp, beside, sink, stopped_);
       }
       const std::lock_guard guard(told);
@@ -563,6 +577,7 @@ void Shares::read_new(const std::vector<asset::Share>& shares, std::vector<Found
     file->stamp = read->stamp;
     file->cid = read->cid;
     file->sha256 = read->sha256;
+    file->model = read->model;
     file->is_known = read->is_known;
   }
 }
@@ -630,7 +645,7 @@ Result<Shares::Refreshed> Shares::refresh(List list, const std::string* only) {
   std::set<FileIndex::Key> here;
   for (const Found& file : found) {
     FileIndex::Key key{shares[file.share].name, file.place};
-    const IndexedFile entry{.stamp = file.stamp, .cid = file.cid, .sha256 = file.sha256};
+    const IndexedFile entry{.stamp = file.stamp, .cid = file.cid, .sha256 = file.sha256, .model = file.model};
     const auto known = known_->files.find(key);
     if (known == known_->files.end() || known->second.stamp != entry.stamp || known->second.cid != entry.cid)
       put.emplace_back(key, entry);
@@ -872,7 +887,7 @@ std::vector<Shares::Added> Shares::added() const {
 
 std::vector<asset::Asset> Shares::find(const asset::AssetQuery& query, std::size_t first, std::size_t count) const {
   const std::shared_ptr<const Snapshot> now = snapshot();
-  const bool all = !query.name && !query.path && !query.cid && !query.sha256;
+  const bool all = is_empty(query);
   std::vector<asset::Asset> assets;
   for (std::uint32_t number = 0; number < now->files.size() && assets.size() < count; ++number) {
     if (!now->share_of(now->files[number]).is_listed) continue;
@@ -888,7 +903,8 @@ std::vector<asset::Asset> Shares::find(const asset::AssetQuery& query, std::size
                        .bytes = file.stamp.bytes,
                        .sha256 = file.sha256,
                        .visibility = share.visibility,
-                       .hub = file.hub};
+                       .hub = file.hub,
+                       .model = file.model ? std::optional(*file.model) : std::nullopt};
     if (!asset::matches(query, asset) || now->is_gone(number)) continue;
     if (first > 0) {
       --first;

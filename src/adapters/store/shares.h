@@ -1,5 +1,6 @@
 // Shares: folders whose files are content where they lie. A refresh walks them, reads what is new or was changed, and
-// remembers of each file its CID (UnixFS, unixfs.h), its SHA-256 and how the file system knows it. Leaves are not copied: a
+// remembers of each file its CID (UnixFS, unixfs.h), its SHA-256, what a model says of itself (model_header.h), and how the
+// file system knows it. Leaves are not copied: a
 // block of a file is read from its place, and handed out only if it still is what its CID names. A file's inner nodes are
 // kept in the block store. A file or folder that its owner adds while the node runs (`mesh assets add`) is a share of its own,
 // whose folder has a root, too: the UnixFS folder of all that is in it.

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "adapters/store/sqlite.h"
 #include "adapters/store/temporary_folder.h"
 #include "domain/asset/folder.h"
 
@@ -62,7 +63,8 @@ class SharesTest : public ::testing::Test {
     return all;
   }
   [[nodiscard]] std::optional<asset::Asset> asset(std::string name) const {
-    const auto found = shares->find({.name = std::move(name), .path = {}, .cid = {}, .sha256 = {}}, 0, 10);
+    const auto found =
+        shares->find({.name = std::move(name), .path = {}, .cid = {}, .sha256 = {}, .architecture = {}}, 0, 10);
     return found.empty() ? std::nullopt : std::optional(found.front());
   }
 
@@ -298,8 +300,11 @@ TEST_F(SharesTest, AHubCacheIsFoundByRepositoryAndRevision) {
   ASSERT_TRUE(model);
   EXPECT_EQ(model->path, "hub/models--org--repo/snapshots/rev2/onnx/model.onnx");
   EXPECT_EQ(as_text(*content(model->cid)), "weights");
-  EXPECT_EQ(shares->find({.name = "org/repo", .path = {}, .cid = {}, .sha256 = {}}, 0, 10).size(), 4U);
-  EXPECT_EQ(shares->find({.name = "org/repo@rev1", .path = {}, .cid = {}, .sha256 = {}}, 0, 10).size(), 2U);
+  EXPECT_EQ(shares->find({.name = "org/repo", .path = {}, .cid = {}, .sha256 = {}, .architecture = {}}, 0, 10).size(),
+            4U);
+  EXPECT_EQ(
+      shares->find({.name = "org/repo@rev1", .path = {}, .cid = {}, .sha256 = {}, .architecture = {}}, 0, 10).size(),
+      2U);
   EXPECT_EQ(refresh().read_files, 0U);
 }
 
@@ -349,6 +354,62 @@ TEST_F(SharesTest, ADamagedIndexIsBegunAgain) {
   open({share()});
   EXPECT_EQ(refresh().read_files, 1U);
   EXPECT_TRUE(fs::exists(file.string() + ".damaged"));
+}
+
+/// A GGUF header that says "llama", and nothing else.
+std::string tiny_gguf() {
+  const auto number = [](std::uint64_t value, int bytes) {
+    std::string text;
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
+    return text;
+  };
+  const auto text = [&](std::string_view value) { return number(value.size(), 8) + std::string(value); };
+  return "GGUF" + number(3, 4) + number(0, 8) + number(1, 8) + text("general.architecture") + number(8, 4) +
+         text("llama");
+}
+
+TEST_F(SharesTest, ModelsSayWhatTheyAre) {
+  write("tiny.gguf", tiny_gguf());
+  write("tiny.bin", tiny_gguf());
+  write("cut.gguf", tiny_gguf().substr(0, 40));
+  write("empty.onnx", "");
+  write("text.safetensors", "no model at all");
+  settle();
+  const auto report = refresh();
+  EXPECT_EQ(report.files, 5U) << "what does not read is a file all the same";
+  EXPECT_EQ(report.problem_count, 0U);
+  const asset::ModelHeader wanted{.format = asset::ModelFormat::gguf, .architecture = "llama"};
+  EXPECT_EQ(asset("tiny.gguf")->model, wanted);
+  for (const char* name : {"tiny.bin", "cut.gguf", "empty.onnx", "text.safetensors"})
+    EXPECT_FALSE(asset(name)->model) << name;
+  asset::AssetQuery query;
+  query.architecture = "llama";
+  EXPECT_EQ(shares->find(query, 0, 10).size(), 1U);
+  // It is remembered, and known again after a start, with nothing read.
+  open({share()});
+  EXPECT_EQ(refresh().read_files, 0U);
+  EXPECT_EQ(asset("tiny.gguf")->model, wanted);
+  EXPECT_FALSE(asset("cut.gguf")->model);
+  write("tiny.gguf", "another content");
+  refresh();
+  EXPECT_FALSE(asset("tiny.gguf")->model);
+}
+
+TEST_F(SharesTest, AnIndexOfAnOlderLayoutIsFilledAnew) {
+  write("tiny.gguf", tiny_gguf());
+  settle();
+  refresh();
+  shares.reset();
+  {
+    auto index =
+        sqlite::Connection::open((temporary_.path() / "home/shares.db").string(), sqlite::Connection::Mode::read_write);
+    ASSERT_TRUE(index);
+    ASSERT_TRUE(index->run("ALTER TABLE file DROP COLUMN model; PRAGMA user_version = 1;"));
+  }
+  open({share()});
+  EXPECT_EQ(refresh().read_files, 1U);
+  EXPECT_TRUE(asset("tiny.gguf")->model);
+  EXPECT_FALSE(fs::exists(temporary_.path() / "home/shares.db.damaged"));
 }
 
 TEST_F(SharesTest, InnerNodesThatAreGoneAreMadeAgain) {

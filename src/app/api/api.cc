@@ -888,7 +888,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     if (roots.empty()) return call.reply(answer, 201);
     const Cid next = roots.back();
     roots.pop_back();
-    backend_.blocks().declare(next, "asset",
+    backend_.blocks().declare(next, added_reason,
                               [self = shared_from_this(), roots = std::move(roots), call = std::move(call),
                                answer = std::move(answer)](Status status) mutable {
                                 Backend& backend = self->backend_;
@@ -931,6 +931,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     asset::AssetQuery query;
     if (const std::string* text = call.query("name")) query.name = *text;
     if (const std::string* text = call.query("filepath")) query.path = *text;
+    if (const std::string* text = call.query("architecture")) query.architecture = *text;
     if (const std::string* text = call.query("cid")) {
       const auto cid = Cid::from_text(*text);
       if (!cid) return wrap("cid", cid.error());
@@ -941,8 +942,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       query.sha256 = bytes ? Digest::from(*bytes) : std::nullopt;
       if (!query.sha256) return fail(ErrorCode::invalid, "sha256 must be 64 hexadecimal digits");
     }
-    if (!query.name && !query.path && !query.cid && !query.sha256)
-      return fail(ErrorCode::invalid, "say what is asked for: name, filepath, cid or sha256");
+    if (asset::is_empty(query))
+      return fail(ErrorCode::invalid, "say what is asked for: name, filepath, cid, sha256 or architecture");
     return query;
   }
 
@@ -1030,9 +1031,12 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         if (!status) return call.fail(status.error());
       }
     }
-    if (const auto here = backend_.shares().find({.name = {}, .path = {}, .cid = cid, .sha256 = {}}, 0, 1);
-        !here.empty())
+    if (const auto here =
+            backend_.shares().find({.name = {}, .path = {}, .cid = cid, .sha256 = {}, .architecture = {}}, 0, 1);
+        !here.empty()) {
+      (void)backend_.use(*cid);  // It was asked for now.
       return call.reply({{"cid", cid->text()}, {"file", backend_.shares().path_of(here.front()).string()}});
+    }
     std::vector<identity::NodeId> holders;
     for (const std::string& text : from) {
       const auto peer = peer_of(text);
@@ -1064,6 +1068,27 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                    });
   }
 
+  void delete_asset(Call call) { answer_with(std::move(call), &Backend::remove_asset); }
+  void put_pin(Call call) { answer_with(std::move(call), &Backend::pin); }
+  void delete_pin(Call call) { answer_with(std::move(call), &Backend::unpin); }
+  void get_pins(Call call) {
+    Json list = Json::array();
+    for (const Pins::Pin& pin : backend_.pins()) {
+      list.push_back(
+          {{"cid", pin.root.text()}, {"path", pin.path}, {"since", rfc3339(static_cast<std::int64_t>(pin.since_ms))}});
+    }
+    call.reply({{"pins", std::move(list)}});
+  }
+  /// Does something with the content that the path names.
+  void answer_with(Call call, void (Backend::*what)(const Cid&, std::move_only_function<void(Status)>)) {
+    const auto cid = cid_of(call);
+    if (!cid) return;
+    (backend_.*what)(*cid, [call = std::move(call), cid = *cid](Status status) {
+      if (!status) return call.fail(status.error());
+      call.reply({{"cid", cid.text()}});
+    });
+  }
+
   void post_inference(Call call) { call.fail({ErrorCode::unsupported, "inference is not built yet"}); }
 
   void get_transfers(Call call) {
@@ -1090,6 +1115,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         : owner(std::move(owner_impl)), stream(std::move(body)) {}
     std::shared_ptr<Impl> owner;
     http::BodyStream stream;
+    FetchedFiles::Use use;
     std::vector<Cid> next;  ///< a stack: what comes first is last
     std::string pending;
 
@@ -1176,6 +1202,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         auto stream = call.responder.stream(std::move(head), node->content_bytes);
         if (!stream) return;
         auto content = std::make_shared<ContentStream>(self, *stream);
+        content->use = self->backend_.use(root);
         content->next.push_back(root);
         content->stream.on_ready([content] { content->pump(); });
         content->pump();
@@ -1487,6 +1514,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
         {"filepath", "query", "string", "the path in its share, exactly"},
         {"cid", "query", "string", "the file's CID"},
         {"sha256", "query", "string", "of the content, hexadecimal"},
+        {"architecture", "query", "string", "what a model says that it is: llama, bert"},
         {"first", "query", "integer", "from which on"},
         {"count", "query", "integer", "how many; 100 unless told"}},
        {},
@@ -1501,6 +1529,38 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {},
        {{200, octets, "", "bytes"}, {200, "application/json", "Folder", "a folder; x-mesh-kind says folder"}},
        &Impl::get_asset},
+      {"DELETE",
+       "/api/v1/assets/{cid}",
+       "removeAsset",
+       "Serves added content no more; it goes once room is needed, unless it is pinned",
+       {cid},
+       {},
+       {{200, "application/json", "Named", "it is not served for having been added"}},
+       &Impl::delete_asset},
+      {"GET",
+       "/api/v1/pins",
+       "listPins",
+       "Content that is kept whatever room is wanted for",
+       {},
+       {},
+       {{200, "application/json", "Pins", "pins, by CID"}},
+       &Impl::get_pins},
+      {"PUT",
+       "/api/v1/pins/{cid}",
+       "pin",
+       "Keeps content that is here, or is being fetched to a file; shows it to nobody",
+       {cid},
+       {},
+       {{200, "application/json", "Named", "it is kept"}},
+       &Impl::put_pin},
+      {"DELETE",
+       "/api/v1/pins/{cid}",
+       "unpin",
+       "Takes a pin away",
+       {cid},
+       {},
+       {{200, "application/json", "Named", "it is not pinned any more"}},
+       &Impl::delete_pin},
       {"POST",
        "/api/v1/assets/{cid}/fetch",
        "fetchAsset",

@@ -97,6 +97,11 @@ class Backend {
   virtual void transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const = 0;
   virtual void order_transfer(const Cid& root, Runtime::TransferOrder order,
                               std::move_only_function<void(Status)> done) = 0;
+  virtual void pin(const Cid& root, std::move_only_function<void(Status)> done) = 0;
+  virtual void unpin(const Cid& root, std::move_only_function<void(Status)> done) = 0;
+  [[nodiscard]] virtual std::vector<Pins::Pin> pins() const = 0;
+  virtual void remove_asset(const Cid& root, std::move_only_function<void(Status)> done) = 0;
+  [[nodiscard]] virtual FetchedFiles::Use use(const Cid& root) = 0;
   /// Files that peers share; thread-safe.
   [[nodiscard]] virtual PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const = 0;
   virtual void add_in_place(std::string path, std::optional<asset::Visibility> visibility,

@@ -154,12 +154,21 @@ Json asset_json(const asset::Asset& asset) {
             {"bytes", asset.bytes},
             {"sha256", asset.sha256.hex()},
             {"visibility", enum_names(asset.visibility)[static_cast<std::size_t>(asset.visibility)]},
-            {"hub", nullptr}};
+            {"hub", nullptr},
+            {"model", nullptr}};
   if (asset.hub) {
     json["hub"] = {{"repository", asset.hub->repository},
                    {"revision", asset.hub->revision},
                    {"references", asset.hub->references},
                    {"file", asset.hub->file}};
+  }
+  if (asset.model) {
+    json["model"] = {
+        {"format", word(asset.model->format)},
+        {"architecture", asset.model->architecture},
+        {"parameters", asset.model->parameters},
+        {"quantisation", asset.model->quantisation},
+        {"context_tokens", asset.model->context_tokens ? Json(*asset.model->context_tokens) : Json(nullptr)}};
   }
   return json;
 }

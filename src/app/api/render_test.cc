@@ -47,5 +47,20 @@ TEST(ReachStatusJson, HolePunchesSayHowTheyWent) {
             "hole punching with " + identity::short_name(node(2)) + " failed, what goes there is relayed: no answer");
 }
 
+TEST(AssetJson, SaysWhatAModelIs) {
+  asset::Asset asset;
+  asset.share = "models";
+  asset.path = "tiny.gguf";
+  EXPECT_TRUE(asset_json(asset)["model"].is_null());
+  asset.model = asset::ModelHeader{
+      .format = asset::ModelFormat::gguf, .architecture = "llama", .parameters = 42, .quantisation = "F16"};
+  const Json model = asset_json(asset)["model"];
+  EXPECT_EQ(model["format"], "gguf");
+  EXPECT_EQ(model["architecture"], "llama");
+  EXPECT_EQ(model["parameters"], 42U);
+  EXPECT_EQ(model["quantisation"], "F16");
+  EXPECT_TRUE(model["context_tokens"].is_null());
+}
+
 }  // namespace
 }  // namespace mesh::app

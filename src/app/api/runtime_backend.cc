@@ -100,6 +100,17 @@ class RuntimeBackend final : public Backend {
                       std::move_only_function<void(Status)> done) override {
     runtime_.order_transfer(root, order, std::move(done));
   }
+  void pin(const Cid& root, std::move_only_function<void(Status)> done) override {
+    runtime_.pin(root, std::move(done));
+  }
+  void unpin(const Cid& root, std::move_only_function<void(Status)> done) override {
+    runtime_.unpin(root, std::move(done));
+  }
+  std::vector<Pins::Pin> pins() const override { return runtime_.pins(); }
+  void remove_asset(const Cid& root, std::move_only_function<void(Status)> done) override {
+    runtime_.remove_asset(root, std::move(done));
+  }
+  FetchedFiles::Use use(const Cid& root) override { return runtime_.use(root); }
   bool is_for_everybody(const Cid& root) override { return runtime_.is_for_everybody(root); }
   PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const override {
     return runtime_.find_at_peers(query, per_peer);

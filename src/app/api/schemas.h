@@ -90,10 +90,16 @@ inline constexpr std::array schema_table{
     NamedSchema{"Folder", "cid:string entries:FolderEntry[]"},
     NamedSchema{"FetchRequest", "from?:string[] timeout_ms?:integer path?:string visibility?:string sha256?:string"},
     NamedSchema{"Fetched", "cid:string file?:string"},
+    NamedSchema{"Named", "cid:string"},
+    NamedSchema{"Pin", "cid:string path:string since:string"},
+    NamedSchema{"Pins", "pins:Pin[]"},
     NamedSchema{"HubName", "repository:string revision:string references:string[] file:string"},
+    NamedSchema{"ModelHeader",
+                "format:string architecture:string parameters:integer quantisation:string "
+                "context_tokens:integer|null"},
     NamedSchema{"SharedFile",
                 "path:string share:string full_path:string cid:string bytes:integer sha256:string visibility:string "
-                "hub:HubName|null"},
+                "hub:HubName|null model:ModelHeader|null"},
     NamedSchema{"Manifest", "sequence:integer files:integer bytes:integer assets:SharedFile[]"},
     NamedSchema{"AssetInfo", "sha256:string size:integer"},
     NamedSchema{"Holding", "asset:SharedFile source:string peer:string rtt_us:integer localPath:string"},

@@ -252,15 +252,24 @@ struct Program {
     added->add_option("--visibility", visibility, "list it, for these alone: lan, federation or everybody")
         ->check(CLI::IsMember({"lan", "federation", "everybody"}))
         ->excludes(copied);
-    command(*assets, "rm", "share no longer what was added; PATH stays as it is",
-            [this] { return assets_rm(session, file); })
-        ->add_option("PATH", file)
-        ->required();
     command(*assets, "ls", "list what this node shares (--share, [[share]], assets add)",
             [this] { return assets_ls(session); });
     command(*assets, "find", "find shared files by name, glob, hub id or CID",
             [this] { return assets_find(session, id); })
         ->add_option("NAME_OR_CID", id)
+        ->required();
+    command(*assets, "pin", "keep content that is here, whatever room is wanted for",
+            [this] { return assets_pin(session, id); })
+        ->add_option("CID_OR_NAME", id)
+        ->required();
+    command(*assets, "unpin", "take a pin away", [this] { return assets_unpin(session, id); })
+        ->add_option("CID_OR_NAME", id)
+        ->required();
+    command(*assets, "pins", "list what is pinned", [this] { return assets_pins(session); });
+    command(*assets, "rm",
+            "serve no more what was added: PATH stays as it is, a copy goes once room is needed, unless it is pinned",
+            [this] { return assets_rm(session, id); })
+        ->add_option("PATH_OR_CID", id)
         ->required();
     command(*assets, "refresh", "look at every shared file again", [this] { return assets_refresh(session); });
     CLI::App* fetched = command(

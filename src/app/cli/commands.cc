@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <set>
 
 #include "app/api/render.h"
 #include "app/cli/session.h"
@@ -368,6 +369,24 @@ namespace {
 
 std::string size_of_asset(const Json& row) { return row["bytes"].dump(); }
 
+/// "llama 7.2 B Q4_K_M, 4096 tokens", "-" for what is no model.
+std::string model_text(const Json& row) {
+  const Json& model = row["model"];
+  if (model.is_null()) return "-";
+  std::string text = text_of(model["architecture"]);
+  if (text.empty()) text = text_of(model["format"]);
+  const auto parameters = model["parameters"].get<double>();
+  for (const auto& [unit, letter] : {std::pair{1e12, 'T'}, {1e9, 'B'}, {1e6, 'M'}, {1e3, 'K'}}) {
+    if (parameters < unit) continue;
+    text += fmt::format(" {:.1f} {}", parameters / unit, letter);
+    break;
+  }
+  if (const std::string quantisation = text_of(model["quantisation"]); !quantisation.empty())
+    text += " " + quantisation;
+  if (!model["context_tokens"].is_null()) text += fmt::format(", {} tokens", model["context_tokens"].dump());
+  return text;
+}
+
 int print_assets(Session& session, const Json& rows) {
   session.print_list(rows,
                      {{"PATH", field("path")},
@@ -375,6 +394,7 @@ int print_assets(Session& session, const Json& rows) {
                       {"SHARE", field("share")},
                       {"FOR", field("visibility")},
                       {"CID", field("cid")},
+                      {"MODEL", model_text, true},
                       {"SHA256", field("sha256"), true}},
                      "cid");
   return exit_ok;
@@ -439,6 +459,7 @@ int assets_find(Session& session, const std::string& text) {
        {"RTT", [](const Json& row) { return row["source"] == "local" ? std::string("-") : rtt_text(row); }},
        {"CID", field("cid")},
        {"SHARE", field("share"), true},
+       {"MODEL", model_text, true},
        {"SHA256", field("sha256"), true},
        {"PEER", field("peer"), true}},
       "cid");
@@ -457,6 +478,79 @@ int assets_refresh(Session& session) {
       session.say(fmt::format("left out in share {}: {} ({})", text_of(problem["share"]), text_of(problem["path"]),
                               text_of(problem["why"])));
     }
+    return exit_ok;
+  });
+}
+
+namespace {
+
+/// Asks for something to be done with content, and prints its CID.
+int do_with_content(Session& session, const http::Client& client, std::string_view method, const std::string& path) {
+  const auto answer = ask(client, method, path);
+  if (!answer) return session.fail(answer.error());
+  if (session.form() == Form::table || session.form() == Form::wide) {
+    fmt::print("{}\n", text_of((*answer)["cid"]));
+  } else {
+    session.print(*answer);
+  }
+  return exit_ok;
+}
+
+std::string pin_path(const std::string& cid) { return "/api/v1/pins/" + http::percent_encode(cid); }
+
+/// The one CID of those that a name stands for.
+Result<std::string> only_cid(const std::string& name, const std::set<std::string>& cids, const std::string& none) {
+  if (cids.empty()) return fail(ErrorCode::not_found, none);
+  if (cids.size() == 1) return *cids.begin();
+  std::string all;
+  for (const std::string& cid : cids) all += "\n  " + cid;
+  return fail(ErrorCode::conflict,
+              fmt::format("{} different files are called {}; name one by its CID:{}", cids.size(), name, all));
+}
+
+/// Of what this node has.
+Result<std::string> cid_called(const http::Client& client, const std::string& text) {
+  if (Cid::from_text(text)) return text;
+  MESH_LET(const Json holdings, find_assets(client, text));
+  std::set<std::string> cids;
+  for (const Json& holding : holdings) {
+    if (holding["source"] == "local") cids.insert(text_of(holding["asset"]["cid"]));
+  }
+  return only_cid(
+      text, cids,
+      fmt::format("{} is no CID, and this node has no file of that name: fetch it with `mesh assets get`", text));
+}
+
+}  // namespace
+
+int assets_pin(Session& session, const std::string& text) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  const auto cid = cid_called(*client, text);
+  if (!cid) return session.fail(cid.error());
+  return do_with_content(session, *client, "PUT", pin_path(*cid));
+}
+
+int assets_unpin(Session& session, const std::string& text) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  if (Cid::from_text(text)) return do_with_content(session, *client, "DELETE", pin_path(text));
+  const auto answer = ask(*client, "GET", "/api/v1/pins");
+  if (!answer) return session.fail(answer.error());
+  std::set<std::string> cids;
+  for (const Json& pin : (*answer)["pins"]) {
+    const std::string path = text_of(pin["path"]);
+    if (path == text || path.ends_with("/" + text)) cids.insert(text_of(pin["cid"]));
+  }
+  const auto cid = only_cid(text, cids, fmt::format("{} is no CID, and nothing of that name is pinned", text));
+  if (!cid) return session.fail(cid.error());
+  return do_with_content(session, *client, "DELETE", pin_path(*cid));
+}
+
+int assets_pins(Session& session) {
+  return with(session, "GET", "/api/v1/pins", nullptr, [&](const Json& answer) {
+    session.print_list(answer["pins"], {{"CID", field("cid")}, {"PATH", field("path")}, {"SINCE", field("since")}},
+                       "cid");
     return exit_ok;
   });
 }

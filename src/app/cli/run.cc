@@ -486,15 +486,31 @@ int assets_add(Session& session, const std::string& path, const std::string& vis
   return exit_ok;
 }
 
-int assets_rm(Session& session, const std::string& path) {
+int assets_rm(Session& session, const std::string& path_or_cid) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
-  // It need not be there any more.
-  const auto place = path_for_node(path);
-  const auto removed = ask(*client, "DELETE",
-                           "/api/v1/assets?path=" + http::percent_encode(place ? *place : fs::absolute(path).string()));
-  if (!removed) return session.fail(removed.error());
-  return exit_ok;
+  const auto remove = [&](const std::string& target) -> Status {
+    const auto removed = ask(*client, "DELETE", "/api/v1/assets" + target);
+    return removed ? Status() : std::unexpected(removed.error());
+  };
+  const auto remove_path = [&](const std::string& path) { return remove("?path=" + http::percent_encode(path)); };
+  Status status;
+  if (const auto cid = Cid::from_text(path_or_cid)) {
+    const auto added = ask(*client, "GET", "/api/v1/assets");
+    if (!added) return session.fail(added.error());
+    bool is_copy = true;
+    for (const Json& one : *added) {
+      if (!status || text_of(one["cid"]) != cid->text()) continue;
+      is_copy = false;
+      status = remove_path(text_of(one["path"]));
+    }
+    if (is_copy) status = remove("/" + cid->text());
+  } else {
+    // It need not be there any more.
+    const auto place = path_for_node(path_or_cid);
+    status = remove_path(place ? *place : fs::absolute(path_or_cid).lexically_normal().string());
+  }
+  return status ? static_cast<int>(exit_ok) : session.fail(status.error());
 }
 
 Result<Json> find_assets(const http::Client& client, const std::string& text) {

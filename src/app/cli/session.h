@@ -160,10 +160,13 @@ int peers_ls(Session& session);
 int peers_ping(Session& session, const std::string& peer);
 /// `visibility` empty: for whoever knows the CID. `copy`: into the store, not where it lies.
 int assets_add(Session& session, const std::string& path, const std::string& visibility, bool copy);
-int assets_rm(Session& session, const std::string& path);
 int assets_ls(Session& session);
 int assets_find(Session& session, const std::string& text);
 int assets_refresh(Session& session);
+int assets_pin(Session& session, const std::string& text);
+int assets_unpin(Session& session, const std::string& text);
+int assets_pins(Session& session);
+int assets_rm(Session& session, const std::string& path_or_cid);
 /// `name` is a CID, or what find_assets takes if it names one file. `from`: peers to ask, by id or multiaddress (which is
 /// dialed); all that are connected if there are none. `where_only`: prints where the node keeps it instead of its content.
 int assets_get(Session& session, const std::string& name, const std::vector<std::string>& from, const std::string& file,

@@ -164,6 +164,12 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
                              .include = share.include,
                              .exclude = share.exclude});
   }
+  const auto rate = [&](std::string_view name) { return settings.count(name) * 125'000; };  // Bytes a second.
+  wanted.rates = {.up = rate("upload-mbit"),
+                  .down = rate("download-mbit"),
+                  .up_per_peer = rate("upload-per-peer-mbit"),
+                  .down_per_peer = rate("download-per-peer-mbit")};
+  wanted.fetched_quota_bytes = settings.count("fetched-gib") << 30;
   const bool zephymesh = settings.flag("zephymesh") && !any_port;
   wanted.zephymesh = zephymesh;
   if (zephymesh)

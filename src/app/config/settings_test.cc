@@ -219,5 +219,21 @@ TEST_F(SettingsTest, BadSharesAreNamed) {
   EXPECT_NE(with("share = [1]\n").find("list of texts"), std::string::npos);
 }
 
+TEST_F(SettingsTest, RoomAndRatesAreUnboundedUnlessTold) {
+  constexpr std::array names{"fetched-gib", "upload-mbit", "download-mbit", "upload-per-peer-mbit",
+                             "download-per-peer-mbit"};
+  auto settings = Settings::load(sources_);
+  ASSERT_TRUE(settings) << settings.error().message;
+  for (const char* name : names) EXPECT_EQ(settings->count(name), 0U) << name;
+  sources_.flags["upload-mbit"] = {"100"};
+  variables_["MESH_FETCHED_GIB"] = "20";
+  settings = Settings::load(sources_);
+  ASSERT_TRUE(settings) << settings.error().message;
+  EXPECT_EQ(settings->count("upload-mbit"), 100U);
+  EXPECT_EQ(settings->count("fetched-gib"), 20U);
+  sources_.flags["upload-mbit"] = {"0.5"};
+  EXPECT_NE(error().find("upload-mbit"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace mesh::config

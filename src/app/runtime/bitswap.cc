@@ -131,7 +131,12 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
   std::atomic<std::uint64_t> blocks_served{0}, bytes_served{0}, blocks_fetched{0}, bytes_fetched{0}, bad_blocks{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar, MayHave let)
-      : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)), may_have(std::move(let)) {}
+      : io(context),
+        blocks(store),
+        opener(open),
+        limits(std::move(given)),
+        on_liar(std::move(liar)),
+        may_have(std::move(let)) {}
 
   void close() {
     closed = true;
@@ -360,6 +365,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
           co_return Status();
         }
         peer->out = self->streams.make(*descriptor, self->limits.stall);
+        peer->out->pace(self->limits.pacer, node);
       }
       const std::shared_ptr<Stream> stream = peer->out;
       Status written = co_await stream->write(frame);
@@ -638,7 +644,7 @@ struct BitswapExchange::Impl : std::enable_shared_from_this<BitswapExchange::Imp
 
 BitswapExchange::BitswapExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
                                  OnLiar on_liar, MayHave may_have)
-    : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar), std::move(may_have))) {}
+    : impl_(std::make_shared<Impl>(io, blocks, opener, std::move(limits), std::move(on_liar), std::move(may_have))) {}
 
 BitswapExchange::~BitswapExchange() { impl_->close(); }
 
@@ -646,6 +652,12 @@ void BitswapExchange::fetch(const Cid& root, std::vector<NodeId> peers, Duration
   asio::dispatch(impl_->io, [impl = impl_, root, peers = std::move(peers), limit, done = std::move(done)]() mutable {
     impl->fetch(root, peers, limit, std::move(done));
   });
+}
+
+std::vector<Cid> BitswapExchange::roots_in_use() const {
+  std::vector<Cid> roots;
+  for (const auto& [root, transfer] : impl_->transfers) roots.push_back(root);
+  return roots;
 }
 
 void BitswapExchange::serve(const NodeId& peer, int descriptor) {
@@ -657,6 +669,7 @@ void BitswapExchange::serve(const NodeId& peer, int descriptor) {
     ++impl->inbound;
     ++known->streams;
     const auto stream = impl->streams.make(descriptor, impl->limits.inbound_idle);
+    stream->pace(impl->limits.pacer, node);
     asio::co_spawn(impl->io, Impl::hear(impl, node, known, stream), asio::detached);
   });
 }

@@ -50,6 +50,7 @@ class BitswapExchange {
     std::size_t max_grants =
         1'048'576;  ///< of all peers together; past it the peer with the most loses half of its own
     std::size_t max_unasked = 8;  ///< blocks that nobody wanted before a peer is taken for a liar
+    std::shared_ptr<Pacer> pacer;  ///< of all that goes and comes; absent: as fast as it can
     Duration stall{std::chrono::seconds(15)};  ///< a peer that brings nothing for so long is passed over
     Duration idle{std::chrono::seconds(2)};  ///< our stream stays open for so long after the last message
     Duration inbound_idle{std::chrono::seconds(120)};  ///< a peer's stream without a word is closed after it
@@ -72,6 +73,9 @@ class BitswapExchange {
   /// Errors: timeout, unavailable (of every peer: what happened), exhausted (bounds, quota), storage, invalid (the DAG itself
   /// is malformed).
   void fetch(const Cid& root, std::vector<NodeId> peers, Duration limit, Done done);
+
+  /// What is being fetched. On the io_context.
+  [[nodiscard]] std::vector<Cid> roots_in_use() const;
 
   /// Reads an inbound stream and owns its descriptor.
   void serve(const NodeId& peer, int descriptor);

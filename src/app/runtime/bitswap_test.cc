@@ -3,6 +3,7 @@
 #include <mutex>
 #include <set>
 
+#include "app/runtime/pacer.h"
 #include "app/runtime/stream.h"
 #include "app/runtime/test_content.h"
 #include "codec/varint.h"
@@ -557,6 +558,20 @@ TEST_F(BitswapTest, PastTheBoundOfPeersOneThatSaysNothingIsForgotten) {
     EXPECT_EQ(ask(leaf, test_node(number)).blocks.size(), 1U);
   }
   EXPECT_TRUE(ask(leaf, test_node(10)).blocks.empty());
+}
+
+TEST_F(BitswapTest, WhatIsServedIsPaced) {
+  const std::uint64_t rate = 20'000'000;
+  std::shared_ptr<Pacer> pacer;  // Its time goes on by what it makes others wait, and by nothing else.
+  pacer = std::make_shared<Pacer>(Pacer::Rates{.up = rate}, [&] { return Instant(pacer->figures().waited); });
+  server_limits.pacer = pacer;
+  start();
+  const Bytes content = noise(5'500'000, 42);
+  const Cid root = theirs.add(content);
+  theirs.declare(root);
+  ASSERT_TRUE(fetch(root, {they}));
+  EXPECT_GE(pacer->figures().up, content.size());
+  EXPECT_GE(pacer->figures().waited, Duration((content.size() - rate / 10) * 1'000'000 / rate));
 }
 
 }  // namespace

@@ -162,7 +162,12 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       served_streams{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar, MayHave let)
-      : io(context), blocks(store), opener(open), limits(given), on_liar(std::move(liar)), may_have(std::move(let)) {}
+      : io(context),
+        blocks(store),
+        opener(open),
+        limits(std::move(given)),
+        on_liar(std::move(liar)),
+        may_have(std::move(let)) {}
 
   void close() {
     closed = true;
@@ -205,6 +210,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   static asio::awaitable<void> serve_guarded(std::shared_ptr<Impl> self, NodeId peer, int descriptor) {
     const std::shared_ptr<Stream> stream = self->streams.make(descriptor, self->limits.stall);
+    stream->pace(self->limits.pacer, peer);
     // Those that only hear "busy" cost descriptors too, but take no place: else they would keep each other out.
     if (self->answering >= 4 * self->limits.max_served + 16) {
       stream->close();
@@ -593,6 +599,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
     Result<int> descriptor = co_await open_stream(self->io, self->opener, node, blocks_protocol, self->limits.stall);
     if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
     const std::shared_ptr<Stream> stream = self->streams.make(*descriptor, self->limits.stall);
+    stream->pace(self->limits.pacer, node);
     transfer->stream = stream;
     Attempt attempt;
     if (transfer->cancelled || self->closed) {
@@ -698,7 +705,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
 ContentExchange::ContentExchange(asio::io_context& io, store::BlockStore& blocks, StreamOpener& opener, Limits limits,
                                  OnLiar on_liar, MayHave may_have)
-    : impl_(std::make_shared<Impl>(io, blocks, opener, limits, std::move(on_liar), std::move(may_have))) {}
+    : impl_(std::make_shared<Impl>(io, blocks, opener, std::move(limits), std::move(on_liar), std::move(may_have))) {}
 
 ContentExchange::~ContentExchange() { impl_->close(); }
 
@@ -743,6 +750,12 @@ void ContentExchange::serve(const NodeId& peer, int descriptor) {
     }
     asio::co_spawn(impl->io, Impl::serve_guarded(impl, peer, descriptor), asio::detached);
   });
+}
+
+std::vector<Cid> ContentExchange::roots_in_use() const {
+  std::vector<Cid> roots;
+  for (const auto& [key, transfer] : impl_->transfers) roots.push_back(key.root);
+  return roots;
 }
 
 bool ContentExchange::is_liar(const NodeId& peer) const { return impl_->liars.contains(peer); }

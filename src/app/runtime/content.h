@@ -42,6 +42,8 @@ class io_context;
 
 namespace mesh::app {
 
+class Pacer;
+
 inline constexpr std::string_view blocks_protocol = "/meshwork/blocks/1";
 /// Bounds of its frames: a request, an answer, an end or a CAR header; a CAR section.
 inline constexpr std::size_t max_control_bytes = std::size_t{16} << 10;
@@ -136,6 +138,7 @@ class ContentExchange {
     std::size_t max_transfers = 16'384;  ///< roots being fetched or waiting to be
     std::size_t max_holders = 64;  ///< of one root
     Duration stall{std::chrono::seconds(15)};  ///< a stream that does not move for so long is given up
+    std::shared_ptr<Pacer> pacer;  ///< of all that goes and comes; absent: as fast as it can
     Duration first_pause{std::chrono::milliseconds(50)};  ///< before holders are asked a second time; doubles up to 2 s
   };
 
@@ -173,6 +176,9 @@ class ContentExchange {
   [[nodiscard]] Result<bool> is_here(const Cid& root, std::uint32_t depth = 64);
   /// Blocks were erased: what was complete may not be any more.
   void forget_complete();
+
+  /// What is being fetched. On the io_context.
+  [[nodiscard]] std::vector<Cid> roots_in_use() const;
 
   /// Whether the peer sent what it should not have, ever; and that it did. On the io_context.
   [[nodiscard]] bool is_liar(const NodeId& peer) const;

@@ -1,5 +1,6 @@
 #include "app/runtime/content.h"
 
+#include "app/runtime/pacer.h"
 #include "app/runtime/test_content.h"
 #include "codec/car.h"
 #include "codec/varint.h"
@@ -36,7 +37,7 @@ struct ContentTest : testing::Test {
     second.reset();
   }
 
-  void start(ContentExchange::Limits server_limits = {}) {
+  void start(const ContentExchange::Limits& server_limits = {}) {
     client = std::make_unique<ContentExchange>(
         io, *ours.blocks, opener, limits,
         [this](const NodeId& node, const std::string& what) { liars.emplace_back(node, what); });
@@ -349,6 +350,36 @@ TEST_F(ContentTest, ADamagedBlockIsFetchedAgain) {
   EXPECT_FALSE(*client->is_here(root));
   ASSERT_TRUE(fetch({.root = root, .below = {}}, {they}));
   EXPECT_EQ(*ours.blocks->read_dag_file(root, 10'000'000), content);
+}
+
+TEST_F(ContentTest, BothWaysArePaced) {
+  const std::uint64_t rate = 20'000'000;
+  const auto paced = [](const Pacer::Rates& rates) {
+    const auto self = std::make_shared<std::shared_ptr<Pacer>>();
+    // Its time goes on by what it makes others wait, and by nothing else.
+    *self = std::make_shared<Pacer>(rates,
+                                    [weak = std::weak_ptr(self)] { return Instant((*weak.lock())->figures().waited); });
+    return self;
+  };
+  const auto up = paced({.up = rate});
+  const auto down = paced({.down_per_peer = rate});
+  limits.pacer = *down;
+  ContentExchange::Limits server_limits;
+  server_limits.pacer = *up;
+  start(server_limits);
+  const Bytes content = noise(5'500'000, 41);
+  const Cid root = theirs.add(content);
+  theirs.declare(root);
+  ASSERT_TRUE(fetch({.root = root, .below = {}}, {they}));
+  EXPECT_EQ(ours.blocks->read_dag_file(root, 1 << 23), content);
+  const Duration least((content.size() - rate / 10) * 1'000'000 / rate);
+  for (const std::uint64_t bytes : {(*up)->figures().up, (*down)->figures().down}) {
+    EXPECT_GE(bytes, content.size());
+    EXPECT_LE(bytes, content.size() + content.size() / 100);
+  }
+  EXPECT_GE((*up)->figures().waited, least);
+  EXPECT_GE((*down)->figures().waited, least);
+  EXPECT_EQ((*up)->figures().down + (*down)->figures().up, 0U);
 }
 
 }  // namespace

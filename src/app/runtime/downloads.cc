@@ -89,6 +89,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
   store::BlockStore& blocks;
   StreamOpener& opener;
   ContentExchange& exchange;
+  FetchedFiles& fetched;
   Holders holders;
   Tell tell;
   Limits limits;
@@ -99,16 +100,17 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
   std::atomic<bool> closed{false};
 
   Impl(asio::io_context& context, fs::path place, store::NodeStore& node_store, store::BlockStore& block_store,
-       StreamOpener& open, ContentExchange& content, Holders find, Tell told, Limits given)
+       StreamOpener& open, ContentExchange& content, FetchedFiles& files, Holders find, Tell told, Limits given)
       : io(context),
         folder(std::move(place)),
         store(node_store),
         blocks(block_store),
         opener(open),
         exchange(content),
+        fetched(files),
         holders(std::move(find)),
         tell(std::move(told)),
-        limits(given) {}
+        limits(std::move(given)) {}
 
   void close() {
     closed = true;
@@ -266,6 +268,11 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     if (ended.size() > limits.max_ended_told) ended.pop_back();
     store::WriteBatch batch;
     batch.erase.push_back(key_of(download->wanted.root));
+    if (status) {
+      fetched.keep(download->wanted.root, download->file, download->bytes, batch);
+    } else {
+      fetched.release(download->wanted.root);
+    }
     store.commit(std::move(batch), {});
     if (status) {
       tell("transfer.done", download->wanted,
@@ -307,11 +314,45 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     co_return done;
   }
 
+  /// Room for the whole file among what was fetched.
+  static asio::awaitable<Status> reserve(std::shared_ptr<Impl> self, DownloadPointer download, std::uint64_t bytes) {
+    const auto removed = std::make_shared<std::vector<FetchedFiles::Entry>>();
+    std::function<Status()> work = [&fetched = self->fetched, root = download->wanted.root, bytes,
+                                    removed]() -> Status {
+      MESH_LET(*removed, fetched.reserve(root, bytes));
+      return {};
+    };
+    Status reserved = co_await on_disk(self, std::move(work));
+    if (self->closed) co_return stopped();
+    if (!removed->empty()) {
+      std::uint64_t freed = 0;
+      for (const FetchedFiles::Entry& entry : *removed) freed += entry.bytes;
+      self->tell(
+          "transfer.room", download->wanted,
+          fmt::format("{} fetched files ({} bytes) that were used least recently, such as {}, were removed to make "
+                      "room for {}",
+                      removed->size(), freed, removed->front().path, download->wanted.path));
+    }
+    co_return reserved;
+  }
+
+  /// What running downloads will still take of the disk.
+  [[nodiscard]] std::uint64_t spoken_for() const {
+    std::uint64_t bytes = 0;
+    for (const auto& [root, other] : downloads) {
+      const bool is_running =
+          other->state == State::looking || other->state == State::running || other->state == State::finishing;
+      if (is_running && other->part) bytes += other->part->unwritten();
+    }
+    return bytes;
+  }
+
   static asio::awaitable<Status> attempt(std::shared_ptr<Impl> self, DownloadPointer download) {
     if (self->is_stopped(*download)) co_return stopped();
     download->state = State::looking;
     const Wanted& wanted = download->wanted;
     std::optional<std::vector<FileLeaf>> leaves;
+    std::uint64_t wanted_bytes = 0;
     if (wanted.root.codec() == Multicodec::dag_pb) {
       Status fetched = co_await bring(self, download, true, layout_limit);
       if (self->is_stopped(*download)) co_return stopped();
@@ -319,12 +360,15 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
       Result<std::optional<std::vector<FileLeaf>>> layout = file_layout(self->blocks, wanted.root);
       if (!layout) co_return std::unexpected(std::move(layout.error()));
       leaves = std::move(*layout);
+      const Result<store::BlockBytes> block = self->blocks.get(wanted.root);
+      const Result<asset::Node> node = block ? asset::parse_node(wanted.root, **block) : std::unexpected(block.error());
+      if (node) wanted_bytes = node->content_bytes;
     }
     Status brought;
     if (leaves) {
       brought = co_await bring_leaves(self, download, std::move(*leaves));
     } else {
-      brought = co_await bring_whole(self, download);
+      brought = co_await bring_whole(self, download, wanted_bytes);
     }
     if (!brought) co_return brought;
     download->state = State::finishing;
@@ -369,9 +413,15 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     co_return std::move(**result);
   }
 
-  /// Content that does not lie in raw leaves alone, or is one: by way of the block store.
-  static asio::awaitable<Status> bring_whole(std::shared_ptr<Impl> self, DownloadPointer download) {
+  /// Content that does not lie in raw leaves alone, or is one: by way of the block store. `wanted_bytes`: what its root says
+  /// that it has, if the root is here.
+  static asio::awaitable<Status> bring_whole(std::shared_ptr<Impl> self, DownloadPointer download,
+                                             std::uint64_t wanted_bytes) {
     download->state = State::running;
+    if (wanted_bytes > 0) {
+      Status reserved = co_await reserve(self, download, wanted_bytes);
+      if (!reserved) co_return reserved;
+    }
     Status fetched = co_await bring(self, download, false, whole_limit);
     if (self->is_stopped(*download)) co_return stopped();
     if (!fetched) co_return fetched;
@@ -382,7 +432,10 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
       return {};
     });
     if (!sized) co_return sized;
-    Result<std::unique_ptr<store::PartFile>> part = store::PartFile::open(download->file, bytes);
+    Status reserved = co_await reserve(self, download, bytes);
+    if (!reserved) co_return reserved;
+    download->part.reset();
+    Result<std::unique_ptr<store::PartFile>> part = store::PartFile::open(download->file, bytes, self->spoken_for());
     if (!part) co_return std::unexpected(std::move(part.error()));
     download->part = std::move(*part);
     download->bytes = download->last.bytes_here = bytes;
@@ -399,7 +452,11 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     if (!download->here) {
       download->part.reset();
       download->bytes = leaves.empty() ? 0 : leaves.back().offset + leaves.back().bytes;
-      Result<std::unique_ptr<store::PartFile>> opened = store::PartFile::open(download->file, download->bytes);
+      Status reserved = co_await reserve(self, download, download->bytes);
+      if (!reserved) co_return reserved;
+      if (self->is_stopped(*download)) co_return stopped();
+      Result<std::unique_ptr<store::PartFile>> opened =
+          store::PartFile::open(download->file, download->bytes, self->spoken_for());
       if (!opened) co_return std::unexpected(std::move(opened.error()));
       download->part = std::move(*opened);
       const auto here = std::make_shared<std::vector<std::uint32_t>>();
@@ -469,9 +526,10 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
 };
 
 Downloads::Downloads(asio::io_context& io, fs::path folder, store::NodeStore& store, store::BlockStore& blocks,
-                     StreamOpener& opener, ContentExchange& exchange, Holders holders, Tell tell, Limits limits)
-    : impl_(std::make_shared<Impl>(io, std::move(folder), store, blocks, opener, exchange, std::move(holders),
-                                   std::move(tell), limits)) {}
+                     StreamOpener& opener, ContentExchange& exchange, FetchedFiles& fetched, Holders holders, Tell tell,
+                     Limits limits)
+    : impl_(std::make_shared<Impl>(io, std::move(folder), store, blocks, opener, exchange, fetched, std::move(holders),
+                                   std::move(tell), std::move(limits))) {}
 Downloads::~Downloads() { impl_->close(); }
 
 Status Downloads::resume_all() {
@@ -519,6 +577,16 @@ std::vector<Downloads::View> Downloads::list() const {
   std::vector<View> all;
   for (const auto& [root, download] : impl_->downloads) all.push_back(Impl::view_of(*download));
   for (const auto& download : impl_->ended) all.push_back(Impl::view_of(*download));
+  return all;
+}
+
+std::vector<Cid> Downloads::roots() const {
+  std::vector<Cid> all;
+  for (const auto& [root, download] : impl_->downloads) all.push_back(root);
+  // Until those that are served on are looked at, nothing else holds what they have.
+  for (const auto& download : impl_->ended) {
+    if (download->state == State::done) all.push_back(download->wanted.root);
+  }
   return all;
 }
 

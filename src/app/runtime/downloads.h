@@ -4,6 +4,8 @@
 // A download brings the file's inner nodes into the block store, looks which leaves an earlier attempt has left in the
 // part file, and fetches the others from all holders at once, straight to their place (leaf_fetch.h). What is unfinished is
 // written down: the next start goes on with it, and fetches nothing again. While nobody who has the rest is there, it waits.
+// Before anything of a file comes it has its room: among what was fetched (fetched_files.h), and on the disk, where what the
+// running ones will still take counts as taken.
 // Threads: works on the io_context that it is given, one thread of which may run, and looks at and syncs files on a thread
 // of its own. The public members may be called from any thread, unless they say so.
 // Bounds: Limits. What can go wrong: as in leaf_fetch.h and store/part_file.h; a path that leads out of the folder (invalid);
@@ -17,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "app/runtime/fetched_files.h"
 #include "app/runtime/leaf_fetch.h"
 #include "domain/asset/catalogue.h"
 
@@ -78,12 +81,13 @@ class Downloads {
   using Done = std::move_only_function<void(Result<std::filesystem::path>)>;
   /// Peers that tell of this content now; from the io_context.
   using Holders = std::function<std::vector<NodeId>(const Cid&)>;
-  /// A download began, ended or waits (`kind`: transfer.began, ...); from the io_context.
+  /// A download began, ended, waits, or had others removed for its room (`kind`: transfer.began, transfer.done,
+  /// transfer.failed, transfer.waits, transfer.room); from the io_context.
   using Tell = std::function<void(std::string_view kind, const Wanted& wanted, const std::string& text)>;
 
   Downloads(boost::asio::io_context& io, std::filesystem::path folder, store::NodeStore& store,
-            store::BlockStore& blocks, StreamOpener& opener, ContentExchange& exchange, Holders holders, Tell tell,
-            Limits limits);
+            store::BlockStore& blocks, StreamOpener& opener, ContentExchange& exchange, FetchedFiles& fetched,
+            Holders holders, Tell tell, Limits limits);
   /// Ends all of them, as a stop of the node does. The io_context must not be running then, or this is called on its thread.
   ~Downloads();
   Downloads(const Downloads&) = delete;
@@ -104,6 +108,9 @@ class Downloads {
 
   /// Unfinished ones first, then those that ended last. On the io_context's thread.
   [[nodiscard]] std::vector<View> list() const;
+
+  /// What the unfinished ones, and those that ended last, have in the block store. On the io_context's thread.
+  [[nodiscard]] std::vector<Cid> roots() const;
 
   /// The folder of a class.
   [[nodiscard]] static std::filesystem::path folder_of(const std::filesystem::path& folder,

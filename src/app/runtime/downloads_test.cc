@@ -5,7 +5,9 @@
 #include <csignal>
 #include <fstream>
 #include <optional>
+#include <set>
 
+#include "app/runtime/garbage.h"
 #include "app/runtime/stream.h"
 #include "app/runtime/test_content.h"
 #include "codec/car.h"
@@ -50,6 +52,10 @@ struct DownloadsTest : testing::Test {
   std::vector<std::pair<NodeId, std::string>> liars;
   std::vector<std::string> told;
   std::unique_ptr<ContentExchange> client, server, second;
+  std::shared_ptr<FetchedFiles> fetched;
+  std::uint64_t quota_bytes = 0;
+  std::set<Cid> pinned;
+  std::int64_t now_ms = 1;
   std::unique_ptr<Downloads> downloads;
   fs::path folder = ours.folder.path() / "fetched";
   Downloads::Limits limits;
@@ -76,8 +82,13 @@ struct DownloadsTest : testing::Test {
   }
 
   void start() {
+    auto opened = FetchedFiles::open(
+        folder, *ours.node, {.quota_bytes = quota_bytes}, [this](const Cid& root) { return pinned.contains(root); },
+        [this] { return now_ms++; });
+    ASSERT_TRUE(opened) << opened.error().message;
+    fetched = std::move(*opened);
     downloads = std::make_unique<Downloads>(
-        io, folder, *ours.node, *ours.blocks, opener, *client, [this](const Cid&) { return holders; },
+        io, folder, *ours.node, *ours.blocks, opener, *client, *fetched, [this](const Cid&) { return holders; },
         [this](std::string_view kind, const Downloads::Wanted&, const std::string&) { told.emplace_back(kind); },
         limits);
   }
@@ -388,6 +399,165 @@ TEST_F(DownloadsTest, ADiskThatTakesNoMoreEndsItWithWhatItSaid) {
   EXPECT_EQ(file.error().code, ErrorCode::storage);
   EXPECT_FALSE(fs::exists(folder / "lan" / "a" / "b.bin"));
   EXPECT_EQ(downloads->list()[0].state, Downloads::State::failed);
+}
+
+TEST_F(DownloadsTest, WhatComesIsPaced) {
+  downloads.reset();
+  const std::uint64_t rate = 20'000'000;
+  std::shared_ptr<Pacer> pacer;  // Its time goes on by what it makes others wait, and by nothing else.
+  pacer = std::make_shared<Pacer>(Pacer::Rates{.down = rate}, [&] { return Instant(pacer->figures().waited); });
+  limits.leaves.pacer = pacer;
+  start();
+  const Bytes content = noise(5'500'000, 30);
+  const auto file = get(add(theirs, content));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(content_of(*file), content);
+  EXPECT_GE(pacer->figures().down, content.size());
+  EXPECT_EQ(pacer->figures().up, 0U) << "nothing bounds that way";
+  EXPECT_GE(pacer->figures().waited, Duration((content.size() - rate / 10) * 1'000'000 / rate));
+}
+
+// ---- Room.
+
+struct QuotaTest : DownloadsTest {
+  void with_quota(std::uint64_t bytes) {
+    downloads.reset();
+    store::WriteBatch last;  // What was written down before it is on the disk then.
+    last.put.emplace_back("last", Bytes{});
+    ASSERT_TRUE(ours.node->commit_and_wait(std::move(last)));
+    quota_bytes = bytes;
+    start();
+  }
+  void begin(const Cid& root, const std::string& path, std::optional<Result<fs::path>>& result) {
+    downloads->get({.root = root, .path = path, .visibility = asset::Visibility::lan, .sha256 = {}, .holders = {}},
+                   [&](Result<fs::path> file) { result = std::move(file); });
+  }
+  [[nodiscard]] std::uint64_t here(const Cid& root) const {
+    for (const Downloads::View& view : downloads->list()) {
+      if (view.root == root) return view.bytes_here;
+    }
+    return 0;
+  }
+};
+
+TEST_F(QuotaTest, OldFilesMakeRoomForNewOnes) {
+  with_quota(10 * mib);
+  const Cid a = add(theirs, noise(4 * mib, 20));
+  const Cid b = add(theirs, noise(4 * mib, 21));
+  const Cid c = add(theirs, noise(4 * mib, 22));
+  ASSERT_TRUE(get(a, "a"));
+  ASSERT_TRUE(get(b, "b"));
+  fetched->note_used(a);
+  ASSERT_TRUE(get(c, "c"));
+  EXPECT_TRUE(fs::exists(folder / "lan" / "a"));
+  EXPECT_FALSE(fs::exists(folder / "lan" / "b"));
+  EXPECT_TRUE(fs::exists(folder / "lan" / "c"));
+  EXPECT_EQ(std::ranges::count(told, "transfer.room"), 1);
+  // What is known of them outlives the process.
+  with_quota(10 * mib);
+  EXPECT_EQ(fetched->bytes(), 8 * mib);
+  pinned = {a, c};
+  const auto file = get(b, "b");
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::exhausted);
+  EXPECT_TRUE(fs::exists(folder / "lan" / "a") && fs::exists(folder / "lan" / "c"));
+  EXPECT_FALSE(fs::exists(folder / "lan" / "b.part"));
+  EXPECT_EQ(downloads->list()[0].state, Downloads::State::failed);
+  EXPECT_EQ(downloads->list()[0].bytes_fetched, 0U) << "nothing of it was transferred";
+}
+
+TEST_F(QuotaTest, ADownloadInTheMiddleKeepsItsRoom) {
+  with_quota(40 * mib);
+  const Bytes content = noise(32 * mib, 23);
+  const Cid first = add(theirs, content);
+  const Cid late = add(theirs, noise(9 * mib, 24));
+  const Cid small = add(theirs, noise(8 * mib, 25));
+  std::optional<Result<fs::path>> first_file;
+  begin(first, "first", first_file);
+  run_until([&] { return here(first) > 0; });
+  EXPECT_LT(here(first), 32 * mib);
+  const auto refused = get(late, "late");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::exhausted);
+  EXPECT_FALSE(fs::exists(folder / "lan" / "late.part"));
+  ASSERT_TRUE(get(small, "small"));
+  run_until([&] { return first_file.has_value(); });
+  ASSERT_TRUE(*first_file) << first_file->error().message;
+  EXPECT_EQ(content_of(**first_file), content);
+  // Now it may go.
+  EXPECT_TRUE(get(late, "late"));
+  EXPECT_FALSE(fs::exists(folder / "lan" / "first"));
+}
+
+TEST_F(QuotaTest, WhatIsGivenUpGivesItsRoomBack) {
+  with_quota(20 * mib);
+  const Cid root = add(theirs, noise(16 * mib, 26));
+  std::optional<Result<fs::path>> file;
+  begin(root, "a", file);
+  run_until([&] { return here(root) > 0; });
+  EXPECT_EQ(fetched->bytes(), 16 * mib);
+  downloads->cancel(root, [](bool) {});
+  run_until([&] { return file.has_value(); });
+  EXPECT_FALSE(*file);
+  EXPECT_EQ(fetched->bytes(), 0U);
+}
+
+TEST_F(QuotaTest, SmallAndIndirectFilesCountToo) {
+  with_quota(1000);
+  const auto small = get(add(theirs, noise(1001, 27)), "one-leaf");
+  ASSERT_FALSE(small);
+  EXPECT_EQ(small.error().code, ErrorCode::exhausted);
+  EXPECT_FALSE(fs::exists(folder / "lan" / "one-leaf"));
+  ASSERT_TRUE(get(add(theirs, noise(900, 28)), "fits"));
+  EXPECT_EQ(fetched->bytes(), 900U);
+}
+
+TEST_F(QuotaTest, ABlockStoreThatIsFullEndsItWithThat) {
+  // Inner nodes go there: of 160 leaves they do not fit into so little.
+  TestStore narrow(store::BlockStoreOptions{.quota_bytes = 1000});
+  downloads.reset();
+  client = std::make_unique<ContentExchange>(io, *narrow.blocks, opener, ContentExchange::Limits{});
+  auto opened = FetchedFiles::open(folder, *narrow.node, {}, [](const Cid&) { return false; }, [] { return 1; });
+  ASSERT_TRUE(opened);
+  downloads = std::make_unique<Downloads>(
+      io, folder, *narrow.node, *narrow.blocks, opener, *client, **opened, [this](const Cid&) { return holders; },
+      [](std::string_view, const Downloads::Wanted&, const std::string&) {}, limits);
+  asset::FileBuilder builder(theirs.sink());
+  const Bytes zeros(mib);
+  for (int i = 0; i < 160; ++i) ASSERT_TRUE(builder.feed(zeros));
+  const Cid root = builder.finish()->cid;
+  theirs.declare(root);
+  const auto file = get(root);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::exhausted);
+  EXPECT_EQ((*opened)->bytes(), 0U);
+  downloads.reset();
+  client.reset();
+}
+
+TEST_F(DownloadsTest, WhatIsUnderWayIsNoGarbage) {
+  const Bytes content = noise(16 * mib, 29);
+  const Cid root = add(theirs, content);
+  std::optional<Result<fs::path>> result;
+  downloads->get({.root = root, .path = "a", .visibility = {}, .sha256 = {}, .holders = {}},
+                 [&](Result<fs::path> file) { result = std::move(file); });
+  run_until([&] {
+    const auto all = downloads->list();
+    return !all.empty() && all[0].bytes_here > 0;
+  });
+  downloads->pause(root, [](bool) {});
+  run_until([&] { return is_first(Downloads::State::paused); });
+  const GarbagePolicy all_of_it{.keep_bytes = 0, .youngest = Duration(0)};
+  EXPECT_EQ(collect_garbage(*ours.blocks, downloads->roots(), all_of_it).freed_blocks, 0U);
+  EXPECT_TRUE(ours.blocks->has(root));
+  downloads->resume(root, [](bool) {});
+  run_until([&] { return result.has_value(); });
+  ASSERT_TRUE(*result);
+  EXPECT_EQ(content_of(**result), content);
+  EXPECT_EQ(downloads->roots(), std::vector<Cid>{root}) << "until it is looked at as a shared file";
+  downloads.reset();
+  start();
+  EXPECT_EQ(collect_garbage(*ours.blocks, downloads->roots(), all_of_it).freed_blocks, 1U);
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
         root(of),
         leaves(std::move(all)),
         put(std::move(keep)),
-        limits(given),
+        limits(std::move(given)),
         plan(static_cast<std::uint32_t>(leaves.size())) {
     for (std::uint32_t i = 0; i < leaves.size(); ++i) places[leaves[i].cid].push_back(i);
   }
@@ -206,6 +206,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
         co_await open_stream(self->io, self->opener, holder->node, blocks_protocol, self->limits.stall);
     if (!descriptor) co_return of(Outcome::broken, std::move(descriptor.error().message));
     const auto stream = std::make_shared<Stream>(self->io, *descriptor, self->limits.stall);
+    stream->pace(self->limits.pacer, holder->node);
     Attempt attempt;
     if (!self->ended) {
       holder->stream = stream;
@@ -337,7 +338,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
 
 LeafFetch::LeafFetch(asio::io_context& io, StreamOpener& opener, ContentExchange& exchange, const Cid& root,
                      std::vector<FileLeaf> leaves, Put put, Limits limits)
-    : impl_(std::make_shared<Impl>(io, opener, exchange, root, std::move(leaves), std::move(put), limits)) {}
+    : impl_(std::make_shared<Impl>(io, opener, exchange, root, std::move(leaves), std::move(put), std::move(limits))) {}
 LeafFetch::~LeafFetch() { stop(); }
 
 void LeafFetch::set_here(std::uint32_t leaf) { impl_->set_here(leaf); }

@@ -28,6 +28,7 @@ class LeafFetch {
     Duration stall{std::chrono::seconds(15)};  ///< a stream that does not move for so long is given up
     Duration first_pause{std::chrono::milliseconds(50)};  ///< before a holder is asked again; doubles up to 2 s
     std::size_t max_holders = 16;  ///< asked at a time; those that come later are not
+    std::shared_ptr<Pacer> pacer;  ///< of all that comes; absent: as fast as it can
   };
   /// Keeps a leaf that is what it should be. Its error ends all.
   using Put = std::function<Status(std::uint32_t leaf, ByteView bytes)>;

@@ -105,7 +105,7 @@ TEST_F(ManifestExchangeTest, TellsWhatIsSharedAndWhatChanges) {
   ASSERT_TRUE(runs_until([&] { return paths().size() == 2; }));
   EXPECT_EQ(paths(), (std::vector<std::string>{"a", "b"})) << "what is for the federation is not for us";
   EXPECT_EQ(ours->files(), 2U);
-  const auto found = ours->find({.name = "b", .path = {}, .cid = {}, .sha256 = {}}, 10).holdings;
+  const auto found = ours->find({.name = "b", .path = {}, .cid = {}, .sha256 = {}, .architecture = {}}, 10).holdings;
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].peer, they.id());
   EXPECT_EQ(found[0].asset, asset("b", Visibility::everybody));

@@ -174,6 +174,8 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<BitswapExchange> bitswap;
   std::unique_ptr<ShareKeeper> keeper;
   std::unique_ptr<ManifestExchange> manifests;
+  std::unique_ptr<Pins> pins;
+  std::shared_ptr<FetchedFiles> fetched;
   std::unique_ptr<Downloads> downloads;
   std::unique_ptr<ZephyMeshStreams> zephymesh;
   std::unique_ptr<wasm::Sandbox> sandbox;
@@ -244,13 +246,17 @@ class Runtime::Impl final : public StreamOpener {
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
     std::vector<asset::Share> all_shares = settings.shares;
-    MESH_LET(std::vector<asset::Share> fetched, make_fetched_shares(settings.home));
-    std::ranges::move(fetched, std::back_inserter(all_shares));
+    MESH_LET(std::vector<asset::Share> of_fetched, make_fetched_shares(settings.home));
+    std::ranges::move(of_fetched, std::back_inserter(all_shares));
     MESH_LET(std::vector<asset::Share> added, load_added(*store));
     std::ranges::move(added, std::back_inserter(all_shares));
     MESH_LET(shares, store::Shares::open(settings.home, std::move(all_shares), *blocks,
                                          {.withheld = {settings.key_file, settings.compile_cache}}));
     blocks->attach(*shares);
+    MESH_LET(pins, Pins::open(*store));
+    MESH_LET(fetched, FetchedFiles::open(
+                          fetched_folder(settings.home), *store, {.quota_bytes = settings.fetched_quota_bytes},
+                          [this](const Cid& root) { return pins->is_pinned(root); }, wall_ms));
     for (const auto& [root, reasons] : blocks->declared()) {
       for (const std::string& reason : reasons) {
         if (!reason.starts_with(reason_prefix)) continue;
@@ -315,26 +321,38 @@ class Runtime::Impl final : public StreamOpener {
         tell({.kind = "peer.bad-block", .peer = peer, .text = identity::short_name(peer) + " " + what});
       });
     };
-    const auto may_have = [this](const NodeId& peer, const Cid& root) { return keeper->may_have(peer, root); };
-    content = std::make_unique<ContentExchange>(bulk, *blocks, *this, ContentExchange::Limits{}, tell_liar, may_have);
-    bitswap = std::make_unique<BitswapExchange>(bulk, *blocks, *this, BitswapExchange::Limits{}, tell_liar, may_have);
+    const auto may_have = [this](const NodeId& peer, const Cid& root) {
+      const bool may = keeper->may_have(peer, root);
+      if (may) fetched->note_served(root);
+      return may;
+    };
+    const auto pacer = std::make_shared<Pacer>(settings.rates, [this] { return now(); });
+    ContentExchange::Limits content_limits;
+    BitswapExchange::Limits bitswap_limits;
+    Downloads::Limits download_limits;
+    ZephyMeshStreams::Limits zephymesh_limits;
+    content_limits.pacer = bitswap_limits.pacer = download_limits.leaves.pacer = zephymesh_limits.pacer = pacer;
+    content = std::make_unique<ContentExchange>(bulk, *blocks, *this, content_limits, tell_liar, may_have);
+    bitswap = std::make_unique<BitswapExchange>(bulk, *blocks, *this, bitswap_limits, tell_liar, may_have);
     downloads = std::make_unique<Downloads>(
-        bulk, fetched_folder(settings.home), *store, *blocks, *this, *content,
+        bulk, fetched_folder(settings.home), *store, *blocks, *this, *content, *fetched,
         [this](const Cid& root) {
           std::vector<NodeId> peers;
-          for (const auto& holding : manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, 1).holdings)
+          for (const auto& holding :
+               manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1).holdings)
             peers.push_back(holding.peer);
           return peers;
         },
         [this](std::string_view kind, const Downloads::Wanted& wanted, const std::string& text) {
-          if (kind == "transfer.done" && wanted.visibility) keeper->refresh([](const ShareKeeper::Refreshed&) {});
+          if ((kind == "transfer.done" && wanted.visibility) || kind == "transfer.room")
+            keeper->refresh([](const ShareKeeper::Refreshed&) {});
           post([this, kind = std::string(kind), text] { tell({.kind = kind, .text = text}); });
         },
-        Downloads::Limits{});
+        download_limits);
     MESH_TRY(downloads->resume_all());
     zephymesh = std::make_unique<ZephyMeshStreams>(
-        bulk, *shares, *blocks, [this](const NodeId& peer) { return keeper->classes_of(peer); },
-        ZephyMeshStreams::Limits{});
+        bulk, *shares, *blocks, [this](const NodeId& peer) { return keeper->classes_of(peer); }, zephymesh_limits,
+        [this](const Cid& root) { fetched->note_served(root); });
     executor = std::make_unique<Executor>(
         bulk, *blocks, *content, *sandbox, Executor::Limits{},
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
@@ -426,6 +444,8 @@ class Runtime::Impl final : public StreamOpener {
       content.reset();
       bitswap.reset();
       manifests.reset();
+      fetched.reset();
+      pins.reset();
       blocks.reset();
       shares.reset();
       store.reset();  // Writes what is queued.
@@ -754,10 +774,10 @@ class Runtime::Impl final : public StreamOpener {
         }
       }
       post_bulk([this, roots = std::move(roots)]() mutable {
-        const std::vector<Cid> in_use = executor->roots_in_use();
-        roots.insert(roots.end(), in_use.begin(), in_use.end());
-        const std::vector<Cid> inner = shares->inner_roots();
-        roots.insert(roots.end(), inner.begin(), inner.end());
+        for (const std::vector<Cid>& needed : {executor->roots_in_use(), shares->inner_roots(), downloads->roots(),
+                                               content->roots_in_use(), bitswap->roots_in_use()})
+          roots.insert(roots.end(), needed.begin(), needed.end());
+        for (const Pins::Pin& pin : pins->list()) roots.push_back(pin.root);
         const GarbageReport report = collect_garbage(*blocks, roots, {.keep_bytes = settings.cache_bytes});
         if (report.freed_blocks > 0) content->forget_complete();
         post([this, report] {
@@ -924,7 +944,8 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
                     std::move_only_function<void(Status)> done) {
   if (holders.empty()) {
     // Those that say that they have it first.
-    const auto known = impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}}, 1);
+    const auto known =
+        impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1);
     for (const ManifestExchange::Holding& holding : known.holdings) holders.push_back(holding.peer);
     for (const p2p::PeerInfo& peer : impl_->network->peers()) {
       if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);
@@ -967,6 +988,48 @@ void Runtime::order_transfer(const Cid& root, TransferOrder order, std::move_onl
   }
 }
 
+void Runtime::pin(const Cid& root, std::move_only_function<void(Status)> done) {
+  impl_->post_bulk([impl = impl_.get(), root, done = std::move(done)]() mutable {
+    auto answer = [impl, done = std::move(done)](Status status) mutable {
+      impl->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+    };
+    const auto files =
+        impl->shares->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 0, 1);
+    if (files.empty() && !impl->fetched->knows(root) && !impl->blocks->has(root)) {
+      return answer(fail(ErrorCode::not_found,
+                         fmt::format("{} is not here: fetch it with `mesh assets get` first", root.text())));
+    }
+    impl->pins->pin({.root = root,
+                     .path = files.empty() ? std::string() : asset::full_path(files.front()),
+                     .since_ms = static_cast<std::uint64_t>(wall_ms())},
+                    std::move(answer));
+  });
+}
+
+void Runtime::unpin(const Cid& root, std::move_only_function<void(Status)> done) {
+  // On the thread on which pin() works, so that they are written in the order in which they were wanted.
+  impl_->post_bulk([impl = impl_.get(), root, done = std::move(done)]() mutable {
+    impl->pins->unpin(root, [impl, done = std::move(done)](Status status) mutable {
+      impl->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+    });
+  });
+}
+
+std::vector<Pins::Pin> Runtime::pins() const { return impl_->pins->list(); }
+
+void Runtime::remove_asset(const Cid& root, std::move_only_function<void(Status)> done) {
+  const auto declared = impl_->blocks->declared();
+  const auto found = declared.find(root);
+  if (found == declared.end() || std::ranges::find(found->second, added_reason) == found->second.end()) {
+    return done(fail(ErrorCode::not_found, fmt::format("{} was not added here", root.text())));
+  }
+  impl_->blocks->undeclare(root, added_reason, [impl = impl_.get(), done = std::move(done)](Status status) mutable {
+    impl->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+  });
+}
+
+FetchedFiles::Use Runtime::use(const Cid& root) { return impl_->fetched->use(root); }
+
 PeerAssets Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const {
   ManifestExchange::Found found = impl_->manifests->find(query, per_peer);
   PeerAssets all{.assets = {}, .is_all = found.is_all};
@@ -975,7 +1038,11 @@ PeerAssets Runtime::find_at_peers(const asset::AssetQuery& query, std::size_t pe
   return all;
 }
 
-bool Runtime::is_for_everybody(const Cid& root) { return impl_->shares->is_public(root); }
+bool Runtime::is_for_everybody(const Cid& root) {
+  const bool is_open = impl_->shares->is_public(root);
+  if (is_open) impl_->fetched->note_served(root);
+  return is_open;
+}
 
 void Runtime::add_in_place(std::string path, std::optional<asset::Visibility> visibility,
                            std::move_only_function<void(Result<store::Shares::Added>)> done) {

@@ -24,6 +24,8 @@
 #include "adapters/wasm/sandbox.h"
 #include "app/runtime/downloads.h"
 #include "app/runtime/event_log.h"
+#include "app/runtime/pacer.h"
+#include "app/runtime/pins.h"
 #include "node/node.h"
 
 namespace boost::asio {
@@ -36,6 +38,9 @@ class Network;
 namespace mesh::app {
 
 class ContentExchange;
+
+/// The reason for which added content is declared (BlockStore::declare).
+inline constexpr std::string_view added_reason = "asset";
 
 /// Whether this node carries connections for peers that cannot be dialed: automatically while it can be dialed itself.
 enum class Relaying : std::uint8_t { automatic, on, off };
@@ -57,6 +62,9 @@ struct Settings {
   std::string agent;  ///< empty: "meshwork/<version>"
   std::uint64_t block_quota_bytes = std::uint64_t{64} << 30;  ///< of all blocks; past it nothing more is kept
   std::uint64_t cache_bytes = std::uint64_t{8} << 30;  ///< of blocks that nothing declared needs; past it the oldest go
+  std::uint64_t fetched_quota_bytes =
+      0;  ///< of files that were fetched; past it those used least recently go; 0 = none
+  Pacer::Rates rates;  ///< of content
   std::vector<asset::Share> shares;  ///< folders whose files others may have
   bool zephymesh = false;  ///< speak the protocols of ZephyMesh nodes, too (zephymesh.h)
   std::vector<std::string> compile_command = {"/proc/self/exe", "internal-compile"};  ///< see wasm::Config
@@ -166,6 +174,17 @@ class Runtime {
   enum class TransferOrder : std::uint8_t { pause, resume, cancel };
   /// `done` hears not_found if there is no such download, or it has ended.
   void order_transfer(const Cid& root, TransferOrder order, std::move_only_function<void(Status)> done);
+  /// Keeps content that is here or being fetched to a file, whatever room is wanted for (pins.h). Errors: not_found, exhausted,
+  /// storage.
+  void pin(const Cid& root, std::move_only_function<void(Status)> done);
+  /// Errors: not_found, storage.
+  void unpin(const Cid& root, std::move_only_function<void(Status)> done);
+  /// By CID. Any thread.
+  [[nodiscard]] std::vector<Pins::Pin> pins() const;
+  /// What was added (POST /api/v1/assets) is served no more, and goes once room is needed. Errors: not_found, storage.
+  void remove_asset(const Cid& root, std::move_only_function<void(Status)> done);
+  /// Somebody reads it for as long as this lives: it does not go. Any thread.
+  [[nodiscard]] FetchedFiles::Use use(const Cid& root);
   /// Files that connected peers share, so many of each at most (manifest_exchange.h). Any thread.
   [[nodiscard]] PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const;
   /// Whether a file with this root is shared with everybody, and is still there.

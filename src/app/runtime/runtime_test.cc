@@ -247,7 +247,7 @@ TEST_F(RuntimeTest, AnotherNodeFetchesASharedFileAndNothingBesideIt) {
     return future.get();
   };
   // It is in the holder's manifest, for those on the local network.
-  const asset::AssetQuery by_name{.name = "large", .path = {}, .cid = {}, .sha256 = {}};
+  const asset::AssetQuery by_name{.name = "large", .path = {}, .cid = {}, .sha256 = {}, .architecture = {}};
   ASSERT_TRUE(wait_until(*getter, [&] { return !getter->find_at_peers(by_name, 10).assets.empty(); }));
   const std::vector<PeerAsset> told = getter->find_at_peers({}, 10).assets;
   ASSERT_EQ(told.size(), 1U) << "and nothing else";

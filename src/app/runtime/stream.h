@@ -1,6 +1,7 @@
 // One end of a stream to a peer, in frames: an unsigned varint length, then that many bytes. Private to app/runtime.
 //
-// It is given up when it does not move for a while. On the thread of its io_context.
+// It is given up when it does not move for a while. What a Pacer bounds goes and comes in slices, each when it may; the other
+// side feels it as a slow link. On the thread of its io_context.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,12 +15,12 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <list>
 #include <memory>
 #include <optional>
 #include <span>
 
+#include "app/runtime/pacer.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/time.h"
@@ -34,7 +35,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   using Socket = boost::asio::local::stream_protocol::socket;
 
  public:
-  Stream(boost::asio::io_context& io, int descriptor, Duration stall) : socket_(io), timer_(io), stall_(stall) {
+  Stream(boost::asio::io_context& io, int descriptor, Duration stall)
+      : socket_(io), timer_(io), turn_(io), stall_(stall) {
     boost::system::error_code failed;
     socket_.assign(boost::asio::local::stream_protocol(), descriptor, failed);
     if (failed) {
@@ -43,21 +45,36 @@ class Stream : public std::enable_shared_from_this<Stream> {
     }
   }
 
+  /// From now on what goes to the peer and comes from it is paced; without a pacer nothing is.
+  void pace(std::shared_ptr<Pacer> pacer, const identity::NodeId& peer) {
+    pacer_ = std::move(pacer);
+    peer_ = peer;
+  }
+
   void close() {
     open_ = false;
     timer_.cancel();
+    turn_.cancel();
     boost::system::error_code ignored;
     socket_.close(ignored);
   }
 
   boost::asio::awaitable<Status> write(ByteView first, ByteView second = {}) {
-    std::array<boost::asio::const_buffer, 2> buffers{boost::asio::const_buffer(first.data(), first.size()),
-                                                     boost::asio::const_buffer(second.data(), second.size())};
-    if (!open_) co_return std::unexpected(broken("was closed"));
-    arm();
-    const auto [failed, count] = co_await boost::asio::async_write(socket_, buffers, quiet());
-    timer_.cancel();
-    if (failed) co_return std::unexpected(broken("was cut"));
+    const bool paced = is_paced(Pacer::Way::up);
+    while (!first.empty() || !second.empty()) {
+      ByteView head = first;
+      ByteView tail = second;
+      if (paced) {
+        head = first.first(std::min(first.size(), Pacer::slice_bytes));
+        tail = second.first(std::min(second.size(), Pacer::slice_bytes - head.size()));
+        Status turn = co_await await_turn(Pacer::Way::up, head.size() + tail.size());
+        if (!turn) co_return turn;
+      }
+      Status written = co_await write_all(head, tail);
+      if (!written) co_return written;
+      first = first.subspan(head.size());
+      second = second.subspan(tail.size());
+    }
     co_return Status();
   }
 
@@ -115,6 +132,35 @@ class Stream : public std::enable_shared_from_this<Stream> {
   }
 
  private:
+  [[nodiscard]] bool is_paced(Pacer::Way way) const { return pacer_ && pacer_->bounds(way); }
+
+  boost::asio::awaitable<Status> await_turn(Pacer::Way way, std::size_t bytes) {
+    const Duration wait = pacer_->take(way, peer_, bytes);
+    if (wait > Duration(0) && open_) {
+      turn_.expires_after(wait);
+      co_await turn_.async_wait(quiet());
+    }
+    if (!open_) co_return std::unexpected(broken("was closed"));
+    co_return Status();
+  }
+
+  /// As long as some of it goes now and then.
+  boost::asio::awaitable<Status> write_all(ByteView first, ByteView second) {
+    while (!first.empty() || !second.empty()) {
+      if (!open_) co_return std::unexpected(broken("was closed"));
+      const std::array<boost::asio::const_buffer, 2> buffers{boost::asio::const_buffer(first.data(), first.size()),
+                                                             boost::asio::const_buffer(second.data(), second.size())};
+      arm();
+      const auto [failed, count] = co_await socket_.async_write_some(buffers, quiet());
+      timer_.cancel();
+      if (failed) co_return std::unexpected(broken("was cut"));
+      const std::size_t of_first = std::min(count, first.size());
+      first = first.subspan(of_first);
+      second = second.subspan(count - of_first);
+    }
+    co_return Status();
+  }
+
   void arm() {
     timer_.expires_after(stall_);
     timer_.async_wait([weak = weak_from_this()](boost::system::error_code failed) {
@@ -154,14 +200,20 @@ class Stream : public std::enable_shared_from_this<Stream> {
     std::size_t filled = std::min(into.size(), end_ - begin_);
     std::copy_n(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), filled, into.begin());
     begin_ += filled;
+    const bool paced = is_paced(Pacer::Way::down);
     while (filled < into.size()) {
       if (!open_) co_return std::unexpected(broken("was closed"));
+      const std::size_t most = paced ? std::min(into.size() - filled, Pacer::slice_bytes) : into.size() - filled;
       arm();
-      const auto [failed, count] = co_await socket_.async_read_some(
-          boost::asio::mutable_buffer(into.data() + filled, into.size() - filled), quiet());
+      const auto [failed, count] =
+          co_await socket_.async_read_some(boost::asio::mutable_buffer(into.data() + filled, most), quiet());
       timer_.cancel();
       if (failed) co_return std::unexpected(broken("was cut"));
       filled += count;
+      if (paced) {
+        Status turn = co_await await_turn(Pacer::Way::down, count);
+        if (!turn) co_return turn;
+      }
     }
     co_return Status();
   }
@@ -175,6 +227,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
     if (failed) co_return std::unexpected(broken("was cut"));
     begin_ = 0;
     end_ = count;
+    if (is_paced(Pacer::Way::down)) {
+      Status turn = co_await await_turn(Pacer::Way::down, count);
+      if (!turn) co_return turn;
+    }
     co_return Status();
   }
 
@@ -187,7 +243,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   Socket socket_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer turn_;  ///< until it may go on
   Duration stall_;
+  std::shared_ptr<Pacer> pacer_;
+  identity::NodeId peer_;
   bool open_ = true;
   bool stalled_ = false;
   int idle_reads_ = 0;

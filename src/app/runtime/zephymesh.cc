@@ -27,12 +27,19 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
   store::BlockStore& blocks;
   Classes classes;
   Limits limits;
+  Served told;
   OpenStreams streams{io};
   std::size_t served = 0;
   bool closed = false;
 
-  Impl(asio::io_context& context, store::Shares& files, store::BlockStore& store, Classes of_peer, Limits given)
-      : io(context), shares(files), blocks(store), classes(std::move(of_peer)), limits(given) {}
+  Impl(asio::io_context& context, store::Shares& files, store::BlockStore& store, Classes of_peer, Limits given,
+       Served tell)
+      : io(context),
+        shares(files),
+        blocks(store),
+        classes(std::move(of_peer)),
+        limits(std::move(given)),
+        told(std::move(tell)) {}
 
   void close() {
     closed = true;
@@ -41,6 +48,7 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
 
   void serve(const NodeId& peer, bool is_manifest, int descriptor) {
     const std::shared_ptr<Stream> stream = streams.make(descriptor, limits.stall);
+    stream->pace(limits.pacer, peer);
     if (closed || served >= limits.max_served) return stream->close();
     ++served;
     asio::co_spawn(io, run(shared_from_this(), peer, is_manifest, stream), asio::detached);
@@ -99,7 +107,8 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
     if (!json.is_object() || !json.contains("path") || !json["path"].is_string()) return std::nullopt;
     const std::vector<asset::Visibility> of_peer = classes(peer);
     const auto path = json["path"].get<std::string>();
-    for (asset::Asset& asset : shares.find({.name = {}, .path = path, .cid = {}, .sha256 = {}}, 0, page_files)) {
+    for (asset::Asset& asset :
+         shares.find({.name = {}, .path = path, .cid = {}, .sha256 = {}, .architecture = {}}, 0, page_files)) {
       if (full_path(asset) == path && is_shown(asset, of_peer) && shares.may_have(asset.cid, of_peer)) return asset;
     }
     return std::nullopt;
@@ -127,6 +136,7 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
     for (const FileLeaf& leaf : *leaves) {
       const Result<store::BlockBytes> block = self->blocks.get(leaf.cid, store::From::anywhere);
       if (!block) co_return false;
+      if (self->told) self->told(asset->cid);
       written = co_await stream->write(**block);
       if (!written || self->closed) co_return false;
     }
@@ -135,8 +145,8 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
 };
 
 ZephyMeshStreams::ZephyMeshStreams(asio::io_context& io, store::Shares& shares, store::BlockStore& blocks,
-                                   Classes classes, Limits limits)
-    : impl_(std::make_shared<Impl>(io, shares, blocks, std::move(classes), limits)) {}
+                                   Classes classes, Limits limits, Served served)
+    : impl_(std::make_shared<Impl>(io, shares, blocks, std::move(classes), std::move(limits), std::move(served))) {}
 ZephyMeshStreams::~ZephyMeshStreams() { impl_->close(); }
 
 void ZephyMeshStreams::serve(const NodeId& peer, std::string_view protocol, int descriptor) {

@@ -26,6 +26,8 @@ class io_context;
 
 namespace mesh::app {
 
+class Pacer;
+
 inline constexpr std::string_view zephymesh_manifest_protocol = "/zephymesh/manifest_exchange/1.0.0";
 inline constexpr std::string_view zephymesh_file_protocol = "/zephymesh/file_transfer/1.0.0";
 
@@ -34,12 +36,15 @@ class ZephyMeshStreams {
   struct Limits {
     std::size_t max_served = 32;  ///< streams at a time; more are closed
     Duration stall{std::chrono::seconds(30)};
+    std::shared_ptr<Pacer> pacer;  ///< of all that goes and comes; absent: as fast as it can
   };
+  /// A peer is being sent this content; told now and then until it has it.
+  using Served = std::function<void(const Cid&)>;
   using Classes = std::function<std::vector<asset::Visibility>(const identity::NodeId&)>;
 
   /// `shares` and `blocks` outlive it.
   ZephyMeshStreams(boost::asio::io_context& io, store::Shares& shares, store::BlockStore& blocks, Classes classes,
-                   Limits limits);
+                   Limits limits, Served served = {});
   /// Closes all streams. The io_context must not be running then, or this is called on its thread.
   ~ZephyMeshStreams();
   ZephyMeshStreams(const ZephyMeshStreams&) = delete;

@@ -109,9 +109,14 @@ bool lets_in(const Share& share, std::string_view path) {
          std::ranges::none_of(share.exclude, matched);
 }
 
+bool is_empty(const AssetQuery& query) {
+  return !query.name && !query.path && !query.cid && !query.sha256 && !query.architecture;
+}
+
 bool matches(const AssetQuery& query, const Asset& asset) {
   return (!query.cid || *query.cid == asset.cid) && (!query.sha256 || *query.sha256 == asset.sha256) &&
          (!query.path || *query.path == asset.path || *query.path == full_path(asset)) &&
+         (!query.architecture || (asset.model && asset.model->architecture == *query.architecture)) &&
          (!query.name || name_matches(*query.name, asset));
 }
 

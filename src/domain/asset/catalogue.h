@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "codec/cid.h"
 #include "codec/hash.h"
+#include "domain/asset/model_header.h"
 
 namespace mesh::asset {
 
@@ -71,6 +72,7 @@ struct Asset {
   Digest sha256;  ///< of the content
   Visibility visibility = Visibility::lan;
   std::optional<HubName> hub;
+  std::optional<ModelHeader> model;  ///< what a model file says of itself
   bool operator==(const Asset&) const = default;
 };
 
@@ -82,7 +84,10 @@ struct AssetQuery {
   std::optional<std::string> path;  ///< exactly; with or without the share's name before it
   std::optional<Cid> cid;
   std::optional<Digest> sha256;
+  std::optional<std::string> architecture;  ///< of a model, exactly: "llama"
 };
+/// Whether it asks for nothing, so that every file matches.
+[[nodiscard]] bool is_empty(const AssetQuery& query);
 [[nodiscard]] bool matches(const AssetQuery& query, const Asset& asset);
 
 /// Share and path, which is what a node that fetched the file keeps it as: it does not grow from node to node.

@@ -37,7 +37,7 @@ Asset asset(std::string path) {
   return made;
 }
 bool named(std::string name, const Asset& asset) {
-  return matches({.name = std::move(name), .path = {}, .cid = {}, .sha256 = {}}, asset);
+  return matches({.name = std::move(name), .path = {}, .cid = {}, .sha256 = {}, .architecture = {}}, asset);
 }
 
 TEST(AssetQuery, MatchesByNamePathAndHash) {
@@ -49,10 +49,27 @@ TEST(AssetQuery, MatchesByNamePathAndHash) {
   EXPECT_FALSE(named("llama", file));
   EXPECT_FALSE(named("tiny", file));
   EXPECT_FALSE(named("other/tiny.gguf", file));
-  EXPECT_TRUE(matches({.name = {}, .path = "llama/tiny.gguf", .cid = file.cid, .sha256 = file.sha256}, file));
-  EXPECT_FALSE(matches({.name = {}, .path = "tiny.gguf", .cid = {}, .sha256 = {}}, file));
-  EXPECT_FALSE(matches({.name = "tiny.gguf", .path = {}, .cid = Cid::of(Multicodec::raw, {}), .sha256 = {}}, file));
-  EXPECT_FALSE(matches({.name = {}, .path = {}, .cid = {}, .sha256 = sha256(ByteView())}, file));
+  EXPECT_TRUE(matches(
+      {.name = {}, .path = "llama/tiny.gguf", .cid = file.cid, .sha256 = file.sha256, .architecture = {}}, file));
+  EXPECT_FALSE(matches({.name = {}, .path = "tiny.gguf", .cid = {}, .sha256 = {}, .architecture = {}}, file));
+  EXPECT_FALSE(matches(
+      {.name = "tiny.gguf", .path = {}, .cid = Cid::of(Multicodec::raw, {}), .sha256 = {}, .architecture = {}}, file));
+  EXPECT_FALSE(matches({.name = {}, .path = {}, .cid = {}, .sha256 = sha256(ByteView()), .architecture = {}}, file));
+}
+
+TEST(AssetQuery, MatchesByArchitecture) {
+  Asset file = asset("tiny.gguf");
+  AssetQuery query;
+  EXPECT_TRUE(is_empty(query));
+  query.architecture = "llama";
+  EXPECT_FALSE(is_empty(query));
+  EXPECT_FALSE(matches(query, file)) << "it says nothing of itself";
+  file.model.emplace();
+  EXPECT_FALSE(matches(query, file));
+  file.model->architecture = "llama";
+  EXPECT_TRUE(matches(query, file));
+  query.name = "other";
+  EXPECT_FALSE(matches(query, file));
 }
 
 TEST(AssetQuery, MatchesByHubId) {

@@ -63,8 +63,10 @@ BuiltManifest build_manifest(Visibility visibility, std::uint64_t sequence, cons
                       .cid = asset.cid,
                       .bytes = asset.bytes,
                       .sha256 = asset.sha256,
-                      .hub = asset.hub};
+                      .hub = asset.hub,
+                      .model = asset.model};
     if (file.hub && !check_hub(*file.hub)) file.hub.reset();  // Found by its path all the same.
+    if (file.model && !check_model_header(*file.model)) file.model.reset();
     const std::size_t bytes = record::encode(file).size();
     if (page_bytes + bytes > max_page_bytes - 256) close();
     if (built.pages.size() == max_pages || all_bytes + bytes > max_bytes) {
@@ -103,6 +105,7 @@ Result<std::vector<Asset>> read_page(const Cid& cid, ByteView bytes, Visibility 
     MESH_TRY(check_name(file.share));
     MESH_TRY(check_path(file.path));
     if (file.hub) MESH_TRY(check_hub(*file.hub));
+    if (file.model) MESH_TRY(check_model_header(*file.model));
     if (file.bytes > max_file_bytes) return fail(ErrorCode::invalid, "a file of more than 2^63 bytes");
     if (!assets.empty() && std::tie(assets.back().share, assets.back().path) >= std::tie(file.share, file.path))
       return fail(ErrorCode::invalid, "a page whose files are not in order");
@@ -112,7 +115,8 @@ Result<std::vector<Asset>> read_page(const Cid& cid, ByteView bytes, Visibility 
                       .bytes = file.bytes,
                       .sha256 = file.sha256,
                       .visibility = visibility,
-                      .hub = std::move(file.hub)});
+                      .hub = std::move(file.hub),
+                      .model = std::move(file.model)});
   }
   return assets;
 }

@@ -3,7 +3,7 @@
 // A manifest is a signed head that names its pages by CID, and the pages: files by share and path, a few dozen each. Where a
 // page ends depends on the paths alone, so a change of some files changes few pages, and only those travel again.
 // Bounds: max_pages pages of at most max_page_files files and max_page_bytes bytes. Whatever comes from a peer is checked:
-// paths and names as UnixFS has them, order, sizes below 2^63.
+// paths and names as UnixFS has them, order, sizes below 2^63, what is said of models (model_header.h).
 #pragma once
 
 #include <span>
@@ -25,6 +25,7 @@ struct ManifestFile {
   std::uint64_t bytes = 0;
   Digest sha256;
   std::optional<HubName> hub;
+  std::optional<ModelHeader> model;
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -34,6 +35,7 @@ struct ManifestFile {
     v("bytes", self.bytes);
     v("sha256", self.sha256);
     v("hub", self.hub);
+    v("model", self.model);
   }
 };
 

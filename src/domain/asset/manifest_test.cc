@@ -26,6 +26,12 @@ std::vector<Asset> assets(int count) {
 TEST(Manifest, ReadsBackAsItWasBuilt) {
   std::vector<Asset> wanted = assets(1000);
   wanted[3].hub = HubName{.repository = "org/repo", .revision = "abc", .references = {"main"}, .file = "x/y"};
+  wanted[4].model = ModelHeader{.format = ModelFormat::gguf,
+                                .architecture = "llama",
+                                .parameters = 7'000'000'000,
+                                .quantisation = "Q4_K_M",
+                                .context_tokens = 4096};
+  wanted[5].model = ModelHeader{.format = ModelFormat::onnx};
   const BuiltManifest built = build_manifest(Visibility::lan, 5, wanted);
   EXPECT_TRUE(check_manifest(built.manifest));
   EXPECT_EQ(built.manifest.files, 1000U);
@@ -72,8 +78,13 @@ Bytes page_of(std::vector<ManifestFile> files) {
 }
 ManifestFile file(std::string path) {
   const Asset from = asset(std::move(path));
-  return {
-      .share = from.share, .path = from.path, .cid = from.cid, .bytes = from.bytes, .sha256 = from.sha256, .hub = {}};
+  return {.share = from.share,
+          .path = from.path,
+          .cid = from.cid,
+          .bytes = from.bytes,
+          .sha256 = from.sha256,
+          .hub = {},
+          .model = {}};
 }
 bool reads(const Bytes& page) { return read_page(dagcbor::cid_of(page), page, Visibility::lan).has_value(); }
 
@@ -99,6 +110,53 @@ TEST(Manifest, HostilePagesAreRefused) {
   EXPECT_FALSE(reads(page_of(many)));
   const Bytes page = page_of({file("a")});
   EXPECT_FALSE(read_page(Cid::of(Multicodec::dag_cbor, as_bytes("other")), page, Visibility::lan));
+}
+
+TEST(Manifest, WhatIsSaidOfModelsIsChecked) {
+  const Bytes plain = page_of({file("a")});
+  EXPECT_FALSE(as_text(plain).contains("\x65model")) << "what is no model reads as it did before models were told of";
+  ModelHeader header{.format = ModelFormat::safetensors, .architecture = std::string(64, 'a')};
+  const auto reads_with = [&] {
+    ManifestFile model = file("a");
+    model.model = header;
+    return reads(page_of({model}));
+  };
+  EXPECT_TRUE(reads_with());
+  header.architecture += 'a';
+  EXPECT_FALSE(reads_with()) << "65 characters";
+  for (const char* text : {"a\nb", "\x1b[31m", "\x7f", "\xc3\xa9", "\xff"}) {
+    header.architecture = text;
+    EXPECT_FALSE(reads_with()) << text;
+    header.architecture.clear();
+    header.quantisation = text;
+    EXPECT_FALSE(reads_with()) << text;
+    header.quantisation.clear();
+  }
+  header.parameters = std::uint64_t{1} << 63;
+  EXPECT_FALSE(reads_with());
+  header.parameters = 1;
+  header.context_tokens = std::uint64_t{1} << 63;
+  EXPECT_FALSE(reads_with());
+  header.context_tokens = 1;
+  EXPECT_TRUE(reads_with());
+  // One of this node's own that is out of bounds is left out, and the file stays.
+  std::vector<Asset> own = assets(1);
+  own[0].model = ModelHeader{.format = ModelFormat::gguf, .architecture = "\n"};
+  const BuiltManifest built = build_manifest(Visibility::lan, 1, own);
+  const auto page = read_page(built.manifest.pages.at(0), built.pages.at(0), Visibility::lan);
+  ASSERT_TRUE(page);
+  EXPECT_FALSE(page->at(0).model);
+}
+
+TEST(Manifest, AFormatThatIsNotKnownIsRefused) {
+  ManifestFile model = file("a");
+  model.model = ModelHeader{};
+  Bytes page = page_of({model});
+  const std::string_view text = as_text(page);
+  const std::size_t at = text.find("gguf");
+  ASSERT_NE(at, std::string_view::npos);
+  page[at] = 'h';
+  EXPECT_FALSE(reads(page));
 }
 
 TEST(Manifest, HostileHeadsAreRefused) {

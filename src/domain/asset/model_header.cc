@@ -525,6 +525,29 @@ class OnnxReader {
 
 }  // namespace
 
+std::span<const std::string_view> enum_names(ModelFormat) {
+  static constexpr std::array<std::string_view, 3> names{"gguf", "safetensors", "onnx"};
+  return names;
+}
+
+bool is_model_name(std::string_view path) {
+  return std::ranges::any_of(enum_names(ModelFormat()), [&](std::string_view name) {
+    return path.size() > name.size() && path.ends_with(name) && path[path.size() - name.size() - 1] == '.';
+  });
+}
+
+Status check_model_header(const ModelHeader& header) {
+  const auto is_text = [](std::string_view text) {
+    return text.size() <= max_architecture_bytes &&
+           std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+  };
+  if (!is_text(header.architecture) || !is_text(header.quantisation))
+    return invalid("its texts have at most 64 printable characters");
+  if (header.parameters > max_count || header.context_tokens.value_or(0) > max_count)
+    return invalid("its numbers are below 2^63");
+  return {};
+}
+
 Result<std::optional<ModelHeader>> read_model_header(std::uint64_t file_bytes, const HeaderReader& read) {
   if (file_bytes < 10 || file_bytes > max_count) return std::nullopt;
   Source source(file_bytes, read);

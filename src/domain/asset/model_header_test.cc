@@ -315,5 +315,11 @@ TEST(ModelHeader, OtherFilesAreNoModels) {
   }
 }
 
+TEST(ModelHeader, NamesOfModels) {
+  for (const char* name : {"a.gguf", "folder/a.b.safetensors", "model.onnx"}) EXPECT_TRUE(is_model_name(name)) << name;
+  for (const char* name : {"gguf", "agguf", "a.gguf.txt", "a.GGUF", "", "a.bin"})
+    EXPECT_FALSE(is_model_name(name)) << name;
+}
+
 }  // namespace
 }  // namespace mesh::asset
