@@ -1,6 +1,7 @@
 #include "adapters/sealing/sealing.h"
 
 #include <gtest/gtest.h>
+#include <sodium.h>
 
 namespace mesh::sealing {
 namespace {
@@ -61,6 +62,70 @@ void expect_refused(std::uint8_t number, ByteView sealed, ErrorCode code, std::s
 constexpr std::size_t one_header = header_bytes(1);
 constexpr std::size_t first_content = chunk_bytes - one_header - chunk_overhead;
 constexpr std::size_t chunk_content = chunk_bytes - chunk_overhead;
+
+/// Sealed for node(1) and node(2) by another program, which was written from docs/design/protocols.md and knows no libsodium:
+/// X25519's secret is the bytes 0 to 31, the content's key 32 to 63, the stream's header 64 to 87.
+constexpr std::string_view known =
+    "8d6d73687365616c0100028f40c5adb68f25624ae5b214ea767a6ec94d829d3d7b5e1ad1ba6f3e2138285f8a88e3dd7409f195fd"
+    "52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5cf13b9f1786a5fc31c24396a4f70418c2cf37a0503954929da9129e307e"
+    "f642843f793cad940dcacfcf874fd551d031d18139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394a4"
+    "d2fa9e4cb35fccd06dc1533e8c9d691398e388a2be03817f60c97b6727681f4c5d9369c33d9bf358ff860d8dc6f9154041424344"
+    "45464748494a4b4c4d4e4f50515253545556576e3b61d3b4693e196cd9053ec01c048162346e82871af57676b2578fac539f40b0"
+    "675b78bf1954395a3556471cebfefbec6ed213edd42a15f529587ef9ae350f749b9bdcc9d2af30bd8537996d9acca4";
+
+TEST(Sealing, OpensWhatAnotherProgramSealed) {
+  const Bytes sealed = *from_hex(known);
+  EXPECT_EQ(open_as(1, sealed), to_bytes("a sealed file of a known answer"));
+  EXPECT_EQ(open_as(2, sealed), to_bytes("a sealed file of a known answer"));
+}
+
+/// Chunks as only who knows the content's key can make them, after the header of `known`.
+struct ForgedChunk {
+  std::size_t size = 0;
+  std::uint8_t tag = 0;
+};
+Bytes forge(std::initializer_list<ForgedChunk> chunks) {
+  Bytes sealed = *from_hex(known);
+  sealed.resize(header_bytes(2));
+  std::array<std::uint8_t, 32> content_key{};
+  for (std::size_t i = 0; i < content_key.size(); ++i) content_key[i] = static_cast<std::uint8_t>(32 + i);
+  std::array<std::uint8_t, 32> stream_key{};
+  crypto_kdf_derive_from_key(stream_key.data(), stream_key.size(), 1, "meshseal", content_key.data());
+  crypto_secretstream_xchacha20poly1305_state state;
+  // A stream that is begun with a given header is begun as one that is read.
+  crypto_secretstream_xchacha20poly1305_init_pull(&state, sealed.data() + sealed.size() - 56, stream_key.data());
+  Bytes header = sealed;
+  for (const ForgedChunk& chunk : chunks) {
+    const Bytes content = content_of(chunk.size);
+    Bytes out(content.size() + chunk_overhead);
+    crypto_secretstream_xchacha20poly1305_push(&state, out.data(), nullptr, content.data(), content.size(),
+                                               header.data(), header.size(), chunk.tag);
+    header.clear();
+    append(sealed, out);
+  }
+  return sealed;
+}
+
+TEST(Sealing, WhoKnowsTheKeyMakesNoOtherFormOfIt) {
+  constexpr std::uint8_t message = crypto_secretstream_xchacha20poly1305_TAG_MESSAGE;
+  constexpr std::uint8_t push = crypto_secretstream_xchacha20poly1305_TAG_PUSH;
+  constexpr std::uint8_t rekey = crypto_secretstream_xchacha20poly1305_TAG_REKEY;
+  constexpr std::uint8_t final_one = crypto_secretstream_xchacha20poly1305_TAG_FINAL;
+  constexpr std::size_t first = chunk_bytes - header_bytes(2) - chunk_overhead;
+  EXPECT_EQ(open_as(1, forge({{5, final_one}})), content_of(5));
+  EXPECT_EQ(open_as(1, forge({{0, final_one}})), Bytes{});
+  EXPECT_TRUE(open_as(1, forge({{first, message}, {1, final_one}})));
+  // The end without its mark, marks of other kinds, an empty chunk that nobody needed.
+  expect_refused(1, forge({{5, message}}), ErrorCode::invalid, "not what may stand there");
+  expect_refused(1, forge({{first, message}}), ErrorCode::invalid, "cut off");
+  for (const std::uint8_t tag : {push, rekey}) {
+    expect_refused(1, forge({{5, tag}}), ErrorCode::invalid, "not what may stand there");
+    expect_refused(1, forge({{first, tag}, {1, final_one}}), ErrorCode::invalid, "not what may stand there");
+  }
+  expect_refused(1, forge({{first, message}, {0, final_one}}), ErrorCode::invalid, "last chunk is empty");
+  // Chunks of other sizes than theirs.
+  expect_refused(1, forge({{5, message}, {5, final_one}}), ErrorCode::invalid, "chunk 1");
+}
 
 TEST(Sealing, OpensWhatWasSealedOfEverySizeAroundItsChunks) {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, first_content - 1, first_content, first_content + 1,
