@@ -81,10 +81,10 @@ struct Program {
   Action action;
   RunOptions run;
   std::string id, text, file, shell, target;
-  std::vector<std::string> holders;
+  std::vector<std::string> holders, recipients;
   std::optional<std::uint32_t> shard;
   std::uint64_t fee = 0, cost = 0;
-  bool flag = false;
+  bool flag = false, as_sealed = false;
   unsigned nodes = 5;
 
   void settings(CLI::App& app) {
@@ -243,9 +243,18 @@ struct Program {
         ->required();
 
     CLI::App* assets = noun(app, "assets", "content by its hash", [this] { return assets_ls(session); });
-    command(*assets, "add", "add a file or a folder and print its CID", [this] { return assets_add(session, file); })
-        ->add_option("PATH", file)
-        ->required();
+    CLI::App* add = command(*assets, "add", "add a file or a folder and print its CID", [this] {
+      return recipients.empty() ? assets_add(session, file) : assets_add_sealed(session, file, recipients);
+    });
+    add->add_option("PATH", file)->required();
+    add->add_option(
+           "--for", recipients,
+           "seal the file for this node, by did:key:... or PeerId, or self: only those named can read it, anyone can "
+           "keep and serve it (repeatable)")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->type_name("DID");
     command(*assets, "ls", "list the files that this node shares (--share, [[share]])",
             [this] { return assets_ls(session); });
     command(*assets, "find", "find shared files by name, glob, hub id or CID",
@@ -253,13 +262,15 @@ struct Program {
         ->add_option("NAME_OR_CID", id)
         ->required();
     command(*assets, "refresh", "look at every shared file again", [this] { return assets_refresh(session); });
-    CLI::App* fetched = command(
-        *assets, "get",
-        "fetch content and write it to stdout or a file; a shared file is kept, and served on to whom it is for",
-        [this] { return assets_get(session, id, holders, file, flag); });
+    CLI::App* fetched = command(*assets, "get",
+                                "fetch content and write it to stdout or a file, opened if it is a file sealed for "
+                                "this node; a shared file is kept, "
+                                "and served on to whom it is for",
+                                [this] { return assets_get(session, id, holders, file, flag, as_sealed); });
     fetched->add_option("CID_OR_NAME", id)->required();
     auto* const to_file = fetched->add_option("-o,--file", file, "where to")->type_name("FILE");
     fetched->add_flag("--path", flag, "print where the node keeps the file instead of its content")->excludes(to_file);
+    fetched->add_flag("--sealed", as_sealed, "leave a sealed file as it is");
     fetched
         ->add_option(
             "--from", holders,
