@@ -10,7 +10,7 @@ source "$root/scripts/common.sh"
 # To build and run. clang, lld and wasi-libc compile the JavaScript interpreter to WebAssembly; python3 runs the tool that
 # makes the pre-started Python.
 packages=(g++ cmake ninja-build ccache pkg-config git
-  libboost1.81-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev libgtest-dev
+  libboost1.81-dev libsodium-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev libgtest-dev
   clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc python3 python3-venv)
 if [[ ${1:-build} != build ]]; then
   packages+=(clang-tidy-19 clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 nftables shellcheck)

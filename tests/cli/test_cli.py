@@ -456,6 +456,48 @@ class Alone(Case):
         (public / "a.txt").unlink()
         self.assertEqual(get(cids["a.txt"], False)[0], 401)
 
+    def test_sealed_files(self):
+        node = self.node()
+        did = json.loads(self.mesh("node", "status", "--json").stdout)["did"]
+        stranger = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
+        secret = self.file("secret", "for my own eyes")
+        for recipient in ("self", did, node.facts["addresses"][0].split("/p2p/")[1]):
+            answer = json.loads(self.mesh("assets", "add", "--for", recipient, secret, "--json").stdout)
+            self.assertEqual(answer["bytes"], 179 + len("for my own eyes") + 17)
+            cid = answer["cid"]
+            self.assertEqual(self.mesh("assets", "get", cid).stdout, b"for my own eyes")
+            self.assertNotIn(b"eyes", self.mesh("assets", "get", cid, "--sealed").stdout)
+        self.assertEqual(node.request(f"/api/v1/assets/{cid}?open=1")[2], b"for my own eyes")
+        self.assertNotIn(b"eyes", node.request(f"/api/v1/assets/{cid}")[2])
+        self.assertEqual(node.request(f"/api/v1/assets/{cid}?open=1", token=False)[0], 401)
+        self.assertEqual(node.request(f"/api/v1/assets/{cid}?open=2")[0], 400)
+        self.assertEqual(node.request(f"/api/v1/assets/{cid[:-4]}aaaa?open=1")[0], 404)
+        # For others, for two of them, for oneself among them.
+        other = self.mesh("assets", "add", "--for", stranger, secret).stdout.decode().strip()
+        status, headers, body = node.request(f"/api/v1/assets/{other}?open=1")
+        self.assertEqual((status, headers["content-type"]), (403, "application/problem+json"))
+        self.assertIn(f"sealed for {stranger}, not for this node ({did})", json.loads(body)["detail"])
+        out = self.folder / "out"
+        self.refused(self.mesh("assets", "get", other, "-o", out), 5, stranger)
+        self.assertEqual(list(self.folder.glob(".out*")) + list(self.folder.glob("out*")), [])
+        both = self.mesh("assets", "add", "--for", stranger, "--for", "self", secret).stdout.decode().strip()
+        self.assertEqual(self.mesh("assets", "get", both).stdout, b"for my own eyes")
+        # What is not sealed comes as it is, and so does a folder with what is.
+        plain = self.mesh("assets", "add", secret).stdout.decode().strip()
+        self.assertEqual(node.request(f"/api/v1/assets/{plain}?open=1")[2], b"for my own eyes")
+        (self.folder / "in").mkdir()
+        self.assertEqual(self.mesh("assets", "get", other, "--sealed", "-o", self.folder / "in/other").returncode, 0)
+        folder = self.mesh("assets", "add", self.folder / "in").stdout.decode().strip()
+        self.assertEqual(node.request(f"/api/v1/assets/{folder}?open=1")[1]["x-mesh-kind"], "folder")
+        self.assertEqual(self.mesh("assets", "get", folder, "-o", self.folder / "copy").returncode, 0)
+        self.assertEqual((self.folder / "copy/other").read_bytes(), (self.folder / "in/other").read_bytes())
+        # What is named wrongly.
+        self.refused(self.mesh("assets", "add", "--for", "did:key:nobody", secret), 2, "--for did:key:nobody", "self")
+        self.refused(self.mesh("assets", "add", "--for", "self", "--for", did, secret), 2, "named twice")
+        self.refused(self.mesh("assets", "add", "--for", "self", self.folder / "in"), 1, "folder", "not built")
+        self.refused(self.mesh("assets", "add", "--for", "self", self.folder / "absent"), 4, "absent")
+        self.refused(self.mesh("assets", "add", secret, "--for"), 2)
+
     def test_shared_files_of_a_peer(self):
         shared = self.file("models/tiny.gguf", "weights").parent
         self.file("models/b/same", "one")

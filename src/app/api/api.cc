@@ -11,6 +11,7 @@
 #include <deque>
 
 #include "app/api/gateway.h"
+#include "app/api/opened_content.h"
 #include "app/api/render.h"
 #include "app/api/schemas.h"
 #include "app/api/task_request.h"
@@ -1009,7 +1010,19 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
   }
 
   void get_asset(Call call) {
-    if (const auto cid = cid_of(call)) stream_content(std::move(call), *cid);
+    const auto cid = cid_of(call);
+    if (!cid) return;
+    const auto open = call.number("open", 0, 1);
+    if (!open) return call.fail(open.error());
+    if (*open == 0) return stream_content(std::move(call), *cid);
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), cid = *cid]() mutable {
+      const bool is_sealed = begins_sealed(self->backend_.blocks(), cid);
+      Backend& backend = self->backend_;
+      backend.post([self = std::move(self), call = std::move(call), cid, is_sealed]() mutable {
+        if (!is_sealed) return self->stream_content(std::move(call), cid);
+        answer_opened(self->backend_, std::move(call.responder), cid);
+      });
+    });
   }
 
   void post_fetch(Call call) {
@@ -1525,9 +1538,11 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        "/api/v1/assets/{cid}",
        "getAsset",
        "The content of a file that is here, or the list of a folder",
-       {cid},
+       {cid, {"open", "query", "integer", "1: a file that is sealed for this node is opened; others come as they are"}},
        {},
-       {{200, octets, "", "bytes"}, {200, "application/json", "Folder", "a folder; x-mesh-kind says folder"}},
+       {{200, octets, "", "bytes"},
+        {200, "application/json", "Folder", "a folder; x-mesh-kind says folder"},
+        {403, "", "", "with open: it is sealed for others; the detail says for whom"}},
        &Impl::get_asset},
       {"DELETE",
        "/api/v1/assets/{cid}",

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/sealing/sealing.h"
 #include "adapters/store/block_store.h"
 #include "adapters/store/node_store.h"
 #include "app/runtime/event_log.h"
@@ -116,6 +117,8 @@ class Backend {
   [[nodiscard]] virtual store::NodeStore& store() = 0;    ///< thread-safe
   [[nodiscard]] virtual store::BlockStore& blocks() = 0;  ///< thread-safe
   [[nodiscard]] virtual const store::Shares& shares() const = 0;  ///< thread-safe
+  /// Opens what is sealed for this node. On any thread.
+  [[nodiscard]] virtual sealing::Opener opener(sealing::Sink sink) const = 0;
   /// Whether a file with this root is shared with everybody.
   [[nodiscard]] virtual bool is_for_everybody(const Cid& root) = 0;
   /// make_function of import.h over this node's stores. On any thread.

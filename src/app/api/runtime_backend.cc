@@ -90,6 +90,7 @@ class RuntimeBackend final : public Backend {
   store::NodeStore& store() override { return runtime_.store(); }
   store::BlockStore& blocks() override { return runtime_.blocks(); }
   const store::Shares& shares() const override { return runtime_.shares(); }
+  sealing::Opener opener(sealing::Sink sink) const override { return runtime_.opener(std::move(sink)); }
   void download(Downloads::Wanted wanted, Downloads::Done done) override {
     runtime_.download(std::move(wanted), std::move(done));
   }

@@ -81,11 +81,11 @@ struct Program {
   Action action;
   RunOptions run;
   std::string id, text, file, shell, target;
-  std::vector<std::string> holders;
+  std::vector<std::string> holders, recipients;
   std::string visibility;
   std::optional<std::uint32_t> shard;
   std::uint64_t fee = 0, cost = 0;
-  bool flag = false;
+  bool flag = false, as_sealed = false;
   unsigned nodes = 5;
 
   void settings(CLI::App& app) {
@@ -246,12 +246,27 @@ struct Program {
     CLI::App* assets = noun(app, "assets", "content by its hash", [this] { return assets_ls(session); });
     CLI::App* added =
         command(*assets, "add", "share a file or a folder where it lies, with whoever knows its CID, and print that",
-                [this] { return assets_add(session, file, visibility, flag); });
+                [this] {
+                  return recipients.empty() ? assets_add(session, file, visibility, flag)
+                                            : assets_add_sealed(session, file, recipients);
+                });
     added->add_option("PATH", file)->required();
     auto* const copied = added->add_flag("--copy", flag, "keep a copy, which stays as it is whatever becomes of PATH");
-    added->add_option("--visibility", visibility, "list it, for these alone: lan, federation or everybody")
-        ->check(CLI::IsMember({"lan", "federation", "everybody"}))
-        ->excludes(copied);
+    auto* const listed =
+        added->add_option("--visibility", visibility, "list it, for these alone: lan, federation or everybody")
+            ->check(CLI::IsMember({"lan", "federation", "everybody"}))
+            ->excludes(copied);
+    added
+        ->add_option(
+            "--for", recipients,
+            "seal a copy of the file for this node, by did:key:... or PeerId, or self: only those named can read it, "
+            "anyone can keep and serve it (repeatable)")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->type_name("DID")
+        ->excludes(copied)
+        ->excludes(listed);
     command(*assets, "ls", "list what this node shares (--share, [[share]], assets add)",
             [this] { return assets_ls(session); });
     command(*assets, "find", "find shared files by name, glob, hub id or CID",
@@ -272,13 +287,15 @@ struct Program {
         ->add_option("PATH_OR_CID", id)
         ->required();
     command(*assets, "refresh", "look at every shared file again", [this] { return assets_refresh(session); });
-    CLI::App* fetched = command(
-        *assets, "get",
-        "fetch content and write it to stdout or a file; a shared file is kept, and served on to whom it is for",
-        [this] { return assets_get(session, id, holders, file, flag); });
+    CLI::App* fetched = command(*assets, "get",
+                                "fetch content and write it to stdout or a file, opened if it is a file sealed for "
+                                "this node; a shared file is kept, "
+                                "and served on to whom it is for",
+                                [this] { return assets_get(session, id, holders, file, flag, as_sealed); });
     fetched->add_option("CID_OR_NAME", id)->required();
     auto* const to_file = fetched->add_option("-o,--file", file, "where to")->type_name("FILE");
     fetched->add_flag("--path", flag, "print where the node keeps the file instead of its content")->excludes(to_file);
+    fetched->add_flag("--sealed", as_sealed, "leave a sealed file as it is");
     fetched
         ->add_option(
             "--from", holders,

@@ -14,47 +14,17 @@
 #include <set>
 #include <thread>
 
+#include "adapters/sealing/sealing.h"
 #include "app/cli/session.h"
+#include "app/cli/upload.h"
 #include "app/runtime/import.h"
-#include "codec/car.h"
 #include "codec/multibase.h"
 
 namespace mesh::cli {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t piece_bytes = std::size_t{16} << 20;  // Of a CAR that is sent: well below what a node takes.
 constexpr std::size_t max_stdin_bytes = std::size_t{1} << 30;
-
-/// Blocks on their way to a node, sent as CAR files of some MiB.
-class Upload {
- public:
-  explicit Upload(const http::Client& client) : client_(client) {}
-  asset::BlockSink sink() {
-    return [this](const Cid& cid, Bytes block) -> Status {
-      if (!sent_.insert(cid).second) return {};
-      if (car_.empty()) car_ = car::header(std::span(&cid, 1));
-      append(car_, car::section(cid, block));
-      bytes_ += block.size();
-      return car_.size() < piece_bytes ? Status{} : flush();
-    };
-  }
-  Status flush() {
-    if (car_.empty()) return {};
-    MESH_LET(const http::Response response, client_.request("POST", "/api/v1/assets?car=1&declare=0", car_,
-                                                            {{"content-type", "application/octet-stream"}}));
-    car_.clear();
-    if (response.status >= 300) return std::unexpected(http::error_of(response));
-    return {};
-  }
-  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-
- private:
-  const http::Client& client_;
-  std::set<Cid> sent_;
-  Bytes car_;
-  std::uint64_t bytes_ = 0;
-};
 
 Result<Bytes> read_stdin() {
   Bytes bytes;
@@ -441,12 +411,7 @@ namespace {
 Result<Json> add_copy(const http::Client& client, const std::string& path) {
   Upload upload(client);
   MESH_LET(const asset::Built built, app::import_path(path, upload.sink()));
-  MESH_TRY(upload.flush());
-  // A CAR without blocks that names the root makes the node serve it: its blocks are there.
-  MESH_LET(const http::Response declared,
-           client.request("POST", "/api/v1/assets?car=1", car::header(std::span(&built.cid, 1)),
-                          {{"content-type", "application/octet-stream"}}));
-  if (declared.status >= 300) return std::unexpected(http::error_of(declared));
+  MESH_TRY(upload.declare(built.cid));
   return Json{{"cid", built.cid.text()}, {"bytes", built.content_bytes != 0 ? built.content_bytes : built.total_bytes}};
 }
 
@@ -675,9 +640,22 @@ Status copy_out(const fs::path& from, const fs::path& to) {
   return {};
 }
 
+/// Whether a file that the node keeps is sealed; not, if it cannot be read.
+bool is_sealed_file(const fs::path& file) {
+  std::array<char, sealing::magic.size()> beginning{};
+  std::ifstream stream(file, std::ios::binary);
+  stream.read(beginning.data(), beginning.size());
+  return stream && sealing::is_sealed(as_bytes(std::string_view(beginning.data(), beginning.size())));
+}
+
+/// Where the node has a file's content: as `mesh assets get` hands it out, sealed or opened.
+std::string content_path(const std::string& cid, bool as_sealed) {
+  return "/api/v1/assets/" + http::percent_encode(cid) + (as_sealed ? "" : "?open=1");
+}
+
 /// A shared file: fetched, kept and served on by the node.
 int get_shared(Session& session, const http::Client& client, const Json& asset, Json request, const std::string& file,
-               bool where_only) {
+               bool where_only, bool as_sealed) {
   const std::string cid = text_of(asset["cid"]);
   request["path"] = asset["full_path"];
   request["visibility"] = asset["visibility"];
@@ -697,11 +675,14 @@ int get_shared(Session& session, const http::Client& client, const Json& asset, 
     return exit_ok;
   }
   std::error_code error;
-  if (!file.empty() && fs::is_regular_file(here, error)) {
+  if (!file.empty() && fs::is_regular_file(here, error) && (as_sealed || !is_sealed_file(here))) {
     const Status copied = copy_out(here, file);
     return copied ? static_cast<int>(exit_ok) : session.fail(copied.error());
   }
-  const std::string path = "/api/v1/assets/" + http::percent_encode(cid);
+  // The share that the file was fetched into may not have looked at it yet.
+  if (const auto looked = ask(patient, "POST", "/api/v1/manifest/refresh"); !looked)
+    return session.fail(looked.error());
+  const std::string path = content_path(cid, as_sealed);
   const Status status = file.empty() ? print_result(client, path, false) : save(client, path, file);
   return status ? static_cast<int>(exit_ok) : session.fail(status.error());
 }
@@ -709,7 +690,7 @@ int get_shared(Session& session, const http::Client& client, const Json& asset, 
 }  // namespace
 
 int assets_get(Session& session, const std::string& name, const std::vector<std::string>& from, const std::string& file,
-               bool where_only) {
+               bool where_only, bool as_sealed) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
   Json request = Json::object();
@@ -724,7 +705,7 @@ int assets_get(Session& session, const std::string& name, const std::vector<std:
     request["from"].push_back(id);
   }
   const auto shared = shared_file(*client, name);
-  if (shared) return get_shared(session, *client, *shared, std::move(request), file, where_only);
+  if (shared) return get_shared(session, *client, *shared, std::move(request), file, where_only, as_sealed);
   // What is content without being shared under a name has to be asked for by its hash.
   if (!Cid::from_text(name)) return session.fail(shared.error());
   if (where_only) return session.fail(exit_not_found, fmt::format("nobody who is connected shares {} as a file", name));
@@ -744,7 +725,8 @@ int assets_get(Session& session, const std::string& name, const std::vector<std:
       return written ? static_cast<int>(exit_ok) : session.fail(written.error());
     }
   }
-  const Status status = file.empty() ? print_result(*client, path, false) : save(*client, path, file);
+  const std::string content = content_path(cid, as_sealed);
+  const Status status = file.empty() ? print_result(*client, content, false) : save(*client, content, file);
   return status ? static_cast<int>(exit_ok) : session.fail(status.error());
 }
 

@@ -160,6 +160,8 @@ int peers_ls(Session& session);
 int peers_ping(Session& session, const std::string& peer);
 /// `visibility` empty: for whoever knows the CID. `copy`: into the store, not where it lies.
 int assets_add(Session& session, const std::string& path, const std::string& visibility, bool copy);
+/// As assets_add, but sealed for `recipients`: nodes by did or PeerId, or "self" for the one that is asked.
+int assets_add_sealed(Session& session, const std::string& path, const std::vector<std::string>& recipients);
 int assets_ls(Session& session);
 int assets_find(Session& session, const std::string& text);
 int assets_refresh(Session& session);
@@ -169,8 +171,9 @@ int assets_pins(Session& session);
 int assets_rm(Session& session, const std::string& path_or_cid);
 /// `name` is a CID, or what find_assets takes if it names one file. `from`: peers to ask, by id or multiaddress (which is
 /// dialed); all that are connected if there are none. `where_only`: prints where the node keeps it instead of its content.
+/// A file that is sealed for the node is opened unless `as_sealed`.
 int assets_get(Session& session, const std::string& name, const std::vector<std::string>& from, const std::string& file,
-               bool where_only);
+               bool where_only, bool as_sealed);
 int node_status(Session& session);
 int config_list(Session& session, bool show_origin);
 int show_paths(Session& session);

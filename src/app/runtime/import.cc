@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "adapters/sealing/sealing.h"
 #include "adapters/wasm/sandbox.h"
 #include "app/runtime/files.h"
 #include "codec/utf8.h"
@@ -826,6 +827,23 @@ Result<asset::Built> import_path(const fs::path& path, const asset::BlockSink& s
   FolderReader reader{.sink = sink, .is_program = false, .left_out = {}, .found = {}};
   MESH_LET(const FileDescriptor folder, open_folder(path));
   return reader.read(folder, path, "", 0);
+}
+
+Result<asset::Built> import_sealed(const fs::path& path, std::span<const identity::NodeId> recipients,
+                                   const asset::BlockSink& sink) {
+  struct stat about{};
+  if (::lstat(path.c_str(), &about) != 0) return std::unexpected(system_error("reading", path));
+  if (S_ISDIR(about.st_mode))
+    return fail(ErrorCode::unsupported,
+                fmt::format("{} is a folder, and sealing one is not built: seal its files, or an archive of it",
+                            path.string()));
+  MESH_LET(const FileDescriptor file, open_file(AT_FDCWD, path.string(), path, O_NOFOLLOW));
+  asset::FileBuilder builder(sink);
+  MESH_LET(sealing::Sealer sealer,
+           sealing::Sealer::start(recipients, [&](ByteView sealed) { return builder.feed(sealed); }));
+  MESH_TRY(read_parts(file, path, [&](ByteView part) { return sealer.feed(part); }));
+  MESH_TRY(sealer.finish());
+  return builder.finish();
 }
 
 // ---- Export.

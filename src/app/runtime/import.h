@@ -19,6 +19,7 @@
 #include "adapters/store/block_store.h"
 #include "app/runtime/python_imports.h"
 #include "domain/asset/unixfs.h"
+#include "domain/identity/identity.h"
 #include "domain/task/function.h"
 
 namespace mesh::app {
@@ -164,6 +165,11 @@ struct ImportedInputs {
 /// A file or a whole folder, as `mesh assets add` takes it: hidden files are in; a folder has at most 1,000,000 entries of
 /// its own and is at most 32 folders deep.
 [[nodiscard]] Result<asset::Built> import_path(const std::filesystem::path& path, const asset::BlockSink& sink);
+/// A file as content that only `recipients` can read (adapters/sealing), streamed; symbolic links in the last place are
+/// refused. Twice the same file is different content. Errors: as import_file and Sealer::start; unsupported for a folder.
+[[nodiscard]] Result<asset::Built> import_sealed(const std::filesystem::path& path,
+                                                 std::span<const identity::NodeId> recipients,
+                                                 const asset::BlockSink& sink);
 
 // ---- Export.
 

@@ -1,4 +1,5 @@
 #include "app/runtime/import.h"
+#include "adapters/sealing/sealing.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -340,6 +341,35 @@ TEST_F(ImportTest, AFolderOfManyEntriesGoesInAndOut) {
   EXPECT_NE(half.error().message.find(shard.links[7].cid.text()), std::string::npos) << half.error().message;
   for (const auto& entry : fs::directory_iterator(top))
     EXPECT_EQ(entry.path().filename().string().find("half"), std::string::npos);
+}
+
+TEST_F(ImportTest, AFileIsSealedAsItIsRead) {
+  std::array<std::uint8_t, Seed::size> bytes{};
+  bytes.fill(5);
+  const Seed seed(bytes);
+  const std::vector<identity::NodeId> self{public_key_of(seed)};
+  const Bytes content = noise(3'000'000, 8);
+  write("secret", as_text(content));
+  const auto sealed = import_sealed(top / "secret", self, store.sink());
+  ASSERT_TRUE(sealed) << sealed.error().message;
+  EXPECT_EQ(sealed->content_bytes, content.size() + sealing::header_bytes(1) + 3 * sealing::chunk_overhead);
+  Bytes opened;
+  sealing::Opener opener(seed, [&](ByteView part) -> Status {
+    append(opened, part);
+    return {};
+  });
+  ASSERT_TRUE(store.blocks->read_dag_file(sealed->cid, 1 << 30, [&](ByteView part) { return opener.feed(part); }));
+  ASSERT_TRUE(opener.finish());
+  EXPECT_EQ(opened, content);
+  EXPECT_NE(import_sealed(top / "secret", self, store.sink())->cid, sealed->cid);
+
+  fs::create_symlink("secret", top / "link");
+  EXPECT_EQ(import_sealed(top / "link", self, store.sink()).error().code, ErrorCode::invalid);
+  EXPECT_EQ(import_sealed(top, self, store.sink()).error().code, ErrorCode::unsupported);
+  EXPECT_EQ(import_sealed(top / "absent", self, store.sink()).error().code, ErrorCode::not_found);
+  EXPECT_EQ(import_sealed(top / "secret", {}, store.sink()).error().code, ErrorCode::invalid);
+  const auto full = [](const Cid&, const Bytes&) -> Status { return fail(ErrorCode::storage, "full"); };
+  EXPECT_EQ(import_sealed(top / "secret", self, full).error().code, ErrorCode::storage);
 }
 
 TEST_F(ImportTest, ExportWritesWholeOrNothing) {

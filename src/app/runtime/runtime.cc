@@ -160,6 +160,7 @@ class Runtime::Impl final : public StreamOpener {
   explicit Impl(Settings given) : settings(std::move(given)) {}
 
   Settings settings;
+  Seed seed;
   // The queues outlive what posts to them.
   asio::io_context io{1};
   asio::io_context bulk{1};
@@ -242,7 +243,7 @@ class Runtime::Impl final : public StreamOpener {
                         settings.home, {.max_queued_batches = max_queued_batches, .on_trouble = [this](Status status) {
                                           post([this, status = std::move(status)] { on_storage(status); });
                                         }}));
-    MESH_LET(const Seed seed, load_or_create_key(settings.key_file));
+    MESH_LET(seed, load_or_create_key(settings.key_file));
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
     std::vector<asset::Share> all_shares = settings.shares;
@@ -1122,6 +1123,7 @@ store::NodeStore& Runtime::store() { return *impl_->store; }
 store::BlockStore& Runtime::blocks() { return *impl_->blocks; }
 const store::Shares& Runtime::shares() const { return *impl_->shares; }
 wasm::Sandbox& Runtime::sandbox() { return *impl_->sandbox; }
+sealing::Opener Runtime::opener(sealing::Sink sink) const { return {impl_->seed, std::move(sink)}; }
 p2p::Network& Runtime::network() { return *impl_->network; }
 const Settings& Runtime::settings() const { return impl_->settings; }
 

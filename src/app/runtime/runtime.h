@@ -18,6 +18,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "adapters/sealing/sealing.h"
 #include "adapters/store/block_store.h"
 #include "adapters/store/node_store.h"
 #include "adapters/store/shares.h"
@@ -197,6 +198,8 @@ class Runtime {
   void remove_in_place(std::string path, std::move_only_function<void(Status)> done);
   /// Looks at every shared file again (store/shares.h).
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done);
+  /// Opens what is sealed for this node. Any thread.
+  [[nodiscard]] sealing::Opener opener(sealing::Sink sink) const;
   /// Adds a fact to the story (an API that starts or stops, ...).
   void notice(node::Notice notice);
 
