@@ -678,6 +678,7 @@ class Runtime::Impl final : public StreamOpener {
   }
   void on(p2p::PeerIdentified&&) {}
   void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }
+  void on(p2p::KeysAnnounced&&) {}
   void on(p2p::Stopped&& event) {
     health = lasting = {.ready = false,
                         .reason = "the network ended by itself: " + event.error.message + "; start the node again"};
