@@ -104,6 +104,10 @@ class RuntimeBackend final : public Backend {
   PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const override {
     return runtime_.find_at_peers(query, per_peer);
   }
+  void find_in_dht(const Cid& root, std::move_only_function<void(const Dht::Found&)> done) override {
+    runtime_.find_in_dht(root, std::move(done));
+  }
+  Runtime::Announced announced() const override { return runtime_.announced(); }
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) override {
     runtime_.refresh_shares(std::move(done));
   }

@@ -366,7 +366,7 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
 
 namespace {
 
-std::string size_of_asset(const Json& row) { return row["bytes"].dump(); }
+std::string size_of_asset(const Json& row) { return text_of(row["bytes"]); }
 
 int print_assets(Session& session, const Json& rows) {
   session.print_list(rows,
@@ -399,14 +399,16 @@ int assets_ls(Session& session) {
 int assets_find(Session& session, const std::string& text) {
   const auto client = session.connect();
   if (!client) return session.fail_connect(client.error());
-  const auto holdings = find_assets(*client, text);
-  if (!holdings) return session.fail(holdings.error());
-  if (holdings->empty()) {
-    return session.fail(exit_not_found,
-                        fmt::format("neither this node nor a peer that is connected shares a file called {}", text));
+  const auto answer = find_assets(*client, text);
+  if (!answer) return session.fail(answer.error());
+  const Json& holdings = (*answer)["holdings"];
+  if (holdings.empty()) {
+    std::string why = fmt::format("neither this node nor a peer that is connected shares a file called {}", text);
+    if (answer->contains("dht")) why += "; " + text_of((*answer)["dht"]);
+    return session.fail(exit_not_found, why);
   }
   Json rows = Json::array();
-  for (const Json& holding : *holdings) {
+  for (const Json& holding : holdings) {
     Json row = holding["asset"];
     row["peer"] = holding["peer"];
     row["source"] = holding["source"];
@@ -612,6 +614,14 @@ int run_doctor(Session& session, const std::string& target) {
         fmt::format("{} (since {})", text_of(reach["text"]), text_of(reach["since"])));
     if (reach["relaying"].get<bool>())
       add("relaying", true, "carries connections for peers that cannot be dialed, up to 32 of 16 MiB each");
+    const Json& dht = (*node)["dht"];
+    const auto roots = dht["roots"].get<std::uint64_t>();
+    if (roots > 0) {
+      const auto left_out = dht["left_out"].get<std::uint64_t>();
+      add("dht", left_out == 0,
+          fmt::format("{} of {} roots of files for everybody are told to others{}", dht["announced"].dump(), roots,
+                      left_out == 0 ? "" : fmt::format("; {} smaller files are past the bound", left_out)));
+    }
     for (const Json& relay : reach["relays"])
       add("relay", true, fmt::format("{} (since {})", text_of(relay["text"]), text_of(relay["since"])));
     for (const Json& punch : reach["hole_punches"])

@@ -465,16 +465,19 @@ Result<Json> find_assets(const http::Client& client, const std::string& text) {
   if (!answer["complete"].get<bool>())
     return fail(ErrorCode::exhausted,
                 fmt::format("more files are called {} than can be told; say more of the name", text));
-  return answer["holdings"];
+  return answer;
 }
 
 namespace {
 
 /// A shared file that a name or a CID stands for. Errors: not_found, conflict (several files have the name: says which).
 Result<Json> shared_file(const http::Client& client, const std::string& name) {
-  MESH_LET(const Json holdings, find_assets(client, name));
+  MESH_LET(const Json answer, find_assets(client, name));
   std::map<std::string, Json> files;
-  for (const Json& holding : holdings) files.emplace(text_of(holding["asset"]["cid"]), holding["asset"]);
+  for (const Json& holding : answer["holdings"]) {
+    // Of some only the CID is known, by the DHT: that is no file yet.
+    if (!holding["asset"]["full_path"].is_null()) files.emplace(text_of(holding["asset"]["cid"]), holding["asset"]);
+  }
   if (files.empty())
     return fail(ErrorCode::not_found,
                 fmt::format("{} is no CID, and nobody who is connected shares a file of that name", name));

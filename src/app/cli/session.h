@@ -93,7 +93,7 @@ class Session {
 [[nodiscard]] Result<Json> ask(const http::Client& client, std::string_view method, const std::string& path,
                                const Json* body = nullptr);
 
-/// Files by name, glob, hub id or CID, and who has them ("Holding" of the API).
+/// Files by name, glob, hub id or CID, and who has them ("AssetAnswer" of the API, with all holdings).
 [[nodiscard]] Result<Json> find_assets(const http::Client& client, const std::string& text);
 
 [[nodiscard]] Result<NodeAddress> read_address(const std::filesystem::path& file);
