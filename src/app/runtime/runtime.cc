@@ -814,8 +814,35 @@ class Runtime::Impl final : public StreamOpener {
     });
   }
 
+  /// `done` hears, too, whether the download waits for somebody who has it.
+  void download(Downloads::Wanted wanted, std::move_only_function<void(Result<std::filesystem::path>, bool)> done) {
+    const Cid root = wanted.root;
+    downloads->get(std::move(wanted), [this, root, done = std::move(done)](Result<std::filesystem::path> file) mutable {
+      const auto goes_on = [&](const Downloads::View& view) {
+        return view.root == root && view.state != Downloads::State::done && view.state != Downloads::State::failed &&
+               view.state != Downloads::State::cancelled;
+      };
+      const bool waits = !file && std::ranges::any_of(downloads->list(), goes_on);
+      post([done = std::move(done), file = std::move(file), waits]() mutable { done(std::move(file), waits); });
+    });
+  }
+
+  /// Gives a download that waits those that the DHT names. `before` is why it waits.
+  void download_from_dht(Downloads::Wanted wanted, Error before, Downloads::Done done) {
+    const Cid root = wanted.root;
+    dht->seek(root, dht_limit,
+              [this, wanted = std::move(wanted), before = std::move(before),
+               done = std::move(done)](const Dht::Found& found) mutable {
+                if (found.peers.empty()) return done(fail(before.code, before.message + "; " + found.text));
+                wanted.holders = found.peers;
+                download(std::move(wanted), [done = std::move(done)](Result<std::filesystem::path> file, bool) mutable {
+                  done(std::move(file));
+                });
+              });
+  }
+
   /// From these holders, and if none of them has it, from those that the DHT names.
-  void fetch_or_seek(const Cid& root, std::vector<NodeId> holders, Duration limit,
+  void fetch_or_seek(const Cid& root, const std::vector<NodeId>& holders, Duration limit,
                      std::move_only_function<void(Status)> done) {
     const Instant until = now() + limit;
     fetch(root, holders, limit, [this, root, asked = holders, until, done = std::move(done)](Status status) mutable {
@@ -944,7 +971,7 @@ void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Dura
   for (const p2p::PeerInfo& peer : impl_->network->peers()) {
     if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);
   }
-  impl_->fetch_or_seek(root, std::move(holders), limit, std::move(done));
+  impl_->fetch_or_seek(root, holders, limit, std::move(done));
 }
 
 void Runtime::find_in_dht(const Cid& root, std::move_only_function<void(const Dht::Found&)> done) {
@@ -961,23 +988,17 @@ Runtime::Announced Runtime::announced() const {
 }
 
 void Runtime::download(Downloads::Wanted wanted, Downloads::Done done) {
-  const auto get = [impl = impl_.get()](Downloads::Wanted what, std::string otherwise, Downloads::Done then) {
-    impl->downloads->get(std::move(what), [impl, otherwise = std::move(otherwise),
-                                           then = std::move(then)](Result<std::filesystem::path> file) mutable {
-      if (!file && file.error().code == ErrorCode::unavailable) file.error().message += otherwise;
-      impl->post([then = std::move(then), file = std::move(file)]() mutable { then(std::move(file)); });
-    });
+  const bool is_named = !wanted.holders.empty();
+  auto answer = [impl = impl_.get(), is_named, again = wanted, done = std::move(done)](
+                    Result<std::filesystem::path> file, bool waits) mutable {
+    if (is_named || !waits) return done(std::move(file));
+    impl->download_from_dht(std::move(again), std::move(file.error()), std::move(done));
   };
-  if (!wanted.holders.empty()) return get(std::move(wanted), {}, std::move(done));
   // Whoever is connected may have it, though it tells nobody: such as what was declared for a task.
-  for (const p2p::PeerInfo& peer : impl_->network->peers()) wanted.holders.push_back(peer.peer);
-  if (impl_->is_told(wanted.root)) return get(std::move(wanted), {}, std::move(done));
-  const Cid root = wanted.root;
-  impl_->dht->seek(root, dht_limit,
-                   [get, wanted = std::move(wanted), done = std::move(done)](const Dht::Found& found) mutable {
-                     wanted.holders.insert(wanted.holders.begin(), found.peers.begin(), found.peers.end());
-                     get(std::move(wanted), "; " + found.text, std::move(done));
-                   });
+  if (!is_named) {
+    for (const p2p::PeerInfo& peer : impl_->network->peers()) wanted.holders.push_back(peer.peer);
+  }
+  impl_->download(std::move(wanted), std::move(answer));
 }
 
 void Runtime::transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const {

@@ -160,7 +160,7 @@ class Runtime {
   /// names): from Meshwork's nodes by their own protocol, from others by Bitswap.
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
-  /// Fetches a file to a place of its own and keeps it (downloads.h), to be served on to its class.
+  /// Fetches a file as fetch() does, to a place of its own, and keeps it (downloads.h), to be served on to its class.
   void download(Downloads::Wanted wanted, Downloads::Done done);
   /// Every download there is and was of late.
   void transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const;
