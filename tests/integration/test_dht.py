@@ -13,7 +13,8 @@ class Dht(Case):
         flags = ["--slots", "1"]
         if shares:
             settings = self.folder / f"{name}.toml"
-            settings.write_text("".join(f'[[share]]\npath = "{path}"\nvisibility = "{visibility}"\n' for path, visibility in shares))
+            tables = (f'[[share]]\npath = "{path}"\nvisibility = "{visibility}"\n' for path, visibility in shares)
+            settings.write_text("".join(tables))
             flags += ["--config", str(settings)]
         return self.started(Node(self.folder / name, joins, flags))
 

@@ -1,8 +1,8 @@
 //! The swarm and the loop that owns it.
 //!
 //! Bounds: libp2p's connection limits; dials through a router (budget.rs); relays (reach.rs); provider records
-//! (providers.rs); addresses per peer and peers in the address book; commands in flight; per peer a rate of gossip; opens
-//! that wait for a dial; searches for providers. What outlives its bound gets an error by name.
+//! (providers.rs); addresses per peer and peers in the address book; commands in flight; per peer a rate of gossip;
+//! opens that wait for a dial; searches for providers. What outlives its bound gets an error by name.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -465,8 +465,8 @@ impl Node {
         Ok(request)
     }
 
-    /// Tells the DHT from now on that this node has the content of a key: the bytes of a multihash, for example. Twice is
-    /// once.
+    /// Tells the DHT from now on that this node has the content of a key: the bytes of a multihash, for example.
+    /// Twice is once.
     pub fn provide(&self, key: &[u8]) -> Result<(), Error> {
         let key = record_key(key)?;
         let mut provided = Streams::lock(&self.provided);

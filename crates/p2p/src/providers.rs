@@ -1,12 +1,13 @@
-//! Provider records: which peers say that they have the content of a key (libp2p's Kademlia specification, ADD_PROVIDER
-//! and GET_PROVIDERS). What others say is kept here for whoever asks; what this node provides is told at a measured pace.
+//! Provider records: which peers say that they have the content of a key (libp2p's Kademlia specification,
+//! ADD_PROVIDER and GET_PROVIDERS). What others say is kept here for whoever asks; what this node provides is told at a
+//! measured pace.
 //!
-//! Bounds: keys of MAX_KEY_BYTES; `max_own` keys of this node, and as many of any other peer; MAX_OF_KEY peers of one key;
-//! `max_stored` records of others in all, each with MAX_ADDRESSES and a lifetime. Past a bound a new record is refused and
-//! those that are here stay. Own keys are told one after the other, RUNNING at a time, `announcements_per_s` of them.
+//! Bounds: keys of MAX_KEY_BYTES; `max_own` keys of this node, and as many of any other peer; MAX_OF_KEY peers of one
+//! key; `max_stored` records of others in all, each with MAX_ADDRESSES and a lifetime. Past a bound a new record is
+//! refused and those that are here stay. Own keys are told in turn, RUNNING at a time, `announcements_per_s` of them.
 //!
-//! What can go wrong: nobody can take back what others keep, so a key that is no longer provided is still told until the
-//! lifetime has passed; a peer that says it has what it has not is found out only by asking it.
+//! What can go wrong: nobody can take back what others keep, so a key that is no longer provided is still told until
+//! the lifetime has passed; a peer that says it has what it has not is found out only by asking it.
 
 use std::borrow::Cow;
 use std::collections::hash_set;

@@ -10,7 +10,7 @@
 // take a direct connection where there is one; a relayed one ends at the relay's bounds (16 MiB, 30 minutes).
 //
 // Provider records: a node says in Meshwork's own DHT (`/meshwork/kad/1.0.0`, nobody else's) for which keys it has the
-// content, key by key at a measured pace, and again before what others keep of it expires. A peer speaks only for itself.
+// content, at a measured pace, and again before what others keep of it expires. A peer speaks only for itself.
 //
 // What bounds it: Limits below. Past a bound there is an error by name, a dropped gossip message, or a stream that
 // is no longer read; nothing grows. What peers send is bounded in size and rate, not checked in content: message
@@ -402,8 +402,8 @@ class Network {
   /// Tries every known address of a PeerId, or one multiaddress, and says what each came to.
   void doctor(std::string_view target, std::function<void(Result<DoctorReport>)> done);
 
-  /// Says in the DHT from now on that this node has the content of a key (the bytes of a multihash). invalid: no key or one
-  /// of more than 66 bytes; exhausted: Limits::provided_keys.
+  /// Says in the DHT from now on that this node has the content of a key (the bytes of a multihash). invalid: no key,
+  /// or one of more than 66 bytes; exhausted: Limits::provided_keys.
   [[nodiscard]] Status provide(ByteView key);
   /// Says so no more; what others were told they may tell until its lifetime has passed.
   void stop_providing(ByteView key);

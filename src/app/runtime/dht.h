@@ -1,12 +1,12 @@
 // What this node tells the mesh's DHT, and what it asks there: who has the content of a root.
 //
 // Told are roots of files that are shared with everybody, and nothing else: under the multihash of the root (libp2p's
-// Kademlia specification, provider records), of the largest files first where there are too many. What is asked there is
-// seen by those that are asked; what they answer is nobody's promise, so it is only whom to ask next.
+// Kademlia specification, provider records), of the largest files where there are too many. What is asked there is seen
+// by those that are asked; what they answer is nobody's promise, so it is only whom to ask next.
 // Threads: announce() and what is not told otherwise belong to the io_context's thread.
 // Bounds: Limits; how fast roots are told and how many searches there are at a time: adapters/p2p/network.h.
-// What can go wrong: a root that is no longer shared is told by others for up to a day; nobody answers: the search ends, and
-// its text says so.
+// What can go wrong: a root that is no longer shared is told by others for up to a day; nobody answers: the search ends,
+// and its text says so.
 #pragma once
 
 #include <chrono>
@@ -71,11 +71,11 @@ class Dht {
   [[nodiscard]] std::size_t roots() const { return told_.size(); }
   [[nodiscard]] std::size_t left_out() const { return left_out_; }
 
-  /// Who says that it has the content of a root. `done` hears once, after `limit` at the latest; what a search found a short
-  /// while ago is found again.
+  /// Who says that it has the content of a root. `done` hears once, after `limit` at the latest; what a search found a
+  /// short while ago is found again.
   void seek(const Cid& root, Duration limit, Done done);
-  /// What the last search found, for whoever cannot wait, from any thread. Without a late one a search begins, and `found` is
-  /// called on the io_context's thread if it finds somebody.
+  /// What the last search found, for whoever cannot wait, from any thread. Without a late one a search begins, and
+  /// `found` is called on the io_context's thread if it finds somebody.
   [[nodiscard]] std::vector<NodeId> known(const Cid& root, std::function<void()> found);
 
  private:

@@ -156,8 +156,8 @@ class Runtime {
   /// not_found for an unknown job, conflict for one that has ended. Success once the stop is durable.
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
   void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
-  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn, then those that the DHT
-  /// names): from Meshwork's nodes by their own protocol, from others by Bitswap.
+  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn, then those that
+  /// the DHT names): from Meshwork's nodes by their own protocol, from others by Bitswap.
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
   /// Fetches a file as fetch() does, to a place of its own, and keeps it (downloads.h), to be served on to its class.
