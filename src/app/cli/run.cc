@@ -459,9 +459,9 @@ int assets_add(Session& session, const std::string& path) {
 
 Result<Json> find_assets(const http::Client& client, const std::string& text) {
   const bool is_cid = Cid::from_text(text).has_value();
-  MESH_LET(const Json answer, ask(client, "GET",
-                                  fmt::format("/api/v1/query/asset?{}={}&count=1000", is_cid ? "cid" : "name",
-                                              http::percent_encode(text))));
+  MESH_LET(Json answer, ask(client, "GET",
+                            fmt::format("/api/v1/query/asset?{}={}&count=1000", is_cid ? "cid" : "name",
+                                        http::percent_encode(text))));
   if (!answer["complete"].get<bool>())
     return fail(ErrorCode::exhausted,
                 fmt::format("more files are called {} than can be told; say more of the name", text));
