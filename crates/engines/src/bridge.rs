@@ -43,6 +43,11 @@ mod ffi {
         max_connections_per_peer: u32,
         max_pending_connections: u32,
         max_dials_per_s: u32,
+        max_provided: usize,
+        announcements_per_s: u32,
+        max_stored_providers: usize,
+        provider_lifetime_ms: u64,
+        provider_interval_ms: u64,
         max_events: usize,
         max_event_bytes: usize,
     }
@@ -59,6 +64,10 @@ mod ffi {
         address: String,
         outcome: u8,
         text: String,
+    }
+
+    struct P2pPeer {
+        key: [u8; 32],
     }
 
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +92,8 @@ mod ffi {
         DialDone,
         PingDone,
         DoctorDone,
+        Announced,
+        ProvidersFound,
         Stopped,
     }
 
@@ -109,6 +120,8 @@ mod ffi {
         rtt_us: u64,
         smoothed_us: u64,
         jitter_us: u64,
+        count: u64,
+        peers: Vec<P2pPeer>,
         attempts: Vec<P2pAttempt>,
     }
 
@@ -131,11 +144,14 @@ mod ffi {
         fn disconnect(self: &P2pNode, peer: &[u8; 32]) -> P2pOutcome;
         fn ping(self: &P2pNode, peer: &[u8; 32]) -> P2pOutcome;
         fn doctor(self: &P2pNode, target: &str) -> P2pOutcome;
+        fn provide(self: &P2pNode, key: &[u8]) -> P2pOutcome;
+        fn stop_providing(self: &P2pNode, key: &[u8]) -> P2pOutcome;
+        fn find_providers(self: &P2pNode, key: &[u8]) -> P2pOutcome;
         fn stop(self: &mut P2pNode);
     }
 }
 
-use ffi::{P2pAttempt, P2pConfig, P2pEvent, P2pKind, P2pOutcome};
+use ffi::{P2pAttempt, P2pConfig, P2pEvent, P2pKind, P2pOutcome, P2pPeer};
 
 /// None once it was stopped or where it never started.
 pub struct P2pNode(Option<Node>);
@@ -220,6 +236,18 @@ impl P2pNode {
         self.ask(|node| node.doctor(target))
     }
 
+    fn provide(&self, key: &[u8]) -> P2pOutcome {
+        self.ask(|node| node.provide(key).map(|()| 0))
+    }
+
+    fn stop_providing(&self, key: &[u8]) -> P2pOutcome {
+        self.ask(|node| node.stop_providing(key).map(|()| 0))
+    }
+
+    fn find_providers(&self, key: &[u8]) -> P2pOutcome {
+        self.ask(|node| node.find_providers(key))
+    }
+
     fn stop(&mut self) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.0 = None));
     }
@@ -256,6 +284,11 @@ fn p2p_start(config: P2pConfig, wake_fd: i32, outcome: &mut P2pOutcome) -> Box<P
         max_connections_per_peer: config.max_connections_per_peer,
         max_pending_connections: config.max_pending_connections,
         max_dials_per_s: config.max_dials_per_s,
+        max_provided: config.max_provided,
+        announcements_per_s: config.announcements_per_s,
+        max_stored_providers: config.max_stored_providers,
+        provider_lifetime: Duration::from_millis(config.provider_lifetime_ms),
+        provider_interval: Duration::from_millis(config.provider_interval_ms),
         max_events: config.max_events,
         max_event_bytes: config.max_event_bytes,
     };
@@ -302,6 +335,8 @@ fn blank(kind: P2pKind) -> P2pEvent {
         rtt_us: 0,
         smoothed_us: 0,
         jitter_us: 0,
+        count: 0,
+        peers: Vec::new(),
         attempts: Vec::new(),
     }
 }
@@ -406,6 +441,20 @@ fn convert(event: Event) -> P2pEvent {
                 .collect(),
             ..blank(P2pKind::DoctorDone)
         },
+        Event::Announced { keys } => P2pEvent { has_peer: false, count: keys as u64, ..blank(P2pKind::Announced) },
+        Event::ProvidersFound { request, peers, asked, error } => {
+            let event = P2pEvent {
+                request,
+                has_peer: false,
+                count: u64::from(asked),
+                peers: peers.into_iter().map(|key| P2pPeer { key }).collect(),
+                ..blank(P2pKind::ProvidersFound)
+            };
+            match error {
+                Some(error) => with_error(event, error),
+                None => event,
+            }
+        }
         Event::Stopped { error } => with_error(P2pEvent { has_peer: false, ..blank(P2pKind::Stopped) }, error),
     }
 }

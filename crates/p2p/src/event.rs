@@ -219,6 +219,17 @@ pub enum Event {
         already_connected: bool,
         attempts: Vec<Attempt>,
     },
+    /// Of so many of the keys that this node provides somebody has been told.
+    Announced {
+        keys: usize,
+    },
+    /// Who says that it has the content of a key. `asked`: peers that answered; with an error none was asked.
+    ProvidersFound {
+        request: u64,
+        peers: Vec<PeerKey>,
+        asked: u32,
+        error: Option<Error>,
+    },
     /// The network ended by itself: a bug of ours.
     Stopped {
         error: Error,
@@ -261,6 +272,15 @@ pub struct Config {
     pub max_pending_connections: u32,
     /// Beyond the private networks; twice as many at once.
     pub max_dials_per_s: u32,
+    /// Keys that this node provides; and those that are kept of one other peer.
+    pub max_provided: usize,
+    /// Of own keys; twice as many at once.
+    pub announcements_per_s: u32,
+    /// Of other peers, in all.
+    pub max_stored_providers: usize,
+    /// How long what a peer says is kept; it says it again every `provider_interval`.
+    pub provider_lifetime: Duration,
+    pub provider_interval: Duration,
     pub max_events: usize,
     pub max_event_bytes: usize,
 }

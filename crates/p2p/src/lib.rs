@@ -1,5 +1,5 @@
-//! Safe Rust over rust-libp2p: discovery, reach through NATs, gossip, direct messages and raw streams, as commands in and
-//! events out.
+//! Safe Rust over rust-libp2p: discovery, provider records, reach through NATs, gossip, direct messages and raw
+//! streams, as commands in and events out.
 //!
 //! No domain rules and no FFI. One Tokio worker runs everything (two were slower); the owner's thread only puts
 //! commands into bounded queues and drains the event queue. Every key is Ed25519, so that a peer is 32 bytes.
@@ -9,6 +9,7 @@ mod budget;
 pub mod event;
 mod messages;
 mod node;
+mod providers;
 mod pump;
 mod queue;
 mod rate;

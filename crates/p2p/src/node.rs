@@ -1,9 +1,10 @@
 //! The swarm and the loop that owns it.
 //!
-//! Bounds: libp2p's connection limits; dials through a router (budget.rs); relays (reach.rs); addresses per peer and peers in the address book; commands in flight; per
-//! peer a rate of gossip; opens that wait for a dial. What outlives its bound gets an error by name.
+//! Bounds: libp2p's connection limits; dials through a router (budget.rs); relays (reach.rs); provider records
+//! (providers.rs); addresses per peer and peers in the address book; commands in flight; per peer a rate of gossip;
+//! opens that wait for a dial; searches for providers. What outlives its bound gets an error by name.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::core::transport::ListenerId;
 use libp2p::core::ConnectedPoint;
+use libp2p::kad::store::RecordStore;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -31,6 +33,7 @@ use crate::address::{self, key_of, peer_in, peer_of, transport_of, without_peer}
 use crate::budget::{self, ADDRESSES_AT_ONCE};
 use crate::event::{Attempt, Code, Config, Error, Event, Found, Outcome, PeerKey, Reachability, RelayPolicy, Verdict};
 use crate::messages::{self, Outboxes};
+use crate::providers::{self, Announcer, MAX_KEY_BYTES};
 use crate::pump::{self, Abort, Wire};
 use crate::queue::EventQueue;
 use crate::rate::Rate;
@@ -55,6 +58,15 @@ const MAX_WAITING_OPENS: usize = 4096;
 const MAX_UNJUDGED: usize = 8192;
 /// Beyond so many connected peers, a peer that Kademlia names is not dialed without need.
 const WANTED_PEERS: usize = 64;
+/// Searches for providers under way; each asks up to twenty peers.
+const MAX_SEARCHES: usize = 32;
+/// Providers after which a search ends, and those that one answer may add: who answers may be lying.
+const ENOUGH_PROVIDERS: usize = 16;
+const PROVIDERS_OF_ANSWER: usize = 8;
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a search goes on after it has found the first.
+const SEARCH_SETTLES: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(60);
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -62,7 +74,7 @@ struct Behaviour {
     limits: connection_limits::Behaviour,
     budget: budget::Behaviour,
     gossip: gossipsub::Behaviour,
-    kad: kad::Behaviour<kad::store::MemoryStore>,
+    kad: kad::Behaviour<providers::Store>,
     mdns: Toggle<mdns::tokio::Behaviour>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -80,6 +92,9 @@ enum Command {
     Dial { request: u64, address: Multiaddr },
     Disconnect { peer: PeerId },
     Doctor { request: u64, peer: Option<PeerId>, addresses: Vec<Multiaddr> },
+    Provide { key: kad::RecordKey },
+    StopProviding { key: kad::RecordKey },
+    FindProviders { request: u64, key: kad::RecordKey },
     Stop,
 }
 
@@ -181,6 +196,8 @@ pub struct Node {
     stream_protocols: Vec<StreamProtocol>,
     topics: usize,
     max_gossip_bytes: usize,
+    max_provided: usize,
+    provided: Mutex<HashSet<kad::RecordKey>>,
     key: PeerKey,
     listening: Vec<String>,
     ended: std::sync::mpsc::Receiver<()>,
@@ -284,6 +301,8 @@ impl Node {
             stream_protocols,
             topics: config.topics.len(),
             max_gossip_bytes: config.max_gossip_bytes,
+            max_provided: config.max_provided,
+            provided: Mutex::default(),
             key,
             listening,
             ended,
@@ -446,6 +465,42 @@ impl Node {
         Ok(request)
     }
 
+    /// Tells the DHT from now on that this node has the content of a key: the bytes of a multihash, for example.
+    /// Twice is once.
+    pub fn provide(&self, key: &[u8]) -> Result<(), Error> {
+        let key = record_key(key)?;
+        let mut provided = Streams::lock(&self.provided);
+        if provided.contains(&key) {
+            return Ok(());
+        }
+        if provided.len() >= self.max_provided {
+            let text = format!("{} keys are provided, which is the most allowed", self.max_provided);
+            return Err(Error::new(Code::Exhausted, text));
+        }
+        self.command(Command::Provide { key: key.clone() })?;
+        provided.insert(key);
+        Ok(())
+    }
+
+    /// Tells it no more. What others have been told they may tell until its lifetime has passed.
+    pub fn stop_providing(&self, key: &[u8]) -> Result<(), Error> {
+        let key = record_key(key)?;
+        let mut provided = Streams::lock(&self.provided);
+        if provided.contains(&key) {
+            self.command(Command::StopProviding { key: key.clone() })?;
+            provided.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Who says that it has the content of a key; answered by ProvidersFound. Those that are found are dialed.
+    pub fn find_providers(&self, key: &[u8]) -> Result<u64, Error> {
+        let key = record_key(key)?;
+        let request = self.request();
+        self.command(Command::FindProviders { request, key })?;
+        Ok(request)
+    }
+
     /// Closes every connection and ends the thread.
     pub fn stop(&mut self) {
         let _ = self.commands.send(Command::Stop);
@@ -461,6 +516,14 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn record_key(bytes: &[u8]) -> Result<kad::RecordKey, Error> {
+    if bytes.is_empty() || bytes.len() > MAX_KEY_BYTES {
+        let text = format!("a key of the DHT has 1 to {MAX_KEY_BYTES} bytes");
+        return Err(Error::new(Code::Invalid, text));
+    }
+    Ok(kad::RecordKey::new(&bytes))
 }
 
 /// Streams of our own protocols are chunked, and begin with the byte that says whether they were taken up. Those of
@@ -598,11 +661,14 @@ fn build(
             .with_max_established_outgoing(Some(config.max_outbound_connections))
             .with_max_established_per_peer(Some(config.max_connections_per_peer));
         let mut table = kad::Config::new(KADEMLIA);
-        // Records are none of ours, so that what a peer stores here is not kept; lookups of peers are.
+        // What peers say is looked at before it is kept, and values are not; what we provide we tell at our own pace.
         table.set_record_filtering(kad::StoreInserts::FilterBoth);
+        table.set_provider_record_ttl(Some(config.provider_lifetime));
+        table.set_provider_publication_interval(None);
         table.set_periodic_bootstrap_interval(None);
         table.set_query_timeout(Duration::from_secs(20));
-        let mut kad = kad::Behaviour::with_config(peer, kad::store::MemoryStore::new(peer), table);
+        let records = providers::Store::new(peer, config.max_provided, config.max_stored_providers);
+        let mut kad = kad::Behaviour::with_config(peer, records, table);
         kad.set_mode(Some(kad::Mode::Server));
         let mdns = if config.mdns { Some(mdns::tokio::Behaviour::new(mdns::Config::default(), peer)?) } else { None };
         let identify = identify::Config::new("/meshwork/1".into(), keypair.public())
@@ -710,6 +776,15 @@ struct Bootstrap {
     own: bool,
 }
 
+/// A search for the providers of a key.
+struct Search {
+    request: u64,
+    found: Vec<PeerId>,
+    /// Peers that have answered.
+    asked: u32,
+    until: Instant,
+}
+
 struct Doctor {
     request: u64,
     peer: Option<PeerId>,
@@ -739,6 +814,11 @@ struct Main {
     bootstrap: Vec<Bootstrap>,
     waiting: HashMap<PeerId, Vec<(StreamProtocol, OpenReply)>>,
     searched: HashMap<kad::QueryId, PeerId>,
+    announcer: Announcer,
+    /// What was last told of it.
+    announced: usize,
+    searches: HashMap<kad::QueryId, Search>,
+    sweep_at: Instant,
     unjudged: HashMap<[u8; 32], PeerId>,
     unjudged_order: VecDeque<[u8; 32]>,
     dials: HashMap<ConnectionId, u64>,
@@ -801,6 +881,10 @@ impl Main {
             bootstrap,
             waiting: HashMap::new(),
             searched: HashMap::new(),
+            announcer: Announcer::new(config.announcements_per_s, config.provider_interval, now),
+            announced: 0,
+            searches: HashMap::new(),
+            sweep_at: now + SWEEP,
             unjudged: HashMap::new(),
             unjudged_order: VecDeque::new(),
             dials: HashMap::new(),
@@ -985,7 +1069,146 @@ impl Main {
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
             Command::Doctor { request, peer, addresses } => self.doctor(request, peer, addresses),
+            Command::Provide { key } => {
+                self.announcer.add(key.clone(), Instant::now());
+                // Who asks this node hears of it at once. There is room: the owner's side has the same bound.
+                let own = kad::ProviderRecord::new(key, *self.swarm.local_peer_id(), vec![]);
+                let _ = self.swarm.behaviour_mut().kad.store_mut().add_provider(own);
+                self.announce(Instant::now());
+            }
+            Command::StopProviding { key } => {
+                self.announcer.remove(&key);
+                self.swarm.behaviour_mut().kad.stop_providing(&key);
+                self.tell_announced();
+            }
+            Command::FindProviders { request, key } => self.find_providers(request, key),
             Command::Stop => {}
+        }
+    }
+
+    // ---- Providers.
+
+    /// Tells of the keys that are due, as fast as it may.
+    fn announce(&mut self, now: Instant) {
+        if !self.peers.values().any(|state| state.speaks_meshwork == Some(true)) {
+            return;
+        }
+        while let Some(key) = self.announcer.next(now) {
+            if self.swarm.behaviour_mut().kad.start_providing(key.clone()).is_err() {
+                self.announcer.ended(&key, false, now);
+            }
+        }
+    }
+
+    fn tell_announced(&mut self) {
+        let announced = self.announcer.told();
+        if std::mem::replace(&mut self.announced, announced) != announced {
+            self.events.push(Event::Announced { keys: announced });
+        }
+    }
+
+    /// Those of the own keys that a peer is now among the nearest of are told again: nobody else would tell it.
+    fn tell_newcomer(&mut self, peer: PeerId, now: Instant) {
+        for key in self.announcer.keys() {
+            let target = kad::KBucketKey::new(key.clone());
+            let mut nearest = self.swarm.behaviour_mut().kad.get_closest_local_peers(&target).take(kad::K_VALUE.get());
+            if nearest.any(|near| *near.preimage() == peer) {
+                self.announcer.renew(&key, now);
+            }
+        }
+    }
+
+    /// A peer says that it has the content of a key. That it speaks for itself the behaviour has seen to.
+    fn on_provider(&mut self, mut record: kad::ProviderRecord) {
+        let Some(state) = self.peers.get(&record.provider).filter(|_| key_of(&record.provider).is_some()) else {
+            return;
+        };
+        // Most tell no address with it: then those that identify told are as good.
+        if let Some((_, link)) = state.best() {
+            record.addresses.retain(|told| address::is_of_use(told, &link.address));
+        }
+        record.addresses.extend(self.book.get(&record.provider).into_iter().flatten().cloned());
+        let mut known = HashSet::new();
+        record.addresses = record.addresses.iter().map(without_peer).filter(|one| known.insert(one.clone())).collect();
+        record.addresses.truncate(providers::MAX_ADDRESSES);
+        // What is past a bound is not kept, and need not be: others have it, or the peer is greedy.
+        let _ = self.swarm.behaviour_mut().kad.store_mut().add_provider(record);
+    }
+
+    fn find_providers(&mut self, request: u64, key: kad::RecordKey) {
+        let refusal = if self.searches.len() >= MAX_SEARCHES {
+            Some(Error::new(Code::Exhausted, format!("{MAX_SEARCHES} searches of the DHT are under way already")))
+        } else if !self.peers.values().any(|state| state.speaks_meshwork == Some(true)) {
+            Some(Error::new(Code::Unavailable, "no peer is connected that could be asked"))
+        } else {
+            None
+        };
+        if refusal.is_some() {
+            self.events.push(Event::ProvidersFound { request, peers: vec![], asked: 0, error: refusal });
+            return;
+        }
+        let query = self.swarm.behaviour_mut().kad.get_providers(key);
+        let search = Search { request, found: vec![], asked: 0, until: Instant::now() + SEARCH_TIMEOUT };
+        self.searches.insert(query, search);
+    }
+
+    fn on_providers(
+        &mut self,
+        query: kad::QueryId,
+        result: kad::GetProvidersResult,
+        (asked, is_last): (u32, bool),
+        now: Instant,
+    ) {
+        let own = *self.swarm.local_peer_id();
+        let Some(search) = self.searches.get_mut(&query) else { return };
+        search.asked = search.asked.max(asked);
+        let mut added = vec![];
+        let mut of_key = None;
+        if let Ok(kad::GetProvidersOk::FoundProviders { key, providers }) = result {
+            let room = PROVIDERS_OF_ANSWER.min(ENOUGH_PROVIDERS.saturating_sub(search.found.len()));
+            let new = |peer: &PeerId| *peer != own && key_of(peer).is_some() && !search.found.contains(peer);
+            added = providers.into_iter().filter(new).take(room).collect();
+            of_key = Some(key);
+        }
+        search.found.extend(&added);
+        if !search.found.is_empty() {
+            search.until = search.until.min(now + SEARCH_SETTLES);
+        }
+        let is_enough = search.found.len() >= ENOUGH_PROVIDERS;
+        // What this node keeps itself comes without addresses.
+        for record in of_key.map_or_else(Vec::new, |key| self.swarm.behaviour_mut().kad.store_mut().providers(&key)) {
+            if added.contains(&record.provider) {
+                for address in &record.addresses {
+                    self.remember(record.provider, address, Some(Found::Kademlia));
+                }
+            }
+        }
+        // At once: while the query lasts, its addresses are known.
+        for peer in added {
+            if !self.swarm.is_connected(&peer) {
+                let _ = self.dial_known(peer);
+            }
+        }
+        if is_last {
+            self.end_search(query);
+        } else if is_enough {
+            self.finish_search(query);
+        }
+    }
+
+    /// Asks nobody else.
+    fn finish_search(&mut self, query: kad::QueryId) {
+        if let Some(mut running) = self.swarm.behaviour_mut().kad.query_mut(&query) {
+            running.finish();
+        }
+        self.end_search(query);
+    }
+
+    fn end_search(&mut self, query: kad::QueryId) {
+        if let Some(search) = self.searches.remove(&query) {
+            let peers = search.found.iter().filter_map(key_of).collect();
+            let (request, asked) = (search.request, search.asked);
+            self.events.push(Event::ProvidersFound { request, peers, asked, error: None });
         }
     }
 
@@ -1210,6 +1433,15 @@ impl Main {
                 self.lookup_delay = (self.lookup_delay * 2).min(LOOKUP_LAST);
             }
             self.lookup_at = now + self.lookup_delay;
+        }
+        if self.sweep_at <= now {
+            self.swarm.behaviour_mut().kad.store_mut().sweep(now);
+            self.sweep_at = now + SWEEP;
+        }
+        self.announce(now);
+        let over: Vec<_> = self.searches.iter().filter(|(_, search)| search.until <= now).map(|(id, _)| *id).collect();
+        for query in over {
+            self.finish_search(query);
         }
         self.rates.retain(|peer, _| self.peers.contains_key(peer));
         self.refused.retain(|_, until| *until > now);
@@ -1612,8 +1844,23 @@ impl Main {
                     let _ = self.dial_known(peer);
                 }
             }
-            kad::Event::OutboundQueryProgressed { id, result, step, .. } => {
+            kad::Event::InboundRequest { request: kad::InboundRequest::AddProvider { record: Some(record) } } => {
+                self.on_provider(record);
+            }
+            kad::Event::OutboundQueryProgressed { id, result, step, stats } => {
                 let found = match result {
+                    kad::QueryResult::GetProviders(result) => {
+                        return self.on_providers(id, result, (stats.num_successes(), step.last), Instant::now());
+                    }
+                    kad::QueryResult::StartProviding(result) => {
+                        let key = match &result {
+                            Ok(done) => &done.key,
+                            Err(error) => error.key(),
+                        };
+                        let taken = result.is_ok() && stats.num_successes() > 0;
+                        self.announcer.ended(key, taken, Instant::now());
+                        return self.tell_announced();
+                    }
                     kad::QueryResult::GetClosestPeers(Ok(found)) => found.peers,
                     kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout { peers, .. })) => peers,
                     _ => return,
@@ -1644,7 +1891,7 @@ impl Main {
     fn on_identified(&mut self, peer: PeerId, connection: ConnectionId, info: identify::Info) {
         let (Some(key), Some(state)) = (key_of(&peer), self.peers.get_mut(&peer)) else { return };
         let speaks = info.protocols.contains(&KADEMLIA);
-        state.speaks_meshwork = Some(speaks);
+        let is_new = state.speaks_meshwork.replace(speaks) != Some(true);
         let remote = state.connections.get(&connection).map_or_else(Multiaddr::empty, |link| link.address.clone());
         state.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         // Those through relays first: they are what a peer behind a NAT cannot do without.
@@ -1656,6 +1903,9 @@ impl Main {
         if speaks {
             for address in &addresses {
                 self.remember(peer, address, None);
+            }
+            if is_new {
+                self.tell_newcomer(peer, Instant::now());
             }
         }
         let bounded = |text: String| text.chars().take(256).collect::<String>();

@@ -30,7 +30,11 @@ struct DoctorAnswer {
   std::uint64_t request = 0;
   DoctorReport report;
 };
-using BridgeEvent = std::variant<Event, StreamAnswer, DialAnswer, PingAnswer, DoctorAnswer>;
+struct ProvidersAnswer {
+  std::uint64_t request = 0;
+  Result<Providers> result;
+};
+using BridgeEvent = std::variant<Event, StreamAnswer, DialAnswer, PingAnswer, DoctorAnswer, ProvidersAnswer>;
 
 class Bridge {
  public:
@@ -53,6 +57,9 @@ class Bridge {
   virtual void disconnect(const PublicKey& peer) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> ping(const PublicKey& peer) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> doctor(std::string_view target) = 0;
+  [[nodiscard]] virtual Status provide(ByteView key) = 0;
+  virtual void stop_providing(ByteView key) = 0;
+  [[nodiscard]] virtual Result<std::uint64_t> find_providers(ByteView key) = 0;
   virtual void stop() = 0;
 };
 

@@ -128,6 +128,14 @@ BridgeEvent event_of(rs::P2pEvent& raw) {
       }
       return DoctorAnswer{raw.request, std::move(report)};
     }
+    case rs::P2pKind::Announced:
+      return Event(KeysAnnounced{raw.count});
+    case rs::P2pKind::ProvidersFound: {
+      if (!raw.ok) return ProvidersAnswer{raw.request, failure()};
+      Providers found{.peers = {}, .asked = raw.count};
+      for (const auto& provider : raw.peers) found.peers.push_back(key_of(provider.key));
+      return ProvidersAnswer{raw.request, std::move(found)};
+    }
     case rs::P2pKind::Stopped:
       return Event(Stopped{error_of(raw.code, raw.text)});
   }
@@ -169,6 +177,17 @@ class CxxBridge final : public Bridge {
   Result<std::uint64_t> ping(const PublicKey& peer) override { return result_of(node_->ping(array_of(peer.view()))); }
   Result<std::uint64_t> doctor(std::string_view target) override {
     return guarded([&] { return node_->doctor(str_of(target)); });
+  }
+  Status provide(ByteView key) override {
+    MESH_TRY(result_of(node_->provide(slice_of(key))));
+    return {};
+  }
+  void stop_providing(ByteView key) override {
+    // Fails only for what is no key, or when the network is stopped or swamped: then it is told until the next start.
+    node_->stop_providing(slice_of(key));
+  }
+  Result<std::uint64_t> find_providers(ByteView key) override {
+    return result_of(node_->find_providers(slice_of(key)));
   }
   void stop() override { node_->stop(); }
 
@@ -218,6 +237,11 @@ Result<std::unique_ptr<Bridge>> make_bridge(const Config& config, Fd wake) {
   raw.max_connections_per_peer = limits.connections_per_peer;
   raw.max_pending_connections = limits.pending_connections;
   raw.max_dials_per_s = limits.dials_per_s;
+  raw.max_provided = limits.provided_keys;
+  raw.announcements_per_s = limits.announcements_per_s;
+  raw.max_stored_providers = limits.stored_providers;
+  raw.provider_lifetime_ms = static_cast<std::uint64_t>(limits.provider_lifetime.count());
+  raw.provider_interval_ms = static_cast<std::uint64_t>(limits.provider_interval.count());
   raw.max_events = limits.events;
   raw.max_event_bytes = limits.event_bytes;
   rs::P2pOutcome outcome{};

@@ -47,6 +47,9 @@ constexpr std::size_t max_unjudged = 4'096;
 constexpr std::size_t max_seen = 65'536;
 constexpr std::size_t pump_bytes = 256 * 1024;
 constexpr std::size_t event_overhead_bytes = 256;
+constexpr std::size_t max_key_bytes = 66;
+constexpr std::size_t max_searches = 32;
+constexpr std::size_t enough_providers = 16;
 constexpr std::uint32_t rejects_that_silence = 10;
 constexpr int tick_ms = 20;
 constexpr auto retry_first = std::chrono::milliseconds(200);
@@ -435,6 +438,29 @@ class Node : public std::enable_shared_from_this<Node> {
     return command(
         [this, address = std::move(address)](std::uint64_t request) { on_doctor(request, address.peer, {address}); });
   }
+  Status provide(ByteView key) {
+    MESH_TRY(check_key(key));
+    if (!provided_.contains(to_bytes(key)) && provided_.size() >= config_.limits.provided_keys) {
+      return fail(ErrorCode::exhausted, "as many keys are provided as are allowed");
+    }
+    if (!provided_.insert(to_bytes(key)).second) return {};
+    post([this, copy = to_bytes(key)] {
+      own_keys_.emplace(copy, false);
+      for (auto& [peer, state] : peers_) tell_key(state, copy);
+    });
+    return {};
+  }
+  void stop_providing(ByteView key) {
+    if (provided_.erase(to_bytes(key)) == 0) return;
+    post([this, copy = to_bytes(key)] {
+      own_keys_.erase(copy);
+      tell_announced();
+    });
+  }
+  Result<std::uint64_t> find_providers(ByteView key) {
+    MESH_TRY(check_key(key));
+    return command([this, copy = to_bytes(key)](std::uint64_t request) { on_find(request, copy); });
+  }
 
  private:
   struct Outbox {
@@ -483,6 +509,10 @@ class Node : public std::enable_shared_from_this<Node> {
     PublicKey from;
     Bytes bytes;
   };
+  struct Find {
+    std::set<PublicKey> waits_for;
+    Providers answer;
+  };
   struct Held {
     PublicKey peer;
     std::uint64_t request = 0;
@@ -514,6 +544,10 @@ class Node : public std::enable_shared_from_this<Node> {
     }
     if (peer == key_) return fail(ErrorCode::invalid, "a node has no connection to itself");
     return {};
+  }
+  static Status check_key(ByteView key) {
+    if (!key.empty() && key.size() <= max_key_bytes) return {};
+    return fail(ErrorCode::invalid, "a key of the DHT has 1 to 66 bytes");
   }
   void release_outbox(const PublicKey& peer, std::size_t bytes) {
     const std::scoped_lock lock(mutex_);
@@ -700,6 +734,7 @@ class Node : public std::enable_shared_from_this<Node> {
       }
     }
     ask_ping(peer, 0);
+    for (auto& [own, told] : own_keys_) tell_key(peer, own);
     for (const auto& [key, other] : peers_) {
       if (key == from.key) continue;
       from.node->post(
@@ -805,6 +840,71 @@ class Node : public std::enable_shared_from_this<Node> {
     std::vector<PublicKey> searches;
     for (const auto& [sought, asked] : searched_) searches.push_back(sought);
     for (const auto& sought : searches) on_search_answered(key, sought);
+    std::vector<std::uint64_t> finds;
+    for (const auto& [request, find] : finds_) finds.push_back(request);
+    for (const auto request : finds) on_find_answered(key, request, {});
+  }
+
+  // Providers. Every peer is near enough to every key here, and what it is told lasts.
+
+  void tell_key(Peer& peer, const Bytes& key) {
+    const auto& node = peer.hello.node;
+    node->post(
+        [node = node.get(), us = key_, key, addresses = own_addresses_] { node->on_provider(us, key, addresses); });
+    if (const auto own = own_keys_.find(key); own != own_keys_.end()) own->second = true;
+    tell_announced();
+  }
+
+  void tell_announced() {
+    const auto told = static_cast<std::size_t>(std::ranges::count_if(own_keys_, [](auto& own) { return own.second; }));
+    if (std::exchange(announced_, told) != told) events_.push(Event(KeysAnnounced{told}));
+  }
+
+  void on_provider(const PublicKey& from, const Bytes& key, const std::vector<std::string>& addresses) {
+    if (stored_.size() < config_.limits.stored_providers) stored_[key].emplace(from, addresses);
+  }
+
+  void on_find(std::uint64_t request, const Bytes& key) {
+    if (finds_.size() >= max_searches || peers_.empty()) {
+      events_.push(ProvidersAnswer{
+          request, peers_.empty() ? fail(ErrorCode::unavailable, "no peer is connected that could be asked")
+                                  : fail(ErrorCode::exhausted, "too many searches of the DHT are under way already")});
+      return;
+    }
+    auto& find = finds_[request];
+    for (const auto& [peer, state] : peers_) find.waits_for.insert(peer);
+    for (const auto& [peer, state] : peers_) {
+      const auto& node = state.hello.node;
+      node->post(
+          [node = node.get(), from = shared_from_this(), request, key] { node->on_find_asked(from, request, key); });
+    }
+  }
+
+  void on_find_asked(const std::shared_ptr<Node>& from, std::uint64_t request, const Bytes& key) {
+    std::map<PublicKey, std::vector<std::string>> known;
+    if (const auto found = stored_.find(key); found != stored_.end()) known = found->second;
+    if (own_keys_.contains(key)) known.emplace(key_, own_addresses_);
+    from->post([from = from.get(), us = key_, request, known = std::move(known)] {
+      from->on_find_answered(us, request, known);
+    });
+  }
+
+  void on_find_answered(const PublicKey& peer, std::uint64_t request,
+                        const std::map<PublicKey, std::vector<std::string>>& known) {
+    const auto entry = finds_.find(request);
+    if (entry == finds_.end() || entry->second.waits_for.erase(peer) == 0) return;
+    Find& find = entry->second;
+    ++find.answer.asked;
+    for (const auto& [provider, addresses] : known) {
+      auto& found = find.answer.peers;
+      if (provider == key_ || found.size() >= enough_providers || std::ranges::find(found, provider) != found.end())
+        continue;
+      found.push_back(provider);
+      on_heard_of(provider, addresses);
+    }
+    if (!find.waits_for.empty()) return;
+    events_.push(ProvidersAnswer{request, std::move(find.answer)});
+    finds_.erase(entry);
   }
 
   /// The peer if it is connected, else as soon as one of its known addresses has answered.
@@ -1235,6 +1335,7 @@ class Node : public std::enable_shared_from_this<Node> {
 
   // The owner's.
   std::uint64_t last_request_ = 0;
+  std::set<Bytes> provided_;
   std::thread thread_;
 
   std::mutex mutex_;  ///< of the next four
@@ -1250,6 +1351,10 @@ class Node : public std::enable_shared_from_this<Node> {
   std::map<std::uint64_t, Dial> dials_;
   std::map<PublicKey, std::vector<WithPeer>> waiting_;
   std::map<PublicKey, std::set<PublicKey>> searched_;  ///< and who has yet to say where that peer is
+  std::map<Bytes, bool> own_keys_;  ///< and whether anybody was told
+  std::size_t announced_ = 0;
+  std::map<Bytes, std::map<PublicKey, std::vector<std::string>>> stored_;
+  std::map<std::uint64_t, Find> finds_;
   std::vector<Bootstrap> bootstrap_;
   std::deque<Held> held_;
   std::unordered_set<GossipId> seen_;
@@ -1285,6 +1390,9 @@ class LocalBridge final : public Bridge {
   void disconnect(const PublicKey& peer) override { node_->disconnect(peer); }
   Result<std::uint64_t> ping(const PublicKey& peer) override { return node_->ping(peer); }
   Result<std::uint64_t> doctor(std::string_view target) override { return node_->doctor(target); }
+  Status provide(ByteView key) override { return node_->provide(key); }
+  void stop_providing(ByteView key) override { node_->stop_providing(key); }
+  Result<std::uint64_t> find_providers(ByteView key) override { return node_->find_providers(key); }
   void stop() override { node_->stop(); }
 
  private:

@@ -55,6 +55,11 @@ Status check(const Config& config) {
   }
   const Limits& limits = config.limits;
   if (limits.dials_per_s == 0) return fail(ErrorCode::invalid, "a network that may not dial at all cannot work");
+  if (limits.provided_keys == 0 || limits.announcements_per_s == 0 || limits.stored_providers == 0 ||
+      limits.provider_interval.count() <= 0 || limits.provider_lifetime <= limits.provider_interval) {
+    return fail(ErrorCode::invalid,
+                "the limits of provider records must be positive, and their lifetime longer than their interval");
+  }
   if (limits.gossip_bytes <= 1024 || limits.message_bytes == 0 || limits.events == 0 || limits.event_bytes == 0) {
     return fail(ErrorCode::invalid, "a limit of the network is too small to work with");
   }
@@ -133,17 +138,19 @@ struct Network::Impl : std::enable_shared_from_this<Network::Impl> {
   }
 
   void deliver(BridgeEvent event) {
-    std::visit(Overloaded{[this](Event&& plain) {
-                            note(plain);
-                            on_event(std::move(plain));
-                          },
-                          [this](StreamAnswer&& answer) { finish(opens, answer.request, std::move(answer.result)); },
-                          [this](DialAnswer&& answer) { finish(dials, answer.request, std::move(answer.result)); },
-                          [this](PingAnswer&& answer) { finish(pings, answer.request, std::move(answer.result)); },
-                          [this](DoctorAnswer&& answer) {
-                            finish(doctors, answer.request, Result<DoctorReport>(std::move(answer.report)));
-                          }},
-               std::move(event));
+    std::visit(
+        Overloaded{[this](Event&& plain) {
+                     note(plain);
+                     on_event(std::move(plain));
+                   },
+                   [this](StreamAnswer&& answer) { finish(opens, answer.request, std::move(answer.result)); },
+                   [this](DialAnswer&& answer) { finish(dials, answer.request, std::move(answer.result)); },
+                   [this](PingAnswer&& answer) { finish(pings, answer.request, std::move(answer.result)); },
+                   [this](DoctorAnswer&& answer) {
+                     finish(doctors, answer.request, Result<DoctorReport>(std::move(answer.report)));
+                   },
+                   [this](ProvidersAnswer&& answer) { finish(searches, answer.request, std::move(answer.result)); }},
+        std::move(event));
   }
 
   /// Keeps the list of peers.
@@ -176,6 +183,8 @@ struct Network::Impl : std::enable_shared_from_this<Network::Impl> {
     } else if (const auto* punch = std::get_if<HolePunched>(&event)) {
       renew(status.punches, {punch->peer, punch->done, punch->text, std::chrono::system_clock::now()},
             max_punches_told);
+    } else if (const auto* announced = std::get_if<KeysAnnounced>(&event)) {
+      status.announced = announced->keys;
     } else if (const auto* identified = std::get_if<PeerIdentified>(&event)) {
       if (const auto found = peers.find(identified->peer); found != peers.end()) {
         found->second.agent = identified->agent;
@@ -230,6 +239,7 @@ struct Network::Impl : std::enable_shared_from_this<Network::Impl> {
   Waiting<PublicKey> dials;
   Waiting<std::chrono::microseconds> pings;
   Waiting<DoctorReport> doctors;
+  Waiting<Providers> searches;
 };
 
 Network::Network(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -314,6 +324,20 @@ void Network::doctor(std::string_view target, std::function<void(Result<DoctorRe
                std::move(done));
 }
 
+Status Network::provide(ByteView key) {
+  if (!impl_->bridge) return fail(ErrorCode::unavailable, "the network was stopped");
+  return impl_->bridge->provide(key);
+}
+
+void Network::stop_providing(ByteView key) {
+  if (impl_->bridge) impl_->bridge->stop_providing(key);
+}
+
+void Network::find_providers(ByteView key, std::function<void(Result<Providers>)> done) {
+  impl_->await(impl_->searches, impl_->with_bridge([&](Bridge& bridge) { return bridge.find_providers(key); }),
+               std::move(done));
+}
+
 void Network::stop() {
   if (!impl_->bridge) return;
   boost::system::error_code ignored;
@@ -327,6 +351,7 @@ void Network::stop() {
   impl_->dials.clear();
   impl_->pings.clear();
   impl_->doctors.clear();
+  impl_->searches.clear();
 }
 
 }  // namespace mesh::p2p

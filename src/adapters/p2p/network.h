@@ -1,4 +1,5 @@
-// The network adapter: rust-libp2p behind plain values. Discovery, gossip, direct messages and raw streams.
+// The network adapter: rust-libp2p behind plain values. Discovery, provider records, gossip, direct messages and raw
+// streams.
 //
 // One Network per node. Every method and every callback belongs to the io_context's thread; libp2p has a thread of
 // its own, which never runs code of ours in C++. A peer is its Ed25519 public key, of which a PeerId is another
@@ -7,6 +8,9 @@
 // Nodes behind NATs: AutoNAT finds out whether peers can dial this node; if not, it reserves slots at up to two relays
 // among its peers, and DCUtR turns relayed connections into direct ones where the routers let it. New streams and messages
 // take a direct connection where there is one; a relayed one ends at the relay's bounds (16 MiB, 30 minutes).
+//
+// Provider records: a node says in Meshwork's own DHT (`/meshwork/kad/1.0.0`, nobody else's) for which keys it has the
+// content, at a measured pace, and again before what others keep of it expires. A peer speaks only for itself.
 //
 // What bounds it: Limits below. Past a bound there is an error by name, a dropped gossip message, or a stream that
 // is no longer read; nothing grows. What peers send is bounded in size and rate, not checked in content: message
@@ -99,6 +103,11 @@ struct Limits {
   /// Dials beyond the private networks, in groups of four addresses; twice as many at once. Each address takes an entry of
   /// the router's table, of which a home router has a few thousand.
   std::uint32_t dials_per_s = 16;
+  std::size_t provided_keys = 1024;  ///< of this node; and those that are kept of any one other peer
+  std::uint32_t announcements_per_s = 2;  ///< of own keys, each to up to twenty peers; twice as many at once
+  std::size_t stored_providers = 16384;  ///< records of others, in all
+  std::chrono::milliseconds provider_lifetime{std::chrono::hours(24)};  ///< for how long what a peer says is kept
+  std::chrono::milliseconds provider_interval{std::chrono::hours(8)};  ///< before own keys are told again
   std::size_t events = 16384;  ///< undelivered events before the network holds back
   std::size_t event_bytes = 32 * 1024 * 1024;
 };
@@ -252,6 +261,11 @@ struct PeerRtt {
   std::chrono::microseconds jitter{0};
 };
 
+/// Of so many of the keys that this node provides somebody has been told.
+struct KeysAnnounced {
+  std::size_t keys = 0;
+};
+
 /// The network ended by a bug of ours; nothing works any more.
 struct Stopped {
   Error error;
@@ -259,7 +273,7 @@ struct Stopped {
 
 using Event = std::variant<GossipMessage, NotPublished, PeerSubscribed, Message, SendFailed, StreamOpened, StreamClosed,
                            PeerConnected, PeerDisconnected, PeerPathChanged, ReachabilityChanged, RelayChanged,
-                           HolePunched, PeerIdentified, PeerRtt, Stopped>;
+                           HolePunched, PeerIdentified, PeerRtt, KeysAnnounced, Stopped>;
 
 /// What is known of a connected peer now.
 struct PeerInfo {
@@ -299,6 +313,13 @@ struct NetworkStatus {
   bool relaying = false;
   std::vector<Relay> relays;  ///< the latest of each relay, oldest first; 16 at most
   std::vector<Punch> punches;  ///< the latest of each peer, oldest first; 64 at most
+  std::size_t announced = 0;  ///< keys of this node of which somebody has been told
+};
+
+/// Who says that it has the content of a key.
+struct Providers {
+  std::vector<PublicKey> peers;  ///< 16 at most, and being connected to; what they say was not looked at
+  std::size_t asked = 0;  ///< peers that answered
 };
 
 /// A raw stream that we opened. Shutting the write side down (or closing) ends our direction cleanly; to give up
@@ -380,6 +401,15 @@ class Network {
   void ping(const PublicKey& peer, std::function<void(Result<std::chrono::microseconds>)> done);
   /// Tries every known address of a PeerId, or one multiaddress, and says what each came to.
   void doctor(std::string_view target, std::function<void(Result<DoctorReport>)> done);
+
+  /// Says in the DHT from now on that this node has the content of a key (the bytes of a multihash). invalid: no key,
+  /// or one of more than 66 bytes; exhausted: Limits::provided_keys.
+  [[nodiscard]] Status provide(ByteView key);
+  /// Says so no more; what others were told they may tell until its lifetime has passed.
+  void stop_providing(ByteView key);
+  /// Asks the DHT who has the content of a key, for 10 seconds at most and 1 after the first that is found, which are
+  /// connected to at once. exhausted: 32 are being asked for; unavailable: no peer is there that could be asked.
+  void find_providers(ByteView key, std::function<void(Result<Providers>)> done);
 
   /// As the destructor, but may be called earlier; afterwards every call fails with `unavailable`.
   void stop();

@@ -78,6 +78,9 @@ TEST_F(NetworkTest, BadSettingsAreRefused) {
   EXPECT_TRUE(refused([](Config& settings) { settings.message_protocols = {"noslash"}; }));
   EXPECT_TRUE(refused([](Config& settings) { settings.ping_interval = 0ms; }));
   EXPECT_TRUE(refused([](Config& settings) { settings.limits.dials_per_s = 0; }));
+  EXPECT_TRUE(refused([](Config& settings) { settings.limits.provided_keys = 0; }));
+  EXPECT_TRUE(refused([](Config& settings) { settings.limits.announcements_per_s = 0; }));
+  EXPECT_TRUE(refused([](Config& settings) { settings.limits.provider_lifetime = settings.limits.provider_interval; }));
   EXPECT_TRUE(refused([](Config& settings) { settings.agent = "\xff\xfe"; }));
 }
 
@@ -541,6 +544,57 @@ TEST_F(NetworkTest, StreamsPreferTheDirectConnection) {
   EXPECT_EQ(a.network->peer(b.key())->transport, "tcp");
 }
 
+TEST_F(NetworkTest, ProvidersOfAKeyAreFoundByThoseThatKnowOnlyABootstrap) {
+  auto& hub = start(config());
+  auto& provider = start(config());
+  auto& seeker = start(config());
+  const auto find = [this](Peer& peer, std::string_view key) {
+    std::optional<Result<Providers>> answer;
+    peer.network->find_providers(as_bytes(key), [&answer](Result<Providers> found) { answer = std::move(found); });
+    EXPECT_TRUE(until([&] { return answer.has_value(); }));
+    return *answer;
+  };
+  const auto alone = find(seeker, "one");
+  ASSERT_FALSE(alone);
+  EXPECT_EQ(alone.error().code, ErrorCode::unavailable);
+
+  ASSERT_TRUE(provider.network->provide(as_bytes("one")));
+  ASSERT_TRUE(provider.network->provide(as_bytes("two")));
+  EXPECT_EQ(provider.network->status().announced, 0U);
+  connect(provider, hub);
+  ASSERT_TRUE(until([&] { return provider.network->status().announced == 2; }));
+  connect(seeker, hub);
+  const std::vector<PublicKey> expected{provider.key()};
+  ASSERT_TRUE(until([&] {
+    const auto found = find(seeker, "one");
+    return found && found->peers == expected && found->asked > 0;
+  }));
+  ASSERT_TRUE(until([&] { return seeker.network->peer(provider.key()) != nullptr; }));
+  // A provider is not told of itself, and nobody has what nobody provides.
+  EXPECT_TRUE(find(provider, "one")->peers.empty());
+  EXPECT_TRUE(find(seeker, "three")->peers.empty());
+
+  provider.network->stop_providing(as_bytes("two"));
+  ASSERT_TRUE(until([&] { return provider.network->status().announced == 1; }));
+}
+
+TEST_F(NetworkTest, KeysOfTheDhtAreBounded) {
+  auto settings = config();
+  settings.limits.provided_keys = 2;
+  auto& a = start(settings);
+  for (const std::string& bad : {std::string(), std::string(67, 'k')}) {
+    EXPECT_EQ(a.network->provide(as_bytes(bad)).error().code, ErrorCode::invalid);
+    std::optional<ErrorCode> code;
+    a.network->find_providers(as_bytes(bad), [&code](const auto& found) { code = found.error().code; });
+    ASSERT_TRUE(until([&] { return code.has_value(); }));
+    EXPECT_EQ(code, ErrorCode::invalid);
+  }
+  for (const std::string_view key : {"one", "two", "one"}) EXPECT_TRUE(a.network->provide(as_bytes(key))) << key;
+  EXPECT_EQ(a.network->provide(as_bytes("three")).error().code, ErrorCode::exhausted);
+  a.network->stop_providing(as_bytes("one"));
+  EXPECT_TRUE(a.network->provide(as_bytes("three")));
+}
+
 TEST_F(NetworkTest, StoppedNetworkRefusesEverything) {
   auto& a = start(config());
   a.network->stop();
@@ -555,6 +609,8 @@ TEST_F(NetworkTest, StoppedNetworkRefusesEverything) {
   a.network->judge(GossipId(), Verdict::accept);
   a.network->disconnect(public_key_of(seed(9)));
   a.network->reset_stream(1);
+  EXPECT_EQ(a.network->provide(as_bytes("key")).error().code, ErrorCode::unavailable);
+  a.network->stop_providing(as_bytes("key"));
 }
 
 TEST_F(NetworkTest, MayBeStoppedFromItsOwnCallback) {

@@ -9,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <charconv>
 #include <deque>
+#include <set>
 
 #include "app/api/gateway.h"
 #include "app/api/opened_content.h"
@@ -959,16 +960,38 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     for (const PeerLine& peer : backend_.peers()) round_trips.emplace(peer.node, peer.round_trip);
     backend_.post_bulk([self = shared_from_this(), call = std::move(call), query = *query, first = *first,
                         count = *count, round_trips = std::move(round_trips)]() mutable {
-      Json answer = self->holdings_of(query, first, count, round_trips);
+      Json answer = self->holdings_of(query, first, count, round_trips, {});
       Backend& backend = self->backend_;
-      backend.post(
-          [self = std::move(self), call = std::move(call), answer = std::move(answer)] { call.reply(answer); });
+      backend.post([self = std::move(self), call = std::move(call), answer = std::move(answer), query, first, count,
+                    round_trips = std::move(round_trips)]() mutable {
+        // The DHT knows of roots, and nothing else of them.
+        const bool is_root_alone = query.cid && !query.name && !query.path && !query.sha256;
+        if (!is_root_alone || first > 0 || answer["found"].get<bool>()) return call.reply(answer);
+        self->query_dht(std::move(call), query, count, std::move(round_trips));
+      });
     });
   }
 
-  /// Own files first, then those of peers, the nearest first.
+  void query_dht(Call call, const asset::AssetQuery& query, std::uint64_t count,
+                 std::map<identity::NodeId, Duration> round_trips) {
+    backend_.find_in_dht(*query.cid, [self = shared_from_this(), call = std::move(call), query, count,
+                                      round_trips = std::move(round_trips)](const Dht::Found& found) mutable {
+      Backend& backend = self->backend_;
+      backend.post_bulk([self = std::move(self), call = std::move(call), query, count,
+                         round_trips = std::move(round_trips), found]() mutable {
+        Json answer = self->holdings_of(query, 0, count, round_trips, found.peers);
+        answer["dht"] = found.text;
+        Backend& then = self->backend_;
+        then.post([self = std::move(self), call = std::move(call), answer = std::move(answer)] { call.reply(answer); });
+      });
+    });
+  }
+
+  /// Own files first, then those of peers, the nearest first; then those that the DHT named and that do not tell of it
+  /// themselves, of which nothing else is known.
   [[nodiscard]] Json holdings_of(const asset::AssetQuery& query, std::uint64_t first, std::uint64_t count,
-                                 const std::map<identity::NodeId, Duration>& round_trips) const {
+                                 const std::map<identity::NodeId, Duration>& round_trips,
+                                 std::vector<identity::NodeId> in_dht) const {
     const store::Shares& shares = backend_.shares();
     Json holdings = Json::array();
     for (const asset::Asset& asset : shares.find(query, 0, first + count)) {
@@ -985,11 +1008,21 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       return known == round_trips.end() ? Duration::max() : known->second;
     };
     std::ranges::stable_sort(others, {}, distance);
+    const std::set<identity::NodeId> named(in_dht.begin(), in_dht.end());
     for (const PeerAsset& held : others) {
+      std::erase(in_dht, held.node);
       holdings.push_back({{"asset", asset_json(held.asset)},
-                          {"source", "peer"},
+                          {"source", named.contains(held.node) ? "dht" : "peer"},
                           {"peer", identity::peer_id_of(held.node)},
                           {"rtt_us", distance(held) == Duration::max() ? 0 : distance(held).count()},
+                          {"localPath", ""}});
+    }
+    for (const identity::NodeId& node : in_dht) {
+      const auto known = round_trips.find(node);
+      holdings.push_back({{"asset", root_json(*query.cid)},
+                          {"source", "dht"},
+                          {"peer", identity::peer_id_of(node)},
+                          {"rtt_us", known == round_trips.end() ? 0 : known->second.count()},
                           {"localPath", ""}});
     }
     const std::size_t begin = std::min<std::size_t>(first, holdings.size());
@@ -1002,7 +1035,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       const Json& best = page.front();
       if (best["source"] == "local") answer["localPath"] = best["localPath"];
       answer["peerId"] = best["peer"];
-      answer["assetInfo"] = {{"sha256", best["asset"]["sha256"]}, {"size", best["asset"]["bytes"]}};
+      if (!best["asset"]["bytes"].is_null())
+        answer["assetInfo"] = {{"sha256", best["asset"]["sha256"]}, {"size", best["asset"]["bytes"]}};
     }
     answer["complete"] = found.is_all && end == holdings.size();
     answer["holdings"] = std::move(page);
@@ -1522,7 +1556,9 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
       {"GET",
        "/api/v1/query/asset",
        "queryAsset",
-       "Who has a file: this node and the peers that are connected (the DHT is not asked yet)",
+       "Who has a file: this node, the peers that are connected, and for a CID that none of them has those that the "
+       "DHT names "
+       "(source \"dht\"; what is not known of the file is null)",
        {{"name", "query", "string", "a file's name, path, glob or hub id (org/repo@revision/file)"},
         {"filepath", "query", "string", "the path in its share, exactly"},
         {"cid", "query", "string", "the file's CID"},

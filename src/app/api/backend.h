@@ -108,6 +108,8 @@ class Backend {
   virtual void add_in_place(std::string path, std::optional<asset::Visibility> visibility,
                             std::move_only_function<void(Result<store::Shares::Added>)> done) = 0;
   virtual void remove_in_place(std::string path, std::move_only_function<void(Status)> done) = 0;
+  virtual void find_in_dht(const Cid& root, std::move_only_function<void(const Dht::Found&)> done) = 0;
+  [[nodiscard]] virtual Runtime::Announced announced() const = 0;
   virtual void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) = 0;
   virtual void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) = 0;
   virtual void ping(const identity::NodeId& peer, std::move_only_function<void(Result<Duration>)> done) = 0;

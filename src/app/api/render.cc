@@ -108,6 +108,10 @@ Json reach_status_json(const ReachStatus& status) {
           {"hole_punches", std::move(punches)}};
 }
 
+Json dht_json(const Runtime::Announced& dht) {
+  return {{"roots", dht.roots}, {"announced", dht.announced}, {"left_out", dht.left_out}};
+}
+
 Json node_json(const Backend& backend) {
   const auto [running, queued] = backend.load();
   const Health health = backend.health();
@@ -122,6 +126,7 @@ Json node_json(const Backend& backend) {
             {"reason", health.reason},
             {"addresses", backend.listen_addresses()},
             {"reach", reach_status_json(backend.reach_status())},
+            {"dht", dht_json(backend.announced())},
             {"peers", std::ranges::count_if(backend.peers(), [](const PeerLine& peer) { return peer.connected; })},
             {"jobs", backend.jobs().size()},
             {"running", running},
@@ -144,6 +149,11 @@ Json peer_json(const PeerLine& peer) {
             {"penalty", peer.penalty}};
   json["resources"] = peer.info ? peer_info_json(*peer.info) : Json(nullptr);
   return json;
+}
+
+Json root_json(const Cid& root) {
+  return {{"path", nullptr},  {"share", nullptr},  {"full_path", nullptr},  {"cid", root.text()},
+          {"bytes", nullptr}, {"sha256", nullptr}, {"visibility", nullptr}, {"hub", nullptr}};
 }
 
 Json asset_json(const asset::Asset& asset) {

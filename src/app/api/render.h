@@ -20,10 +20,13 @@ using Json = nlohmann::ordered_json;
 
 /// Each part with one sentence for people.
 [[nodiscard]] Json reach_status_json(const ReachStatus& status);
+[[nodiscard]] Json dht_json(const Runtime::Announced& dht);
 [[nodiscard]] Json node_json(const Backend& backend);
 [[nodiscard]] Json peer_json(const PeerLine& peer);
 [[nodiscard]] Json asset_json(const asset::Asset& asset);
 [[nodiscard]] Json added_json(const store::Shares::Added& added);
+/// The same of content of which only the root is known.
+[[nodiscard]] Json root_json(const Cid& root);
 [[nodiscard]] Json transfer_json(const Downloads::View& view);
 [[nodiscard]] Json refreshed_json(const store::Shares::Refreshed& refreshed);
 [[nodiscard]] Json peer_info_json(const node::PeerInfo& info);

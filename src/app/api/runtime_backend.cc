@@ -123,6 +123,10 @@ class RuntimeBackend final : public Backend {
   void remove_in_place(std::string path, std::move_only_function<void(Status)> done) override {
     runtime_.remove_in_place(std::move(path), std::move(done));
   }
+  void find_in_dht(const Cid& root, std::move_only_function<void(const Dht::Found&)> done) override {
+    runtime_.find_in_dht(root, std::move(done));
+  }
+  Runtime::Announced announced() const override { return runtime_.announced(); }
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) override {
     runtime_.refresh_shares(std::move(done));
   }

@@ -21,14 +21,16 @@ inline constexpr std::array schema_table{
                 "gpus:string[] fuel_per_second:integer "
                 "running:integer queued:integer accepts_work:boolean services:string[]"},
     NamedSchema{"Federation", "name:string cid:string"},
-    NamedSchema{"Node",
-                "peer:string did:string version:string federation:Federation home:string started:string boot:integer "
-                "ready:boolean reason:string "
-                "addresses:string[] reach:Reachability peers:integer jobs:integer running:integer queued:integer "
-                "resources:Resources"},
+    NamedSchema{
+        "Node",
+        "peer:string did:string version:string federation:Federation home:string started:string boot:integer "
+        "ready:boolean reason:string "
+        "addresses:string[] reach:Reachability dht:Dht peers:integer jobs:integer running:integer queued:integer "
+        "resources:Resources"},
     NamedSchema{"Reachability",
                 "reachability:string since:string address:string relaying:boolean text:string relays:Relay[] "
                 "hole_punches:HolePunch[]"},
+    NamedSchema{"Dht", "roots:integer announced:integer left_out:integer"},
     NamedSchema{"Relay", "peer:string address:string held:boolean since:string text:string"},
     NamedSchema{"HolePunch", "peer:string done:boolean at:string text:string"},
     NamedSchema{"Peer",
@@ -102,10 +104,13 @@ inline constexpr std::array schema_table{
                 "hub:HubName|null model:ModelHeader|null"},
     NamedSchema{"Manifest", "sequence:integer files:integer bytes:integer assets:SharedFile[]"},
     NamedSchema{"AssetInfo", "sha256:string size:integer"},
-    NamedSchema{"Holding", "asset:SharedFile source:string peer:string rtt_us:integer localPath:string"},
+    NamedSchema{"FoundFile",
+                "path:string|null share:string|null full_path:string|null cid:string bytes:integer|null "
+                "sha256:string|null visibility:string|null hub:HubName|null"},
+    NamedSchema{"Holding", "asset:FoundFile source:string peer:string rtt_us:integer localPath:string"},
     NamedSchema{"AssetAnswer",
                 "found:boolean source:string localPath?:string peerId?:string assetInfo?:AssetInfo complete:boolean "
-                "holdings:Holding[]"},
+                "dht?:string holdings:Holding[]"},
     NamedSchema{"ShareProblem", "share:string path:string why:string"},
     NamedSchema{"TransferHolder", "peer:string bytes:integer bytes_per_s:integer"},
     NamedSchema{

@@ -244,12 +244,11 @@ struct Program {
         ->required();
 
     CLI::App* assets = noun(app, "assets", "content by its hash", [this] { return assets_ls(session); });
-    CLI::App* added =
-        command(*assets, "add", "share a file or a folder where it lies, with whoever knows its CID, and print that",
-                [this] {
-                  return recipients.empty() ? assets_add(session, file, visibility, flag)
-                                            : assets_add_sealed(session, file, recipients);
-                });
+    CLI::App* added = command(
+        *assets, "add", "share a file or a folder where it lies, with whoever knows its CID, and print that", [this] {
+          return recipients.empty() ? assets_add(session, file, visibility, flag)
+                                    : assets_add_sealed(session, file, recipients);
+        });
     added->add_option("PATH", file)->required();
     auto* const copied = added->add_flag("--copy", flag, "keep a copy, which stays as it is whatever becomes of PATH");
     auto* const listed =

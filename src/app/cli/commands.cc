@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <fstream>
-#include <set>
 
 #include "app/api/render.h"
 #include "app/cli/session.h"
@@ -17,26 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::function<std::string(const Json&)> field(std::string name) {
-  return [name = std::move(name)](const Json& row) { return text_of(row[name]); };
-}
 std::string task_path(const std::string& id, std::string_view rest = {}) {
   return "/api/v1/tasks/" + http::percent_encode(id) + std::string(rest);
-}
-
-/// Asks the running node and gives the answer to `use`.
-template <class Use>
-int with(Session& session, std::string_view method, const std::string& path, const Json* body, Use use) {
-  const auto client = session.connect();
-  if (!client) return session.fail_connect(client.error());
-  const auto answer = ask(*client, method, path, body);
-  if (!answer) return session.fail(answer.error());
-  return use(*answer);
-}
-
-std::string rtt_text(const Json& row) {
-  const auto us = row["rtt_us"].get<std::int64_t>();
-  return us == 0 ? "-" : fmt::format("{:.1f} ms", static_cast<double>(us) / 1000.0);
 }
 
 }  // namespace
@@ -365,196 +346,6 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
   return exit_ok;
 }
 
-namespace {
-
-std::string size_of_asset(const Json& row) { return row["bytes"].dump(); }
-
-/// "llama 7.2 B Q4_K_M, 4096 tokens", "-" for what is no model.
-std::string model_text(const Json& row) {
-  const Json& model = row["model"];
-  if (model.is_null()) return "-";
-  std::string text = text_of(model["architecture"]);
-  if (text.empty()) text = text_of(model["format"]);
-  const auto parameters = model["parameters"].get<double>();
-  for (const auto& [unit, letter] : {std::pair{1e12, 'T'}, {1e9, 'B'}, {1e6, 'M'}, {1e3, 'K'}}) {
-    if (parameters < unit) continue;
-    text += fmt::format(" {:.1f} {}", parameters / unit, letter);
-    break;
-  }
-  if (const std::string quantisation = text_of(model["quantisation"]); !quantisation.empty())
-    text += " " + quantisation;
-  if (!model["context_tokens"].is_null()) text += fmt::format(", {} tokens", model["context_tokens"].dump());
-  return text;
-}
-
-int print_assets(Session& session, const Json& rows) {
-  session.print_list(rows,
-                     {{"PATH", field("path")},
-                      {"BYTES", size_of_asset},
-                      {"SHARE", field("share")},
-                      {"FOR", field("visibility")},
-                      {"CID", field("cid")},
-                      {"MODEL", model_text, true},
-                      {"SHA256", field("sha256"), true}},
-                     "cid");
-  return exit_ok;
-}
-
-}  // namespace
-
-int assets_ls(Session& session) {
-  const auto client = session.connect();
-  if (!client) return session.fail_connect(client.error());
-  Json rows = Json::array();
-  while (true) {
-    const auto page = ask(*client, "GET", fmt::format("/api/v1/manifest?first={}", rows.size()));
-    if (!page) return session.fail(page.error());
-    for (const Json& row : (*page)["assets"]) rows.push_back(row);
-    if ((*page)["assets"].empty()) break;
-  }
-  const auto added = ask(*client, "GET", "/api/v1/assets");
-  if (!added) return session.fail(added.error());
-  for (const Json& one : *added) {
-    if (!one["visibility"].is_null()) continue;  // Its files are listed.
-    rows.push_back({{"path", one["path"]},
-                    {"share", ""},
-                    {"full_path", one["path"]},
-                    {"cid", one["cid"]},
-                    {"bytes", one["bytes"]},
-                    {"sha256", ""},
-                    {"visibility", "by CID"},
-                    {"hub", nullptr}});
-  }
-  if (rows.empty()) {
-    session.say(
-        "nothing is shared: `mesh up --share DIR` shares a folder with the local network, `mesh assets add` "
-        "a file or folder with whoever knows its CID");
-  }
-  return print_assets(session, rows);
-}
-
-int assets_find(Session& session, const std::string& text) {
-  const auto client = session.connect();
-  if (!client) return session.fail_connect(client.error());
-  const auto holdings = find_assets(*client, text);
-  if (!holdings) return session.fail(holdings.error());
-  if (holdings->empty()) {
-    return session.fail(exit_not_found,
-                        fmt::format("neither this node nor a peer that is connected shares a file called {}", text));
-  }
-  Json rows = Json::array();
-  for (const Json& holding : *holdings) {
-    Json row = holding["asset"];
-    row["peer"] = holding["peer"];
-    row["source"] = holding["source"];
-    row["rtt_us"] = holding["rtt_us"];
-    rows.push_back(std::move(row));
-  }
-  session.print_list(
-      rows,
-      {{"PATH", field("path")},
-       {"BYTES", size_of_asset},
-       {"HOLDER",
-        [](const Json& row) { return row["source"] == "local" ? std::string("here") : short_peer(row["peer"]); }},
-       {"RTT", [](const Json& row) { return row["source"] == "local" ? std::string("-") : rtt_text(row); }},
-       {"CID", field("cid")},
-       {"SHARE", field("share"), true},
-       {"MODEL", model_text, true},
-       {"SHA256", field("sha256"), true},
-       {"PEER", field("peer"), true}},
-      "cid");
-  return exit_ok;
-}
-
-int assets_refresh(Session& session) {
-  return with(session, "POST", "/api/v1/manifest/refresh", nullptr, [&](const Json& done) {
-    if (session.form() != Form::table && session.form() != Form::wide) {
-      session.print(done);
-      return exit_ok;
-    }
-    fmt::print("{} files ({} bytes) are shared; {} ({} bytes) had to be read\n", done["files"].dump(),
-               done["bytes"].dump(), done["read_files"].dump(), done["read_bytes"].dump());
-    for (const Json& problem : done["problems"]) {
-      session.say(fmt::format("left out in share {}: {} ({})", text_of(problem["share"]), text_of(problem["path"]),
-                              text_of(problem["why"])));
-    }
-    return exit_ok;
-  });
-}
-
-namespace {
-
-/// Asks for something to be done with content, and prints its CID.
-int do_with_content(Session& session, const http::Client& client, std::string_view method, const std::string& path) {
-  const auto answer = ask(client, method, path);
-  if (!answer) return session.fail(answer.error());
-  if (session.form() == Form::table || session.form() == Form::wide) {
-    fmt::print("{}\n", text_of((*answer)["cid"]));
-  } else {
-    session.print(*answer);
-  }
-  return exit_ok;
-}
-
-std::string pin_path(const std::string& cid) { return "/api/v1/pins/" + http::percent_encode(cid); }
-
-/// The one CID of those that a name stands for.
-Result<std::string> only_cid(const std::string& name, const std::set<std::string>& cids, const std::string& none) {
-  if (cids.empty()) return fail(ErrorCode::not_found, none);
-  if (cids.size() == 1) return *cids.begin();
-  std::string all;
-  for (const std::string& cid : cids) all += "\n  " + cid;
-  return fail(ErrorCode::conflict,
-              fmt::format("{} different files are called {}; name one by its CID:{}", cids.size(), name, all));
-}
-
-/// Of what this node has.
-Result<std::string> cid_called(const http::Client& client, const std::string& text) {
-  if (Cid::from_text(text)) return text;
-  MESH_LET(const Json holdings, find_assets(client, text));
-  std::set<std::string> cids;
-  for (const Json& holding : holdings) {
-    if (holding["source"] == "local") cids.insert(text_of(holding["asset"]["cid"]));
-  }
-  return only_cid(
-      text, cids,
-      fmt::format("{} is no CID, and this node has no file of that name: fetch it with `mesh assets get`", text));
-}
-
-}  // namespace
-
-int assets_pin(Session& session, const std::string& text) {
-  const auto client = session.connect();
-  if (!client) return session.fail_connect(client.error());
-  const auto cid = cid_called(*client, text);
-  if (!cid) return session.fail(cid.error());
-  return do_with_content(session, *client, "PUT", pin_path(*cid));
-}
-
-int assets_unpin(Session& session, const std::string& text) {
-  const auto client = session.connect();
-  if (!client) return session.fail_connect(client.error());
-  if (Cid::from_text(text)) return do_with_content(session, *client, "DELETE", pin_path(text));
-  const auto answer = ask(*client, "GET", "/api/v1/pins");
-  if (!answer) return session.fail(answer.error());
-  std::set<std::string> cids;
-  for (const Json& pin : (*answer)["pins"]) {
-    const std::string path = text_of(pin["path"]);
-    if (path == text || path.ends_with("/" + text)) cids.insert(text_of(pin["cid"]));
-  }
-  const auto cid = only_cid(text, cids, fmt::format("{} is no CID, and nothing of that name is pinned", text));
-  if (!cid) return session.fail(cid.error());
-  return do_with_content(session, *client, "DELETE", pin_path(*cid));
-}
-
-int assets_pins(Session& session) {
-  return with(session, "GET", "/api/v1/pins", nullptr, [&](const Json& answer) {
-    session.print_list(answer["pins"], {{"CID", field("cid")}, {"PATH", field("path")}, {"SINCE", field("since")}},
-                       "cid");
-    return exit_ok;
-  });
-}
-
 int peers_ls(Session& session) {
   return with(session, "GET", "/api/v1/peers", nullptr, [&](const Json& peers) {
     session.print_list(
@@ -723,6 +514,14 @@ int run_doctor(Session& session, const std::string& target) {
         fmt::format("{} (since {})", text_of(reach["text"]), text_of(reach["since"])));
     if (reach["relaying"].get<bool>())
       add("relaying", true, "carries connections for peers that cannot be dialed, up to 32 of 16 MiB each");
+    const Json& dht = (*node)["dht"];
+    const auto roots = dht["roots"].get<std::uint64_t>();
+    if (roots > 0) {
+      const auto left_out = dht["left_out"].get<std::uint64_t>();
+      add("dht", left_out == 0,
+          fmt::format("{} of {} roots of files for everybody are told to others{}", dht["announced"].dump(), roots,
+                      left_out == 0 ? "" : fmt::format("; {} smaller files are past the bound", left_out)));
+    }
     for (const Json& relay : reach["relays"])
       add("relay", true, fmt::format("{} (since {})", text_of(relay["text"]), text_of(relay["since"])));
     for (const Json& punch : reach["hole_punches"])

@@ -75,6 +75,15 @@ std::size_t width_of(std::string_view text) {
 
 }  // namespace
 
+std::string rtt_text(const Json& row) {
+  const auto us = row["rtt_us"].get<std::int64_t>();
+  return us == 0 ? "-" : fmt::format("{:.1f} ms", static_cast<double>(us) / 1000.0);
+}
+
+std::function<std::string(const Json&)> field(std::string name) {
+  return [name = std::move(name)](const Json& row) { return text_of(row[name]); };
+}
+
 int exit_of(ErrorCode code) {
   switch (code) {
     case ErrorCode::invalid:

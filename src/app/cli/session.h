@@ -93,7 +93,26 @@ class Session {
 [[nodiscard]] Result<Json> ask(const http::Client& client, std::string_view method, const std::string& path,
                                const Json* body = nullptr);
 
-/// Files by name, glob, hub id or CID, and who has them ("Holding" of the API).
+/// Asks the running node and gives the answer to `use`; its exit code, or that of what went wrong.
+template <class Use>
+int with(const Session& session, std::string_view method, const std::string& path, const Json* body, Use use) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  const auto answer = ask(*client, method, path, body);
+  if (!answer) return session.fail(answer.error());
+  return use(*answer);
+}
+/// The round trip of a row with rtt_us, "-" where it is not known.
+[[nodiscard]] std::string rtt_text(const Json& row);
+/// A column that shows this field.
+[[nodiscard]] std::function<std::string(const Json&)> field(std::string name);
+
+/// Writes the answer to a GET to a file, which is there when all of it is.
+[[nodiscard]] Status save(const http::Client& client, const std::string& path, const std::filesystem::path& file);
+/// Writes it to stdout, with a newline at the end where `end_line` wants one and there is none.
+[[nodiscard]] Status print_result(const http::Client& client, const std::string& path, bool end_line);
+
+/// Files by name, glob, hub id or CID, and who has them ("AssetAnswer" of the API, with all holdings).
 [[nodiscard]] Result<Json> find_assets(const http::Client& client, const std::string& text);
 
 [[nodiscard]] Result<NodeAddress> read_address(const std::filesystem::path& file);

@@ -19,6 +19,7 @@
 #include "adapters/p2p/network.h"
 #include "app/runtime/bitswap.h"
 #include "app/runtime/content.h"
+#include "app/runtime/dht.h"
 #include "app/runtime/executor.h"
 #include "app/runtime/garbage.h"
 #include "app/runtime/host.h"
@@ -47,6 +48,10 @@ constexpr std::size_t checked_apart_bytes = 2048;
 constexpr auto garbage_first = std::chrono::minutes(1);
 constexpr auto garbage_interval = std::chrono::hours(1);
 constexpr auto storage_notice_interval = std::chrono::seconds(10);
+constexpr Duration dht_limit = seconds(12);  // The network ends a search after ten.
+constexpr Duration manifest_limit = seconds(3);  // For the manifest of a peer that the DHT named.
+constexpr Duration manifest_look = milliseconds(50);
+constexpr Dht::Limits dht_limits;
 constexpr std::array<std::string_view, 3> channel_protocols{"/meshwork/offer/1", "/meshwork/award/1",
                                                             "/meshwork/receipt/1"};
 
@@ -177,6 +182,7 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<ManifestExchange> manifests;
   std::unique_ptr<Pins> pins;
   std::shared_ptr<FetchedFiles> fetched;
+  std::unique_ptr<Dht> dht;
   std::unique_ptr<Downloads> downloads;
   std::unique_ptr<ZephyMeshStreams> zephymesh;
   std::unique_ptr<wasm::Sandbox> sandbox;
@@ -311,10 +317,23 @@ class Runtime::Impl final : public StreamOpener {
             tell({.kind = "assets.manifest", .peer = peer, .text = identity::short_name(peer) + " " + what});
           });
         });
+    dht = std::make_unique<Dht>(
+        io,
+        Dht::Ports{
+            .provide = [this](ByteView key) { return network->provide(key); },
+            .stop_providing = [this](ByteView key) { network->stop_providing(key); },
+            .find_providers = [this](ByteView key, auto found) { network->find_providers(key, std::move(found)); }},
+        dht_limits);
     keeper = std::make_unique<ShareKeeper>(*shares, [this](const ShareKeeper::Refreshed& done) {
-      if (done && done->changed)
-        manifests->set_own(boot << 32 | shares->sequence(),
-                           shares->find({}, 0, std::numeric_limits<std::size_t>::max()));
+      if (done && done->changed) {
+        std::vector<asset::Asset> all = shares->find({}, 0, std::numeric_limits<std::size_t>::max());
+        post([this, chosen = Dht::choose(all, dht_limits.max_roots)] {
+          if (stopping) return;
+          if (const std::string text = dht->announce(chosen); !text.empty())
+            tell({.kind = "assets.announced", .text = text});
+        });
+        manifests->set_own(boot << 32 | shares->sequence(), std::move(all));
+      }
       post([this, text = story_of(done)] { tell({.kind = "assets.refreshed", .text = text}); });
     });
     const auto tell_liar = [this](const NodeId& peer, const std::string& what) {
@@ -342,7 +361,7 @@ class Runtime::Impl final : public StreamOpener {
           for (const auto& holding :
                manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1).holdings)
             peers.push_back(holding.peer);
-          return peers;
+          return peers.empty() ? dht->known(root, [this] { downloads->look_again(); }) : peers;
         },
         [this](std::string_view kind, const Downloads::Wanted& wanted, const std::string& text) {
           if ((kind == "transfer.done" && wanted.visibility) || kind == "transfer.room")
@@ -367,6 +386,7 @@ class Runtime::Impl final : public StreamOpener {
                 : settings.relay == Relaying::off ? p2p::RelayPolicy::off
                                                   : p2p::RelayPolicy::automatic;
     net.federation = federation.text();
+    net.limits.provided_keys = dht_limits.max_roots;
     net.agent = settings.agent;
     if (settings.zephymesh) {
       for (const std::string_view protocol : {zephymesh_manifest_protocol, zephymesh_file_protocol})
@@ -437,6 +457,7 @@ class Runtime::Impl final : public StreamOpener {
         bulk_thread.join();
       }
       network.reset();
+      dht.reset();
       keeper.reset();
       sandbox.reset();  // Its callbacks post to a queue that nobody empties any more.
       executor.reset();
@@ -747,6 +768,11 @@ class Runtime::Impl final : public StreamOpener {
   }
   void on(p2p::PeerIdentified&&) {}
   void on(p2p::PeerRtt&& event) { take(node::event::PeerRoundTrip{.peer = event.peer, .smoothed = event.smoothed}); }
+  void on(p2p::KeysAnnounced&& event) {
+    if (event.keys == 0 || event.keys != dht->roots()) return;
+    tell({.kind = "assets.announced",
+          .text = fmt::format("others were told of all {} roots that everybody may have", event.keys)});
+  }
   void on(p2p::Stopped&& event) {
     health = lasting = {.ready = false,
                         .reason = "the network ended by itself: " + event.error.message + "; start the node again"};
@@ -857,6 +883,71 @@ class Runtime::Impl final : public StreamOpener {
     });
   }
 
+  /// `done` hears, too, whether the download waits for somebody who has it.
+  void download(Downloads::Wanted wanted, std::move_only_function<void(Result<std::filesystem::path>, bool)> done) {
+    const Cid root = wanted.root;
+    downloads->get(std::move(wanted), [this, root, done = std::move(done)](Result<std::filesystem::path> file) mutable {
+      const auto goes_on = [&](const Downloads::View& view) {
+        return view.root == root && view.state != Downloads::State::done && view.state != Downloads::State::failed &&
+               view.state != Downloads::State::cancelled;
+      };
+      const bool waits = !file && std::ranges::any_of(downloads->list(), goes_on);
+      post([done = std::move(done), file = std::move(file), waits]() mutable { done(std::move(file), waits); });
+    });
+  }
+
+  /// Gives a download that waits those that the DHT names. `before` is why it waits.
+  void download_from_dht(Downloads::Wanted wanted, Error before, Downloads::Done done) {
+    const Cid root = wanted.root;
+    dht->seek(root, dht_limit,
+              [this, wanted = std::move(wanted), before = std::move(before),
+               done = std::move(done)](const Dht::Found& found) mutable {
+                if (found.peers.empty()) return done(fail(before.code, before.message + "; " + found.text));
+                wanted.holders = found.peers;
+                download(std::move(wanted), [done = std::move(done)](Result<std::filesystem::path> file, bool) mutable {
+                  done(std::move(file));
+                });
+              });
+  }
+
+  /// From these holders, and if none of them has it, from those that the DHT names.
+  void fetch_or_seek(const Cid& root, const std::vector<NodeId>& holders, Duration limit,
+                     std::move_only_function<void(Status)> done) {
+    const Instant until = now() + limit;
+    fetch(root, holders, limit, [this, root, asked = holders, until, done = std::move(done)](Status status) mutable {
+      const Instant time = now();
+      if (status || status.error().code != ErrorCode::unavailable || time >= until) return done(std::move(status));
+      dht->seek(root, std::min(dht_limit, until - time),
+                [this, root, asked = std::move(asked), until, before = std::move(status.error()),
+                 done = std::move(done)](const Dht::Found& found) mutable {
+                  std::vector<NodeId> others = found.peers;
+                  std::erase_if(others,
+                                [&](const NodeId& peer) { return std::ranges::find(asked, peer) != asked.end(); });
+                  const Instant then = now();
+                  if (others.empty() || then >= until)
+                    return done(fail(before.code, before.message + "; " + found.text));
+                  fetch(root, std::move(others), until - then, std::move(done));
+                });
+    });
+  }
+
+  /// Waits a while for what those that the DHT named share.
+  void await_manifest(const Cid& root, Dht::Found found, Instant until,
+                      std::move_only_function<void(const Dht::Found&)> done) {
+    if (found.peers.empty() || now() >= until || is_told(root)) return done(found);
+    const auto timer = std::make_shared<asio::steady_timer>(io, manifest_look);
+    timer->async_wait(
+        [this, timer, root, found = std::move(found), until, done = std::move(done)](error_code failed) mutable {
+          if (!failed && !stopping) await_manifest(root, std::move(found), until, std::move(done));
+        });
+  }
+
+  /// Whether a connected peer's manifest has it.
+  [[nodiscard]] bool is_told(const Cid& root) const {
+    return !manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1)
+                .holdings.empty();
+  }
+
   /// False if the peer is known not to speak the protocol. What it speaks it says some time after it has connected.
   [[nodiscard]] bool may_speak(const NodeId& peer, std::string_view protocol) const {
     const p2p::PeerInfo* known = network->peer(peer);
@@ -943,27 +1034,41 @@ void Runtime::offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_onl
 
 void Runtime::fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
                     std::move_only_function<void(Status)> done) {
-  if (holders.empty()) {
-    // Those that say that they have it first.
-    const auto known =
-        impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1);
-    for (const ManifestExchange::Holding& holding : known.holdings) holders.push_back(holding.peer);
-    for (const p2p::PeerInfo& peer : impl_->network->peers()) {
-      if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);
-    }
+  if (!holders.empty()) return impl_->fetch(root, std::move(holders), limit, std::move(done));
+  // Those that say that they have it first.
+  const auto known = impl_->manifests->find({.name = {}, .path = {}, .cid = root, .sha256 = {}, .architecture = {}}, 1);
+  for (const ManifestExchange::Holding& holding : known.holdings) holders.push_back(holding.peer);
+  for (const p2p::PeerInfo& peer : impl_->network->peers()) {
+    if (std::ranges::find(holders, peer.peer) == holders.end()) holders.push_back(peer.peer);
   }
-  impl_->fetch(root, std::move(holders), limit, std::move(done));
+  impl_->fetch_or_seek(root, holders, limit, std::move(done));
+}
+
+void Runtime::find_in_dht(const Cid& root, std::move_only_function<void(const Dht::Found&)> done) {
+  impl_->dht->seek(root, dht_limit,
+                   [impl = impl_.get(), root, done = std::move(done)](const Dht::Found& found) mutable {
+                     impl->await_manifest(root, found, impl->now() + manifest_limit, std::move(done));
+                   });
+}
+
+Runtime::Announced Runtime::announced() const {
+  return {.roots = impl_->dht->roots(),
+          .announced = impl_->network->status().announced,
+          .left_out = impl_->dht->left_out()};
 }
 
 void Runtime::download(Downloads::Wanted wanted, Downloads::Done done) {
+  const bool is_named = !wanted.holders.empty();
+  auto answer = [impl = impl_.get(), is_named, again = wanted, done = std::move(done)](
+                    Result<std::filesystem::path> file, bool waits) mutable {
+    if (is_named || !waits) return done(std::move(file));
+    impl->download_from_dht(std::move(again), std::move(file.error()), std::move(done));
+  };
   // Whoever is connected may have it, though it tells nobody: such as what was declared for a task.
-  if (wanted.holders.empty()) {
+  if (!is_named) {
     for (const p2p::PeerInfo& peer : impl_->network->peers()) wanted.holders.push_back(peer.peer);
   }
-  impl_->downloads->get(
-      std::move(wanted), [impl = impl_.get(), done = std::move(done)](Result<std::filesystem::path> file) mutable {
-        impl->post([done = std::move(done), file = std::move(file)]() mutable { done(std::move(file)); });
-      });
+  impl_->download(std::move(wanted), std::move(answer));
 }
 
 void Runtime::transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const {

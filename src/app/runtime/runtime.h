@@ -23,6 +23,7 @@
 #include "adapters/store/node_store.h"
 #include "adapters/store/shares.h"
 #include "adapters/wasm/sandbox.h"
+#include "app/runtime/dht.h"
 #include "app/runtime/downloads.h"
 #include "app/runtime/event_log.h"
 #include "app/runtime/pacer.h"
@@ -164,11 +165,11 @@ class Runtime {
   /// not_found for an unknown job, conflict for one that has ended. Success once the stop is durable.
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
   void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
-  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn): from Meshwork's nodes
-  /// by their own protocol, from others by Bitswap.
+  /// Brings the DAG below `root` here from `holders` (empty: all connected peers, each asked in turn, then those that
+  /// the DHT names): from Meshwork's nodes by their own protocol, from others by Bitswap.
   void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,
              std::move_only_function<void(Status)> done);
-  /// Fetches a file to a place of its own and keeps it (downloads.h), to be served on to its class.
+  /// Fetches a file as fetch() does, to a place of its own, and keeps it (downloads.h), to be served on to its class.
   void download(Downloads::Wanted wanted, Downloads::Done done);
   /// Every download there is and was of late.
   void transfers(std::move_only_function<void(std::vector<Downloads::View>)> done) const;
@@ -188,6 +189,15 @@ class Runtime {
   [[nodiscard]] FetchedFiles::Use use(const Cid& root);
   /// Files that connected peers share, so many of each at most (manifest_exchange.h). Any thread.
   [[nodiscard]] PeerAssets find_at_peers(const asset::AssetQuery& query, std::size_t per_peer) const;
+  /// Who says in the DHT that it has this root, once their manifests have come or three seconds have passed.
+  void find_in_dht(const Cid& root, std::move_only_function<void(const Dht::Found&)> done);
+  /// Roots that this node provides in the DHT.
+  struct Announced {
+    std::size_t roots = 0;  ///< of files that everybody may have
+    std::size_t announced = 0;  ///< of which somebody has been told
+    std::size_t left_out = 0;  ///< past the bound
+  };
+  [[nodiscard]] Announced announced() const;
   /// Whether a file with this root is shared with everybody, and is still there.
   [[nodiscard]] bool is_for_everybody(const Cid& root);
   /// Adds a file or folder where it lies (store/shares.h, add), and remembers that. `visibility` absent: it is for whoever

@@ -9,6 +9,7 @@
 #include <future>
 #include <mutex>
 
+#include "adapters/p2p/network.h"
 #include "adapters/store/temporary_folder.h"
 #include "app/runtime/import.h"
 
@@ -273,6 +274,99 @@ TEST_F(RuntimeTest, AnotherNodeFetchesASharedFileAndNothingBesideIt) {
   ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).assets.size() == 2; }));
   holder->stop();
   ASSERT_TRUE(wait_until(*getter, [&] { return getter->find_at_peers({}, 10).assets.empty(); }));
+}
+
+TEST_F(RuntimeTest, AFileForEverybodyIsFoundAndFetchedThroughTheDht) {
+  const auto write = [&](const char* share, std::string_view content) {
+    std::filesystem::create_directories(folder.path() / share);
+    std::ofstream(folder.path() / share / "file", std::ios::binary) << content;
+    return asset::Share{.name = share,
+                        .folder = (folder.path() / share).string(),
+                        .visibility = *asset::parse_visibility(share),
+                        .include = {},
+                        .exclude = {}};
+  };
+  const auto start_joined = [&](const char* name, std::vector<std::string> bootstrap,
+                                std::vector<asset::Share> shares = {}) {
+    Settings given = settings(name);
+    given.bootstrap = std::move(bootstrap);
+    given.shares = std::move(shares);
+    return start(given);
+  };
+  const Cid open = Cid::of(Multicodec::raw, as_bytes("for everybody"));
+  const Cid second = Cid::of(Multicodec::raw, as_bytes("also for everybody"));
+  const Cid near = Cid::of(Multicodec::raw, as_bytes("for the neighbours"));
+  const auto hub = start_joined("hub", {});
+  ASSERT_TRUE(hub);
+  const std::vector<std::string> joins{hub->call([&] { return hub->listen_addresses(); }).at(0)};
+  const asset::Share everybody = write("everybody", "for everybody");
+  std::ofstream(folder.path() / "everybody" / "second", std::ios::binary) << "also for everybody";
+  const auto holder = start_joined("holder", joins, {everybody, write("lan", "for the neighbours")});
+  ASSERT_TRUE(holder);
+  const identity::NodeId holder_id = holder->call([&] { return holder->node().id(); });
+  ASSERT_TRUE(wait_until(*holder, [&] { return holder->announced().announced == 2; }));
+  EXPECT_EQ(holder->call([&] { return holder->announced().roots; }), 2U) << "what is for neighbours is not told";
+  const auto seeker = start_joined("seeker", joins);
+  ASSERT_TRUE(seeker);
+  const auto is_connected = [](const Runtime& runtime, const identity::NodeId& to) {
+    return std::ranges::any_of(runtime.peers(),
+                               [&](const PeerLine& line) { return line.connected && line.node == to; });
+  };
+  const identity::NodeId hub_id = hub->call([&] { return hub->node().id(); });
+  ASSERT_TRUE(wait_until(*seeker, [&] { return is_connected(*seeker, hub_id); }));
+
+  const auto find = [&](const Cid& root) {
+    std::promise<Dht::Found> answer;
+    auto future = answer.get_future();
+    seeker->post([&] { seeker->find_in_dht(root, [&](const Dht::Found& found) { answer.set_value(found); }); });
+    return future.get();
+  };
+  const auto end = std::chrono::steady_clock::now() + patience;
+  Dht::Found found = find(open);
+  // A miss is remembered for a while; the record was on its way.
+  while (found.peers.empty() && std::chrono::steady_clock::now() < end) found = find(open);
+  EXPECT_EQ(found.peers, std::vector{holder_id}) << found.text;
+  const Dht::Found nobody = find(near);
+  EXPECT_TRUE(nobody.peers.empty());
+  EXPECT_TRUE(nobody.text.starts_with("nobody in the DHT has told of it either")) << nobody.text;
+
+  // So that only the DHT can name the holder, unless it has come back by itself meanwhile.
+  const auto part = [&] {
+    seeker->post([&] { seeker->network().disconnect(holder_id); });
+    return wait_until(*seeker, [&] { return !is_connected(*seeker, holder_id); });
+  };
+  ASSERT_TRUE(part());
+  const auto fetch = [&](const Cid& root) {
+    std::promise<Status> answer;
+    auto future = answer.get_future();
+    seeker->post(
+        [&] { seeker->fetch(root, {}, seconds(60), [&](Status status) { answer.set_value(std::move(status)); }); });
+    return future.get();
+  };
+  const Status got = fetch(open);
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(as_text(*seeker->blocks().get(open).value()), "for everybody");
+  const Status missing = fetch(Cid::of(Multicodec::raw, as_bytes("nowhere")));
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().message.find("nobody in the DHT has told of it either"), std::string::npos)
+      << missing.error().message;
+
+  ASSERT_TRUE(part());
+  std::promise<Result<std::filesystem::path>> answer;
+  auto future = answer.get_future();
+  seeker->post([&] {
+    seeker->download({.root = second, .path = "second", .visibility = {}, .sha256 = {}, .holders = {}},
+                     [&](Result<std::filesystem::path> file) { answer.set_value(std::move(file)); });
+  });
+  const Result<std::filesystem::path> file = future.get();
+  ASSERT_TRUE(file) << file.error().message;
+  std::ifstream stream(*file, std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(stream), {}), "also for everybody");
+
+  // What is gone is told no more.
+  std::filesystem::remove(folder.path() / "everybody" / "file");
+  holder->post([&] { holder->refresh_shares([](const auto&) {}); });
+  ASSERT_TRUE(wait_until(*holder, [&] { return holder->announced().roots == 1; }));
 }
 
 TEST_F(RuntimeTest, WhatTheDiskDoesNotTakeIsNotAcknowledged) {
