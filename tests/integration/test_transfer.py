@@ -144,7 +144,7 @@ class Transfers(Case):
 
         own = self.folder / "own.txt"
         own.write_bytes(b"added, and taken back")
-        added = holder.add(own)
+        added = holder.mesh("assets", "add", "--copy", own).decode().strip()
         getter.ask("POST", f"/api/v1/assets/{added}/fetch", {"from": [holder.peer], "timeout_ms": 20000})
         holder.mesh("assets", "pin", added)  # A pin shows nothing to anybody.
         holder.mesh("assets", "rm", added)

@@ -140,6 +140,7 @@ struct Shares::Snapshot {
     std::uint32_t file = 0;
     std::uint32_t bytes = 0;
     std::uint64_t offset = 0;
+    bool is_open = false;  ///< anybody may have it
   };
   List shares;
   std::vector<Found> files;  ///< by share and path
@@ -160,12 +161,9 @@ struct Shares::Snapshot {
     return gone.contains(file);
   }
   [[nodiscard]] const asset::Share& share_of(const Found& file) const { return (*shares)[file.share]; }
-  [[nodiscard]] bool is_open(std::uint32_t file) const {
-    return share_of(files[file]).visibility == asset::Visibility::everybody;
-  }
   [[nodiscard]] const Place* find(const Cid& cid, From from) const {
     const auto found = leaves.find(cid);
-    if (found == leaves.end() || (from == From::open && !is_open(found->second.file))) return nullptr;
+    if (found == leaves.end() || (from == From::open && !found->second.is_open)) return nullptr;
     return is_gone(found->second.file) ? nullptr : &found->second;
   }
 };
@@ -706,10 +704,11 @@ std::shared_ptr<const Shares::Snapshot> Shares::make_snapshot(List list, std::ve
   const auto add_leaf = [&](const Cid& cid, std::uint64_t offset, std::uint64_t bytes) {
     const Snapshot::Place place{.file = static_cast<std::uint32_t>(made->files.size()),
                                 .bytes = static_cast<std::uint32_t>(bytes),
-                                .offset = offset};
+                                .offset = offset,
+                                .is_open = is_open};
     const auto [known, fresh] = made->leaves.try_emplace(cid, place);
     // Where anybody may have it from is worth more.
-    if (!fresh && is_open && !made->is_open(known->second.file)) known->second = place;
+    if (!fresh && is_open && !known->second.is_open) known->second = place;
   };
   // The leaves below a node, in order; false if an inner node is not in the store any more.
   const auto add_leaves = [&](const auto& again, const Cid& cid, std::uint64_t bytes, std::uint64_t& offset) -> bool {

@@ -681,6 +681,16 @@ TEST_F(AddedTest, WhatIsRemovedIsNotServed) {
   EXPECT_TRUE(fs::exists(place() / "a"));
 }
 
+TEST_F(AddedTest, AFileOfOneLeafManyTimes) {
+  const std::string zeros(std::size_t{3} << 20, '\0');
+  put("zeros", zeros);
+  settle();
+  refresh();
+  const Shares::Added added = add(single(place() / "zeros"));
+  EXPECT_EQ(added.root, built(zeros).cid);
+  EXPECT_EQ(as_text(*blocks->read_dag_file(added.root, std::uint64_t{1} << 30)), zeros);
+}
+
 TEST_F(AddedTest, WhatEverybodyMayHaveIsFoundBesideWhatIsForSome) {
   write("same", "bytes");
   put("same", "bytes");

@@ -240,9 +240,9 @@ Result<std::string> only_cid(const std::string& name, const std::set<std::string
 /// Of what this node has.
 Result<std::string> cid_called(const http::Client& client, const std::string& text) {
   if (Cid::from_text(text)) return text;
-  MESH_LET(const Json holdings, find_assets(client, text));
+  MESH_LET(const Json answer, find_assets(client, text));
   std::set<std::string> cids;
-  for (const Json& holding : holdings) {
+  for (const Json& holding : answer["holdings"]) {
     if (holding["source"] == "local") cids.insert(text_of(holding["asset"]["cid"]));
   }
   return only_cid(

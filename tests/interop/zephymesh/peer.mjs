@@ -19,14 +19,26 @@ const peer = await createLibp2p({
   services: { identify: identify() },
 });
 
+/// All that comes until the other side ends. Not `for await`: that waits for an end which may have come with the first bytes,
+/// before anybody could listen.
+const whole = (stream) =>
+  new Promise((resolve, reject) => {
+    const parts = [];
+    const end = (event) => (event?.error ? reject(event.error) : resolve(Buffer.concat(parts)));
+    stream.addEventListener('message', (event) => parts.push(Buffer.from(event.data.subarray())));
+    stream.addEventListener('remoteCloseWrite', end);
+    stream.addEventListener('close', end);
+    // What it has is given out as soon as somebody listens, and before this.
+    if (stream.remoteWriteStatus === 'closed') setImmediate(end);
+  });
+
 /// Sends `request` if there is one, and gives all that comes until the other side ends.
 const exchange = async (protocol, request) => {
   const stream = await peer.dialProtocol(multiaddr(address), protocol);
   if (request !== undefined) stream.send(Buffer.from(request));
-  const parts = [];
-  for await (const part of stream) parts.push(Buffer.from(part.subarray()));
+  const answer = await whole(stream);
   await stream.close().catch(() => {});
-  return Buffer.concat(parts);
+  return answer;
 };
 
 const manifest = JSON.parse((await exchange('/zephymesh/manifest_exchange/1.0.0')).toString());
