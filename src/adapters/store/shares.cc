@@ -815,7 +815,7 @@ Result<Shares::Whole> Shares::build_added(const Snapshot& in, std::uint32_t shar
 
 // ---------------------------------------------------------------------------------------------------- adding
 
-Result<Shares::Added> Shares::add(asset::Share share) {
+Result<Shares::Added> Shares::add(const asset::Share& share) {
   const std::lock_guard one_at_a_time(refresh_mutex_);
   MESH_TRY(asset::check_share(share));
   MESH_CHECK(share.is_added, "shares-add");
@@ -850,7 +850,10 @@ Result<Shares::Added> Shares::add(asset::Share share) {
       added = fail(ErrorCode::exhausted, fmt::format("these were more than {} files in all", options_.max_files));
     }
   }
-  if (!added) (void)refresh(before, &share.name);  // What it finds is what there was.
+  if (!added) {
+    // What it finds is what there was.
+    [[maybe_unused]] const Result<Refreshed> undone = refresh(before, &share.name);
+  }
   return added;
 }
 

@@ -77,7 +77,7 @@ class Shares final : public BlockSource {
   /// Errors: invalid (out of bounds; the node's own), not_found, exhausted (max_added, max_files), conflict (the name is
   /// another share's; something is changed while it is read), storage (something in it cannot be read: names it);
   /// then nothing was added.
-  [[nodiscard]] Result<Added> add(asset::Share share);
+  [[nodiscard]] Result<Added> add(const asset::Share& share);
   /// Stops sharing what was added under this name; false if there is nothing.
   bool remove(std::string_view name);
   /// What was added and is there, by name.

@@ -519,9 +519,9 @@ struct AddedTest : SharesTest {
 };
 
 /// The root of a folder of these files and folders.
-Cid folder_of(std::vector<std::pair<std::string, asset::Built>> entries) {
+Cid folder_of(const std::vector<std::pair<std::string, asset::Built>>& entries) {
   std::vector<asset::FolderEntry> folder;
-  for (auto& [name, built] : entries)
+  for (const auto& [name, built] : entries)
     folder.push_back({.name = name, .cid = built.cid, .total_bytes = built.total_bytes});
   return asset::build_folder(std::move(folder), [](const Cid&, const Bytes&) { return Status(); })->cid;
 }

@@ -67,9 +67,8 @@ void ShareKeeper::order(Order order) {
 
 void ShareKeeper::add(asset::Share share, std::move_only_function<void(Result<store::Shares::Added>)> done) {
   order([this, share = std::move(share), done = std::move(done)]() mutable {
-    const bool is_listed = share.is_listed;
-    Result<store::Shares::Added> added = shares_.add(std::move(share));
-    if (added) tell_change(is_listed);
+    Result<store::Shares::Added> added = shares_.add(share);
+    if (added) tell_change(share.is_listed);
     done(std::move(added));
   });
 }
