@@ -46,12 +46,7 @@ int assets_add(Session& session, const std::string& path, const std::string& vis
     answer = ask(client_of(*session.find_node(), std::chrono::hours(24)), "POST", target);
   }
   if (!answer) return session.fail(answer.error());
-  if (session.form() == Form::table || session.form() == Form::wide) {
-    fmt::print("{}\n", text_of((*answer)["cid"]));
-  } else {
-    session.print(*answer);
-  }
-  return exit_ok;
+  return print_cid(session, *answer);
 }
 
 int assets_rm(Session& session, const std::string& path_or_cid) {
@@ -217,12 +212,7 @@ namespace {
 int do_with_content(Session& session, const http::Client& client, std::string_view method, const std::string& path) {
   const auto answer = ask(client, method, path);
   if (!answer) return session.fail(answer.error());
-  if (session.form() == Form::table || session.form() == Form::wide) {
-    fmt::print("{}\n", text_of((*answer)["cid"]));
-  } else {
-    session.print(*answer);
-  }
-  return exit_ok;
+  return print_cid(session, *answer);
 }
 
 std::string pin_path(const std::string& cid) { return "/api/v1/pins/" + http::percent_encode(cid); }

@@ -40,12 +40,7 @@ int assets_add_sealed(Session& session, const std::string& path, const std::vect
   const auto built = app::import_sealed(path, *nodes, upload.sink());
   if (!built) return session.fail(built.error());
   if (const Status status = upload.declare(built->cid); !status) return session.fail(status.error());
-  if (session.form() == Form::table || session.form() == Form::wide) {
-    fmt::print("{}\n", built->cid.text());
-  } else {
-    session.print({{"cid", built->cid.text()}, {"bytes", built->content_bytes}});
-  }
-  return exit_ok;
+  return print_cid(session, {{"cid", built->cid.text()}, {"bytes", built->content_bytes}});
 }
 
 }  // namespace mesh::cli

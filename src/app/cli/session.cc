@@ -80,6 +80,15 @@ std::string rtt_text(const Json& row) {
   return us == 0 ? "-" : fmt::format("{:.1f} ms", static_cast<double>(us) / 1000.0);
 }
 
+int print_cid(const Session& session, const Json& answer) {
+  if (session.form() == Form::table || session.form() == Form::wide) {
+    fmt::print("{}\n", text_of(answer["cid"]));
+  } else {
+    session.print(answer);
+  }
+  return exit_ok;
+}
+
 std::function<std::string(const Json&)> field(std::string name) {
   return [name = std::move(name)](const Json& row) { return text_of(row[name]); };
 }

@@ -104,6 +104,8 @@ int with(const Session& session, std::string_view method, const std::string& pat
 }
 /// The round trip of a row with rtt_us, "-" where it is not known.
 [[nodiscard]] std::string rtt_text(const Json& row);
+/// Prints what was done with content: its CID alone, or all of `answer` where that form is asked for. Exit code 0.
+int print_cid(const Session& session, const Json& answer);
 /// A column that shows this field.
 [[nodiscard]] std::function<std::string(const Json&)> field(std::string name);
 
