@@ -63,7 +63,7 @@ class Events:
 class Node:
     """`mesh up` with a home of its own; the compiled code is shared."""
 
-    def __init__(self, mesh, home, cache, join=(), flags=()):
+    def __init__(self, mesh, home, cache, join=(), flags=(), listen=("/ip4/127.0.0.1/tcp/0",)):
         self.command = [
             mesh,
             "up",
@@ -75,8 +75,7 @@ class Node:
             "--json",
             "--api",
             "127.0.0.1:0",
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
+            *(word for address in listen for word in ("--listen", address)),
             *flags,
             *(word for address in join for word in ("--join", address)),
         ]

@@ -227,6 +227,24 @@ COPIED = {
 }
 
 
+def row_of_transports(found, rows):
+    """What the choice between TCP and QUIC comes to, beside either of them alone: the faster one, less a trial of the other."""
+    missing = {name: runs[-1]["missing"] for name, runs in found.items() if name != "bytes" and "missing" in runs[-1]}
+    words = f"{found['bytes'] >> 20} MiB over loopback, TCP or QUIC by choice"
+    if missing:
+        name, why = next(iter(missing.items()))
+        return rows.add(words, "not measured", f"{name}: {why}")
+    taken = {name: statistics.median(run["get"]["seconds"] for run in runs) for name, runs in found.items() if name != "bytes"}
+    speed = {name: f"{found['bytes'] / seconds / 1e6:,.0f} MB/s" for name, seconds in taken.items()}
+    by_quic = statistics.median(run["came_by"].get("quic", 0) / found["bytes"] for run in found["choice"])
+    return rows.add(
+        words,
+        f"{speed['choice']}, {100 * by_quic:.0f} % by QUIC",
+        f"TCP alone {speed['tcp']}, QUIC alone {speed['quic']}",
+        f"{100 * min(taken['tcp'], taken['quic']) / taken['choice']:.0f} % of the faster",
+    )
+
+
 def rows_of_transfer(transfer, rows):
     def part(name, words):
         found = transfer[name]
@@ -282,6 +300,9 @@ def rows_of_transfer(transfer, rows):
             rows.add("memory of both ends, peak", f"{peak[0]:.0f} and {peak[1]:.0f} MiB")
         for name, words in COPIED.items():
             rows.add(f"{words}, {file}", "not measured" if name in missing else speed(name), missing.get(name, ""))
+    # Figures of earlier runs lack it.
+    if "transports" in transfer and (found := part("transports", "TCP or QUIC by choice")):
+        row_of_transports(found, rows)
     if small := part("small", "many small files"):
         words = f"{small['files']:,} small files"
         mesh, kubo = small["mesh"], small["kubo"]

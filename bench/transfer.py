@@ -10,7 +10,7 @@ from pathlib import Path
 import peers
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("loopback", "small", "refresh", "large", "holders", "delay")
+PARTS = ("loopback", "transports", "small", "refresh", "large", "holders", "delay")
 
 
 def measure(part, work, folder):

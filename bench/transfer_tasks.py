@@ -1,6 +1,6 @@
 """Files from one program to another of its kind, on this machine alone: ours and what stands beside it.
 
-usage: transfer_tasks.py loopback|small|large|refresh|holders|delay, with the work as JSON on stdin
+usage: transfer_tasks.py loopback|transports|small|large|refresh|holders|delay, with the work as JSON on stdin
 
 The work: mesh, cache, ipfs and stream_speed (programs; null where there is none), folder, and what each part says below.
 Every copy is compared with what was sent. Prints one JSON object; what could not be measured is {"missing": why}. Run by
@@ -346,6 +346,52 @@ def loopback(work):
     return {"bytes": work["mebibytes"] << 20, **found}
 
 
+# ---- Over which transport.
+
+
+LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"}
+
+
+def transport_copy(work, folder, file, listen):
+    """Gets one file from a holder that listens over these transports, and is met over the first of them."""
+    folder.mkdir()
+    nodes = []
+    try:
+        nodes.append(Node(work["mesh"], str(folder / "holder"), work["cache"], listen=[LISTEN[way] for way in listen]))
+        sign = {"tcp": "/tcp/", "quic": "/quic-v1/"}[listen[0]]
+        first = [address for address in nodes[0].addresses if sign in address][:1]
+        nodes.append(Node(work["mesh"], str(folder / "getter"), work["cache"], first, listen=list(LISTEN.values())))
+        holder, getter = ([work["mesh"], "--home", node.home, "assets"] for node in nodes)
+        cid = timed([*holder, "add", str(file), "--visibility", "lan"])[0].strip()
+
+        def knows():
+            return subprocess.run([*getter, "find", cid], capture_output=True, check=False).returncode == 0
+
+        wait_for(knows, "word of the file")
+        out, took = timed([*getter, "get", cid, "--path"], [node.process.pid for node in nodes])
+        same(file, out.strip())
+        transfer = nodes[1].ask("GET", "/api/v1/transfers")["transfers"][0]
+        return {"get": took, "came_by": {one["transport"]: one["bytes"] for one in transfer["holders"][0]["transports"]}}
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def transports(work):
+    """One file of `mebibytes`, fresh for each of `repetitions`, over TCP, over QUIC, and by choice; they take turns."""
+    folder = Path(work["folder"])
+    found = {"tcp": [], "quic": [], "choice": []}
+    for repetition in range(work["repetitions"]):
+        file = folder / "file"
+        write_random(file, work["mebibytes"])
+        os.sync()
+        for name, runs in found.items():
+            place = folder / f"{name}{repetition}"
+            runs.append(attempt(transport_copy, work, place, file, ("tcp", "quic") if name == "choice" else (name,)))
+            shutil.rmtree(place, ignore_errors=True)
+    return {"bytes": work["mebibytes"] << 20, **found}
+
+
 # ---- Many small files.
 
 
@@ -520,6 +566,6 @@ def delay(work):
 if __name__ == "__main__":
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    parts = {"loopback": loopback, "small": small, "large": large, "refresh": refresh, "holders": holders, "delay": delay}
+    parts = {"loopback": loopback, "transports": transports, "small": small, "large": large, "refresh": refresh, "holders": holders, "delay": delay}
     json.dump(parts[sys.argv[1]](json.load(sys.stdin)), results)
     results.close()

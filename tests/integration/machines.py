@@ -4,12 +4,15 @@ leaves the test, and nothing on the real network reaches them.
 A test program that needs them calls `main`, which starts it again inside; where no namespaces can be made, `needs_walls`
 skips its cases and says why. They live as long as the processes that hold them, which end with the test."""
 
+import contextlib
+import ctypes
 import os
 import subprocess
 import sys
 import unittest
 
 INSIDE = "MESH_TEST_INSIDE"
+CLONE_NEWNET = 0x40000000
 # With a user namespace anybody may; where that is forbidden, root may without one.
 WALLS = (["unshare", "--user", "--map-root-user", "--net"], ["unshare", "--net"])
 TRIAL = "ip link add br0 type bridge && ip link add a0 type veth peer name b0 && unshare --net true"
@@ -19,6 +22,11 @@ def run(*words):
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
+
+
+def enter_namespace(file):
+    if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "a network namespace could not be entered")
 
 
 def why_no_walls(trial):
@@ -59,6 +67,16 @@ class Machine:
     @property
     def enter(self):
         return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net"]
+
+    @contextlib.contextmanager
+    def inside(self):
+        """Sockets that this thread makes meanwhile are there."""
+        with open("/proc/thread-self/ns/net", "rb") as here, open(f"/proc/{self.holder.pid}/ns/net", "rb") as there:
+            enter_namespace(there)
+            try:
+                yield
+            finally:
+                enter_namespace(here)
 
     def run(self, *words):
         run(*self.enter, *words)

@@ -118,11 +118,13 @@ class Process:
 
 
 class Node(Process):
-    """`mesh up`, with what its API says."""
+    """`mesh up`, with what its API says. `enter`: the words that lead to where it runs, if that is not here."""
 
-    def __init__(self, home, joins=(), flags=()):
-        command = [MESH, "up", "--home", str(home), "--cache", str(CACHE), "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0",
-                   "--api", "127.0.0.1:0", "--json", *flags]
+    def __init__(self, home, joins=(), flags=(), enter=(), listen=("/ip4/127.0.0.1/tcp/0",)):
+        self.enter = enter
+        command = [*enter, MESH, "up", "--home", str(home), "--cache", str(CACHE), "--no-mdns", "--api", "127.0.0.1:0", "--json", *flags]
+        for address in listen:
+            command += ["--listen", address]
         for address in joins:
             command += ["--join", address]
         super().__init__(command, home)
@@ -178,7 +180,7 @@ class Node(Process):
 
     def mesh(self, *words):
         """A command of the command line, for this node: its output."""
-        done = subprocess.run([MESH, "--home", str(self.home), *map(str, words)], capture_output=True, env=environment(), check=False)
+        done = subprocess.run([*self.enter, MESH, "--home", str(self.home), *map(str, words)], capture_output=True, env=environment(), check=False)
         if done.returncode != 0:
             raise RuntimeError(f"mesh {words}: exit code {done.returncode}: {done.stderr.decode()}")
         return done.stdout

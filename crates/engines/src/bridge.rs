@@ -41,6 +41,7 @@ mod ffi {
         max_inbound_connections: u32,
         max_outbound_connections: u32,
         max_connections_per_peer: u32,
+        spare_idle_ms: u64,
         max_pending_connections: u32,
         max_dials_per_s: u32,
         max_provided: usize,
@@ -138,9 +139,10 @@ mod ffi {
         fn publish(self: &P2pNode, topic: u16, bytes: &[u8]) -> P2pOutcome;
         fn judge(self: &P2pNode, id: &[u8; 32], verdict: u8) -> P2pOutcome;
         fn send(self: &P2pNode, peer: &[u8; 32], protocol: &str, bytes: &[u8]) -> P2pOutcome;
-        fn open_stream(self: &P2pNode, peer: &[u8; 32], protocol: &str) -> P2pOutcome;
+        fn open_stream(self: &P2pNode, peer: &[u8; 32], protocol: &str, preferred: &str) -> P2pOutcome;
         fn reset_stream(self: &P2pNode, stream: u64);
         fn dial(self: &P2pNode, address: &str) -> P2pOutcome;
+        fn connect_by(self: &P2pNode, peer: &[u8; 32], transport: &str) -> P2pOutcome;
         fn disconnect(self: &P2pNode, peer: &[u8; 32]) -> P2pOutcome;
         fn ping(self: &P2pNode, peer: &[u8; 32]) -> P2pOutcome;
         fn doctor(self: &P2pNode, target: &str) -> P2pOutcome;
@@ -209,8 +211,8 @@ impl P2pNode {
         self.ask(|node| node.send(*peer, protocol, bytes))
     }
 
-    fn open_stream(&self, peer: &[u8; 32], protocol: &str) -> P2pOutcome {
-        self.ask(|node| node.open_stream(*peer, protocol))
+    fn open_stream(&self, peer: &[u8; 32], protocol: &str, preferred: &str) -> P2pOutcome {
+        self.ask(|node| node.open_stream(*peer, protocol, preferred))
     }
 
     fn reset_stream(&self, stream: u64) {
@@ -222,6 +224,10 @@ impl P2pNode {
 
     fn dial(&self, address: &str) -> P2pOutcome {
         self.ask(|node| node.dial(address))
+    }
+
+    fn connect_by(&self, peer: &[u8; 32], transport: &str) -> P2pOutcome {
+        self.ask(|node| node.connect_by(*peer, transport))
     }
 
     fn disconnect(&self, peer: &[u8; 32]) -> P2pOutcome {
@@ -282,6 +288,7 @@ fn p2p_start(config: P2pConfig, wake_fd: i32, outcome: &mut P2pOutcome) -> Box<P
         max_inbound_connections: config.max_inbound_connections,
         max_outbound_connections: config.max_outbound_connections,
         max_connections_per_peer: config.max_connections_per_peer,
+        spare_idle: Duration::from_millis(config.spare_idle_ms),
         max_pending_connections: config.max_pending_connections,
         max_dials_per_s: config.max_dials_per_s,
         max_provided: config.max_provided,
@@ -362,9 +369,9 @@ fn convert(event: Event) -> P2pEvent {
             let event = P2pEvent { request, peer, name: protocol, flag: maybe_delivered, ..blank(P2pKind::SendFailed) };
             with_error(event, error)
         }
-        Event::StreamOpened { request, stream, peer, protocol, fd } => {
-            let fd = fd.into_raw_fd();
-            P2pEvent { request, stream, peer, name: protocol, fd, ..blank(P2pKind::StreamOpened) }
+        Event::StreamOpened { request, stream, peer, protocol, transport, fd } => {
+            let (fd, text) = (fd.into_raw_fd(), transport.to_string());
+            P2pEvent { request, stream, peer, name: protocol, text, fd, ..blank(P2pKind::StreamOpened) }
         }
         Event::StreamRefused { request, peer, protocol, error } => {
             with_error(P2pEvent { request, peer, name: protocol, ..blank(P2pKind::StreamRefused) }, error)

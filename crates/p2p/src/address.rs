@@ -76,6 +76,16 @@ pub fn dial_order(known: &[Multiaddr]) -> Vec<Multiaddr> {
     order
 }
 
+/// Where a peer that is connected at `remote` may be dialed directly over another transport: of the addresses that are
+/// known, at most so many, those with the IP address that it is connected at first.
+pub fn beside(remote: &Multiaddr, known: &[Multiaddr], transport: &str, most: usize) -> Vec<Multiaddr> {
+    let fits = |told: &&Multiaddr| transport_of(told) == transport && is_of_use(told, remote);
+    let mut fitting: Vec<Multiaddr> = known.iter().filter(fits).cloned().collect();
+    fitting.sort_by_key(|told| ip_of(told) != ip_of(remote));
+    fitting.truncate(most);
+    fitting
+}
+
 pub fn transport_of(address: &Multiaddr) -> &'static str {
     if is_circuit(address) {
         return "relay";
@@ -250,6 +260,27 @@ mod tests {
             assert!(!of_use(told, remote), "{told} told at {remote}");
         }
         assert!(of_use(&circuit, far) && of_use(&circuit, &circuit));
+    }
+
+    #[test]
+    fn another_transport_is_dialed_where_the_peer_is() {
+        let parse = |text: &str| -> Multiaddr { text.parse().unwrap() };
+        let (near, far) = (parse("/ip4/10.0.0.2/udp/1/quic-v1"), parse("/ip4/8.8.8.8/udp/1/quic-v1"));
+        let circuit = parse(&format!("/ip4/10.0.0.2/udp/1/quic-v1/p2p/{RELAY}/p2p-circuit"));
+        let known = [
+            parse("/ip4/127.0.0.1/udp/1/quic-v1"),
+            circuit,
+            far.clone(),
+            parse("/ip4/10.0.0.2/tcp/1"),
+            parse("/ip4/10.0.0.2/tcp/2/ws"),
+            near.clone(),
+        ];
+        let at = |remote: &str, transport, most| beside(&parse(remote), &known, transport, most);
+        assert_eq!(at("/ip4/10.0.0.2/tcp/999", "quic", 4), [near.clone(), far.clone()]);
+        assert_eq!(at("/ip4/10.0.0.2/tcp/999", "quic", 1), [near]);
+        assert_eq!(at("/ip4/10.0.0.2/udp/999/quic-v1", "tcp", 4), [parse("/ip4/10.0.0.2/tcp/1")]);
+        assert_eq!(at("/ip4/8.8.8.8/tcp/999", "quic", 4), [far]);
+        assert!(at("/ip4/8.8.8.8/tcp/999", "tcp", 4).is_empty());
     }
 
     #[test]

@@ -129,6 +129,8 @@ pub enum Event {
         stream: u64,
         peer: PeerKey,
         protocol: String,
+        /// Of the connection that it is on: tcp, quic, ws, wss, relay or other.
+        transport: &'static str,
         fd: OwnedFd,
     },
     StreamRefused {
@@ -269,6 +271,8 @@ pub struct Config {
     pub max_inbound_connections: u32,
     pub max_outbound_connections: u32,
     pub max_connections_per_peer: u32,
+    /// A connection that `connect_by` made beside another is closed when none of our streams was on it for so long.
+    pub spare_idle: Duration,
     pub max_pending_connections: u32,
     /// Beyond the private networks; twice as many at once.
     pub max_dials_per_s: u32,

@@ -356,7 +356,7 @@ pub async fn until_gone(link: &mut watch::Receiver<Link>) {
 
 /// Takes frames from one inbound stream until it ends or misbehaves.
 pub async fn receive(open: OpenStream, peer: PeerKey, protocol: String, events: Arc<EventQueue>, max_bytes: usize) {
-    let OpenStream { stream, mut link, place } = open;
+    let OpenStream { stream, mut link, place, .. } = open;
     let (mut reader, mut writer) = stream.split();
     let body = async {
         // Writes may fail while frames that arrived are still to be read, so their failure ends nothing.

@@ -86,10 +86,11 @@ struct Behaviour {
 }
 
 enum Command {
-    Open { peer: PeerId, protocol: StreamProtocol, reply: OpenReply },
+    Open { peer: PeerId, protocol: StreamProtocol, preferred: Option<&'static str>, reply: OpenReply },
     Publish { request: u64, topic: u16, bytes: Vec<u8> },
     Judge { id: [u8; 32], verdict: Verdict },
     Dial { request: u64, address: Multiaddr },
+    ConnectBy { request: u64, peer: PeerId, transport: &'static str },
     Disconnect { peer: PeerId },
     Doctor { request: u64, peer: Option<PeerId>, addresses: Vec<Multiaddr> },
     Provide { key: kad::RecordKey },
@@ -104,8 +105,18 @@ pub struct Opener(mpsc::UnboundedSender<Command>);
 
 impl Opener {
     pub async fn open(&self, peer: PeerId, protocol: StreamProtocol) -> Result<OpenStream, OpenError> {
+        self.open_by(peer, protocol, None).await
+    }
+
+    /// Over a connection of that transport, if there is one.
+    pub async fn open_by(
+        &self,
+        peer: PeerId,
+        protocol: StreamProtocol,
+        preferred: Option<&'static str>,
+    ) -> Result<OpenStream, OpenError> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.0.send(Command::Open { peer, protocol, reply });
+        let _ = self.0.send(Command::Open { peer, protocol, preferred, reply });
         answer.await.unwrap_or_else(|_| Err(OpenError::Broken("the connection was lost".into())))
     }
 }
@@ -376,8 +387,10 @@ impl Node {
         Ok(request)
     }
 
-    /// Answered by StreamOpened or StreamRefused with the returned number.
-    pub fn open_stream(&self, key: PeerKey, protocol: &str) -> Result<u64, Error> {
+    /// Answered by StreamOpened or StreamRefused with the returned number. It goes over a connection of the preferred
+    /// transport, if there is one; no other is made for it. An empty text prefers none.
+    pub fn open_stream(&self, key: PeerKey, protocol: &str, preferred: &str) -> Result<u64, Error> {
+        let preferred = named_transport(preferred)?;
         let Some(protocol) = self.stream_protocols.iter().find(|known| known.as_ref() == protocol).cloned() else {
             return Err(Error::new(Code::NotFound, format!("{protocol} is not among the stream protocols")));
         };
@@ -393,21 +406,20 @@ impl Node {
         let runtime = self.runtime.as_ref().ok_or_else(|| Error::new(Code::Internal, "the network has stopped"))?;
         let request = self.request();
         let (opener, streams, events) = (Opener(self.commands.clone()), self.streams.clone(), self.events.clone());
+        let wire = wire_of(&protocol);
         runtime.spawn(async move {
-            let opened = match timeout(OPEN_TIMEOUT, open_accepted(&opener, peer, &protocol)).await {
+            let opened = match timeout(OPEN_TIMEOUT, open_accepted(&opener, peer, &protocol, preferred)).await {
                 Ok(opened) => opened,
                 Err(_) => Err(OpenError::Timeout),
             };
             let name = protocol.to_string();
             let started = match opened {
-                Ok(open) => streams.start(
-                    open,
-                    wire_of(&protocol),
-                    key,
-                    [Some(of_all), Some(of_peer)],
-                    &events,
-                    |stream, fd| Event::StreamOpened { request, stream, peer: key, protocol: name.clone(), fd },
-                ),
+                Ok(open) => {
+                    let (transport, protocol) = (open.transport, name.clone());
+                    let report =
+                        |stream, fd| Event::StreamOpened { request, stream, peer: key, protocol, transport, fd };
+                    streams.start(open, wire, key, [Some(of_all), Some(of_peer)], &events, report)
+                }
                 Err(error) => Err(open_error(&peer, &protocol, error)),
             };
             if let Err(error) = started {
@@ -428,6 +440,19 @@ impl Node {
         let address = parse_address(address)?;
         let request = self.request();
         self.command(Command::Dial { request, address })?;
+        Ok(request)
+    }
+
+    /// Makes a direct connection over that transport beside those that a peer has, at an address that it has told;
+    /// answered by DialDone, at once if there is such a connection. Unsupported: nothing is known that could be dialed,
+    /// or the peer is not connected directly; Exhausted: a bound of ours, both to be asked again soon.
+    pub fn connect_by(&self, key: PeerKey, transport: &str) -> Result<u64, Error> {
+        let peer = self.peer(key)?;
+        let Some(transport) = named_transport(transport)? else {
+            return Err(Error::new(Code::Invalid, "no transport is named"));
+        };
+        let request = self.request();
+        self.command(Command::ConnectBy { request, peer, transport })?;
         Ok(request)
     }
 
@@ -536,9 +561,24 @@ fn wire_of(protocol: &StreamProtocol) -> Wire {
     }
 }
 
+/// The transports that a connection may be asked for by; none for an empty name.
+fn named_transport(name: &str) -> Result<Option<&'static str>, Error> {
+    match name {
+        "" => Ok(None),
+        "tcp" => Ok(Some("tcp")),
+        "quic" => Ok(Some("quic")),
+        _ => Err(Error::new(Code::Invalid, format!("{name:?} is not tcp or quic"))),
+    }
+}
+
 /// Opens a stream and waits until the peer has said that it took it up.
-async fn open_accepted(opener: &Opener, peer: PeerId, protocol: &StreamProtocol) -> Result<OpenStream, OpenError> {
-    let mut open = opener.open(peer, protocol.clone()).await?;
+async fn open_accepted(
+    opener: &Opener,
+    peer: PeerId,
+    protocol: &StreamProtocol,
+    preferred: Option<&'static str>,
+) -> Result<OpenStream, OpenError> {
+    let mut open = opener.open_by(peer, protocol.clone(), preferred).await?;
     if wire_of(protocol) == Wire::Plain {
         // Else the peer would hear of the stream only with the first byte that is written.
         open.stream.flush().await.map_err(|error| OpenError::Broken(error.to_string()))?;
@@ -724,6 +764,9 @@ struct Link {
     relayed: bool,
     outbound: bool,
     since: Instant,
+    /// `connect_by` made it; and since when none of our streams was seen on it.
+    spare: bool,
+    idle_since: Option<Instant>,
 }
 
 impl Link {
@@ -733,7 +776,14 @@ impl Link {
             ConnectedPoint::Listener { local_addr, .. } if relayed => local_addr,
             _ => endpoint.get_remote_address(),
         };
-        Self { address: without_peer(address), relayed, outbound: endpoint.is_dialer(), since: Instant::now() }
+        Self {
+            address: without_peer(address),
+            relayed,
+            outbound: endpoint.is_dialer(),
+            since: Instant::now(),
+            spare: false,
+            idle_since: None,
+        }
     }
 }
 
@@ -822,6 +872,9 @@ struct Main {
     unjudged: HashMap<[u8; 32], PeerId>,
     unjudged_order: VecDeque<[u8; 32]>,
     dials: HashMap<ConnectionId, u64>,
+    /// Those of them that `connect_by` wants, and for how long their connections may idle.
+    spare_dials: HashSet<ConnectionId>,
+    spare_idle: Duration,
     /// The dials under way that try what the book has of a peer.
     known_dials: HashMap<PeerId, ConnectionId>,
     doctors: Vec<Doctor>,
@@ -888,6 +941,8 @@ impl Main {
             unjudged: HashMap::new(),
             unjudged_order: VecDeque::new(),
             dials: HashMap::new(),
+            spare_dials: HashSet::new(),
+            spare_idle: config.spare_idle,
             known_dials: HashMap::new(),
             doctors: Vec::new(),
             lookup_at: now + RETRY_FIRST,
@@ -1058,10 +1113,11 @@ impl Main {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
         match command {
-            Command::Open { peer, protocol, reply } => self.open(peer, protocol, reply),
+            Command::Open { peer, protocol, preferred, reply } => self.open(peer, protocol, preferred, reply),
             Command::Publish { request, topic, bytes } => self.publish(request, topic, bytes),
             Command::Judge { id, verdict } => self.judge(id, verdict),
             Command::Dial { request, address } => self.dial(request, address),
+            Command::ConnectBy { request, peer, transport } => self.connect_by(request, peer, transport),
             Command::Disconnect { peer } => {
                 if let Some(state) = self.peers.get_mut(&peer) {
                     state.reason = Some("we closed the connection".into());
@@ -1212,9 +1268,9 @@ impl Main {
         }
     }
 
-    fn open(&mut self, peer: PeerId, protocol: StreamProtocol, reply: OpenReply) {
+    fn open(&mut self, peer: PeerId, protocol: StreamProtocol, preferred: Option<&'static str>, reply: OpenReply) {
         if self.swarm.is_connected(&peer) {
-            return self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
+            return self.swarm.behaviour_mut().streams.open(peer, protocol, preferred, reply);
         }
         for waiting in self.waiting.values_mut() {
             waiting.retain(|(_, reply)| !reply.is_closed());
@@ -1301,6 +1357,61 @@ impl Main {
     fn dial_failed(&self, request: u64, peer: Option<PeerId>, error: &DialError, asked: &str) {
         let error = Error::new(Code::Unavailable, address::sentence(error, asked));
         self.events.push(Event::DialDone { request, peer: peer.as_ref().and_then(key_of), error: Some(error) });
+    }
+
+    /// See Node::connect_by.
+    fn connect_by(&mut self, request: u64, peer: PeerId, transport: &'static str) {
+        let answer = |code, text: String| {
+            let error = Some(Error::new(code, text));
+            Event::DialDone { request, peer: key_of(&peer), error }
+        };
+        let direct = |state: &&PeerState| state.is_direct();
+        let Some(state) = self.peers.get(&peer).filter(direct) else {
+            let text = format!("{peer} is not connected directly, so that there is nothing to choose from");
+            return self.events.push(answer(Code::Unsupported, text));
+        };
+        if state.connections.values().any(|link| transport_of(&link.address) == transport) {
+            return self.events.push(Event::DialDone { request, peer: key_of(&peer), error: None });
+        }
+        let remote = state.best().map_or_else(Multiaddr::empty, |(_, link)| link.address.clone());
+        let known = self.book.get(&peer).map_or(&[][..], Vec::as_slice);
+        let addresses = address::beside(&remote, known, transport, usize::from(ADDRESSES_AT_ONCE));
+        if addresses.is_empty() {
+            let text = format!("{peer} has told of no address over {transport} that could be dialed from here");
+            return self.events.push(answer(Code::Unsupported, text));
+        }
+        let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(addresses).build();
+        let id = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => {
+                self.dials.insert(id, request);
+                self.spare_dials.insert(id);
+            }
+            Err(error) => {
+                let ours = matches!(error, DialError::Denied { .. });
+                let code = if ours { Code::Exhausted } else { Code::Unavailable };
+                self.events.push(answer(code, address::sentence(&error, &peer.to_string())));
+            }
+        }
+    }
+
+    /// Closes what `connect_by` made and nobody uses, unless the peer would have no better connection left.
+    fn close_spare(&mut self, now: Instant) {
+        let streams = &self.swarm.behaviour().streams;
+        let mut over = Vec::new();
+        for (peer, state) in &mut self.peers {
+            let best = state.best().map(|(id, _)| *id);
+            for (id, link) in state.connections.iter_mut().filter(|(id, link)| link.spare && best != Some(**id)) {
+                if !streams.is_idle(peer, *id) {
+                    link.idle_since = None;
+                } else if now.saturating_duration_since(*link.idle_since.get_or_insert(now)) >= self.spare_idle {
+                    over.push(*id);
+                }
+            }
+        }
+        for id in over {
+            self.swarm.close_connection(id);
+        }
     }
 
     fn doctor(&mut self, request: u64, peer: Option<PeerId>, mut addresses: Vec<Multiaddr>) {
@@ -1447,6 +1558,7 @@ impl Main {
         self.refused.retain(|_, until| *until > now);
         self.seek_relays();
         self.close_outdone(now);
+        self.close_spare(now);
         self.end_doctors(now);
     }
 
@@ -1632,7 +1744,7 @@ impl Main {
             return;
         };
         let remote = endpoint.get_remote_address().clone();
-        let link = Link::new(endpoint);
+        let link = Link { spare: self.spare_dials.remove(&id), ..Link::new(endpoint) };
         let (address, outbound) = (link.address.clone(), link.outbound);
         let now = Instant::now();
         self.known_dials.remove(&peer);
@@ -1683,7 +1795,7 @@ impl Main {
             }
         }
         for (protocol, reply) in self.waiting.remove(&peer).unwrap_or_default() {
-            self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
+            self.swarm.behaviour_mut().streams.open(peer, protocol, None, reply);
         }
         self.end_doctors(now);
     }
@@ -1718,6 +1830,7 @@ impl Main {
     fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
         let now = Instant::now();
         self.found_by_connection.remove(&id);
+        self.spare_dials.remove(&id);
         let tried_book = peer.is_some_and(|peer| self.known_dials.get(&peer) == Some(&id));
         if let (Some(peer), true) = (peer, tried_book) {
             self.known_dials.remove(&peer);
@@ -1932,7 +2045,10 @@ impl Main {
             }
             Err(ping::Failure::Unsupported) => {}
             Err(failure) => {
-                state.reason = Some(format!("it stopped answering pings: {failure}"));
+                // With another connection left the peer is not gone.
+                if state.connections.len() == 1 {
+                    state.reason = Some(format!("it stopped answering pings: {failure}"));
+                }
                 self.swarm.close_connection(event.connection);
             }
         }

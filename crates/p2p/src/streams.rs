@@ -26,11 +26,14 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{oneshot, watch};
 
-use crate::address::is_circuit;
+use crate::address::transport_of;
 
 /// First byte of every inbound stream's answer: it was taken up, or the bound of streams is reached.
 pub const ACCEPTED: u8 = 1;
 pub const REFUSED: u8 = 2;
+
+/// What `transport_of` calls a connection through a relay.
+const RELAY: &str = "relay";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
@@ -71,6 +74,8 @@ pub enum Link {
 /// An open stream; `link` says when its connection is gone, which a reader alone would not learn.
 pub struct OpenStream {
     pub stream: Stream,
+    /// Of the connection that it is on.
+    pub transport: &'static str,
     pub link: watch::Receiver<Link>,
     pub place: Option<Place>,
 }
@@ -86,8 +91,19 @@ pub struct Inbound {
 
 struct Connection {
     id: ConnectionId,
-    relayed: bool,
+    transport: &'static str,
     link: watch::Sender<Link>,
+}
+
+impl Connection {
+    fn relayed(&self) -> bool {
+        self.transport == RELAY
+    }
+
+    /// None of our streams is on it. The handler itself watches too.
+    fn is_idle(&self) -> bool {
+        self.link.receiver_count() <= 1
+    }
 }
 
 #[derive(Default)]
@@ -99,12 +115,18 @@ struct Peer {
 impl Peer {
     /// The oldest direct connection; without one, the oldest relayed one.
     fn best(&self) -> Option<&Connection> {
-        self.connections.iter().find(|connection| !connection.relayed).or(self.connections.first())
+        self.connections.iter().find(|connection| !connection.relayed()).or(self.connections.first())
+    }
+
+    /// The oldest connection of that transport; without one, the best.
+    fn of_transport(&self, wanted: Option<&str>) -> Option<&Connection> {
+        let fits = |connection: &&Connection| wanted == Some(connection.transport);
+        self.connections.iter().find(fits).or_else(|| self.best())
     }
 
     fn compare(&self) {
-        let direct = self.connections.iter().any(|connection| !connection.relayed);
-        for connection in self.connections.iter().filter(|connection| connection.relayed) {
+        let direct = self.connections.iter().any(|connection| !connection.relayed());
+        for connection in self.connections.iter().filter(|connection| connection.relayed()) {
             let link = if direct { Link::Outdone } else { Link::Usable };
             connection.link.send_if_modified(|now| std::mem::replace(now, link) != link);
         }
@@ -125,9 +147,9 @@ impl Behaviour {
     }
 
     /// Opens a stream over the oldest connection, so that streams opened in order reach the peer in order; a relayed one
-    /// only while there is no direct one.
-    pub fn open(&mut self, peer: PeerId, protocol: StreamProtocol, reply: OpenReply) {
-        let Some(connection) = self.peers.get(&peer).and_then(Peer::best) else {
+    /// only while there is no direct one. If a transport is preferred and a connection has it, it goes there.
+    pub fn open(&mut self, peer: PeerId, protocol: StreamProtocol, preferred: Option<&str>, reply: OpenReply) {
+        let Some(connection) = self.peers.get(&peer).and_then(|known| known.of_transport(preferred)) else {
             let _ = reply.send(Err(OpenError::NotConnected("there is no connection to the peer".into())));
             return;
         };
@@ -144,8 +166,7 @@ impl Behaviour {
     /// Relayed connections that a direct one has outdone and that none of our streams is on.
     pub fn outdone(&self) -> Vec<(PeerId, ConnectionId)> {
         let idle = |connection: &&Connection| {
-            // The handler itself watches too.
-            connection.relayed && *connection.link.borrow() == Link::Outdone && connection.link.receiver_count() <= 1
+            connection.relayed() && *connection.link.borrow() == Link::Outdone && connection.is_idle()
         };
         let of_peer = |(id, peer): (&PeerId, &Peer)| {
             peer.connections.iter().filter(idle).map(|connection| (*id, connection.id)).collect::<Vec<_>>()
@@ -153,12 +174,19 @@ impl Behaviour {
         self.peers.iter().flat_map(of_peer).collect()
     }
 
-    fn admit(&mut self, peer: PeerId, id: ConnectionId, relayed: bool) -> Handler {
+    /// Whether none of our streams is on a connection.
+    pub fn is_idle(&self, peer: &PeerId, id: ConnectionId) -> bool {
+        let connections = self.peers.get(peer).map_or(&[][..], |peer| &peer.connections);
+        connections.iter().find(|connection| connection.id == id).is_none_or(Connection::is_idle)
+    }
+
+    fn admit(&mut self, peer: PeerId, id: ConnectionId, transport: &'static str) -> Handler {
         let (link, watch) = watch::channel(Link::Usable);
         let entry = self.peers.entry(peer).or_default();
-        entry.connections.push(Connection { id, relayed, link });
+        entry.connections.push(Connection { id, transport, link });
         entry.compare();
         Handler {
+            transport,
             protocols: self.protocols.clone(),
             inbound: entry.inbound.clone(),
             limit: self.limit,
@@ -193,9 +221,10 @@ impl NetworkBehaviour for Behaviour {
         id: ConnectionId,
         peer: PeerId,
         local: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.admit(peer, id, is_circuit(local)))
+        // Of a relayed connection that the peer opened, only our own address says so.
+        Ok(self.admit(peer, id, if transport_of(local) == RELAY { RELAY } else { transport_of(remote) }))
     }
 
     fn handle_established_outbound_connection(
@@ -206,7 +235,7 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.admit(peer, id, is_circuit(remote)))
+        Ok(self.admit(peer, id, transport_of(remote)))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm) {
@@ -255,6 +284,7 @@ impl std::fmt::Debug for Request {
 }
 
 pub struct Handler {
+    transport: &'static str,
     protocols: Arc<[StreamProtocol]>,
     inbound: Arc<AtomicUsize>,
     limit: usize,
@@ -311,7 +341,8 @@ impl ConnectionHandler for Handler {
                 ..
             }) => match Place::take(&self.inbound, self.limit) {
                 Some(place) => {
-                    let open = OpenStream { stream, link: self.link.clone(), place: Some(place) };
+                    let (transport, link) = (self.transport, self.link.clone());
+                    let open = OpenStream { stream, transport, link, place: Some(place) };
                     self.accepted.push_back((protocol, open));
                 }
                 None => {
@@ -326,7 +357,8 @@ impl ConnectionHandler for Handler {
                 protocol: (stream, _),
                 info: reply,
             }) => {
-                let _ = reply.send(Ok(OpenStream { stream, link: self.link.clone(), place: None }));
+                let (transport, link) = (self.transport, self.link.clone());
+                let _ = reply.send(Ok(OpenStream { stream, transport, link, place: None }));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, info: reply }) => {
                 let error = match error {
@@ -383,13 +415,13 @@ mod tests {
         let mut behaviour = Behaviour::new(vec![], 1);
         let peer = libp2p::identity::Keypair::generate_ed25519().public().to_peer_id();
         let (relayed, direct) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
-        let by_relay = behaviour.admit(peer, relayed, true);
+        let by_relay = behaviour.admit(peer, relayed, RELAY);
         let best = |behaviour: &Behaviour| behaviour.peers[&peer].best().map(|connection| connection.id);
         assert_eq!(best(&behaviour), Some(relayed));
         assert_eq!(*by_relay.link.borrow(), Link::Usable);
         assert_eq!(behaviour.outdone(), []);
 
-        let directly = behaviour.admit(peer, direct, false);
+        let directly = behaviour.admit(peer, direct, "tcp");
         assert_eq!(best(&behaviour), Some(direct));
         assert_eq!((*by_relay.link.borrow(), *directly.link.borrow()), (Link::Outdone, Link::Usable));
         assert_eq!(behaviour.outdone(), [(peer, relayed)]);
@@ -402,5 +434,33 @@ mod tests {
         assert_eq!(best(&behaviour), Some(relayed));
         assert_eq!((*by_relay.link.borrow(), *directly.link.borrow()), (Link::Usable, Link::Gone));
         assert_eq!(behaviour.outdone(), []);
+    }
+
+    #[test]
+    fn a_preferred_transport_is_taken_where_there_is_one() {
+        let mut behaviour = Behaviour::new(vec![], 1);
+        let peer = libp2p::identity::Keypair::generate_ed25519().public().to_peer_id();
+        let ids: Vec<_> = (1..=4).map(ConnectionId::new_unchecked).collect();
+        let handlers: Vec<_> = [(ids[0], RELAY), (ids[1], "tcp"), (ids[2], "quic"), (ids[3], "tcp")]
+            .into_iter()
+            .map(|(id, transport)| behaviour.admit(peer, id, transport))
+            .collect();
+        let taken = |behaviour: &Behaviour, wanted| {
+            behaviour.peers[&peer].of_transport(wanted).map(|connection| (connection.id, connection.transport))
+        };
+        assert_eq!(taken(&behaviour, None), Some((ids[1], "tcp")));
+        assert_eq!(taken(&behaviour, Some("quic")), Some((ids[2], "quic")));
+        assert_eq!(taken(&behaviour, Some("ws")), Some((ids[1], "tcp")));
+        behaviour.forget(peer, ids[1]);
+        assert_eq!(taken(&behaviour, Some("tcp")), Some((ids[3], "tcp")));
+        assert_eq!(taken(&behaviour, None), Some((ids[2], "quic")));
+        behaviour.forget(peer, ids[2]);
+        assert_eq!(taken(&behaviour, Some("quic")), Some((ids[3], "tcp")));
+
+        assert!(behaviour.is_idle(&peer, ids[3]));
+        let stream = handlers[3].link.clone();
+        assert!(!behaviour.is_idle(&peer, ids[3]));
+        drop(stream);
+        assert!(behaviour.is_idle(&peer, ids[3]));
     }
 }

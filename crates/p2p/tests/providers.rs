@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::future::poll_fn;
-use std::sync::mpsc::{channel, Receiver};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -12,82 +11,20 @@ use libp2p::core::transport::{DialOpts, PortUse};
 use libp2p::core::{upgrade, Endpoint, Transport};
 use libp2p::identity::Keypair;
 use libp2p::{noise, tcp, yamux, Multiaddr, PeerId};
-use mesh_p2p::{Code, Config, Event, Node, PeerKey, RelayPolicy};
+use mesh_p2p::{Code, Config, Event, PeerKey};
 
-/// Ends a test that hangs; nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
-const STREAM: &str = "/meshwork/blocks/1";
+mod common;
 
-fn config(number: u8, bootstrap: &[&Peer]) -> Config {
-    Config {
-        secret: [number; 32],
-        listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
-        bootstrap: bootstrap.iter().map(|peer| peer.node.listening()[0].clone()).collect(),
-        mdns: false,
-        relay: RelayPolicy::Off,
-        topics: vec![],
-        message_protocols: vec![],
-        stream_protocols: vec![STREAM.into()],
-        agent: "meshwork/test".into(),
-        ping_interval: Duration::from_secs(5),
-        ping_timeout: Duration::from_secs(60),
-        max_gossip_bytes: 65536,
-        gossip_per_peer_per_s: 100,
-        max_message_bytes: 65536,
-        max_queued_messages: 16,
-        max_queued_bytes: 65536,
-        max_streams_per_peer: 16,
-        max_streams: 64,
-        max_inbound_connections: 64,
-        max_outbound_connections: 64,
-        max_connections_per_peer: 4,
-        max_pending_connections: 64,
-        max_dials_per_s: 16,
-        max_provided: 8,
-        announcements_per_s: 100,
-        max_stored_providers: 64,
-        provider_lifetime: Duration::from_secs(3600),
-        provider_interval: Duration::from_secs(600),
-        max_events: 1024,
-        max_event_bytes: 1 << 20,
-    }
+use common::{config, Peer, PATIENCE, STREAM};
+
+/// What these tests ask a node.
+trait Seeker {
+    fn find(&self, key: &[u8]) -> (HashSet<PeerKey>, u32, Option<Code>);
+    /// Asks until the answer is this one.
+    fn comes_to_find(&self, key: &[u8], wanted: &[PeerKey]);
 }
 
-struct Peer {
-    node: Node,
-    bell: Receiver<()>,
-}
-
-impl Peer {
-    fn start(config: Config) -> Self {
-        let (ring, bell) = channel();
-        let wake = move || {
-            let _ = ring.send(());
-        };
-        let node = Node::start(config, Box::new(wake)).expect("it starts");
-        Self { node, bell }
-    }
-
-    /// The first thing that `wanted` makes of an event from now on.
-    fn until<T>(&self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let (events, more) = self.node.drain(1);
-            if let Some(found) = events.iter().find_map(&mut wanted) {
-                return found;
-            }
-            if events.is_empty() && !more {
-                let left = end.checked_duration_since(Instant::now()).unwrap_or_else(|| panic!("{what}"));
-                let _ = self.bell.recv_timeout(left);
-            }
-        }
-    }
-
-    fn meets(&self, other: &Peer) {
-        let key = other.node.key();
-        self.until("they meet", |event| matches!(event, Event::Identified { peer, .. } if *peer == key).then_some(()));
-    }
-
+impl Seeker for Peer {
     fn find(&self, key: &[u8]) -> (HashSet<PeerKey>, u32, Option<Code>) {
         let asked = self.node.find_providers(key).expect("it can be asked");
         self.until("the search ends", |event| match event {
@@ -98,7 +35,6 @@ impl Peer {
         })
     }
 
-    /// Asks until the answer is this one.
     fn comes_to_find(&self, key: &[u8], wanted: &[PeerKey]) {
         let wanted: HashSet<PeerKey> = wanted.iter().copied().collect();
         let end = Instant::now() + PATIENCE;
@@ -148,7 +84,7 @@ fn who_is_found_can_be_asked() {
     seeker.meets(&bootstrap);
     seeker.comes_to_find(b"content", &keys);
     for key in keys {
-        let asked = seeker.node.open_stream(key, STREAM).unwrap();
+        let asked = seeker.node.open_stream(key, STREAM, "").unwrap();
         let opened = seeker.until("the stream opens", |event| match event {
             Event::StreamOpened { request, .. } if *request == asked => Some(true),
             Event::StreamRefused { request, .. } if *request == asked => Some(false),

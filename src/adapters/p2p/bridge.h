@@ -51,9 +51,12 @@ class Bridge {
   virtual void judge(const GossipId& id, Verdict verdict) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> send(const PublicKey& peer, std::string_view protocol,
                                                    ByteView bytes) = 0;
-  [[nodiscard]] virtual Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol) = 0;
+  [[nodiscard]] virtual Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol,
+                                                          std::string_view preferred) = 0;
   virtual void reset_stream(std::uint64_t stream) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> dial(std::string_view address) = 0;
+  /// Answered by DialAnswer.
+  [[nodiscard]] virtual Result<std::uint64_t> connect_by(const PublicKey& peer, std::string_view transport) = 0;
   virtual void disconnect(const PublicKey& peer) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> ping(const PublicKey& peer) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> doctor(std::string_view target) = 0;

@@ -87,7 +87,7 @@ BridgeEvent event_of(rs::P2pEvent& raw) {
     case rs::P2pKind::SendFailed:
       return Event(SendFailed{raw.request, peer, text(raw.name), raw.flag, error_of(raw.code, raw.text)});
     case rs::P2pKind::StreamOpened:
-      return StreamAnswer{raw.request, RawStream{raw.stream, Fd(raw.fd)}};
+      return StreamAnswer{raw.request, RawStream{raw.stream, Fd(raw.fd), text(raw.text)}};
     case rs::P2pKind::StreamRefused:
       return StreamAnswer{raw.request, failure()};
     case rs::P2pKind::InboundStream:
@@ -166,12 +166,16 @@ class CxxBridge final : public Bridge {
   Result<std::uint64_t> send(const PublicKey& peer, std::string_view protocol, ByteView bytes) override {
     return guarded([&] { return node_->send(array_of(peer.view()), str_of(protocol), slice_of(bytes)); });
   }
-  Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol) override {
-    return guarded([&] { return node_->open_stream(array_of(peer.view()), str_of(protocol)); });
+  Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol,
+                                    std::string_view preferred) override {
+    return guarded([&] { return node_->open_stream(array_of(peer.view()), str_of(protocol), str_of(preferred)); });
   }
   void reset_stream(std::uint64_t stream) override { node_->reset_stream(stream); }
   Result<std::uint64_t> dial(std::string_view address) override {
     return guarded([&] { return node_->dial(str_of(address)); });
+  }
+  Result<std::uint64_t> connect_by(const PublicKey& peer, std::string_view transport) override {
+    return guarded([&] { return node_->connect_by(array_of(peer.view()), str_of(transport)); });
   }
   void disconnect(const PublicKey& peer) override { node_->disconnect(array_of(peer.view())); }
   Result<std::uint64_t> ping(const PublicKey& peer) override { return result_of(node_->ping(array_of(peer.view()))); }
@@ -235,6 +239,7 @@ Result<std::unique_ptr<Bridge>> make_bridge(const Config& config, Fd wake) {
   raw.max_inbound_connections = limits.inbound_connections;
   raw.max_outbound_connections = limits.outbound_connections;
   raw.max_connections_per_peer = limits.connections_per_peer;
+  raw.spare_idle_ms = static_cast<std::uint64_t>(limits.spare_idle.count());
   raw.max_pending_connections = limits.pending_connections;
   raw.max_dials_per_s = limits.dials_per_s;
   raw.max_provided = limits.provided_keys;

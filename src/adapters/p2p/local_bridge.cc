@@ -401,7 +401,8 @@ class Node : public std::enable_shared_from_this<Node> {
     if (!request) release_outbox(peer, bytes.size());
     return request;
   }
-  Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol) {
+  Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol, std::string_view preferred) {
+    MESH_TRY(check_transport(preferred));
     MESH_TRY(check(peer, protocol, config_.stream_protocols));
     return command([this, peer, name = std::string(protocol)](std::uint64_t request) mutable {
       on_open(request, peer, std::move(name));
@@ -421,6 +422,25 @@ class Node : public std::enable_shared_from_this<Node> {
     if (!is_utf8(text)) return fail(ErrorCode::invalid, "the text is not UTF-8");
     MESH_LET(Address address, parse_address(text));
     return command([this, address = std::move(address)](std::uint64_t request) { on_dial(request, address); });
+  }
+  /// All goes over one link here: there is another transport only where it is that link's.
+  Result<std::uint64_t> connect_by(const PublicKey& peer, std::string_view transport) {
+    if (peer == key_) return fail(ErrorCode::invalid, "a node has no connection to itself");
+    if (transport.empty()) return fail(ErrorCode::invalid, "no transport is named");
+    MESH_TRY(check_transport(transport));
+    return command([this, peer, transport = std::string(transport)](std::uint64_t request) {
+      const auto found = peers_.find(peer);
+      if (found != peers_.end() && found->second.transport == transport) {
+        events_.push(DialAnswer{request, peer});
+      } else {
+        events_.push(
+            DialAnswer{request, fail(ErrorCode::unsupported, "there is no second connection where no sockets are")});
+      }
+    });
+  }
+  static Status check_transport(std::string_view transport) {
+    if (transport.empty() || transport == "tcp" || transport == "quic") return {};
+    return fail(ErrorCode::invalid, std::string(transport) + " is not tcp or quic");
   }
   void disconnect(const PublicKey& peer) {
     post([this, peer] { on_disconnect(peer); });
@@ -477,6 +497,7 @@ class Node : public std::enable_shared_from_this<Node> {
   };
   struct Peer {
     Hello hello;
+    std::string transport;  ///< of the first link, over which everything goes
     std::map<std::uint64_t, bool> links;  ///< whether we dialed
     std::map<std::uint64_t, Sent> sent;  ///< not yet acknowledged
     std::set<std::uint64_t> opens;  ///< not yet answered
@@ -724,6 +745,7 @@ class Node : public std::enable_shared_from_this<Node> {
     remember(from.key, from.addresses);
     if (!first) return;
     peer.hello = from;
+    peer.transport = transport;
     peer.tokens = 2.0 * config_.limits.gossip_per_peer_per_s;
     peer.tokens_at = Clock::now();
     events_.push(Event(PeerConnected{from.key, address, transport, outbound, found}));
@@ -1215,7 +1237,11 @@ class Node : public std::enable_shared_from_this<Node> {
   void on_open_answered(const PublicKey& key, std::uint64_t request, const Result<std::uint64_t>& remote) {
     auto opening = opening_.extract(request);
     if (opening.empty()) return;
-    if (const auto peer = peers_.find(key); peer != peers_.end()) peer->second.opens.erase(request);
+    std::string transport = "other";
+    if (const auto peer = peers_.find(key); peer != peers_.end()) {
+      peer->second.opens.erase(request);
+      transport = peer->second.transport;
+    }
     if (!remote) {
       events_.push(StreamAnswer{request, std::unexpected(remote.error())});
       return;
@@ -1230,7 +1256,7 @@ class Node : public std::enable_shared_from_this<Node> {
     stream.far = std::move(parts.far);
     stream.given_up = parts.given_up;
     own_streams_.emplace(id, std::move(stream));
-    events_.push(StreamAnswer{request, RawStream{id, std::move(parts.ours)}});
+    events_.push(StreamAnswer{request, RawStream{id, std::move(parts.ours), std::move(transport)}});
   }
 
   void pump() {
@@ -1382,8 +1408,12 @@ class LocalBridge final : public Bridge {
   Result<std::uint64_t> send(const PublicKey& peer, std::string_view protocol, ByteView bytes) override {
     return node_->send(peer, protocol, bytes);
   }
-  Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol) override {
-    return node_->open_stream(peer, protocol);
+  Result<std::uint64_t> open_stream(const PublicKey& peer, std::string_view protocol,
+                                    std::string_view preferred) override {
+    return node_->open_stream(peer, protocol, preferred);
+  }
+  Result<std::uint64_t> connect_by(const PublicKey& peer, std::string_view transport) override {
+    return node_->connect_by(peer, transport);
   }
   void reset_stream(std::uint64_t stream) override { node_->reset_stream(stream); }
   Result<std::uint64_t> dial(std::string_view address) override { return node_->dial(address); }

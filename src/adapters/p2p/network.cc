@@ -54,6 +54,8 @@ Status check(const Config& config) {
     return fail(ErrorCode::invalid, "the ping interval and timeout must be positive");
   }
   const Limits& limits = config.limits;
+  if (limits.spare_idle.count() <= 0)
+    return fail(ErrorCode::invalid, "how long a spare connection may idle must be positive");
   if (limits.dials_per_s == 0) return fail(ErrorCode::invalid, "a network that may not dial at all cannot work");
   if (limits.provided_keys == 0 || limits.announcements_per_s == 0 || limits.stored_providers == 0 ||
       limits.provider_interval.count() <= 0 || limits.provider_lifetime <= limits.provider_interval) {
@@ -297,9 +299,16 @@ Result<std::uint64_t> Network::send(const PublicKey& peer, std::string_view prot
   return impl_->with_bridge([&](Bridge& bridge) { return bridge.send(peer, protocol, bytes); });
 }
 
-void Network::open_stream(const PublicKey& peer, std::string_view protocol,
-                          std::function<void(Result<RawStream>)> done) {
-  impl_->await(impl_->opens, impl_->with_bridge([&](Bridge& bridge) { return bridge.open_stream(peer, protocol); }),
+void Network::open_stream(const PublicKey& peer, std::string_view protocol, std::function<void(Result<RawStream>)> done,
+                          std::string_view preferred) {
+  impl_->await(impl_->opens,
+               impl_->with_bridge([&](Bridge& bridge) { return bridge.open_stream(peer, protocol, preferred); }),
+               std::move(done));
+}
+
+void Network::connect_by(const PublicKey& peer, std::string_view transport,
+                         std::function<void(Result<PublicKey>)> done) {
+  impl_->await(impl_->dials, impl_->with_bridge([&](Bridge& bridge) { return bridge.connect_by(peer, transport); }),
                std::move(done));
 }
 

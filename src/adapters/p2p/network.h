@@ -9,6 +9,8 @@
 // among its peers, and DCUtR turns relayed connections into direct ones where the routers let it. New streams and messages
 // take a direct connection where there is one; a relayed one ends at the relay's bounds (16 MiB, 30 minutes).
 //
+// A peer may have a second direct connection over another transport (connect_by). What needs no other goes over the first.
+//
 // Provider records: a node says in Meshwork's own DHT (`/meshwork/kad/1.0.0`, nobody else's) for which keys it has the
 // content, at a measured pace, and again before what others keep of it expires. A peer speaks only for itself.
 //
@@ -99,6 +101,7 @@ struct Limits {
   std::uint32_t inbound_connections = 256;
   std::uint32_t outbound_connections = 256;
   std::uint32_t connections_per_peer = 4;
+  std::chrono::milliseconds spare_idle{std::chrono::seconds(30)};  ///< then what connect_by made is closed
   std::uint32_t pending_connections = 128;  ///< handshakes under way, inbound and outbound each
   /// Dials beyond the private networks, in groups of four addresses; twice as many at once. Each address takes an entry of
   /// the router's table, of which a home router has a few thousand.
@@ -327,6 +330,7 @@ struct Providers {
 struct RawStream {
   std::uint64_t stream = 0;
   Fd fd;
+  std::string transport;  ///< of the connection that it is on: tcp, quic, ws, wss, relay or other
 };
 
 enum class Reach : std::uint8_t {
@@ -390,12 +394,19 @@ class Network {
 
   /// Opens a raw stream, connecting if need be; the peer has taken it up when `done` gets it. exhausted: a bound of
   /// streams here or there; unsupported: the peer does not speak the protocol; unavailable, timeout: not reached.
-  void open_stream(const PublicKey& peer, std::string_view protocol, std::function<void(Result<RawStream>)> done);
+  /// It goes over a direct connection of the `preferred` transport (tcp or quic), if there is one; none is made for it.
+  void open_stream(const PublicKey& peer, std::string_view protocol, std::function<void(Result<RawStream>)> done,
+                   std::string_view preferred = {});
   /// Gives up on a raw stream, so that the peer does not take its end for a clean one. Call before closing the fd.
   void reset_stream(std::uint64_t stream);
 
   /// Connects to `/.../p2p/PEERID`, or to whoever answers at an address without one.
   void dial(std::string_view address, std::function<void(Result<PublicKey>)> done);
+  /// Makes a direct connection over that transport (tcp or quic) beside the one that a peer has, at an address that it has
+  /// told; done at once where there is one. It is closed when it idles (Limits::spare_idle) and the peer has another.
+  /// unsupported: the peer is connected through a relay, or has told of no address; exhausted: a bound of ours; unavailable:
+  /// nothing answered.
+  void connect_by(const PublicKey& peer, std::string_view transport, std::function<void(Result<PublicKey>)> done);
   void disconnect(const PublicKey& peer);
   /// One round trip, now.
   void ping(const PublicKey& peer, std::function<void(Result<std::chrono::microseconds>)> done);

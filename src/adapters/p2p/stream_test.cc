@@ -130,6 +130,54 @@ TEST_P(StreamTransportTest, CarriesBytesBothWaysAndEndsCleanly) {
   EXPECT_EQ(end_of(b, pair.far.stream), StreamEnd::clean);
 }
 
+TEST_F(StreamTest, ASecondTransportCarriesWhatPrefersIt) {
+  Config both = config();
+  both.listen = {tcp_any, quic_any};
+  auto& b = start(both);
+  auto& a = start(config());
+  connect(a, b);
+  ASSERT_TRUE(until([&] {
+    const PeerInfo* peer = a.network->peer(b.key());
+    return peer != nullptr && peer->addresses.size() >= 2;
+  }));
+  const auto connect_by = [&](Peer& from, const PublicKey& to, std::string_view transport) {
+    std::optional<Result<PublicKey>> answer;
+    from.network->connect_by(to, transport, [&answer](Result<PublicKey> result) { answer = std::move(result); });
+    EXPECT_TRUE(until([&] { return answer.has_value(); }));
+    return answer.value_or(fail(ErrorCode::internal, "no answer"));
+  };
+  for (const std::string_view wrong : {"", "ws", "\xff"}) {
+    const auto refused = connect_by(a, b.key(), wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid) << refused.error().message;
+  }
+  EXPECT_EQ(connect_by(b, a.key(), "quic").error().code, ErrorCode::unsupported);  // It listens at no such address.
+  const auto connected = connect_by(a, b.key(), "quic");
+  if (has_sockets) {
+    ASSERT_TRUE(connected) << connected.error().message;
+    EXPECT_EQ(*connected, b.key());
+  }
+  const auto open_by = [&](std::string_view preferred) {
+    std::optional<Result<RawStream>> answer;
+    a.network->open_stream(
+        b.key(), blocks, [&answer](Result<RawStream> result) { answer = std::move(result); }, preferred);
+    EXPECT_TRUE(until([&] { return answer.has_value(); }));
+    return std::move(*answer);
+  };
+  EXPECT_EQ(open_by("")->transport, "tcp");
+  EXPECT_EQ(open_by("tcp")->transport, "tcp");
+  b.events.clear();
+  const auto stream = open_by("quic");
+  ASSERT_TRUE(stream);
+  EXPECT_EQ(stream->transport, has_sockets ? "quic" : "tcp");
+  ASSERT_TRUE(write_all(stream->fd.get(), as_bytes("over it")));
+  ASSERT_TRUE(until([&] { return b.stream() != nullptr; }));
+  EXPECT_EQ(as_text(read(b.stream()->fd.get(), 7)), "over it");
+  // The list of peers has the first one still.
+  EXPECT_EQ(a.network->peer(b.key())->transport, "tcp");
+  EXPECT_EQ(a.count<PeerPathChanged>(), 0U);
+}
+
 TEST_P(StreamTransportTest, ResetIsNotTakenForACleanEnd) {
   auto& a = start(config(GetParam()));
   auto& b = start(config(GetParam()));

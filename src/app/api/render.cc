@@ -200,7 +200,13 @@ Json transfer_json(const Downloads::View& view) {
   Json holders = Json::array();
   for (const LeafFetch::HolderFigures& holder : view.holders) {
     if (view.state == Downloads::State::running) speed += holder.bytes_per_s;
-    holders.push_back({{"peer", peer_text(holder.node)}, {"bytes", holder.bytes}, {"bytes_per_s", holder.bytes_per_s}});
+    Json transports = Json::array();
+    for (const LeafFetch::TransportFigures& one : holder.transports)
+      transports.push_back({{"transport", one.transport}, {"bytes", one.bytes}, {"bytes_per_s", one.bytes_per_s}});
+    holders.push_back({{"peer", peer_text(holder.node)},
+                       {"bytes", holder.bytes},
+                       {"bytes_per_s", holder.bytes_per_s},
+                       {"transports", transports}});
   }
   return {{"cid", view.root.text()},
           {"path", view.path},
@@ -373,14 +379,6 @@ Json event_json(const LoggedEvent& event) {
   }
   if (!event.notice.phase.empty()) json["phase"] = event.notice.phase;
   if (!event.notice.text.empty()) json["text"] = event.notice.text;
-  if (const auto& transfer = event.notice.transfer) {
-    json["transfer"] = {{"cid", transfer->root.text()},
-                        {"path", transfer->path},
-                        {"bytes", transfer->bytes},
-                        {"bytes_here", transfer->bytes_here},
-                        {"bytes_per_s", transfer->bytes_per_s},
-                        {"holders", transfer->holders}};
-  }
   // Base64, since a log may be cut inside a character.
   if (!event.notice.bytes.empty()) json["data"] = multibase_encode(Base::base64, event.notice.bytes);
   return json;

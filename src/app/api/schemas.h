@@ -112,7 +112,8 @@ inline constexpr std::array schema_table{
                 "found:boolean source:string localPath?:string peerId?:string assetInfo?:AssetInfo complete:boolean "
                 "dht?:string holdings:Holding[]"},
     NamedSchema{"ShareProblem", "share:string path:string why:string"},
-    NamedSchema{"TransferHolder", "peer:string bytes:integer bytes_per_s:integer"},
+    NamedSchema{"TransferTransport", "transport:string bytes:integer bytes_per_s:integer"},
+    NamedSchema{"TransferHolder", "peer:string bytes:integer bytes_per_s:integer transports:TransferTransport[]"},
     NamedSchema{
         "Transfer",
         "cid:string path:string file:string state:string bytes:integer bytes_here:integer bytes_fetched:integer "
@@ -128,11 +129,9 @@ inline constexpr std::array schema_table{
     NamedSchema{"Ping", "peer:string rtt_us:integer"},
     NamedSchema{"ReachAttempt", "address:string outcome:string text:string"},
     NamedSchema{"Reach", "peer:string already_connected:boolean attempts:ReachAttempt[]"},
-    NamedSchema{"TransferProgress",
-                "cid:string path:string bytes:integer bytes_here:integer bytes_per_s:integer holders:integer"},
     NamedSchema{"Event",
-                "seq:integer time:string kind:string job?:string peer?:string shard?:integer shards?:integer[][] "
-                "phase?:string text?:string transfer?:TransferProgress data?:string"},
+                "seq:integer time:string kind:string job?:string peer?:string shard?:integer phase?:string "
+                "text?:string data?:string"},
 };
 
 }  // namespace mesh::app

@@ -137,7 +137,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   asio::io_context& io;
   store::BlockStore& blocks;
-  StreamOpener& opener;
+  std::shared_ptr<Transports> transports;
   Limits limits;
   OnLiar on_liar;
   MayHave may_have;
@@ -164,7 +164,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
   Impl(asio::io_context& context, store::BlockStore& store, StreamOpener& open, Limits given, OnLiar liar, MayHave let)
       : io(context),
         blocks(store),
-        opener(open),
+        transports(std::make_shared<Transports>(context, open, given.transports)),
         limits(std::move(given)),
         on_liar(std::move(liar)),
         may_have(std::move(let)) {}
@@ -596,9 +596,10 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   static asio::awaitable<Attempt> ask(std::shared_ptr<Impl> self, std::shared_ptr<Transfer> transfer, ContentWalk& walk,
                                       NodeId node, std::optional<Cid> below) {
-    Result<int> descriptor = co_await open_stream(self->io, self->opener, node, blocks_protocol, self->limits.stall);
-    if (!descriptor) co_return attempt_of(Attempt::Kind::broken, std::move(descriptor.error()));
-    const std::shared_ptr<Stream> stream = self->streams.make(*descriptor, self->limits.stall);
+    // How much it will be is not known beforehand: no other transport is tried for it.
+    auto use = co_await self->transports->open(node, blocks_protocol, 0, self->limits.stall);
+    if (!use) co_return attempt_of(Attempt::Kind::broken, std::move(use.error()));
+    const std::shared_ptr<Stream> stream = self->streams.make((*use)->descriptor(), self->limits.stall);
     stream->pace(self->limits.pacer, node);
     transfer->stream = stream;
     Attempt attempt;
@@ -606,6 +607,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
       attempt = attempt_of(Attempt::Kind::broken, {ErrorCode::unavailable, "not needed any more"});
     } else {
       attempt = co_await converse(self, transfer, stream, walk, below);
+      if (attempt.kind == Attempt::Kind::broken && !transfer->cancelled && !self->closed) (*use)->break_off();
     }
     stream->close();
     transfer->stream.reset();
@@ -758,6 +760,7 @@ std::vector<Cid> ContentExchange::roots_in_use() const {
   return roots;
 }
 
+Transports& ContentExchange::transports() { return *impl_->transports; }
 bool ContentExchange::is_liar(const NodeId& peer) const { return impl_->liars.contains(peer); }
 void ContentExchange::note_liar(const NodeId& peer, const std::string& what) { impl_->note_liar(peer, what); }
 

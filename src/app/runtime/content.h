@@ -31,6 +31,7 @@
 
 #include "adapters/store/block_store.h"
 #include "app/runtime/stream_opener.h"
+#include "app/runtime/transports.h"
 #include "base/time.h"
 #include "codec/car.h"
 #include "codec/record.h"
@@ -140,6 +141,7 @@ class ContentExchange {
     Duration stall{std::chrono::seconds(15)};  ///< a stream that does not move for so long is given up
     std::shared_ptr<Pacer> pacer;  ///< of all that goes and comes; absent: as fast as it can
     Duration first_pause{std::chrono::milliseconds(50)};  ///< before holders are asked a second time; doubles up to 2 s
+    Transports::Limits transports;
   };
 
   /// Whether the peer may have the DAG below this root besides those that the store declares; on the io_context.
@@ -179,6 +181,9 @@ class ContentExchange {
 
   /// What is being fetched. On the io_context.
   [[nodiscard]] std::vector<Cid> roots_in_use() const;
+
+  /// Over which transports content comes. On the io_context.
+  [[nodiscard]] Transports& transports();
 
   /// Whether the peer sent what it should not have, ever; and that it did. On the io_context.
   [[nodiscard]] bool is_liar(const NodeId& peer) const;

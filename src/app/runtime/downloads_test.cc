@@ -2,6 +2,9 @@
 
 #include <sys/resource.h>
 
+#include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <csignal>
 #include <fstream>
 #include <optional>
@@ -15,6 +18,7 @@
 namespace mesh::app {
 namespace {
 
+namespace asio = boost::asio;
 namespace fs = std::filesystem;
 
 constexpr std::size_t mib = std::size_t{1} << 20;
@@ -51,7 +55,6 @@ struct DownloadsTest : testing::Test {
   std::vector<NodeId> holders{they};
   std::vector<std::pair<NodeId, std::string>> liars;
   std::vector<std::string> told;
-  std::vector<std::uint64_t> told_bytes_here;
   std::unique_ptr<ContentExchange> client, server, second;
   std::shared_ptr<FetchedFiles> fetched;
   std::uint64_t quota_bytes = 0;
@@ -62,7 +65,6 @@ struct DownloadsTest : testing::Test {
   Downloads::Limits limits;
 
   DownloadsTest() {
-    limits.telling = std::chrono::hours(1);  // Only the tests of it want to hear how far something is.
     limits.leaves.first_pause = Duration(0);
     limits.leaves.stall = seconds(2);
     server = std::make_unique<ContentExchange>(io, *theirs.blocks, nobody, ContentExchange::Limits{});
@@ -90,11 +92,8 @@ struct DownloadsTest : testing::Test {
     ASSERT_TRUE(opened) << opened.error().message;
     fetched = std::move(*opened);
     downloads = std::make_unique<Downloads>(
-        io, folder, *ours.node, *ours.blocks, opener, *client, *fetched, [this](const Cid&) { return holders; },
-        [this](std::string_view kind, const Downloads::View& view, const std::string&) {
-          told.emplace_back(kind);
-          told_bytes_here.push_back(view.bytes_here);
-        },
+        io, folder, *ours.node, *ours.blocks, *client, *fetched, [this](const Cid&) { return holders; },
+        [this](std::string_view kind, const Downloads::Wanted&, const std::string&) { told.emplace_back(kind); },
         limits);
   }
 
@@ -153,17 +152,6 @@ TEST_F(DownloadsTest, AFileComesToItsPlace) {
   EXPECT_EQ(all[0].holders[0].node, they);
   EXPECT_EQ(told, (std::vector<std::string>{"transfer.began", "transfer.done"}));
   EXPECT_TRUE(ours.node->scan("download/", 10)->empty());
-}
-
-TEST_F(DownloadsTest, HowFarItIsIsToldByTheHundredth) {
-  limits.telling = Duration(0);
-  downloads.reset();
-  start();
-  const Bytes content = noise(5 * mib, 1);
-  ASSERT_TRUE(get(add(theirs, content)));
-  EXPECT_EQ(told, (std::vector<std::string>{"transfer.began", "transfer.progress", "transfer.progress",
-                                            "transfer.progress", "transfer.progress", "transfer.done"}));
-  EXPECT_EQ(told_bytes_here, (std::vector<std::uint64_t>{0, mib, 2 * mib, 3 * mib, 4 * mib, 5 * mib}));
 }
 
 TEST_F(DownloadsTest, EmptySmallAndOneLeafFiles) {
@@ -536,8 +524,8 @@ TEST_F(QuotaTest, ABlockStoreThatIsFullEndsItWithThat) {
   auto opened = FetchedFiles::open(folder, *narrow.node, {}, [](const Cid&) { return false; }, [] { return 1; });
   ASSERT_TRUE(opened);
   downloads = std::make_unique<Downloads>(
-      io, folder, *narrow.node, *narrow.blocks, opener, *client, **opened, [this](const Cid&) { return holders; },
-      [](std::string_view, const Downloads::View&, const std::string&) {}, limits);
+      io, folder, *narrow.node, *narrow.blocks, *client, **opened, [this](const Cid&) { return holders; },
+      [](std::string_view, const Downloads::Wanted&, const std::string&) {}, limits);
   asset::FileBuilder builder(theirs.sink());
   const Bytes zeros(mib);
   for (int i = 0; i < 160; ++i) ASSERT_TRUE(builder.feed(zeros));
@@ -574,6 +562,168 @@ TEST_F(DownloadsTest, WhatIsUnderWayIsNoGarbage) {
   downloads.reset();
   start();
   EXPECT_EQ(collect_garbage(*ours.blocks, downloads->roots(), all_of_it).freed_blocks, 1U);
+}
+
+/// A holder that is there over TCP, and over QUIC once that is dialed; each as fast as a test says.
+struct TransportTest : DownloadsTest {
+  std::unique_ptr<ContentExchange> by_tcp, by_quic;
+  Bytes content = noise(64 * mib, 30);
+  Cid root = add(theirs, content);
+
+  TransportTest() {
+    downloads.reset();
+    ContentExchange::Limits asking;
+    asking.stall = seconds(5);
+    asking.transports.choice = {.worth_bytes = 8 * mib,
+                                .least_trial_bytes = mib,
+                                .most_trial_bytes = 4 * mib,
+                                .trial_grace = milliseconds(100),
+                                .sample = milliseconds(20),
+                                .broken = std::chrono::minutes(5)};
+    client = std::make_unique<ContentExchange>(io, *ours.blocks, opener, asking);
+    start();
+  }
+  ~TransportTest() override { downloads.reset(); }
+
+  std::unique_ptr<ContentExchange> holder(std::uint64_t mib_per_s) {
+    ContentExchange::Limits serving;
+    serving.pacer = std::make_shared<Pacer>(Pacer::Rates{.up = mib_per_s * mib}, [] {
+      return Instant(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+    });
+    return std::make_unique<ContentExchange>(io, *theirs.blocks, nobody, serving);
+  }
+  void speeds(std::uint64_t tcp_mib_per_s, std::uint64_t quic_mib_per_s) {
+    by_tcp = holder(tcp_mib_per_s);
+    by_quic = holder(quic_mib_per_s);
+    opener.peers[they] = [this](int end) { by_tcp->serve(us, end); };
+    opener.dialable["quic"] = [this](int end) { by_quic->serve(us, end); };
+  }
+
+  [[nodiscard]] std::uint64_t came_by(std::string_view transport) const {
+    std::uint64_t bytes = 0;
+    for (const Downloads::View& view : downloads->list()) {
+      for (const LeafFetch::HolderFigures& one : view.holders) {
+        for (const LeafFetch::TransportFigures& by : one.transports) bytes += by.transport == transport ? by.bytes : 0;
+      }
+    }
+    return bytes;
+  }
+
+  /// All of it comes, and none of it twice.
+  void expect_all() {
+    const auto file = get(root);
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_TRUE(content_of(*file) == content);
+    EXPECT_EQ(downloads->list()[0].bytes_fetched, content.size());
+    EXPECT_EQ(came_by("tcp") + came_by("quic"), content.size());
+    EXPECT_TRUE(liars.empty());
+  }
+};
+
+TEST_F(TransportTest, TheFasterTransportCarriesTheRest) {
+  speeds(30, 300);
+  expect_all();
+  EXPECT_EQ(opener.dialed, (std::vector<std::string>{"quic"}));
+  EXPECT_GT(came_by("quic"), content.size() / 2);
+  const LeafFetch::HolderFigures holder = downloads->list()[0].holders.at(0);
+  ASSERT_EQ(holder.transports.size(), 2U);
+  EXPECT_EQ(holder.transports[0].transport, "quic");
+  EXPECT_GT(holder.transports[0].bytes_per_s, holder.transports[1].bytes_per_s);
+  EXPECT_EQ(holder.bytes, content.size());
+  // It is known from now on, also for what is too little to try anything.
+  const Bytes little = noise(2 * mib, 31);
+  ASSERT_TRUE(get(add(theirs, little), "little"));
+  EXPECT_EQ(came_by("quic") + came_by("tcp"), content.size() + little.size());
+  ASSERT_EQ(downloads->list()[0].holders.at(0).transports.size(), 1U);
+  EXPECT_EQ(downloads->list()[0].holders.at(0).transports[0].transport, "quic");
+}
+
+TEST_F(TransportTest, TheSlowerOneGetsItsShareAndNoMore) {
+  speeds(100, 5);
+  expect_all();
+  EXPECT_EQ(opener.dialed, (std::vector<std::string>{"quic"}));
+  EXPECT_GT(opener.opened_by["quic"], 0);
+  EXPECT_LE(came_by("quic"), 8 * mib);
+}
+
+TEST_F(TransportTest, OneThatNeverAnswersIsNotWaitedFor) {
+  speeds(100, 100);
+  std::vector<int> kept;
+  opener.dialable["quic"] = [&](int end) { kept.push_back(end); };
+  expect_all();
+  EXPECT_EQ(kept.size(), 1U);
+  EXPECT_EQ(came_by("quic"), 0U);
+  for (const int end : kept) ::close(end);
+}
+
+TEST_F(TransportTest, OneThatDiesInTheMiddleIsReplacedByTheOther) {
+  speeds(30, 60);
+  std::optional<Result<fs::path>> file;
+  downloads->get({.root = root, .path = "a", .visibility = {}, .sha256 = {}, .holders = {}},
+                 [&](Result<fs::path> result) { file = std::move(result); });
+  run_until([&] { return came_by("quic") > 12 * mib; });
+  ASSERT_FALSE(file);
+  opener.beside.clear();
+  opener.dialable.clear();
+  by_quic.reset();  // Cuts its streams.
+  const std::uint64_t by_then = came_by("quic");
+  run_until([&] { return file.has_value(); });
+  ASSERT_TRUE(*file) << (*file).error().message;
+  EXPECT_TRUE(content_of(**file) == content);
+  EXPECT_EQ(downloads->list()[0].bytes_fetched, content.size());
+  EXPECT_LE(came_by("quic"), by_then + 2 * mib);  // What lay in buffers.
+  EXPECT_TRUE(liars.empty());
+}
+
+TEST_F(TransportTest, WhatCannotBeDialedIsNoMatter) {
+  speeds(100, 100);
+  opener.dialable.clear();
+  expect_all();
+  EXPECT_EQ(opener.dialed, (std::vector<std::string>{"quic"}));
+  EXPECT_EQ(came_by("tcp"), content.size());
+}
+
+TEST_F(TransportTest, TcpIsDialedBesideQuicAndBothBesideAnother) {
+  speeds(100, 30);
+  opener.base = "quic";
+  opener.peers[they] = [this](int end) { by_quic->serve(us, end); };
+  opener.dialable = {{"tcp", [this](int end) { by_tcp->serve(us, end); }}};
+  expect_all();
+  EXPECT_EQ(opener.dialed, (std::vector<std::string>{"tcp"}));
+  EXPECT_GT(came_by("tcp"), content.size() / 2);
+
+  opener.base = "relay";
+  opener.beside.clear();
+  opener.dialable.clear();
+  opener.dialed.clear();
+  opener.peers[other] = [this](int end) { by_tcp->serve(us, end); };
+  holders = {other};
+  const Bytes more = noise(40 * mib, 32);
+  ASSERT_TRUE(get(add(theirs, more), "more"));
+  EXPECT_EQ(opener.dialed, (std::vector<std::string>{"tcp", "quic"}));
+  EXPECT_EQ(came_by("relay"), more.size());
+}
+
+TEST_F(TransportTest, PeersAreKnownWithinABound) {
+  const auto transports = std::make_shared<Transports>(io, opener, Transports::Limits{.max_peers = 2, .choice = {}});
+  for (const std::uint8_t number : std::array<std::uint8_t, 4>{1, 2, 1, 3}) {
+    const NodeId peer = test_node(number);
+    opener.peers[peer] = [](int end) { ::close(end); };
+    bool opened = false;
+    asio::co_spawn(
+        io,
+        [](std::shared_ptr<Transports> all, NodeId node, bool& is_open) -> asio::awaitable<void> {
+          auto use = co_await all->open(node, blocks_protocol, 0, seconds(5));
+          is_open = use.has_value();
+          if (use) ::close((*use)->descriptor());
+        }(transports, peer, opened),
+        asio::detached);
+    run_until([&] { return opened; });
+  }
+  EXPECT_NE(transports->of(test_node(1)), nullptr);
+  EXPECT_EQ(transports->of(test_node(2)), nullptr) << "used least recently";
+  EXPECT_NE(transports->of(test_node(3)), nullptr);
+  EXPECT_EQ(transports->of(test_node(1))->streams(), 0U);
 }
 
 }  // namespace

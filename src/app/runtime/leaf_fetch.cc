@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <map>
 #include <unordered_map>
 
 #include "app/runtime/stream.h"
@@ -30,13 +31,22 @@ using Clock = std::chrono::steady_clock;
 }  // namespace
 
 struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
+  struct Carried {
+    std::uint64_t bytes = 0;
+    Duration time{0};
+  };
   struct Holder {
     Holder(asio::io_context& io, const NodeId& id, asset::RangePlan::Holder number_given)
-        : node(id), number(number_given), pause(io) {}
+        : node(id), number(number_given), pause(io), trial(io) {}
     NodeId node;
     asset::RangePlan::Holder number;
     asio::steady_timer pause;
+    asio::steady_timer trial;  ///< until it has shown what it brings over another transport
     std::shared_ptr<Stream> stream;
+    std::shared_ptr<Transports::Use> use;  ///< of the stream
+    bool is_cut = false;  ///< the stream was closed because its trial was lost
+    std::map<std::string, Carried, std::less<>> carried;
+    Instant asked_since;  ///< or since when nothing came
     std::uint64_t bytes = 0;
     int fruitless = 0;
     int busy = 0;  ///< times in a row
@@ -49,6 +59,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
   enum class Outcome : std::uint8_t {
     nothing_to_ask,
     superfluous,  ///< it sends what came from others meanwhile
+    elsewhere,  ///< the next request goes over another transport
     broken,
     busy,
     has_not,
@@ -57,10 +68,10 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
   struct Attempt {
     Outcome outcome = Outcome::nothing_to_ask;
     std::string text;
+    bool is_of_stream = false;  ///< what broke is the stream
   };
 
   asio::io_context& io;
-  StreamOpener& opener;
   ContentExchange& exchange;
   Cid root;
   std::vector<FileLeaf> leaves;
@@ -72,20 +83,22 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
   Done done;
   bool started = false;
   bool ended = false;
-  std::uint64_t bytes_here = 0, bytes_fetched = 0;
+  std::uint64_t bytes_in_all = 0, bytes_here = 0, bytes_fetched = 0;
   Clock::time_point began = Clock::now();
 
-  Impl(asio::io_context& context, StreamOpener& open, ContentExchange& content, const Cid& of,
-       std::vector<FileLeaf> all, Put keep, Limits given)
+  Impl(asio::io_context& context, ContentExchange& content, const Cid& of, std::vector<FileLeaf> all, Put keep,
+       Limits given)
       : io(context),
-        opener(open),
         exchange(content),
         root(of),
         leaves(std::move(all)),
         put(std::move(keep)),
         limits(std::move(given)),
         plan(static_cast<std::uint32_t>(leaves.size())) {
-    for (std::uint32_t i = 0; i < leaves.size(); ++i) places[leaves[i].cid].push_back(i);
+    for (std::uint32_t i = 0; i < leaves.size(); ++i) {
+      places[leaves[i].cid].push_back(i);
+      bytes_in_all += leaves[i].bytes;
+    }
   }
 
   [[nodiscard]] Instant now() const { return Instant(std::chrono::duration_cast<Duration>(Clock::now() - began)); }
@@ -120,6 +133,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     put = {};
     for (const auto& holder : holders) {
       holder->pause.cancel();
+      holder->trial.cancel();
       if (holder->stream) holder->stream->close();
     }
   }
@@ -161,6 +175,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
       holder->is_idle = attempt.outcome == Outcome::nothing_to_ask;
       switch (attempt.outcome) {
         case Outcome::superfluous:
+        case Outcome::elsewhere:
           continue;
         case Outcome::nothing_to_ask:
           break;
@@ -202,23 +217,56 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     // Not before there is something to ask for: a stream costs the holder too.
     std::optional<asset::RangePlan::Range> first = self->plan.next(holder->number, self->now());
     if (!first) co_return nothing();
-    Result<int> descriptor =
-        co_await open_stream(self->io, self->opener, holder->node, blocks_protocol, self->limits.stall);
-    if (!descriptor) co_return of(Outcome::broken, std::move(descriptor.error().message));
-    const auto stream = std::make_shared<Stream>(self->io, *descriptor, self->limits.stall);
+    auto use = co_await self->exchange.transports().open(holder->node, blocks_protocol, self->left_of_each(),
+                                                         self->limits.stall);
+    if (!use) co_return of(Outcome::broken, std::move(use.error().message));
+    const auto stream = std::make_shared<Stream>(self->io, (*use)->descriptor(), self->limits.stall);
     stream->pace(self->limits.pacer, holder->node);
     Attempt attempt;
     if (!self->ended) {
       holder->stream = stream;
+      holder->use = *use;
+      holder->is_cut = false;
+      holder->asked_since = self->now();
+      self->watch_trial(holder);
       attempt = co_await converse(self, holder, stream, *first);
+      holder->trial.cancel();
+      holder->use.reset();
       holder->stream.reset();
+      if (holder->is_cut) attempt = of(Outcome::elsewhere, {});
+      if (attempt.is_of_stream && !self->ended) (*use)->break_off();
     }
     stream->close();
     co_return attempt;
   }
 
+  /// What is still to come from each holder, if all bring as much.
+  [[nodiscard]] std::uint64_t left_of_each() const {
+    const auto asked = std::ranges::count_if(holders, [](const auto& holder) { return !holder->given_up; });
+    return (bytes_in_all - bytes_here) / static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(asked, 1));
+  }
+
+  /// Takes the holder off a transport that is tried and does not bring what it should.
+  void watch_trial(const std::shared_ptr<Holder>& holder) {
+    const std::optional<Duration> left = holder->use->trial_left();
+    if (!left) return;
+    holder->trial.expires_after(*left + milliseconds(1));
+    holder->trial.async_wait([weak = weak_from_this(), holder](boost::system::error_code failed) {
+      const auto self = weak.lock();
+      if (failed || !self || self->ended || !holder->use) return;
+      // This may be called when the stream is another already.
+      const std::optional<Duration> still = holder->use->trial_left();
+      if (!still) return;
+      if (*still > Duration(0)) return self->watch_trial(holder);
+      if (!holder->use->is_to_leave(self->left_of_each())) return;
+      holder->is_cut = true;
+      holder->stream->close();
+    });
+  }
+
   static Attempt of_stream(const Error& error) {
-    return {.outcome = error.code == ErrorCode::invalid ? Outcome::liar : Outcome::broken, .text = error.message};
+    const bool is_lie = error.code == ErrorCode::invalid;
+    return {.outcome = is_lie ? Outcome::liar : Outcome::broken, .text = error.message, .is_of_stream = !is_lie};
   }
   static Attempt nothing() { return {}; }
   static Attempt of(Outcome outcome, std::string text) { return {.outcome = outcome, .text = std::move(text)}; }
@@ -239,6 +287,11 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     std::deque<asset::RangePlan::Range> asked;
     std::optional<asset::RangePlan::Range> range = first;
     Bytes buffer;
+    bool leaves = false;
+    const auto more = [&] {
+      leaves = leaves || holder->use->is_to_leave(self->left_of_each());
+      return leaves ? std::nullopt : self->plan.next(holder->number, self->now());
+    };
     while (true) {
       while (range) {
         Status written = co_await request(self, stream, *range);
@@ -246,14 +299,14 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
         if (self->ended) co_return nothing();
         asked.push_back(*range);
         range.reset();
-        if (asked.size() < ahead) range = self->plan.next(holder->number, self->now());
+        if (asked.size() < ahead) range = more();
       }
-      if (asked.empty()) co_return nothing();
+      if (asked.empty()) co_return of(leaves ? Outcome::elsewhere : Outcome::nothing_to_ask, {});
       const asset::RangePlan::Range now_sent = asked.front();
       asked.pop_front();
       Attempt attempt = co_await receive(self, holder, stream, now_sent, buffer);
       if (self->ended || attempt.outcome != Outcome::nothing_to_ask) co_return attempt;
-      range = self->plan.next(holder->number, self->now());
+      range = more();
     }
   }
 
@@ -321,6 +374,10 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     }
     holder.bytes += block.size();
     bytes_fetched += block.size();
+    holder.use->arrived(block.size());
+    Carried& carried = holder.carried[holder.use->transport()];
+    carried.bytes += block.size();
+    carried.time += now() - std::exchange(holder.asked_since, now());
     if (!plan.arrived(holder.number, number, leaf.bytes, now())) return {};
     bytes_here += leaf.bytes;
     for (const std::uint32_t place : places.at(leaf.cid)) {
@@ -336,9 +393,9 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
   }
 };
 
-LeafFetch::LeafFetch(asio::io_context& io, StreamOpener& opener, ContentExchange& exchange, const Cid& root,
-                     std::vector<FileLeaf> leaves, Put put, Limits limits)
-    : impl_(std::make_shared<Impl>(io, opener, exchange, root, std::move(leaves), std::move(put), std::move(limits))) {}
+LeafFetch::LeafFetch(asio::io_context& io, ContentExchange& exchange, const Cid& root, std::vector<FileLeaf> leaves,
+                     Put put, Limits limits)
+    : impl_(std::make_shared<Impl>(io, exchange, root, std::move(leaves), std::move(put), std::move(limits))) {}
 LeafFetch::~LeafFetch() { stop(); }
 
 void LeafFetch::set_here(std::uint32_t leaf) { impl_->set_here(leaf); }
@@ -349,9 +406,17 @@ void LeafFetch::stop() { impl_->stop(); }
 LeafFetch::Figures LeafFetch::figures() const {
   Figures figures{.bytes_here = impl_->bytes_here, .bytes_fetched = impl_->bytes_fetched, .holders = {}};
   for (const auto& holder : impl_->holders) {
-    if (holder->bytes > 0)
-      figures.holders.push_back(
-          {.node = holder->node, .bytes = holder->bytes, .bytes_per_s = impl_->plan.speed(holder->number)});
+    if (holder->bytes == 0) continue;
+    HolderFigures of_holder{.node = holder->node,
+                            .bytes = holder->bytes,
+                            .bytes_per_s = impl_->plan.speed(holder->number),
+                            .transports = {}};
+    for (const auto& [transport, carried] : holder->carried) {
+      const auto time_us = static_cast<std::uint64_t>(std::max<Duration::rep>(carried.time.count(), 1));
+      of_holder.transports.push_back(
+          {.transport = transport, .bytes = carried.bytes, .bytes_per_s = carried.bytes * 1'000'000 / time_us});
+    }
+    figures.holders.push_back(std::move(of_holder));
   }
   return figures;
 }

@@ -4,6 +4,8 @@
 // ahead. Every leaf is checked against its CID before it is put; whoever sends another is remembered as a liar
 // (ContentExchange) and dropped. Whoever is slow, cut or busy is asked again, ever later, and given up when it has brought
 // nothing three times.
+// The streams go over the transports that have shown to be the fastest (transports.h): what comes is what is measured, and
+// between two requests a holder is moved to another one.
 // On one io_context thread. Bounds: Limits, RangePlan::max_leaves; a buffer of one block for each holder.
 #pragma once
 
@@ -34,9 +36,9 @@ class LeafFetch {
   using Put = std::function<Status(std::uint32_t leaf, ByteView bytes)>;
   using Done = std::function<void(Status)>;
 
-  /// `exchange` and `opener` outlive it; `leaves` in the order of the content.
-  LeafFetch(boost::asio::io_context& io, StreamOpener& opener, ContentExchange& exchange, const Cid& root,
-            std::vector<FileLeaf> leaves, Put put, Limits limits);
+  /// `exchange` outlives it; `leaves` in the order of the content.
+  LeafFetch(boost::asio::io_context& io, ContentExchange& exchange, const Cid& root, std::vector<FileLeaf> leaves,
+            Put put, Limits limits);
   /// stop()
   ~LeafFetch();
   LeafFetch(const LeafFetch&) = delete;
@@ -51,10 +53,17 @@ class LeafFetch {
   /// Ends it; `done` is not called any more.
   void stop();
 
+  /// What came over one transport, and how fast while it was asked for.
+  struct TransportFigures {
+    std::string transport;  ///< tcp, quic, ws, wss, relay or other
+    std::uint64_t bytes = 0;
+    std::uint64_t bytes_per_s = 0;
+  };
   struct HolderFigures {
     NodeId node;
     std::uint64_t bytes = 0;  ///< that came from it
     std::uint64_t bytes_per_s = 0;
+    std::vector<TransportFigures> transports;  ///< by name
   };
   struct Figures {
     std::uint64_t bytes_here = 0;

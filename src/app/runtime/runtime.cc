@@ -74,18 +74,6 @@ std::string story_of(const ShareKeeper::Refreshed& done) {
                             first.path.empty() ? "the folder" : first.path, first.share, first.why);
 }
 
-node::TransferProgress progress_of(const Downloads::View& view) {
-  node::TransferProgress progress{.root = view.root,
-                                  .path = view.path,
-                                  .bytes = view.bytes,
-                                  .bytes_here = view.bytes_here,
-                                  .holders = static_cast<std::uint32_t>(view.holders.size())};
-  if (view.state == Downloads::State::running) {
-    for (const LeafFetch::HolderFigures& holder : view.holders) progress.bytes_per_s += holder.bytes_per_s;
-  }
-  return progress;
-}
-
 /// What was added where it lies, as the store remembers it.
 struct AddedPath {
   static constexpr std::string_view type = "added-path";
@@ -367,7 +355,7 @@ class Runtime::Impl final : public StreamOpener {
     content = std::make_unique<ContentExchange>(bulk, *blocks, *this, content_limits, tell_liar, may_have);
     bitswap = std::make_unique<BitswapExchange>(bulk, *blocks, *this, bitswap_limits, tell_liar, may_have);
     downloads = std::make_unique<Downloads>(
-        bulk, fetched_folder(settings.home), *store, *blocks, *this, *content, *fetched,
+        bulk, fetched_folder(settings.home), *store, *blocks, *content, *fetched,
         [this](const Cid& root) {
           std::vector<NodeId> peers;
           for (const auto& holding :
@@ -375,12 +363,10 @@ class Runtime::Impl final : public StreamOpener {
             peers.push_back(holding.peer);
           return peers.empty() ? dht->known(root, [this] { downloads->look_again(); }) : peers;
         },
-        [this](std::string_view kind, const Downloads::View& view, const std::string& text) {
-          if ((kind == "transfer.done" && view.visibility) || kind == "transfer.room")
+        [this](std::string_view kind, const Downloads::Wanted& wanted, const std::string& text) {
+          if ((kind == "transfer.done" && wanted.visibility) || kind == "transfer.room")
             keeper->refresh([](const ShareKeeper::Refreshed&) {});
-          post([this, notice = node::Notice{.kind = std::string(kind), .text = text, .transfer = progress_of(view)}] {
-            tell(notice);
-          });
+          post([this, kind = std::string(kind), text] { tell({.kind = kind, .text = text}); });
         },
         download_limits);
     MESH_TRY(downloads->resume_all());
@@ -678,12 +664,24 @@ class Runtime::Impl final : public StreamOpener {
 
   // ---- The network.
 
-  void open(const NodeId& peer, std::string_view protocol, Opened opened) override {
-    post([this, peer, protocol = std::string(protocol), opened = std::move(opened)] {
-      if (stopping) return opened(fail(ErrorCode::unavailable, "this node is stopping"));
-      network->open_stream(peer, protocol, [opened](Result<p2p::RawStream> stream) {
-        if (!stream) return opened(std::unexpected(std::move(stream.error())));
-        opened(stream->fd.release());
+  void open(const NodeId& peer, std::string_view protocol, std::string_view preferred, Opened opened) override {
+    post(
+        [this, peer, protocol = std::string(protocol), preferred = std::string(preferred), opened = std::move(opened)] {
+          if (stopping) return opened(fail(ErrorCode::unavailable, "this node is stopping"));
+          const auto done = [opened](Result<p2p::RawStream> stream) {
+            if (!stream) return opened(std::unexpected(std::move(stream.error())));
+            opened(OpenedStream{.descriptor = stream->fd.release(), .transport = std::move(stream->transport)});
+          };
+          network->open_stream(peer, protocol, done, preferred);
+        });
+  }
+
+  void connect_by(const NodeId& peer, std::string_view transport, Connected connected) override {
+    post([this, peer, transport = std::string(transport), connected = std::move(connected)] {
+      if (stopping) return connected(fail(ErrorCode::unavailable, "this node is stopping"));
+      network->connect_by(peer, transport, [connected](const Result<NodeId>& result) {
+        if (!result) return connected(std::unexpected(result.error()));
+        connected({});
       });
     });
   }

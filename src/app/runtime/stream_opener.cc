@@ -18,19 +18,27 @@ namespace {
 struct Opening {
   explicit Opening(asio::io_context& io) : arrived(io) {}
   asio::steady_timer arrived;
-  std::optional<Result<int>> result;
+  std::optional<Result<OpenedStream>> result;
   bool abandoned = false;
 };
 }  // namespace
 
 asio::awaitable<Result<int>> open_stream(asio::io_context& io, StreamOpener& opener, NodeId peer,
                                          std::string_view protocol, Duration limit) {
+  Result<OpenedStream> opened = co_await open_stream_by(io, opener, peer, protocol, {}, limit);
+  if (!opened) co_return std::unexpected(std::move(opened.error()));
+  co_return opened->descriptor;
+}
+
+asio::awaitable<Result<OpenedStream>> open_stream_by(asio::io_context& io, StreamOpener& opener, NodeId peer,
+                                                     std::string_view protocol, std::string_view preferred,
+                                                     Duration limit) {
   const auto opening = std::make_shared<Opening>(io);
   opening->arrived.expires_after(limit);
-  opener.open(peer, protocol, [&io, opening](Result<int> result) {
+  opener.open(peer, protocol, preferred, [&io, opening](Result<OpenedStream> result) {
     asio::post(io, [opening, result = std::move(result)]() mutable {
       if (opening->abandoned) {
-        if (result) ::close(*result);
+        if (result) ::close(result->descriptor);
         return;
       }
       opening->result = std::move(result);

@@ -66,15 +66,30 @@ struct TestStore {
 struct TestOpener final : StreamOpener {
   std::map<NodeId, std::function<void(int)>> peers;
   std::map<NodeId, int> opened;
+  /// The transport that `peers` are connected by, and what is there over others: at once, or when it has been dialed.
+  std::string base = "tcp";
+  std::map<std::string, std::function<void(int)>, std::less<>> beside, dialable;
+  std::vector<std::string> dialed;
+  std::map<std::string, int, std::less<>> opened_by;
 
-  void open(const NodeId& peer, std::string_view, Opened done) override {
+  void open(const NodeId& peer, std::string_view, std::string_view preferred, Opened done) override {
     ++opened[peer];
     const auto found = peers.find(peer);
     if (found == peers.end()) return done(fail(ErrorCode::unavailable, "cannot be reached"));
     std::array<int, 2> ends{};
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-    found->second(ends[0]);
-    done(ends[1]);
+    const auto other = beside.find(preferred);
+    const std::string transport = other == beside.end() ? base : std::string(preferred);
+    ++opened_by[transport];
+    (other == beside.end() ? found->second : other->second)(ends[0]);
+    done(OpenedStream{.descriptor = ends[1], .transport = transport});
+  }
+  void connect_by(const NodeId&, std::string_view transport, Connected done) override {
+    dialed.emplace_back(transport);
+    const auto found = dialable.find(transport);
+    if (found == dialable.end()) return done(fail(ErrorCode::unavailable, "no answer"));
+    beside.insert(*found);
+    done({});
   }
 };
 
