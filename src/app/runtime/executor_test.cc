@@ -68,7 +68,7 @@ struct ExecutorTest : testing::Test {
     content = std::make_unique<ContentExchange>(io, *ours.blocks, opener, limits);
     server = std::make_unique<ContentExchange>(io, *theirs.blocks, nobody, ContentExchange::Limits{});
     opener.peers[they] = [this](int end) { server->serve(us, end); };
-    executor = std::make_unique<Executor>(io, *ours.blocks, *content, *sandbox, Executor::Limits{},
+    executor = std::make_unique<Executor>(io, *ours.blocks, *content, *sandbox, Executor::Limits{}, test_seed(1),
                                           [this](node::Event event) { events.push_back(std::move(event)); });
   }
   ~ExecutorTest() override {
