@@ -268,7 +268,7 @@ TEST(Sealed, WhoHasNoPartInAShardIsRefused) {
   }
   ASSERT_NE(outsider, 0U);
   const auto ask = [&](std::uint32_t to, const KeyRequest& request) {
-    world.run_for(milliseconds(200));  // Nobody answers more often.
+    world.run_for(milliseconds(600));  // Nobody answers more often.
     const std::size_t before = world.notices().size();
     world.inject(to, world.id(outsider), node::Channel::receipt,
                  record::encode(node::Parcel{.envelopes = {world.signer(outsider).seal(request)}, .blocks = {}, .logs = {}}));

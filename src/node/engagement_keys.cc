@@ -14,7 +14,7 @@ constexpr Duration first_ask_after = seconds(2);  // Keys follow the award or th
 constexpr std::uint32_t max_ask_doublings = 3;
 constexpr std::uint32_t max_key_asks = 20;
 constexpr std::uint32_t max_wrong_keys = 3;  // Of one shard by one node.
-constexpr Duration given_at_most_every = milliseconds(100);
+constexpr Duration given_at_most_every = milliseconds(500);  // To each member, which may ask at any rate.
 
 }  // namespace
 
@@ -179,6 +179,7 @@ Status Engagement::on_key_request(Instant now, const NodeId& from, const Envelop
   const auto own = request.record.commitment ? own_commitments_.find(*request.record.commitment) : own_commitments_.end();
   if (own == own_commitments_.end() || own->second.commitment.record.worker)
     return fail(ErrorCode::not_found, "unknown-commitment: this node is the worker of no such commitment");
+  keys_given_.insert_or_assign(from, now);
   MESH_TRY(
       verification::check_drawn(*field_, request, own->second.commitment, shards, around_.signer.federation()));
   effect::WrapKeys wrap{
@@ -191,7 +192,6 @@ Status Engagement::on_key_request(Instant now, const NodeId& from, const Envelop
   }
   if (wrap.shards.empty())
     return fail(ErrorCode::not_found, "no-keys: this node has not the keys of these shards (any more)");
-  keys_given_.insert_or_assign(from, now);
   out.add({std::move(wrap)});
   return {};
 }

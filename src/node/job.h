@@ -311,8 +311,9 @@ class Job {
   /// Those of the shards on which these nodes have seats and have not committed.
   void give_keys_of_seats(const Batch& batch, const std::set<NodeId>& nodes, Outbox& out);
   void make_keys(const NodeId& to, Outbox& out);
-  /// Whether the node is the worker of a shard that is not decided, or has a seat on it.
-  [[nodiscard]] bool may_read(const NodeId& node, std::uint32_t shard) const;
+  /// Those of the shards (ascending) of which the node is the worker, or on which it has a seat, and which are not decided.
+  [[nodiscard]] std::vector<std::uint32_t> readable_by(const NodeId& node,
+                                                       const std::vector<std::uint32_t>& shards) const;
   void send_roster(const NodeId& to, Outbox& out);
   void send_round(const Round& round, const NodeId& to, Outbox& out) const;
   /// The draw and the nonces that it counts, to a member that has the round already; or the round with them.

@@ -7,20 +7,28 @@ namespace mesh::node {
 
 namespace {
 
-constexpr Duration answered_at_most_every = milliseconds(100);  // Of each member, which may ask at any rate.
+constexpr Duration answered_at_most_every = milliseconds(500);  // Of each member, which may ask at any rate.
 
 }  // namespace
 
-bool Job::may_read(const NodeId& node, std::uint32_t number) const {
-  const Shard& shard = shards_[number];
-  if (shard.state == ShardState::leased) return leased_to(number, node);
-  if (shard.state != ShardState::committed) return false;
-  const auto batch = batches_.find(shard.commitment);
-  if (batch == batches_.end()) return false;
-  return batch->second.commitment.signer == node ||
-         std::ranges::any_of(batch->second.panels, [&](const Panel& panel) {
-           return panel.seats.contains(node) && std::ranges::binary_search(panel.shards, number);
-         });
+std::vector<std::uint32_t> Job::readable_by(const NodeId& node, const std::vector<std::uint32_t>& shards) const {
+  std::set<std::uint32_t> readable;
+  std::map<Cid, std::vector<std::uint32_t>> committed;
+  for (const std::uint32_t number : shards) {
+    const Shard& shard = shards_[number];
+    if (shard.state == ShardState::leased && leased_to(number, node)) readable.insert(number);
+    if (shard.state == ShardState::committed) committed[shard.commitment].push_back(number);
+  }
+  for (const auto& [cid, numbers] : committed) {
+    const auto batch = batches_.find(cid);
+    if (batch == batches_.end()) continue;
+    if (batch->second.commitment.signer == node) readable.insert(numbers.begin(), numbers.end());
+    for (const Panel& panel : batch->second.panels) {
+      if (panel.seats.contains(node))
+        std::ranges::set_intersection(panel.shards, numbers, std::inserter(readable, readable.end()));
+    }
+  }
+  return {readable.begin(), readable.end()};
 }
 
 void Job::give_keys(const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out) {
@@ -45,19 +53,20 @@ void Job::give_keys_of_seats(const Batch& batch, const std::set<NodeId>& nodes, 
 void Job::make_keys(const NodeId& to, Outbox& out) {
   KeysFor& keys = keys_for_.at(to);
   // What was decided or awarded anew since it was wanted needs no key.
-  std::erase_if(keys.wanted, [&](std::uint32_t shard) { return !may_read(to, shard); });
   if (keys.under_way || keys.wanted.empty()) return;
+  std::vector<std::uint32_t> shards = readable_by(to, {keys.wanted.begin(), keys.wanted.end()});
+  const std::size_t count = std::min(shards.size(), verification::max_key_shards);
+  const auto end = shards.begin() + static_cast<std::ptrdiff_t>(count);
+  keys.wanted = {end, shards.end()};
+  shards.erase(end, shards.end());
+  if (shards.empty()) return;
   keys.under_way = true;
-  const auto end = std::next(keys.wanted.begin(), static_cast<std::ptrdiff_t>(std::min<std::size_t>(
-                                                      keys.wanted.size(), verification::max_key_shards)));
-  effect::WrapKeys wrap{.id = 0,
-                        .intent = id(),
-                        .inputs = intent_.record.inputs,
-                        .to = to,
-                        .shards = {keys.wanted.begin(), end},
-                        .keys = {}};
-  keys.wanted.erase(keys.wanted.begin(), end);
-  out.add({std::move(wrap)});
+  out.add({effect::WrapKeys{.id = 0,
+                            .intent = id(),
+                            .inputs = intent_.record.inputs,
+                            .to = to,
+                            .shards = std::move(shards),
+                            .keys = {}}});
 }
 
 void Job::on_key_request(Instant now, const Signed<verification::KeyRequest>& request, Outbox& out) {
@@ -70,16 +79,14 @@ void Job::on_key_request(Instant now, const Signed<verification::KeyRequest>& re
     return refused(ErrorCode::unauthorised, "not-yours: this node has no part in the task");
   KeysFor& keys = keys_for_[request.signer];
   if (keys.answered && now - *keys.answered < answered_at_most_every) return;
+  keys.answered = now;
   const Result<std::vector<std::uint32_t>> asked = verification::asked_for(request.record, intent_.record.shards);
   if (!asked) return refused(asked.error().code, asked.error().message);
-  std::vector<std::uint32_t> readable;
-  std::ranges::copy_if(*asked, std::back_inserter(readable),
-                       [&](std::uint32_t shard) { return may_read(request.signer, shard); });
+  const std::vector<std::uint32_t> readable = readable_by(request.signer, *asked);
   if (readable.empty()) {
     return refused(ErrorCode::unauthorised, "not-yours: this node is neither the worker of shard " +
                                                 std::to_string(asked->front()) + " nor drawn to verify it (any more)");
   }
-  keys.answered = now;
   give_keys(request.signer, readable, out);
 }
 

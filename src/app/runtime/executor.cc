@@ -236,12 +236,13 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     const Result<sealing::ContentKey> key = given == run.keys.end()
                                                 ? sealed.own_key(run.inputs[number])
                                                 : sealed.unwrap(run.effect.intent, shard, given->second);
-    Result<Bytes> content = key ? sealed.open(run.inputs[number], *key, limits.max_input_bytes) : std::unexpected(key.error());
-    if (content) return Answer(std::move(*content));
-    if (content.error().code == ErrorCode::denied) run.wrong_keys.insert(shard);
-    if (content.error().code == ErrorCode::invalid || content.error().code == ErrorCode::exhausted)
-      return Answer(Refusal{"the sealed input: " + content.error().message});
-    return std::unexpected(std::move(content.error()));
+    Result<Bytes> opened = std::unexpected(key ? Error() : key.error());
+    if (key) opened = sealed.open(run.inputs[number], *key, limits.max_input_bytes);
+    if (opened) return Answer(std::move(*opened));
+    if (opened.error().code == ErrorCode::denied) run.wrong_keys.insert(shard);
+    if (opened.error().code == ErrorCode::invalid || opened.error().code == ErrorCode::exhausted)
+      return Answer(Refusal{"the sealed input: " + opened.error().message});
+    return std::unexpected(std::move(opened.error()));
   }
 
   void wrap_keys(const node::effect::WrapKeys& effect) {
