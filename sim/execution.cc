@@ -43,13 +43,11 @@ verification::WrappedKeyBytes key_bytes(const node::NodeId& node, const Cid& int
 
 node::event::KeysWrapped keys_for(const node::effect::WrapKeys& request) {
   verification::KeyParcel parcel;
-  for (const std::uint32_t shard : request.shards)
-    parcel.keys.push_back(key_bytes(request.to, request.intent, shard));
+  for (const std::uint32_t shard : request.shards) parcel.keys.push_back(key_bytes(request.to, request.intent, shard));
   return {.id = request.id, .to = request.to, .shards = request.shards, .keys = std::move(parcel)};
 }
 
-bool is_key_for(const node::NodeId& node, const Cid& intent, std::uint32_t shard,
-                const verification::WrappedKey& key) {
+bool is_key_for(const node::NodeId& node, const Cid& intent, std::uint32_t shard, const verification::WrappedKey& key) {
   return key.key == key_bytes(node, intent, shard);
 }
 

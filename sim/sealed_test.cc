@@ -65,7 +65,8 @@ struct Keys : Observer {
     return given.contains({from, to, shard});
   }
   [[nodiscard]] std::size_t by_others() const {
-    return static_cast<std::size_t>(std::ranges::count_if(given, [](const auto& one) { return std::get<0>(one) != 0; }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(given, [](const auto& one) { return std::get<0>(one) != 0; }));
   }
 };
 
@@ -270,8 +271,9 @@ TEST(Sealed, WhoHasNoPartInAShardIsRefused) {
   const auto ask = [&](std::uint32_t to, const KeyRequest& request) {
     world.run_for(milliseconds(600));  // Nobody answers more often.
     const std::size_t before = world.notices().size();
-    world.inject(to, world.id(outsider), node::Channel::receipt,
-                 record::encode(node::Parcel{.envelopes = {world.signer(outsider).seal(request)}, .blocks = {}, .logs = {}}));
+    world.inject(
+        to, world.id(outsider), node::Channel::receipt,
+        record::encode(node::Parcel{.envelopes = {world.signer(outsider).seal(request)}, .blocks = {}, .logs = {}}));
     world.run_for(milliseconds(20));
     std::string why;
     for (std::size_t i = before; i < world.notices().size(); ++i) {
@@ -281,8 +283,7 @@ TEST(Sealed, WhoHasNoPartInAShardIsRefused) {
     return why;
   };
   KeyRequest request{.intent = job, .shards = {{0, 1}}, .commitment = {}, .proof = {}};
-  EXPECT_EQ(ask(0, request),
-            "not-yours: this node is neither the worker of shard 0 nor drawn to verify it (any more)");
+  EXPECT_EQ(ask(0, request), "not-yours: this node is neither the worker of shard 0 nor drawn to verify it (any more)");
   const std::uint32_t worker = world.index_of(*shard.worker);
   EXPECT_TRUE(ask(worker, request).starts_with("unknown-commitment: "));
   // All that is signed about the draw, which gives it no seat.

@@ -120,8 +120,8 @@ struct Notify {
 
 struct Effect {
   std::variant<effect::Publish, effect::JudgeGossip, effect::Send, effect::KeepBlocks, effect::Execute,
-               effect::WrapKeys, effect::CancelExecution, effect::FetchResults, effect::BuildReduceInput, effect::Declare,
-               effect::Undeclare, effect::Persist, effect::Confirm, effect::Notify>
+               effect::WrapKeys, effect::CancelExecution, effect::FetchResults, effect::BuildReduceInput,
+               effect::Declare, effect::Undeclare, effect::Persist, effect::Confirm, effect::Notify>
       value;
 };
 using Effects = std::vector<Effect>;

@@ -46,8 +46,10 @@ Status Engagement::on_member(Instant now, const NodeId& from, const std::string&
 Status Engagement::on_keys(Instant now, const NodeId& from, const Envelope& envelope, Outbox& out) {
   MESH_LET(const Signed<verification::ShardKeys> given,
            open<verification::ShardKeys>(envelope, around_.signer.federation()));
-  if (given.signer != from) return fail(ErrorCode::unauthorised, "not-the-giver: these keys are another node's to give");
-  if (given.record.to != around_.signer.id()) return fail(ErrorCode::invalid, "not-mine: the keys are for another node");
+  if (given.signer != from)
+    return fail(ErrorCode::unauthorised, "not-the-giver: these keys are another node's to give");
+  if (given.record.to != around_.signer.id())
+    return fail(ErrorCode::invalid, "not-mine: the keys are for another node");
   MESH_LET(const auto keys, verification::keys_of(given.record, intent_.record.shards));
   std::map<Executions::Purpose, std::vector<std::uint32_t>> taken;
   for (const auto& [shard, key] : keys) {
@@ -117,12 +119,13 @@ void Engagement::ask_for_keys(Instant now, Outbox& out) {
   if (around_.peers.connected(publisher()) && ++key_asks_ > max_key_asks) {
     const auto owed = std::ranges::find_if(awaited_keys_, [](const auto& entry) { return !entry.second.refused; });
     if (owed != awaited_keys_.end()) {
-      out.send(publisher(), Channel::offer,
-               around_.signer
-                   .sign(market::Decline{.intent = id(),
-                                         .reason = "no-keys: neither the publisher nor the worker gives the key of shard " +
-                                                   std::to_string(owed->first)})
-                   .envelope);
+      out.send(
+          publisher(), Channel::offer,
+          around_.signer
+              .sign(market::Decline{.intent = id(),
+                                    .reason = "no-keys: neither the publisher nor the worker gives the key of shard " +
+                                              std::to_string(owed->first)})
+              .envelope);
     }
     awaited_keys_.clear();
     ask_keys_at_.reset();
@@ -134,8 +137,8 @@ void Engagement::ask_for_keys(Instant now, Outbox& out) {
     if (!awaited.refused && shards.size() < verification::max_key_shards) shards.push_back(shard);
   }
   if (!shards.empty()) {
-    const Signed<verification::KeyRequest> request = around_.signer.sign(verification::KeyRequest{
-        .intent = id(), .shards = task::ranges_of(shards), .commitment = {}, .proof = {}});
+    const Signed<verification::KeyRequest> request = around_.signer.sign(
+        verification::KeyRequest{.intent = id(), .shards = task::ranges_of(shards), .commitment = {}, .proof = {}});
     out.send(publisher(), Channel::receipt, request.envelope);
     asked_ = Asked{.request = request.cid, .shards = std::move(shards)};
   }
@@ -168,22 +171,21 @@ void Engagement::ask_workers(Outbox& out) const {
 }
 
 Status Engagement::on_key_request(Instant now, const NodeId& from, const Envelope& envelope, Outbox& out) {
-  if (!intent_.record.is_sealed())
-    return fail(ErrorCode::invalid, "not-sealed: the inputs of this task have no keys");
-  if (const auto given = keys_given_.find(from); given != keys_given_.end() && now - given->second < given_at_most_every)
+  if (!intent_.record.is_sealed()) return fail(ErrorCode::invalid, "not-sealed: the inputs of this task have no keys");
+  if (const auto given = keys_given_.find(from);
+      given != keys_given_.end() && now - given->second < given_at_most_every)
     return {};
   MESH_LET(const Signed<verification::KeyRequest> request,
            open<verification::KeyRequest>(envelope, around_.signer.federation()));
   if (request.signer != from) return fail(ErrorCode::unauthorised, "not-the-asker: another node asks for these keys");
   MESH_LET(const std::vector<std::uint32_t> shards, verification::asked_for(request.record, intent_.record.shards));
-  const auto own = request.record.commitment ? own_commitments_.find(*request.record.commitment) : own_commitments_.end();
+  const auto own =
+      request.record.commitment ? own_commitments_.find(*request.record.commitment) : own_commitments_.end();
   if (own == own_commitments_.end() || own->second.commitment.record.worker)
     return fail(ErrorCode::not_found, "unknown-commitment: this node is the worker of no such commitment");
   keys_given_.insert_or_assign(from, now);
-  MESH_TRY(
-      verification::check_drawn(*field_, request, own->second.commitment, shards, around_.signer.federation()));
-  effect::WrapKeys wrap{
-      .id = 0, .intent = id(), .inputs = intent_.record.inputs, .to = from, .shards = {}, .keys = {}};
+  MESH_TRY(verification::check_drawn(*field_, request, own->second.commitment, shards, around_.signer.federation()));
+  effect::WrapKeys wrap{.id = 0, .intent = id(), .inputs = intent_.record.inputs, .to = from, .shards = {}, .keys = {}};
   for (const std::uint32_t shard : shards) {
     const auto held = held_keys_.find(shard);
     if (held == held_keys_.end()) continue;

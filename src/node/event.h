@@ -128,7 +128,8 @@ struct ExecutionDone {
   struct Shard {
     std::uint32_t shard = 0;
     Result<Output> result;
-    bool is_key_wrong = false;  ///< of a result that is an error: the key that came with the shard does not open its input
+    bool is_key_wrong =
+        false;  ///< of a result that is an error: the key that came with the shard does not open its input
   };
   std::uint64_t id = 0;
   std::vector<Shard> shards;
@@ -178,7 +179,7 @@ struct HostMeasured {
 
 using Event = std::variant<event::Tick, event::PeerUp, event::PeerDown, event::PeerRoundTrip, event::Gossip,
                            event::Message, event::SendFailed, event::ExecutionStarted, event::ExecutionLog,
-                           event::ExecutionDone, event::KeysWrapped, event::ResultsFetched, event::ReduceInputBuilt, event::Submit,
-                           event::StopJob, event::OfferByHand, event::HostMeasured>;
+                           event::ExecutionDone, event::KeysWrapped, event::ResultsFetched, event::ReduceInputBuilt,
+                           event::Submit, event::StopJob, event::OfferByHand, event::HostMeasured>;
 
 }  // namespace mesh::node

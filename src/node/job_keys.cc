@@ -61,12 +61,8 @@ void Job::make_keys(const NodeId& to, Outbox& out) {
   shards.erase(end, shards.end());
   if (shards.empty()) return;
   keys.under_way = true;
-  out.add({effect::WrapKeys{.id = 0,
-                            .intent = id(),
-                            .inputs = intent_.record.inputs,
-                            .to = to,
-                            .shards = std::move(shards),
-                            .keys = {}}});
+  out.add({effect::WrapKeys{
+      .id = 0, .intent = id(), .inputs = intent_.record.inputs, .to = to, .shards = std::move(shards), .keys = {}}});
 }
 
 void Job::on_key_request(Instant now, const Signed<verification::KeyRequest>& request, Outbox& out) {
@@ -74,7 +70,8 @@ void Job::on_key_request(Instant now, const Signed<verification::KeyRequest>& re
   const auto refused = [&](ErrorCode code, std::string why) {
     refuse(request.signer, request.cid, {code, std::move(why)}, out);
   };
-  if (!intent_.record.is_sealed()) return refused(ErrorCode::invalid, "not-sealed: the inputs of this task have no keys");
+  if (!intent_.record.is_sealed())
+    return refused(ErrorCode::invalid, "not-sealed: the inputs of this task have no keys");
   if (!workers_.contains(request.signer))
     return refused(ErrorCode::unauthorised, "not-yours: this node has no part in the task");
   KeysFor& keys = keys_for_[request.signer];

@@ -596,7 +596,7 @@ TEST(NodeEngagement, NobodyButThePublisherTellsItsMembers) {
   const Task task;
   for (const Envelope& envelope : every_kind_of_record(task)) {
     const std::string type = *type_of(envelope.body);
-    if (type == task::TaskIntent::type) continue;
+    if (type == task::TaskIntent::type || type == verification::ShardKeys::type) continue;  // Keys members give, too.
     Subject subject;
     task.begin(subject);
     const std::size_t journal = subject.journal.size();
@@ -1562,8 +1562,8 @@ TEST(NodeSealed, WhoLacksKeysAsksAndGivesUpInTheEnd) {
   Subject patient;
   task.begin(patient);
   patient.parcel(1, {task.award().envelope});
-  subject.parcel(1, {testing::signer(1).seal(
-                        market::Refusal{.intent = task.intent.cid, .about = asked.cid, .reason = "not-yours: any more"})});
+  subject.parcel(1, {testing::signer(1).seal(market::Refusal{
+                        .intent = task.intent.cid, .about = asked.cid, .reason = "not-yours: any more"})});
   subject.forget();
   for (int i = 0; i < 30; ++i) {
     wait(subject, seconds(20));
@@ -1651,8 +1651,10 @@ TEST(NodeSealed, ThePublisherHasKeysMadeForWorkersAndSeats) {
     for (const effect::WrapKeys& wrap : std::exchange(p.subject.wraps, {})) {
       EXPECT_TRUE(wrap.keys.empty()) << "its own, of the files' headers";
       EXPECT_TRUE(wrapped.emplace(wrap.to, wrap.shards).second) << "one at a time for each";
-      p.subject.step(event::KeysWrapped{
-          .id = wrap.id, .to = wrap.to, .shards = wrap.shards, .keys = verification::KeyParcel{{}, {wrap.shards.size(), key_of(0)}}});
+      p.subject.step(event::KeysWrapped{.id = wrap.id,
+                                        .to = wrap.to,
+                                        .shards = wrap.shards,
+                                        .keys = verification::KeyParcel{{}, {wrap.shards.size(), key_of(0)}}});
     }
   };
   collect();

@@ -170,8 +170,7 @@ class Tongue {
            const identity::NodeId& worker) {
     const verification::KeyRequest request{
         .intent = work.intent, .shards = work.shards, .commitment = cid, .proof = {}};
-    const Bytes parcel =
-        record::encode(node::Parcel{.envelopes = {signer_.seal(request)}, .blocks = {}, .logs = {}});
+    const Bytes parcel = record::encode(node::Parcel{.envelopes = {signer_.seal(request)}, .blocks = {}, .logs = {}});
     requests_.push_back({publisher, node::Channel::receipt, parcel});
     requests_.push_back({worker, node::Channel::receipt, parcel});
   }
@@ -228,9 +227,10 @@ class Tongue {
 };
 
 int usage() {
-  fmt::print(stderr,
-             "error: mesh_liar result|fuel|verifier|backs|copy|asks --home DIR [--cache DIR] [--slots N] [--partner PEER] "
-             "[--join MULTIADDR]...\n");
+  fmt::print(
+      stderr,
+      "error: mesh_liar result|fuel|verifier|backs|copy|asks --home DIR [--cache DIR] [--slots N] [--partner PEER] "
+      "[--join MULTIADDR]...\n");
   return 2;
 }
 

@@ -110,8 +110,8 @@ Result<Key> key_of_header(const OwnPoint& own, ByteView header) {
     const std::size_t count = recipients.size() / recipient_bytes;
     std::string others;
     for (std::size_t i = 0; i < std::min(count, shown_recipients); ++i)
-      others += (i > 0 ? ", " : "") +
-                identity::did_of(*NodeId::from(recipients.subspan(i * recipient_bytes, NodeId::size)));
+      others +=
+          (i > 0 ? ", " : "") + identity::did_of(*NodeId::from(recipients.subspan(i * recipient_bytes, NodeId::size)));
     if (count > shown_recipients) others += fmt::format(" and {} more", count - shown_recipients);
     return fail(ErrorCode::denied, fmt::format("the content is sealed for {}, not for this node ({})", others,
                                                identity::did_of(own.node)));
@@ -400,8 +400,8 @@ Status Opener::Impl::read_header() {
     return fail(ErrorCode::denied, "the key that was given is not the one of this sealed content");
   const Result<ContentKey> content_key = known ? *known : key_of_header(*own, sealed);
   if (!content_key) return std::unexpected(content_key.error());
-  const ByteView stream_header = ByteView(sealed).subspan(sealed.size() - tag_bytes - stream_header_bytes,
-                                                          stream_header_bytes);
+  const ByteView stream_header =
+      ByteView(sealed).subspan(sealed.size() - tag_bytes - stream_header_bytes, stream_header_bytes);
   Key stream_key;
   crypto_kdf_derive_from_key(stream_key.data(), key_bytes, stream_subkey, derive_context, content_key->data());
   crypto_secretstream_xchacha20poly1305_init_pull(&stream, stream_header.data(), stream_key.data());
@@ -434,9 +434,7 @@ Status Opener::Impl::open_chunk() {
   return sink(content);
 }
 
-Opener::Opener(const Seed& key, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) {
-  impl_->own.emplace(key);
-}
+Opener::Opener(const Seed& key, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) { impl_->own.emplace(key); }
 Opener::Opener(const ContentKey& key, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) {
   impl_->known = key;
 }

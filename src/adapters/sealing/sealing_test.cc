@@ -371,7 +371,9 @@ Result<Bytes> open_with(const ContentKey& key, ByteView sealed) {
   MESH_TRY(opener.finish());
   return content;
 }
-bool same(const ContentKey& a, const ContentKey& b) { return std::equal(a.data(), a.data() + ContentKey::size, b.data()); }
+bool same(const ContentKey& a, const ContentKey& b) {
+  return std::equal(a.data(), a.data() + ContentKey::size, b.data());
+}
 
 TEST(GivenKeys, OpenTheFileForOneThatItWasNotSealedFor) {
   const Bytes content = content_of(2 * chunk_bytes);
@@ -435,7 +437,8 @@ TEST(GivenKeys, AKnownAnswer) {
   std::ranges::copy(*from_hex("8f40c5adb68f25624ae5b214ea767a6ec94d829d3d7b5e1ad1ba6f3e2138285f"), point.begin());
   WrappedKey wrapped{};
   std::ranges::copy(*from_hex("3d3f69f19b64a7e5722c8b4c3af31d3a64122f24dcb2c97aa81e16e05aa1f99c"
-                          "4f5f9b101b2fdb5fe5b0f6b652136d1c"), wrapped.begin());
+                              "4f5f9b101b2fdb5fe5b0f6b652136d1c"),
+                    wrapped.begin());
   const auto key = unwrapper(point).unwrap(wrapped, 7);
   ASSERT_TRUE(key) << key.error().message;
   for (std::size_t i = 0; i < ContentKey::size; ++i) EXPECT_EQ(key->data()[i], 32 + i);

@@ -386,10 +386,11 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
             cid->codec() == Multicodec::raw ? backend_.blocks().get(*cid) : fail(ErrorCode::not_found, "");
         if (!recipients.empty()) {
           if (const Status sealed = SealedInputs::check(backend_.blocks(), *cid, own); !sealed) {
-            return fail(sealed.error().code,
-                        fmt::format("task.inputs[{}]: a sealed task's inputs are sealed for its own node, and {} is not: "
-                                    "{}; give its content, or seal it with \"mesh assets add --for self\"",
-                                    inputs.size(), cid->text(), sealed.error().message));
+            return fail(
+                sealed.error().code,
+                fmt::format("task.inputs[{}]: a sealed task's inputs are sealed for its own node, and {} is not: "
+                            "{}; give its content, or seal it with \"mesh assets add --for self\"",
+                            inputs.size(), cid->text(), sealed.error().message));
           }
         }
         inputs.push_back({*cid, block ? std::optional<std::uint64_t>((*block)->size()) : std::nullopt});

@@ -266,9 +266,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     }
     for (std::size_t i = 0; i < effect.shards.size(); ++i) {
       const std::uint32_t shard = effect.shards[i];
-      const Result<sealing::ContentKey> key = effect.keys.empty()
-                                                  ? sealed.own_key(lookup.inputs[i])
-                                                  : sealed.unwrap(effect.intent, shard, effect.keys[i]);
+      const Result<sealing::ContentKey> key =
+          effect.keys.empty() ? sealed.own_key(lookup.inputs[i]) : sealed.unwrap(effect.intent, shard, effect.keys[i]);
       if (!key) return wrap(fmt::format("the input of shard {}", shard), key.error());
       parcel.keys.emplace_back(wrapper->wrap(*key, shard));
     }

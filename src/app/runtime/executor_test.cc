@@ -440,13 +440,13 @@ struct SealedExecutorTest : ExecutorTest {
   NodeId own = public_key_of(test_seed(1));
   Cid intent = Cid::of(Multicodec::dag_cbor, as_bytes("intent"));
 
-  Bytes sealed(ByteView content, const NodeId& recipient) {
+  static Bytes sealed(ByteView plain, const NodeId& recipient) {
     Bytes bytes;
     auto sealer = sealing::Sealer::start(std::span(&recipient, 1), [&](ByteView more) -> Status {
       append(bytes, more);
       return {};
     });
-    EXPECT_TRUE(sealer && sealer->feed(content) && sealer->finish());
+    EXPECT_TRUE(sealer && sealer->feed(plain) && sealer->finish());
     return bytes;
   }
   /// The keys of inputs that were sealed for the node of `seed`, as that gives them to this node.
@@ -489,7 +489,7 @@ TEST_F(SealedExecutorTest, AGuestSeesTheContentAndNothingOfItIsKept) {
   const Seed publisher = test_seed(2);
   const std::vector<Bytes> contents{to_bytes("a secret"), {}, noise(2'500'000, 3)};
   std::vector<Cid> files;
-  for (const Bytes& content : contents) files.push_back(theirs.add(sealed(content, public_key_of(publisher))));
+  for (const Bytes& one : contents) files.push_back(theirs.add(sealed(one, public_key_of(publisher))));
   const Cid inputs = list(theirs, files);
   theirs.declare(function);
   theirs.declare(inputs);
@@ -538,11 +538,11 @@ TEST_F(SealedExecutorTest, AKeyThatDoesNotFitIsNoOutcome) {
   const Cid inputs = list(theirs, files);
   theirs.declare(function);
   theirs.declare(inputs);
-  const ExecutionDone done = run_sealed(function, inputs, {0, 1, 2, 3},
-                                        {key_of(files[0], publisher, 0, own),
-                                         key_of(files[0], publisher, 1, own),  // Of another file.
-                                         key_of(files[2], publisher, 3, own),  // For another shard.
-                                         key_of(files[3], publisher, 3, they)});  // For another node, were it one.
+  const ExecutionDone done =
+      run_sealed(function, inputs, {0, 1, 2, 3},
+                 {key_of(files[0], publisher, 0, own), key_of(files[0], publisher, 1, own),  // Of another file.
+                  key_of(files[2], publisher, 3, own),  // For another shard.
+                  key_of(files[3], publisher, 3, they)});  // For another node, were it one.
   ASSERT_EQ(done.shards.size(), 4U);
   EXPECT_TRUE(done.shards[0].result);
   for (std::uint32_t shard = 1; shard < 4; ++shard) {
@@ -572,9 +572,11 @@ TEST_F(SealedExecutorTest, KeysAreWrappedForOthers) {
   const std::vector<Cid> files{ours.add(sealed(as_bytes("a"), own)), ours.add(sealed(as_bytes("b"), own)),
                                ours.add(sealed(as_bytes("c"), reader)), ours.add(as_bytes("plain"))};
   const Cid inputs = list(ours, files);
-  const auto wrap = [&](std::vector<std::uint32_t> shards, std::vector<verification::WrappedKey> keys, const NodeId& to) {
+  const auto wrap = [&](std::vector<std::uint32_t> shards, std::vector<verification::WrappedKey> keys,
+                        const NodeId& to) {
     const std::uint64_t id = next_id++;
-    executor->wrap_keys({.id = id, .intent = intent, .inputs = inputs, .to = to, .shards = std::move(shards), .keys = std::move(keys)});
+    executor->wrap_keys(
+        {.id = id, .intent = intent, .inputs = inputs, .to = to, .shards = std::move(shards), .keys = std::move(keys)});
     return wait_for<node::event::KeysWrapped>(id);
   };
   const auto opens = [&](const node::event::KeysWrapped& wrapped, std::size_t number, const Seed& seed) {

@@ -752,8 +752,7 @@ struct InputCollector {
         return fail(
             ErrorCode::invalid,
             fmt::format("the input {} is a folder; add --map to make each of its files a shard", path.string()));
-      FolderReader reader{
-          .sink = sink, .is_program = false, .left_out = {}, .found = {}, .recipients = recipients};
+      FolderReader reader{.sink = sink, .is_program = false, .left_out = {}, .found = {}, .recipients = recipients};
       MESH_LET(const FileDescriptor folder, open_folder(path));
       MESH_TRY(reader.read(folder, path, "", 0));
       std::ranges::sort(reader.found);

@@ -39,8 +39,7 @@ Status SealedInputs::check(const store::BlockStore& blocks, const Cid& input, co
   if (input.codec() == Multicodec::dag_cbor) return fail(ErrorCode::invalid, "it is a record, not a sealed file");
   MESH_LET(const Bytes header, header_of(blocks, input));
   if (sealing::is_recipient(header, node)) return {};
-  return fail(ErrorCode::invalid,
-              fmt::format("it is sealed, but not for this node ({})", identity::did_of(node)));
+  return fail(ErrorCode::invalid, fmt::format("it is sealed, but not for this node ({})", identity::did_of(node)));
 }
 
 Result<sealing::ContentKey> SealedInputs::unwrap(const Cid& intent, std::uint32_t shard,
@@ -58,7 +57,8 @@ Result<sealing::ContentKey> SealedInputs::own_key(const Cid& input) {
   MESH_LET(const Bytes header, header_of(blocks_, input));
   Result<sealing::ContentKey> key = sealing::content_key(own_, header);
   // To a publisher its own input that it cannot read is a broken one, whoever else could.
-  if (!key) return fail(key.error().code == ErrorCode::denied ? ErrorCode::invalid : key.error().code, key.error().message);
+  if (!key)
+    return fail(key.error().code == ErrorCode::denied ? ErrorCode::invalid : key.error().code, key.error().message);
   keys_.emplace(input, *key);
   key_order_.push_back(input);
   if (key_order_.size() > cached_keys) {

@@ -39,9 +39,7 @@ Result<std::vector<std::uint32_t>> asked_for(const KeyRequest& request, std::uin
 
 Status check_drawn(const Field& field, const Signed<KeyRequest>& request, const Signed<receipt::Commitment>& own,
                    const std::vector<std::uint32_t>& shards, const Cid& federation) {
-  const auto bad = [](std::string_view why) {
-    return fail(ErrorCode::unauthorised, "not-drawn: " + std::string(why));
-  };
+  const auto bad = [](std::string_view why) { return fail(ErrorCode::unauthorised, "not-drawn: " + std::string(why)); };
   if (field.offer_of(request.signer) == nullptr) return bad("the asker is not on the roster");
   std::optional<Signed<RoundOpen>> round;
   std::optional<Signed<Draw>> draw;

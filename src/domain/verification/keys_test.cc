@@ -97,8 +97,8 @@ struct Drawing {
   [[nodiscard]] std::string check(const NodeId& asker, std::vector<Envelope> proof, std::uint32_t shard = 0) const {
     for (std::uint8_t number = 1; number <= 9; ++number) {
       if (testing::node(number) != asker) continue;
-      const auto request = testing::signer(number).sign(KeyRequest{
-          .intent = intent.cid, .shards = {{shard, 1}}, .commitment = work.cid, .proof = std::move(proof)});
+      const auto request = testing::signer(number).sign(
+          KeyRequest{.intent = intent.cid, .shards = {{shard, 1}}, .commitment = work.cid, .proof = std::move(proof)});
       const Status status = check_drawn(field, request, work, {shard}, testing::federation());
       return status ? "" : status.error().message;
     }
@@ -167,7 +167,8 @@ TEST(Keys, SeatsFollowThePublishersChanges) {
       << "only the publisher gives a seat away";
   Substitution elsewhere = lost;
   elsewhere.draw = testing::record("another draw");
-  EXPECT_EQ(d.check(d.order[3], with(testing::signer(1).seal(elsewhere))), "not-drawn: the asker has no seat on shard 0");
+  EXPECT_EQ(d.check(d.order[3], with(testing::signer(1).seal(elsewhere))),
+            "not-drawn: the asker has no seat on shard 0");
   elsewhere.commitment = testing::record("another commitment");
   EXPECT_EQ(d.check(d.order[3], with(testing::signer(1).seal(elsewhere))),
             "not-drawn: a substitution on another commitment");
