@@ -542,7 +542,7 @@ TEST_F(SealedExecutorTest, AKeyThatDoesNotFitIsNoOutcome) {
       run_sealed(function, inputs, {0, 1, 2, 3},
                  {key_of(files[0], publisher, 0, own), key_of(files[0], publisher, 1, own),  // Of another file.
                   key_of(files[2], publisher, 3, own),  // For another shard.
-                  key_of(files[3], publisher, 3, they)});  // For another node, were it one.
+                  key_of(files[3], publisher, 3, public_key_of(test_seed(4)))});  // For another node.
   ASSERT_EQ(done.shards.size(), 4U);
   EXPECT_TRUE(done.shards[0].result);
   for (std::uint32_t shard = 1; shard < 4; ++shard) {

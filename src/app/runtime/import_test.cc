@@ -404,7 +404,7 @@ TEST_F(ImportTest, InputsOfEveryKindAreSealed) {
   EXPECT_EQ(as_text(all).find("secret"), std::string_view::npos);
   const auto nothing = import_inputs({}, false, store.sink(), self);
   ASSERT_TRUE(nothing);
-  EXPECT_EQ(readable.open(nothing->inputs[0].cid, *readable.own_key(nothing->inputs[0].cid), 100), Bytes());
+  EXPECT_EQ(readable.open(nothing->inputs[0].cid, *readable.own_key(nothing->inputs[0].cid), 1000), Bytes());
   // What others are, and what is sealed for others.
   EXPECT_EQ(SealedInputs::check(*store.blocks, store.add(as_bytes("plain")), self[0]).error().message,
             "the content is not sealed");
