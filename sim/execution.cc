@@ -32,13 +32,34 @@ Output honest_output(const ShardRun& run, Duration took) {
           .log_block = {}};
 }
 
+namespace {
+verification::WrappedKeyBytes key_bytes(const node::NodeId& node, const Cid& intent, std::uint32_t shard) {
+  const Digest digest = tagged_hash("meshwork/sim/key", {node.view(), intent.binary(), big_endian(shard)});
+  std::array<std::uint8_t, verification::WrappedKeyBytes::size> bytes{};
+  std::ranges::copy(digest.view(), bytes.begin());
+  return verification::WrappedKeyBytes(bytes);
+}
+}  // namespace
+
+node::event::KeysWrapped keys_for(const node::effect::WrapKeys& request) {
+  verification::KeyParcel parcel;
+  for (const std::uint32_t shard : request.shards) parcel.keys.push_back(key_bytes(request.to, request.intent, shard));
+  return {.id = request.id, .to = request.to, .shards = request.shards, .keys = std::move(parcel)};
+}
+
+bool is_key_for(const node::NodeId& node, const Cid& intent, std::uint32_t shard, const verification::WrappedKey& key) {
+  return key.key == key_bytes(node, intent, shard);
+}
+
 node::event::ExecutionDone done_with(const node::effect::Execute& request, std::size_t first,
                                      std::vector<Result<Output>> results) {
   node::event::ExecutionDone done{
       .id = request.id, .shards = {}, .last = first + results.size() == request.shards.size()};
   done.shards.reserve(results.size());
-  for (std::size_t i = 0; i < results.size(); ++i)
-    done.shards.push_back({request.shards[first + i], std::move(results[i])});
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const bool is_key_wrong = !results[i] && results[i].error().code == ErrorCode::denied;
+    done.shards.push_back({request.shards[first + i], std::move(results[i]), is_key_wrong});
+  }
   return done;
 }
 

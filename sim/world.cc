@@ -494,7 +494,11 @@ void World::execute(std::uint32_t index, const node::effect::Execute& request) {
     if (host.behaviour.run_time) took = host.behaviour.run_time(one);
     Output output = honest_output(one, took);
     if (host.behaviour.lie) host.behaviour.lie(one, output);
-    if (i < failed_from) {
+    const bool is_opened = !request.sealed || host.node->job(request.intent) ||
+                           (i < request.keys.size() && is_key_for(host.id, request.intent, one.shard, request.keys[i]));
+    if (!is_opened) {
+      results.emplace_back(fail(ErrorCode::denied, "the key is another's"));
+    } else if (i < failed_from) {
       results.emplace_back(std::move(output));
     } else {
       results.emplace_back(fail(ErrorCode::unavailable, "the inputs could not be had from anybody"));
@@ -534,6 +538,8 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
             forward(index, arrived.flight, arrived.hops + 1);
           } else if constexpr (std::same_as<T, node::effect::Execute>) {
             execute(index, value);
+          } else if constexpr (std::same_as<T, node::effect::WrapKeys>) {
+            later(latency(index, index), keys_for(value));
           } else if constexpr (std::same_as<T, node::effect::FetchResults>) {
             Status status;
             if (random_.chance(static_cast<std::uint32_t>(options_.fetch_fail_per_mille))) {

@@ -58,6 +58,18 @@ struct Execute {
   task::CapabilityScope scope;
   std::uint32_t fetch_ms = 0;
   std::vector<NodeId> holders;
+  bool sealed = false;  ///< each input is a sealed file, to be opened first; its content is kept in memory alone
+  /// Of sealed inputs: the keys of the shards, in their order. None: this node is one that the files are sealed for.
+  std::vector<verification::WrappedKey> keys;
+};
+/// Wrap the keys of the sealed inputs of these numbers in the list `inputs` for another node. Answer: KeysWrapped.
+struct WrapKeys {
+  std::uint64_t id = 0;
+  Cid intent;
+  Cid inputs;
+  NodeId to;
+  std::vector<std::uint32_t> shards;
+  std::vector<verification::WrappedKey> keys;  ///< as in Execute
 };
 struct CancelExecution {
   std::uint64_t id = 0;
@@ -108,8 +120,8 @@ struct Notify {
 
 struct Effect {
   std::variant<effect::Publish, effect::JudgeGossip, effect::Send, effect::KeepBlocks, effect::Execute,
-               effect::CancelExecution, effect::FetchResults, effect::BuildReduceInput, effect::Declare,
-               effect::Undeclare, effect::Persist, effect::Confirm, effect::Notify>
+               effect::WrapKeys, effect::CancelExecution, effect::FetchResults, effect::BuildReduceInput,
+               effect::Declare, effect::Undeclare, effect::Persist, effect::Confirm, effect::Notify>
       value;
 };
 using Effects = std::vector<Effect>;

@@ -103,6 +103,12 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
     add_own(commitment, shards);
     return {};
   }
+  if (kind == "keys") {
+    MESH_LET(const Signed<verification::ShardKeys> given, open<verification::ShardKeys>(envelope, federation));
+    MESH_LET(const auto keys, verification::keys_of(given.record, intent_.record.shards));
+    for (const auto& [shard, key] : keys) held_keys_.insert_or_assign(shard, HeldKey{.key = key, .from = given.signer});
+    return {};
+  }
   return fail(ErrorCode::storage, "unknown journal record \"" + std::string(kind) + "\"");
 }
 
@@ -140,7 +146,7 @@ Status Engagement::on_envelope(Instant now, const std::string& type, const Envel
              open<verification::Substitution>(envelope, federation));
     MESH_TRY(from_publisher(substitution.signer));
     MESH_LET(std::vector<std::uint32_t> shards, task::expand(substitution.record.shards, intent_.record.shards));
-    return on_seats_changed(now, substitution.cid, substitution.record.draw, substitution.record.commitment,
+    return on_seats_changed(now, envelope, substitution.record.draw, substitution.record.commitment,
                             {.shards = std::move(shards), .lost = substitution.record.failed}, out);
   }
   if (type == verification::Extension::type) {
@@ -150,9 +156,10 @@ Status Engagement::on_envelope(Instant now, const std::string& type, const Envel
       return fail(ErrorCode::denied, "too-many-seats: the policy allows fewer verifiers");
     }
     MESH_LET(std::vector<std::uint32_t> shards, task::expand(extension.record.shards, intent_.record.shards));
-    return on_seats_changed(now, extension.cid, extension.record.draw, extension.record.commitment,
+    return on_seats_changed(now, envelope, extension.record.draw, extension.record.commitment,
                             {.shards = std::move(shards), .lost = {}, .wanted = extension.record.seats}, out);
   }
+  if (type == verification::ShardKeys::type) return on_keys(now, publisher(), envelope, out);
   if (type == verification::RevealRequest::type) return on_reveal_request(now, envelope, out);
   if (type == ExecutionReceipt::type) return on_receipt(now, envelope, out);
   if (type == verification::Verdict::type) return on_verdict(now, envelope, out);
@@ -273,7 +280,10 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
       reveals.push_back(reveal->second);
     }
     MESH_LET(verification::DrawnRound drawn, verification::make_round(*field_, round->second, reveals, draw));
-    DrawnTask task{.round = std::move(drawn), .benches = {}};
+    DrawnTask task{.round = std::move(drawn), .reveals = {}, .benches = {}};
+    if (intent_.record.is_sealed()) {
+      for (const Signed<verification::NonceReveal>& reveal : reveals) task.reveals.push_back(reveal.envelope);
+    }
     for (const Cid& cid : round->second.record.commitments) {
       const auto commitment = commitments_.find(cid);
       if (commitment == commitments_.end()) continue;  // Its own, or decided meanwhile: no seat for this node there.
@@ -296,14 +306,15 @@ Status Engagement::on_draw(Instant now, const Envelope& envelope, Outbox& out) {
   return {};
 }
 
-Status Engagement::on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
+Status Engagement::on_seats_changed(Instant now, const Envelope& record, const Cid& draw, const Cid& commitment,
                                     const verification::SeatChange& change, Outbox& out) {
   const auto task = draws_.find(draw);
   if (task == draws_.end())
     return fail(ErrorCode::not_found, "unknown-draw: the draw that this changes is not known here");
   const auto bench = task->second.benches.find(commitment);
   if (bench == task->second.benches.end()) return {};  // This node's own commitment, or one decided before it came in.
-  bench->second.changes.try_emplace(record, change);
+  const bool is_new = bench->second.changes.try_emplace(record.cid(), change).second;
+  if (is_new && intent_.record.is_sealed()) bench->second.change_records.push_back(record);
   take_seats(now, draw, commitment, out);
   return {};
 }
@@ -405,7 +416,11 @@ Status Engagement::on_verdict(Instant now, const Envelope& envelope, Outbox& out
     }
   }
   commit_all_ready(now, out);
-  for (const std::uint32_t shard : shards) retries_.erase(shard);
+  for (const std::uint32_t shard : shards) {
+    retries_.erase(shard);
+    held_keys_.erase(shard);
+    awaited_keys_.erase(shard);
+  }
   return {};
 }
 
@@ -415,6 +430,12 @@ bool Engagement::need(Instant now, std::vector<std::uint32_t> shards, Executions
                       const NodeId* also_holds, Outbox& out) {
   std::erase_if(shards, [&](std::uint32_t shard) { return found_.contains(shard); });
   if (shards.empty()) return false;
+  std::vector<verification::WrappedKey> keys;
+  if (intent_.record.is_sealed()) {
+    await_keys(now, shards, purpose);
+    if (shards.empty()) return true;
+    for (const std::uint32_t shard : shards) keys.push_back(held_keys_.at(shard).key);
+  }
   std::vector<NodeId> holders{publisher()};
   if (also_holds != nullptr && *also_holds != publisher()) holders.push_back(*also_holds);
   if (field_) {
@@ -430,7 +451,9 @@ bool Engagement::need(Instant now, std::vector<std::uint32_t> shards, Executions
                                                  .shards = shards,
                                                  .scope = intent_.record.scope,
                                                  .fetch_ms = intent_.record.limits.fetch_ms,
-                                                 .holders = std::move(holders)},
+                                                 .holders = std::move(holders),
+                                                 .sealed = intent_.record.is_sealed(),
+                                                 .keys = std::move(keys)},
                                                 purpose, out);
   if (!taken) {
     for (const std::uint32_t shard : shards) {
@@ -452,6 +475,10 @@ void Engagement::on_executed(Instant now, const std::vector<event::ExecutionDone
   for (const event::ExecutionDone::Shard& run : done) {
     if (run.result) {
       outputs.emplace(run.shard, &*run.result);
+      continue;
+    }
+    if (run.is_key_wrong) {
+      on_wrong_key(now, run.shard, out);
       continue;
     }
     Retry& retry = retries_[run.shard];
@@ -676,6 +703,7 @@ void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
 
 void Engagement::on_tick(Instant now, Outbox& out) {
   commit_all_ready(now, out);
+  if (ask_keys_at_ && now >= *ask_keys_at_) ask_for_keys(now, out);
   std::vector<std::uint32_t> due;
   for (const auto& [shard, retry] : retries_) {
     if (now >= retry.at) due.push_back(shard);
@@ -695,6 +723,7 @@ std::optional<Instant> Engagement::deadline() const {
     if (lease.ready_since) at(gathered_at(lease));
   }
   for (const auto& [shard, retry] : retries_) at(retry.at);
+  if (ask_keys_at_) at(*ask_keys_at_);
   return due;
 }
 

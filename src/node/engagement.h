@@ -33,7 +33,12 @@ class Engagement {
 
   /// Takes one signed record that concerns this task. An error is a refusal, to be told to the sender.
   [[nodiscard]] Status on_envelope(Instant now, const std::string& type, const Envelope& envelope, Outbox& out);
+  /// Likewise a KeyRequest or ShardKeys of another member.
+  [[nodiscard]] Status on_member(Instant now, const NodeId& from, const std::string& type, const Envelope& envelope,
+                                 Outbox& out);
+  void on_refused(const Signed<market::Refusal>& refusal);
   void on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out);
+  void on_keys_wrapped(const event::KeysWrapped& wrapped, Outbox& out);
   void on_tick(Instant now, Outbox& out);
   [[nodiscard]] std::optional<Instant> deadline() const;
 
@@ -48,6 +53,7 @@ class Engagement {
   [[nodiscard]] bool awarded(std::uint32_t shard) const;
   /// Whether the bidding is over and this node is in.
   [[nodiscard]] bool has_roster() const { return field_.has_value(); }
+  [[nodiscard]] bool is_member(const NodeId& node) const { return field_ && field_->offer_of(node) != nullptr; }
   /// Fuel of what was run for the publisher since the last call: to be booked on its quota.
   [[nodiscard]] std::uint64_t take_fuel();
 
@@ -82,9 +88,11 @@ class Engagement {
     std::set<std::uint32_t> ready;  ///< found; committed to once nothing is running
     std::set<std::uint32_t> committed;
     std::map<Cid, verification::SeatChange> changes;  ///< by record
+    std::vector<Envelope> change_records;  ///< of sealed tasks: these
   };
   struct DrawnTask {
     verification::DrawnRound round;
+    std::vector<Envelope> reveals;  ///< of sealed tasks: those that the draw names
     std::map<Cid, Bench> benches;  ///< by the worker's commitment
   };
   struct Blocks {
@@ -99,6 +107,21 @@ class Engagement {
     Instant at{};
     std::uint32_t count = 0;
   };
+  /// The key of a sealed input, wrapped for this node.
+  struct HeldKey {
+    verification::WrappedKey key;
+    NodeId from;
+  };
+  /// A shard that waits for its key.
+  struct Awaited {
+    Executions::Purpose purpose;
+    bool refused = false;  ///< the publisher says that this node is not to have it
+  };
+  /// A request to the publisher.
+  struct Asked {
+    Cid request;
+    std::vector<std::uint32_t> shards;
+  };
   /// A worker's receipt that waits for this node's own runs.
   struct ToAnswer {
     Cid receipt;
@@ -111,7 +134,7 @@ class Engagement {
   [[nodiscard]] Status on_commitment(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_open(const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_draw(Instant now, const Envelope& envelope, Outbox& out);
-  [[nodiscard]] Status on_seats_changed(Instant now, const Cid& record, const Cid& draw, const Cid& commitment,
+  [[nodiscard]] Status on_seats_changed(Instant now, const Envelope& record, const Cid& draw, const Cid& commitment,
                                         const verification::SeatChange& change, Outbox& out);
   [[nodiscard]] Status on_reveal_request(Instant now, const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_receipt(Instant now, const Envelope& envelope, Outbox& out);
@@ -121,6 +144,16 @@ class Engagement {
   /// Runs those of the shards on which nothing was found yet. Whether there are any.
   bool need(Instant now, std::vector<std::uint32_t> shards, Executions::Purpose purpose, const NodeId* also_holds,
             Outbox& out);
+  [[nodiscard]] Status on_keys(Instant now, const NodeId& from, const Envelope& envelope, Outbox& out);
+  [[nodiscard]] Status on_key_request(Instant now, const NodeId& from, const Envelope& envelope, Outbox& out);
+  /// Of the shards those whose keys are here; the others wait for theirs.
+  void await_keys(Instant now, std::vector<std::uint32_t>& shards, Executions::Purpose purpose);
+  void on_wrong_key(Instant now, std::uint32_t shard, Outbox& out);
+  /// Asks the publisher and, where that does not help, the workers of the shards that are to be verified.
+  void ask_for_keys(Instant now, Outbox& out);
+  void ask_workers(Outbox& out) const;
+  /// Whether `node` did these shards, on which this node has seats.
+  [[nodiscard]] bool is_worker_of(const NodeId& node, std::uint32_t shard) const;
   void take_found(std::uint32_t shard, receipt::Finding finding, const task::ExecutionSummary& summary);
   void take_seats(Instant now, const Cid& draw, const Cid& commitment, Outbox& out);
   /// Leases these shards under the award.
@@ -161,6 +194,15 @@ class Engagement {
   std::map<std::uint32_t, Found> found_;
   std::map<std::uint32_t, Blocks> blocks_;  ///< small ones, to go along with the receipt
   std::map<std::uint32_t, Retry> retries_;
+
+  // Of a task with sealed inputs.
+  std::map<std::uint32_t, HeldKey> held_keys_;
+  std::map<std::uint32_t, Awaited> awaited_keys_;
+  std::map<std::pair<std::uint32_t, NodeId>, std::uint32_t> wrong_keys_;  ///< so many of a shard by a node
+  std::optional<Instant> ask_keys_at_;
+  std::uint32_t key_asks_ = 0;  ///< in a row that brought nothing
+  std::optional<Asked> asked_;
+  std::map<NodeId, Instant> keys_given_;  ///< to other members: when they last asked and were heard
   std::map<std::uint32_t, Cid> opened_;  ///< round -> the one RoundOpen that the nonce was revealed for
   std::map<Cid, Signed<verification::RoundOpen>> opens_;
   std::map<Cid, Signed<verification::NonceReveal>> reveals_;

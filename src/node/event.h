@@ -11,6 +11,7 @@
 #include "domain/identity/identity.h"
 #include "domain/receipt/receipt.h"
 #include "domain/task/intent.h"
+#include "domain/verification/keys.h"
 
 namespace mesh::node {
 
@@ -46,6 +47,7 @@ struct JobSpec {
   task::PhaseLimits limits;
   std::string label;
   std::int64_t created_ms = 0;  ///< wall clock, for people
+  std::optional<bool> sealed;  ///< the inputs are sealed files that this node can open; absent: they are not
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -62,6 +64,7 @@ struct JobSpec {
     v("limits", self.limits);
     v("label", self.label);
     v("created_ms", self.created_ms);
+    v("sealed", self.sealed);
   }
 };
 
@@ -125,10 +128,21 @@ struct ExecutionDone {
   struct Shard {
     std::uint32_t shard = 0;
     Result<Output> result;
+    bool is_key_wrong =
+        false;  ///< of a result that is an error: the key that came with the shard does not open its input
   };
   std::uint64_t id = 0;
   std::vector<Shard> shards;
   bool last = true;  ///< nothing more comes of this run
+};
+
+/// For effect::WrapKeys: the keys of its shards, in their order, or why there are none. `invalid` says that an input is not
+/// what its publisher can open; anything else may be better another time.
+struct KeysWrapped {
+  std::uint64_t id = 0;
+  NodeId to;
+  std::vector<std::uint32_t> shards;
+  Result<verification::KeyParcel> keys;
 };
 
 /// The results that the publisher asked for (effect::FetchResults) are in the store, or could not be had.
@@ -165,7 +179,7 @@ struct HostMeasured {
 
 using Event = std::variant<event::Tick, event::PeerUp, event::PeerDown, event::PeerRoundTrip, event::Gossip,
                            event::Message, event::SendFailed, event::ExecutionStarted, event::ExecutionLog,
-                           event::ExecutionDone, event::ResultsFetched, event::ReduceInputBuilt, event::Submit,
-                           event::StopJob, event::OfferByHand, event::HostMeasured>;
+                           event::ExecutionDone, event::KeysWrapped, event::ResultsFetched, event::ReduceInputBuilt,
+                           event::Submit, event::StopJob, event::OfferByHand, event::HostMeasured>;
 
 }  // namespace mesh::node

@@ -6,13 +6,23 @@
 
 namespace mesh::node {
 
+bool Executions::trim(effect::Execute& request, const Task& task) const {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < request.shards.size(); ++i) {
+    if (task.shards.contains(request.shards[i])) continue;
+    request.shards[count] = request.shards[i];
+    if (!request.keys.empty()) request.keys[count] = request.keys[i];
+    ++count;
+  }
+  const std::size_t room = planted(Bug::queue_unbounded) ? count : bound_ - std::min<std::size_t>(held_, bound_);
+  request.shards.resize(std::min(count, room));
+  if (!request.keys.empty()) request.keys.resize(request.shards.size());
+  return count <= room;
+}
+
 bool Executions::request(Instant now, effect::Execute request, Purpose purpose, Outbox& out) {
   Task& task = tasks_[request.intent];
-  std::erase_if(request.shards, [&](std::uint32_t shard) { return task.shards.contains(shard); });
-  const std::size_t room =
-      planted(Bug::queue_unbounded) ? request.shards.size() : bound_ - std::min<std::size_t>(held_, bound_);
-  const bool all = request.shards.size() <= room;
-  if (!all) request.shards.resize(room);
+  const bool all = trim(request, task);
   if (!request.shards.empty()) {
     task.shards.insert(request.shards.begin(), request.shards.end());
     held_ += request.shards.size();
@@ -38,15 +48,29 @@ void Executions::start(Instant now, Outbox& out) {
   while (runs_.size() < slots_ && !(verify_queue_.empty() && work_queue_.empty())) {
     std::deque<Waiting>& queue = verify_queue_.empty() ? work_queue_ : verify_queue_;
     Waiting& waiting = queue.front();
-    effect::Execute request = waiting.request;
     const std::size_t count = std::min(run_size(waiting), waiting.request.shards.size() - waiting.next);
-    const auto first = waiting.request.shards.begin() + static_cast<std::ptrdiff_t>(waiting.next);
-    request.shards.assign(first, first + static_cast<std::ptrdiff_t>(count));
+    const auto part = [&](const auto& all) {
+      const auto first = all.begin() + static_cast<std::ptrdiff_t>(waiting.next);
+      return std::vector(first, first + static_cast<std::ptrdiff_t>(count));
+    };
+    effect::Execute request{.id = 0,
+                            .intent = waiting.request.intent,
+                            .function = waiting.request.function,
+                            .inputs = waiting.request.inputs,
+                            .shards = part(waiting.request.shards),
+                            .scope = waiting.request.scope,
+                            .fetch_ms = waiting.request.fetch_ms,
+                            .holders = waiting.request.holders,
+                            .sealed = waiting.request.sealed,
+                            .keys = {}};
+    if (!waiting.request.keys.empty()) request.keys = part(waiting.request.keys);
     request.id = next_id_++;
     waiting.next += count;
     queued_ -= count;
     if (waiting.next == waiting.request.shards.size()) queue.pop_front();
-    runs_.emplace(request.id, Run{request, now});
+    // What a run is asked about later: its shards and its task. The keys go to the executor alone.
+    const auto run = runs_.emplace(request.id, Run{request, now}).first;
+    run->second.request.keys.clear();
     out.add({std::move(request)});
   }
 }

@@ -55,6 +55,8 @@ class Executions {
     std::optional<Duration> per_shard;  ///< smoothed
   };
 
+  /// Leaves out those that are queued or running already, and what is past the room that is left. Whether it all fits.
+  bool trim(effect::Execute& request, const Task& task) const;
   void start(Instant now, Outbox& out);
   [[nodiscard]] std::size_t run_size(const Waiting& waiting) const;
 

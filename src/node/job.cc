@@ -56,7 +56,7 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
       .bid_window_ms = spec.bid_window_ms == 0 ? policy.scheduling.bid_window_ms : spec.bid_window_ms,
       .limits = spec.limits,
       .policy = around.policy,
-      .engine = around.config.engine,
+      .engine = task::engine_of(around.config.engine, spec.sealed.value_or(false)),
       .nonce_tip = {},
       .owner = around.config.owner,
       .label = spec.label,
@@ -384,7 +384,11 @@ void Job::on_refused(Instant now, const Signed<market::Refusal>& refusal, Outbox
               .job = id(),
               .peer = refusal.signer,
               .text = "refused by " + short_name(refusal.signer) + ": " + utf8_excerpt(refusal.record.reason, 256)});
-  if (!ended() && refusal.record.reason.starts_with("unknown-")) send_outstanding(now, refusal.signer, out);
+  if (ended()) return;
+  if (refusal.record.reason.starts_with("unknown-")) send_outstanding(now, refusal.signer, out);
+  // Kept with the job: whoever asks why it does not get on is told who gave what did not open.
+  if (refusal.record.reason.starts_with("wrong-key:") && workers_.contains(refusal.signer))
+    note(short_name(refusal.signer) + " says: " + utf8_excerpt(refusal.record.reason, 256), out);
 }
 
 void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
@@ -516,6 +520,7 @@ void Job::on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out) {
   spec.inputs = *inputs;
   spec.shards = 1;
   spec.sample = task::TaskIntent::everything;
+  spec.sealed.reset();  // Results are not sealed, and so what is made of them is not.
   spec.label = "reduce of " + utf8_excerpt(spec_.label, 100);
   reduce_spec_ = std::move(spec);
 }

@@ -80,6 +80,9 @@ class Job {
   void on_peer_up(Instant now, const NodeId& peer, Outbox& out);
   void on_tick(Instant now, Outbox& out);
   void on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out);
+  /// A member lacks the keys of sealed inputs.
+  void on_key_request(Instant now, const Signed<verification::KeyRequest>& request, Outbox& out);
+  void on_keys_wrapped(Instant now, const event::KeysWrapped& wrapped, Outbox& out);
   void on_results_fetched(Instant now, const Status& status, Outbox& out);
   void on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out);
   void on_reduced(Instant now, const Job& child, Outbox& out);
@@ -196,6 +199,13 @@ class Job {
     Instant since{};
   };
 
+  /// The keys of sealed inputs that are on their way to a member.
+  struct KeysFor {
+    std::set<std::uint32_t> wanted;  ///< shards; not begun
+    bool under_way = false;
+    std::optional<Instant> answered;  ///< when it last asked and was heard
+  };
+
   explicit Job(const Surroundings& around) : around_(around) {}
 
   /// Into the story and the journal.
@@ -296,6 +306,14 @@ class Job {
   void finish_if_complete(Instant now, Outbox& out);
   void end(Instant now, JobPhase phase, std::string failure, Outbox& out);
 
+  /// Has the keys of these shards made for a member, where the inputs are sealed.
+  void give_keys(const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out);
+  /// Those of the shards on which these nodes have seats and have not committed.
+  void give_keys_of_seats(const Batch& batch, const std::set<NodeId>& nodes, Outbox& out);
+  void make_keys(const NodeId& to, Outbox& out);
+  /// Those of the shards (ascending) of which the node is the worker, or on which it has a seat, and which are not decided.
+  [[nodiscard]] std::vector<std::uint32_t> readable_by(const NodeId& node,
+                                                       const std::vector<std::uint32_t>& shards) const;
   void send_roster(const NodeId& to, Outbox& out);
   void send_round(const Round& round, const NodeId& to, Outbox& out) const;
   /// The draw and the nonces that it counts, to a member that has the round already; or the round with them.
@@ -366,6 +384,7 @@ class Job {
   Instant next_watch_{};
   Tally decided_;
   std::map<std::uint32_t, std::uint64_t> log_bytes_;
+  std::map<NodeId, KeysFor> keys_for_;
 
   bool fetching_ = false;
   std::uint32_t fetch_attempts_ = 0;

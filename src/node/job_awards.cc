@@ -106,6 +106,7 @@ void Job::award(Instant now, const NodeId& to, const std::vector<std::uint32_t>&
               .phase = "running",
               .text = std::to_string(shards.size()) + (shards.size() == 1 ? " shard" : " shards")});
   out.send(to, Channel::award, award.envelope);
+  give_keys(to, shards, out);
 }
 
 void Job::award_again(Instant now, Outbox& out) {
@@ -191,7 +192,9 @@ void Job::run_here(Instant now, Outbox& out) {
                               .shards = std::move(shards),
                               .scope = intent_.record.scope,
                               .fetch_ms = intent_.record.limits.fetch_ms,
-                              .holders = {}},
+                              .holders = {},
+                              .sealed = intent_.record.is_sealed(),
+                              .keys = {}},
                              Executions::Purpose::work, out);
 }
 

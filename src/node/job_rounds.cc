@@ -164,6 +164,10 @@ void Job::draw_round(Instant now, Outbox& out) {
                 .text = "drawn to verify (round " + std::to_string(round.open.record.round) + ")"});
     send_draw(round, node, out);
   }
+  for (const Cid& cid : round.open.record.commitments) {
+    const auto it = batches_.find(cid);
+    if (it != batches_.end()) give_keys_of_seats(it->second, drawn, out);
+  }
 }
 
 Status Job::apply_draw(const Signed<verification::Draw>& draw) {
@@ -308,7 +312,8 @@ void Job::lose_seat(Instant now, Batch& batch, const std::vector<std::uint32_t>&
     tell(shard, "verifier " + short_name(node) + " " + reason);
   }
   const bool lied = reason.starts_with("revealed");
-  if (lied || around_.peers.connected(node))
+  // That it got no keys is no fault of its own.
+  if (lied || (around_.peers.connected(node) && !reason.starts_with("got no keys")))
     blame(now, node, reason + (lied ? "" : " as a verifier"), lied ? liar_penalty : unanswered_penalty, out);
   if (!substituted.empty()) {
     const Signed<verification::Substitution> substitution =

@@ -159,6 +159,7 @@ void Job::invite(Instant now, Batch& batch, const Envelope& change, Outbox& out)
     }
     out.send(node, Channel::award, change);
   }
+  give_keys_of_seats(batch, newcomers, out);
 }
 
 void Job::give_verdict(Instant now, Batch& batch, Decision decision, std::uint32_t agreed, Ended ended, Outbox& out) {

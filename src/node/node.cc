@@ -82,6 +82,7 @@ class Node::Impl {
   void on(Instant now, event::ExecutionStarted&& event);
   void on(Instant now, event::ExecutionLog&& event);
   void on(Instant now, event::ExecutionDone&& event);
+  void on(Instant now, event::KeysWrapped&& event);
   void on(Instant now, event::ResultsFetched&& event);
   void on(Instant now, event::ReduceInputBuilt&& event);
   void on(Instant now, event::Submit&& event);
@@ -160,7 +161,7 @@ class Node::Impl {
   std::deque<Cid> heard_order_;
   std::set<Cid> content_;  ///< functions and inputs of the latest runs here
   std::deque<Cid> content_order_;
-  std::map<std::uint64_t, Cid> requests_;  ///< FetchResults and BuildReduceInput under way
+  std::map<std::uint64_t, Cid> requests_;  ///< FetchResults, BuildReduceInput and WrapKeys under way
   std::uint64_t next_request_ = 1;
 
   std::uint64_t sequence_ = 1;
@@ -355,6 +356,9 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
     } else if (type == receipt::VerificationReceipt::type) {
       take(std::type_identity<receipt::VerificationReceipt>(),
            [&](const auto& receipt) { job->on_verification(now, receipt, out_); });
+    } else if (type == verification::KeyRequest::type) {
+      take(std::type_identity<verification::KeyRequest>(),
+           [&](const auto& request) { job->on_key_request(now, request, out_); });
     } else if (type == market::Refusal::type) {
       take(std::type_identity<market::Refusal>(), [&](auto&& refusal) { job->on_refused(now, refusal, out_); });
     } else {
@@ -381,6 +385,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
       heard->second.state = "refused: " + utf8_excerpt(refusal->record.reason, 256);
     // Too late: an old intent that came again, perhaps. Nothing will come of this offer.
     const auto late = engagements_.find(address->intent);
+    if (late != engagements_.end()) late->second->on_refused(*refusal);
     if (late != engagements_.end() && late->second->publisher() == refusal->signer && !late->second->has_roster() &&
         refusal->record.about == late->second->offer().cid && refusal->record.reason.starts_with("late:"))
       late->second->close();
@@ -391,6 +396,13 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
     if (type == market::Close::type) return;  // It is over for this node anyway.
     return refuse(from, address->intent, envelope.cid(),
                   {ErrorCode::not_found, "unknown-task: this node has no part in that task"});
+  }
+  // Members ask one another for keys of sealed inputs, and give them.
+  if (from != engagement->second->publisher() && engagement->second->is_member(from) &&
+      (type == verification::KeyRequest::type || type == verification::ShardKeys::type)) {
+    if (Status status = engagement->second->on_member(now, from, type, envelope, out_); !status)
+      refuse(from, address->intent, envelope.cid(), status.error());
+    return;
   }
   // Whatever another sends or relays (even a true record) would only take up room and keep the engagement alive.
   if (from != engagement->second->publisher()) {
@@ -411,7 +423,7 @@ Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_i
   if (intent.fee != 0)
     return fail(ErrorCode::unsupported, "fee: this version has no ledger yet, so only free tasks are taken");
   if (intent.policy != policy_) return fail(ErrorCode::denied, "policy: the task is under another policy");
-  if (intent.engine != config_.engine)
+  if (intent.engine != task::engine_of(config_.engine, intent.is_sealed()))
     return fail(ErrorCode::unsupported, "engine: the task wants \"" + utf8_excerpt(intent.engine, 100) + "\"");
   if (intent.scope.memory_mb > own.memory_mb) {
     return fail(ErrorCode::exhausted, "memory: " + std::to_string(intent.scope.memory_mb) + " MiB wanted, " +
@@ -534,6 +546,16 @@ void Node::Impl::remember_content(const Cid& root) {
   content_order_.pop_front();
 }
 
+void Node::Impl::on(Instant now, event::KeysWrapped&& event) {
+  const auto request = requests_.find(event.id);
+  if (request == requests_.end()) return;
+  const Cid intent = request->second;
+  requests_.erase(request);
+  if (Job* job = job_of(intent)) return job->on_keys_wrapped(now, event, out_);
+  const auto engagement = engagements_.find(intent);
+  if (engagement != engagements_.end()) engagement->second->on_keys_wrapped(event, out_);
+}
+
 void Node::Impl::on(Instant now, event::ResultsFetched&& event) {
   const auto request = requests_.find(event.id);
   if (request == requests_.end()) return;
@@ -554,7 +576,8 @@ Effects Node::Impl::rename_requests(Effects effects) {
   for (Effect& effect : effects) {
     std::visit(
         [&]<class T>(T& value) {
-          if constexpr (std::same_as<T, effect::FetchResults> || std::same_as<T, effect::BuildReduceInput>) {
+          if constexpr (std::same_as<T, effect::FetchResults> || std::same_as<T, effect::BuildReduceInput> ||
+                        std::same_as<T, effect::WrapKeys>) {
             value.id = next_request_++;
             requests_.emplace(value.id, value.intent);
           }

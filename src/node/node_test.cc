@@ -35,6 +35,7 @@ struct Subject {
   std::size_t kept_blocks = 0;
   std::size_t executions = 0;
   std::vector<effect::Execute> runs;  ///< that did not end
+  std::vector<effect::WrapKeys> wraps;
   bool disk_waits = false;
   Effects waiting;  ///< for the disk
 
@@ -86,6 +87,8 @@ struct Subject {
       } else if (auto* execute = std::get_if<effect::Execute>(&effect.value)) {
         ++executions;
         runs.push_back(std::move(*execute));
+      } else if (auto* wrap = std::get_if<effect::WrapKeys>(&effect.value)) {
+        wraps.push_back(std::move(*wrap));
       }
     }
   }
@@ -170,9 +173,10 @@ struct Task {
   std::vector<Signed<market::ComputeOffer>> offers;
   Signed<market::Roster> roster;
 
-  explicit Task(std::string_view label = "a task") {
+  explicit Task(std::string_view label = "a task", bool is_sealed = false) {
     task::TaskIntent wanted = testing::intent();
     wanted.label = label;
+    wanted.engine = task::engine_of(engine, is_sealed);
     wanted.nonce_tip = publisher_link(0);
     intent = testing::signer(1).sign(std::move(wanted));
     market::Roster list{.intent = intent.cid, .offers = {}};
@@ -287,6 +291,8 @@ std::vector<Envelope> every_kind_of_record(const Task& task) {
           .intent = cid, .draw = {}, .commitment = {}, .failed = testing::node(3), .shards = {{0, 1}}, .reason = "x"}),
       publisher.seal(
           verification::Extension{.intent = cid, .draw = {}, .commitment = {}, .shards = {{0, 1}}, .seats = 5}),
+      publisher.seal(verification::ShardKeys{
+          .intent = cid, .to = testing::node(2), .shards = {{0, 1}}, .point = {}, .keys = {{}}}),
       publisher.seal(verification::RevealRequest{.intent = cid, .commitment = {}, .draw = {}, .commitments = {}}),
       publisher.seal(receipt::ExecutionReceipt{
           .intent = cid, .award = {}, .commitment = {}, .key = {}, .findings = {}, .usage = {}}),
@@ -590,7 +596,7 @@ TEST(NodeEngagement, NobodyButThePublisherTellsItsMembers) {
   const Task task;
   for (const Envelope& envelope : every_kind_of_record(task)) {
     const std::string type = *type_of(envelope.body);
-    if (type == task::TaskIntent::type) continue;
+    if (type == task::TaskIntent::type || type == verification::ShardKeys::type) continue;  // Keys members give, too.
     Subject subject;
     task.begin(subject);
     const std::size_t journal = subject.journal.size();
@@ -897,7 +903,7 @@ struct Drawn {
   Signed<verification::Draw> draw;
   std::vector<std::uint32_t> seats;  ///< the subject's
 
-  explicit Drawn(const Finds& finds = truth) {
+  explicit Drawn(const Finds& finds = truth, bool is_sealed = false) : task("a task", is_sealed) {
     task.begin(subject);
     const Cid& cid = task.intent.cid;
     worker = commitment_of(3, cid, testing::record("award of node 3"), {}, {0, 1, 2}, finds);
@@ -1004,7 +1010,7 @@ struct Publisher {
   Subject subject;
   Cid job;
 
-  explicit Publisher(std::string label = "a task") {
+  explicit Publisher(std::string label = "a task", std::optional<bool> sealed = {}) {
     for (const std::uint8_t number : members) subject.step(event::PeerUp{testing::node(number)});
     subject.step(event::Submit{.spec = {.function = testing::content("function"),
                                         .inputs = testing::record("inputs"),
@@ -1016,7 +1022,8 @@ struct Publisher {
                                         .bid_window_ms = 1000,
                                         .limits = {},
                                         .label = std::move(label),
-                                        .created_ms = 0},
+                                        .created_ms = 0,
+                                        .sealed = sealed},
                                .entropy = testing::digest("entropy")});
     job = subject.node->jobs().at(0);
     const auto intent = story<task::TaskIntent>().at(0);
@@ -1459,6 +1466,263 @@ TEST(NodeJob, OfALaggingWorkersShardsTheFirstCommitmentCounts) {
   }
   EXPECT_EQ(decided, 1U);
   EXPECT_EQ(p.blamed(), 0U);
+}
+
+// ---------------------------------------------------------------------------------------------------- sealed inputs
+
+using verification::KeyRequest;
+using verification::ShardKeys;
+
+verification::WrappedKeyBytes key_of(std::uint32_t shard) {
+  std::array<std::uint8_t, verification::WrappedKeyBytes::size> bytes{};
+  bytes.fill(static_cast<std::uint8_t>(shard + 1));
+  return verification::WrappedKeyBytes(bytes);
+}
+ShardKeys keys_of(const Cid& intent, std::uint8_t to, const std::vector<std::uint32_t>& shards) {
+  ShardKeys keys{.intent = intent, .to = testing::node(to), .shards = task::ranges_of(shards), .point = {}, .keys = {}};
+  for (const std::uint32_t shard : shards) keys.keys.push_back(key_of(shard));
+  return keys;
+}
+/// Runs with keys, by shard.
+std::map<std::uint32_t, verification::WrappedKeyBytes> keyed(const Subject& subject) {
+  std::map<std::uint32_t, verification::WrappedKeyBytes> keys;
+  for (const effect::Execute& run : subject.runs) {
+    EXPECT_TRUE(run.sealed);
+    EXPECT_EQ(run.keys.size(), run.shards.size());
+    for (std::size_t i = 0; i < run.keys.size(); ++i) keys.emplace(run.shards[i], run.keys[i].key);
+  }
+  return keys;
+}
+void wait(Subject& subject, Duration time) {
+  subject.now += time;
+  subject.step(event::Tick{});
+}
+
+TEST(NodeSealed, AnEngineThatIsNotKnownHereIsDeclinedByName) {
+  // What a node of before says of a sealed task, and this one of a later kind of sealing.
+  EXPECT_NE(task::engine_of(engine, true), engine);
+  for (const std::string& other : {std::string("sealed-inputs/2;engine;1"), std::string("sealed-inputs/1;engine;2")}) {
+    Subject subject;
+    task::TaskIntent intent = testing::intent();
+    intent.engine = other;
+    const auto sealed = testing::signer(1).sign(intent);
+    subject.gossip(Topic::intents, record::encode(sealed.envelope));
+    EXPECT_EQ(subject.verdicts, std::vector{effect::GossipVerdict::accept}) << "nothing wrong with passing it on";
+    const auto declines = subject.sent_to<market::Decline>(1);
+    ASSERT_EQ(declines.size(), 1U);
+    EXPECT_EQ(declines[0].reason, "engine: the task wants \"" + other + "\"");
+    EXPECT_TRUE(subject.sent_to<market::ComputeOffer>(1).empty());
+  }
+}
+
+TEST(NodeSealed, AWorkerRunsNothingBeforeItsKeysCome) {
+  Subject subject;
+  const Task task("sealed", true);
+  task.begin(subject);
+  subject.parcel(1, {task.award().envelope});
+  EXPECT_EQ(subject.executions, 0U);
+  const Cid& cid = task.intent.cid;
+  const auto refused = [&](std::uint8_t from, const ShardKeys& keys, std::uint8_t signer = 1) {
+    subject.notices.clear();
+    subject.parcel(from, {testing::signer(signer).seal(keys)});
+    EXPECT_EQ(subject.executions, 0U);
+    return subject.last_refusal();
+  };
+  EXPECT_EQ(refused(1, keys_of(cid, 3, {0, 1})), "not-mine: the keys are for another node");
+  ShardKeys few = keys_of(cid, 2, {0, 1});
+  few.keys.pop_back();
+  EXPECT_EQ(refused(1, few), "bad-keys: 1 keys for 2 shards");
+  ShardKeys none = keys_of(cid, 2, {});
+  EXPECT_TRUE(refused(1, none).starts_with("too-many: ")) << refused(1, none);
+  none.shards = {{0, UINT32_MAX}};
+  EXPECT_TRUE(refused(1, none).starts_with("too-many: "));
+  EXPECT_TRUE(refused(7, keys_of(cid, 2, {0, 1}), 7).starts_with("not-the-publisher: "));
+  EXPECT_TRUE(refused(1, keys_of(cid, 2, {0, 1}), 3).starts_with("not-the-giver: "));
+  EXPECT_EQ(refused(3, keys_of(cid, 2, {0, 1}), 3), "") << "a member that did no work of which this node has a seat";
+  EXPECT_EQ(refused(1, keys_of(cid, 2, {2, 3})), "") << "no shards of this node's";
+  subject.parcel(1, {testing::signer(1).seal(keys_of(cid, 2, {0}))});
+  EXPECT_EQ(keyed(subject), (std::map<std::uint32_t, verification::WrappedKeyBytes>{{0, key_of(0)}}));
+  subject.parcel(1, {testing::signer(1).seal(keys_of(cid, 2, {0, 1}))});
+  EXPECT_EQ(keyed(subject).size(), 2U) << "one of them is new";
+  EXPECT_EQ(subject.executions, 2U);
+}
+
+TEST(NodeSealed, WhoLacksKeysAsksAndGivesUpInTheEnd) {
+  Subject subject;
+  const Task task("sealed", true);
+  task.begin(subject);
+  subject.parcel(1, {task.award().envelope});
+  wait(subject, seconds(1));
+  EXPECT_TRUE(subject.sent_to<KeyRequest>(1).empty()) << "they come by themselves";
+  wait(subject, seconds(2));
+  ASSERT_EQ(subject.sent_to<KeyRequest>(1).size(), 1U);
+  EXPECT_EQ(subject.sent_to<KeyRequest>(1)[0].shards, (std::vector<task::ShardRange>{{0, 2}}));
+  // That it is not this node's any more ends the asking.
+  const auto asked = subject.signed_to<KeyRequest>(1)[0];
+  Subject patient;
+  task.begin(patient);
+  patient.parcel(1, {task.award().envelope});
+  subject.parcel(1, {testing::signer(1).seal(market::Refusal{
+                        .intent = task.intent.cid, .about = asked.cid, .reason = "not-yours: any more"})});
+  subject.forget();
+  for (int i = 0; i < 30; ++i) {
+    wait(subject, seconds(20));
+    wait(patient, seconds(20));
+  }
+  EXPECT_TRUE(subject.sent_to<KeyRequest>(1).empty());
+  EXPECT_TRUE(subject.sent_to<market::Decline>(1).empty());
+  EXPECT_EQ(patient.sent_to<KeyRequest>(1).size(), 20U);
+  ASSERT_EQ(patient.sent_to<market::Decline>(1).size(), 1U);
+  EXPECT_TRUE(patient.sent_to<market::Decline>(1)[0].reason.starts_with("no-keys: "));
+}
+
+TEST(NodeSealed, AWrongKeyIsRefusedToItsGiverAndAskedForAgain) {
+  Subject subject;
+  const Task task("sealed", true);
+  task.begin(subject);
+  subject.parcel(1, {task.award({{0, 1}}).envelope, testing::signer(1).seal(keys_of(task.intent.cid, 2, {0}))});
+  const auto fails = [&] {
+    ASSERT_EQ(subject.runs.size(), 1U);
+    event::ExecutionDone done{.id = subject.runs[0].id, .shards = {}, .last = true};
+    done.shards.push_back({0, fail(ErrorCode::denied, "no"), true});
+    subject.runs.clear();
+    subject.step(std::move(done));
+  };
+  for (int i = 0; i < 3; ++i) {
+    subject.forget();
+    fails();
+    const auto refusals = subject.sent_to<market::Refusal>(1);
+    ASSERT_EQ(refusals.size(), 1U);
+    EXPECT_EQ(refusals[0].reason, "wrong-key: the key of shard 0 does not open its input");
+    wait(subject, seconds(20));
+    EXPECT_EQ(subject.sent_to<KeyRequest>(1).size(), 1U);
+    subject.parcel(1, {testing::signer(1).seal(keys_of(task.intent.cid, 2, {0}))});
+  }
+  EXPECT_TRUE(subject.runs.empty()) << "three wrong keys of one node are enough";
+}
+
+TEST(NodeSealed, ARestartedWorkerHasTheKeysThatItWasGiven) {
+  Subject before;
+  const Task task("sealed", true);
+  task.begin(before);
+  before.parcel(1, {task.award().envelope, testing::signer(1).seal(keys_of(task.intent.cid, 2, {0, 1}))});
+  auto node = Node::create(Subject::config(), before.now, before.journal);
+  ASSERT_TRUE(node.has_value()) << node.error().message;
+  Subject after;
+  after.now = before.now;
+  after.node = std::move(*node);
+  after.step(event::PeerUp{testing::node(1)});
+  EXPECT_EQ(keyed(after).size(), 2U);
+}
+
+TEST(NodeSealed, AVerifierGetsOfTheWorkerWhatThePublisherWithholds) {
+  Drawn drawn(truth, true);
+  Subject& subject = drawn.subject;
+  ASSERT_FALSE(drawn.seats.empty());
+  EXPECT_TRUE(subject.runs.empty());
+  wait(subject, seconds(3));
+  EXPECT_EQ(subject.sent_to<KeyRequest>(1).size(), 1U);
+  EXPECT_TRUE(subject.sent_to<KeyRequest>(3).empty()) << "the publisher first";
+  // The publisher lies about the draw: that is for the signed records to say.
+  subject.parcel(1, {testing::signer(1).seal(market::Refusal{.intent = drawn.task.intent.cid,
+                                                             .about = subject.signed_to<KeyRequest>(1)[0].cid,
+                                                             .reason = "not-yours: says the publisher"})});
+  wait(subject, seconds(20));
+  EXPECT_EQ(subject.sent_to<KeyRequest>(1).size(), 1U) << "no use in asking it again";
+  const auto requests = subject.signed_to<KeyRequest>(3);
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests[0].record.commitment, drawn.worker.cid);
+  EXPECT_EQ(requests[0].record.shards, task::ranges_of(drawn.seats));
+  const auto field = verification::make_field(drawn.task.intent, drawn.task.roster, drawn.task.offers);
+  EXPECT_EQ(verification::check_drawn(*field, requests[0], drawn.worker, drawn.seats, testing::federation()), Status());
+  // Another member gives none that counts, the worker does.
+  subject.parcel(4, {testing::signer(4).seal(keys_of(drawn.task.intent.cid, 2, drawn.seats))});
+  EXPECT_TRUE(subject.runs.empty());
+  subject.parcel(3, {testing::signer(3).seal(keys_of(drawn.task.intent.cid, 2, drawn.seats))});
+  EXPECT_EQ(drawn.wanted(), drawn.seats);
+  EXPECT_EQ(keyed(subject).size(), drawn.seats.size());
+}
+
+TEST(NodeSealed, ThePublisherHasKeysMadeForWorkersAndSeats) {
+  Publisher p("sealed", true);
+  std::map<NodeId, std::vector<std::uint32_t>> wrapped;
+  const auto collect = [&] {
+    wrapped.clear();
+    for (const effect::WrapKeys& wrap : std::exchange(p.subject.wraps, {})) {
+      EXPECT_TRUE(wrap.keys.empty()) << "its own, of the files' headers";
+      EXPECT_TRUE(wrapped.emplace(wrap.to, wrap.shards).second) << "one at a time for each";
+      p.subject.step(event::KeysWrapped{.id = wrap.id,
+                                        .to = wrap.to,
+                                        .shards = wrap.shards,
+                                        .keys = verification::KeyParcel{{}, {wrap.shards.size(), key_of(0)}}});
+    }
+  };
+  collect();
+  for (const std::uint8_t number : Publisher::members) {
+    EXPECT_EQ(wrapped[testing::node(number)], p.awarded(number));
+    ASSERT_EQ(p.subject.sent_to<ShardKeys>(number).size(), 1U);
+    EXPECT_EQ(p.subject.sent_to<ShardKeys>(number)[0].to, testing::node(number));
+  }
+  const std::vector<std::uint32_t> shards = p.awarded(3);
+  const auto commitment = p.work(3, shards);
+  p.draw();
+  collect();
+  for (const std::uint8_t number : Publisher::members) {
+    std::vector<std::uint32_t> seats;
+    std::ranges::copy_if(shards, std::back_inserter(seats), [&](std::uint32_t s) { return p.seated(number, s); });
+    EXPECT_EQ(wrapped[testing::node(number)], seats) << int{number};
+  }
+  // Who asks gets what it has a part in, and no more.
+  const auto ask = [&](std::uint8_t number, const std::vector<std::uint32_t>& wanted) {
+    p.subject.now += seconds(1);
+    p.say(number, KeyRequest{.intent = p.job, .shards = task::ranges_of(wanted), .commitment = {}, .proof = {}});
+    collect();
+    return wrapped[testing::node(number)];
+  };
+  EXPECT_EQ(ask(3, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), shards);
+  EXPECT_EQ(ask(7, shards), std::vector<std::uint32_t>());
+  EXPECT_EQ(p.refusal(7), "not-yours: this node has no part in the task");
+  EXPECT_EQ(ask(4, p.awarded(5)), std::vector<std::uint32_t>());
+  EXPECT_TRUE(p.refusal(4).starts_with("not-yours: ")) << p.refusal(4);
+  p.verify_all(3, commitment);
+  ASSERT_EQ(p.state(shards[0]), "accepted");
+  EXPECT_EQ(ask(3, shards), std::vector<std::uint32_t>()) << "it is decided";
+  EXPECT_EQ(p.blamed(), 0U);
+}
+
+TEST(NodeSealed, AnInputThatItsPublisherCannotOpenEndsTheJob) {
+  for (const ErrorCode code : {ErrorCode::storage, ErrorCode::invalid}) {
+    Publisher p("sealed", true);
+    ASSERT_FALSE(p.subject.wraps.empty());
+    const effect::WrapKeys wrap = p.subject.wraps.front();
+    p.subject.step(
+        event::KeysWrapped{.id = wrap.id, .to = wrap.to, .shards = wrap.shards, .keys = fail(code, "broken")});
+    if (code == ErrorCode::invalid) {
+      EXPECT_EQ(p.view().phase, JobPhase::failed);
+      EXPECT_EQ(p.view().failure, "bad-seal: broken");
+    } else {
+      EXPECT_EQ(p.view().phase, JobPhase::running);
+      EXPECT_EQ(p.view().notes.back(), "keys could not be made yet: broken");
+    }
+  }
+}
+
+TEST(NodeSealed, APlainTaskIsAskedForNoKeys) {
+  Publisher p;
+  EXPECT_TRUE(p.subject.wraps.empty());
+  p.say(3, KeyRequest{.intent = p.job, .shards = {{0, 1}}, .commitment = {}, .proof = {}});
+  EXPECT_EQ(p.refusal(3), "not-sealed: the inputs of this task have no keys");
+}
+
+TEST(NodeSealed, AJournalOfBeforeReadsBack) {
+  JobSpec spec;
+  dagcbor::Value old = record::to_value(spec);
+  EXPECT_EQ(old.find("sealed"), nullptr);
+  JobSpec back;
+  EXPECT_EQ(record::from_value(old, back), Status());
+  spec.sealed = true;
+  EXPECT_EQ(record::from_value(record::to_value(spec), back), Status());
+  EXPECT_EQ(back.sealed, true);
 }
 
 }  // namespace

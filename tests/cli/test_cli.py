@@ -344,7 +344,10 @@ class Alone(Case):
     def test_dry_run(self):
         self.node()
         plan = json.loads(self.mesh("run", self.file("a.wat", WAT_HELLO), "--dry-run", "--json").stdout)
-        self.assertEqual((plan["shards"], plan["fee_total"]), (1, 0))
+        self.assertEqual((plan["shards"], plan["fee_total"], plan["sealed"]), (1, 0, False))
+        sealed = json.loads(self.mesh("run", self.file("a.wat", WAT_HELLO), "--dry-run", "--sealed", "--json").stdout)
+        self.assertEqual((sealed["shards"], sealed["sealed"]), (1, True))
+        self.assertNotEqual(sealed["inputs"], plan["inputs"])
         self.assertEqual(json.loads(self.mesh("job", "ls", "--json").stdout), [])
 
     def test_interrupt_leaves_the_job(self):

@@ -6,7 +6,8 @@
 // Modes: `result` gives wrong bytes for every run, the same ones as every other liar; `fuel` gives the right bytes and one
 // unit of fuel too many; `verifier` gives wrong bytes for the shards that it was not awarded; `backs` tells the lie of
 // `result` for the shards that the partner has committed to, and else the truth; `copy` does honest work as a worker, but as
-// a verifier commits to what the worker committed to and later repeats what the worker revealed.
+// a verifier commits to what the worker committed to and later repeats what the worker revealed; `asks` is honest, but asks the
+// publisher and the workers for the keys of shards before it has any part in them.
 //
 // `verifier` and `backs` tell runs apart by their input, which must begin with the shard's number plus one (the tests' do).
 // It prints one line of JSON {peer, addresses} once it listens, and ends on SIGTERM.
@@ -33,7 +34,7 @@
 namespace mesh {
 namespace {
 
-enum class Mode { result, fuel, verifier, backs, copy };
+enum class Mode { result, fuel, verifier, backs, copy, asks };
 
 constexpr std::string_view wrong_bytes = "666 666\n";
 
@@ -93,6 +94,7 @@ class LyingSandbox final : public wasm::Sandbox {
     const auto number = number_at_start(input);
     switch (mode) {
       case Mode::copy:
+      case Mode::asks:
         return;
       case Mode::fuel:
         result.summary.fuel += 1;
@@ -136,6 +138,8 @@ class Tongue {
         if (mode_ == Mode::backs && shards && !draws_.contains(commitment->record.basis) &&
             identity::peer_id_of(commitment->signer) == partner_)
           shards_->add(*shards);
+        if (mode_ == Mode::asks && commitment->signer != signer_.id() && !commitment->record.worker)
+          ask(message->from, commitment->record, commitment->cid, commitment->signer);
         if (commitment->signer != signer_.id()) heard_.insert_or_assign(commitment->cid, std::move(*commitment));
       } else if (auto said = open<receipt::ExecutionReceipt>(envelope, signer_.federation())) {
         revealed_.insert_or_assign(said->cid, std::move(said->record));
@@ -144,6 +148,7 @@ class Tongue {
   }
 
   void speak(node::Effects& effects) {
+    for (node::effect::Send& request : std::exchange(requests_, {})) effects.push_back({std::move(request)});
     if (mode_ != Mode::copy) return;
     for (node::Effect& effect : effects) {
       if (auto* persist = std::get_if<node::effect::Persist>(&effect.value)) speak(persist->then);
@@ -159,6 +164,16 @@ class Tongue {
 
  private:
   static constexpr std::uint32_t task_shards_at_most = task::max_shards;
+
+  /// Another's work, before anybody is drawn to verify it.
+  void ask(const identity::NodeId& publisher, const receipt::Commitment& work, const Cid& cid,
+           const identity::NodeId& worker) {
+    const verification::KeyRequest request{
+        .intent = work.intent, .shards = work.shards, .commitment = cid, .proof = {}};
+    const Bytes parcel = record::encode(node::Parcel{.envelopes = {signer_.seal(request)}, .blocks = {}, .logs = {}});
+    requests_.push_back({publisher, node::Channel::receipt, parcel});
+    requests_.push_back({worker, node::Channel::receipt, parcel});
+  }
 
   bool copy(Envelope& envelope) {
     if (auto own = open<receipt::Commitment>(envelope, signer_.federation())) {
@@ -207,13 +222,15 @@ class Tongue {
   std::set<Cid> draws_;
   std::map<Cid, Signed<receipt::Commitment>> heard_;
   std::map<Cid, receipt::ExecutionReceipt> revealed_;
+  std::vector<node::effect::Send> requests_;  ///< to be sent
   std::map<Cid, Envelope> copies_;  ///< by the commitment that the node meant to send
 };
 
 int usage() {
-  fmt::print(stderr,
-             "error: mesh_liar result|fuel|verifier|backs|copy --home DIR [--cache DIR] [--slots N] [--partner PEER] "
-             "[--join MULTIADDR]...\n");
+  fmt::print(
+      stderr,
+      "error: mesh_liar result|fuel|verifier|backs|copy|asks --home DIR [--cache DIR] [--slots N] [--partner PEER] "
+      "[--join MULTIADDR]...\n");
   return 2;
 }
 
@@ -302,5 +319,6 @@ int main(int argc, char** argv) {
   if (mode == "verifier") return mesh::lie(mesh::Mode::verifier, rest);
   if (mode == "backs") return mesh::lie(mesh::Mode::backs, rest);
   if (mode == "copy") return mesh::lie(mesh::Mode::copy, rest);
+  if (mode == "asks") return mesh::lie(mesh::Mode::asks, rest);
   return mesh::usage();
 }

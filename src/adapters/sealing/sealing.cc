@@ -13,18 +13,20 @@ using identity::NodeId;
 
 constexpr std::uint8_t version = 1;
 constexpr std::size_t count_at = magic.size() + 1;
-constexpr std::size_t prelude_bytes = count_at + 2;  // Magic, version, number of recipients.
-constexpr std::size_t key_bytes = 32;
+constexpr std::size_t key_bytes = ContentKey::size;
 constexpr std::size_t wrapped_bytes = key_bytes + crypto_aead_xchacha20poly1305_ietf_ABYTES;
 constexpr std::size_t recipient_bytes = NodeId::size + wrapped_bytes;
 constexpr std::size_t stream_header_bytes = crypto_secretstream_xchacha20poly1305_HEADERBYTES;
 constexpr std::size_t tag_bytes = 32;
 constexpr std::size_t shown_recipients = 3;
 constexpr std::string_view wrap_domain = "mesh sealing 1: wrapped key";
+constexpr std::string_view given_domain = "mesh sealing 1: given keys";
 constexpr const char* derive_context = "meshseal";
 constexpr std::uint64_t stream_subkey = 1;
 constexpr std::uint64_t tag_subkey = 2;
 
+static_assert(prelude_bytes == count_at + 2);  // Magic, version, number of recipients.
+static_assert(sizeof(WrappedKey) == wrapped_bytes && sizeof(KeyPoint) == key_bytes);
 static_assert(chunk_overhead == crypto_secretstream_xchacha20poly1305_ABYTES);
 static_assert(header_bytes(1) == prelude_bytes + key_bytes + recipient_bytes + stream_header_bytes + tag_bytes);
 static_assert(header_bytes(max_recipients) + chunk_overhead < chunk_bytes);
@@ -32,20 +34,8 @@ static_assert(key_bytes == crypto_scalarmult_BYTES && key_bytes == crypto_scalar
               key_bytes == crypto_aead_xchacha20poly1305_ietf_KEYBYTES && key_bytes == crypto_kdf_KEYBYTES &&
               key_bytes == crypto_secretstream_xchacha20poly1305_KEYBYTES && key_bytes == crypto_generichash_KEYBYTES);
 
-/// A secret of 32 bytes that is wiped when it goes.
-class Key {
- public:
-  Key() = default;
-  ~Key() { sodium_memzero(bytes_.data(), bytes_.size()); }
-  Key(const Key&) = delete;
-  Key& operator=(const Key&) = delete;
-  [[nodiscard]] const std::uint8_t* data() const { return bytes_.data(); }
-  [[nodiscard]] std::uint8_t* data() { return bytes_.data(); }
-
- private:
-  std::array<std::uint8_t, key_bytes> bytes_{};
-};
-using PublicPoint = std::array<std::uint8_t, key_bytes>;
+using Key = ContentKey;
+using PublicPoint = KeyPoint;
 
 /// Again and again is as once; any thread.
 bool is_ready() { return sodium_init() >= 0; }
@@ -57,13 +47,13 @@ std::unexpected<Error> damaged(std::string_view what) {
 }
 
 /// The key that wraps the content's for one recipient; false for a point of low order, which gives no secret.
-bool wrapping_key(Key& key, const Key& own_secret, const PublicPoint& other, const PublicPoint& ephemeral,
-                  const PublicPoint& recipient) {
+bool wrapping_key(Key& key, std::string_view domain, const Key& own_secret, const PublicPoint& other,
+                  const PublicPoint& ephemeral, const PublicPoint& recipient) {
   Key shared;
   if (crypto_scalarmult(shared.data(), own_secret.data(), other.data()) != 0) return false;
   crypto_generichash_state state;
   crypto_generichash_init(&state, shared.data(), key_bytes, key_bytes);
-  crypto_generichash_update(&state, as_bytes(wrap_domain).data(), wrap_domain.size());
+  crypto_generichash_update(&state, as_bytes(domain).data(), domain.size());
   crypto_generichash_update(&state, ephemeral.data(), ephemeral.size());
   crypto_generichash_update(&state, recipient.data(), recipient.size());
   crypto_generichash_final(&state, key.data(), key_bytes);
@@ -83,6 +73,76 @@ std::array<std::uint8_t, tag_bytes> header_tag(const Key& content_key, ByteView 
   return tag;
 }
 
+/// The two keys of a node by which it has secrets with others.
+struct OwnPoint {
+  NodeId node;
+  Key secret;
+  PublicPoint point{};
+
+  explicit OwnPoint(const Seed& seed) : node(public_key_of(seed)) {
+    std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> pair{};
+    std::ranges::copy(seed.view(), pair.begin());
+    std::ranges::copy(node.view(), pair.begin() + Seed::size);
+    crypto_sign_ed25519_sk_to_curve25519(secret.data(), pair.data());
+    sodium_memzero(pair.data(), pair.size());
+    crypto_scalarmult_base(point.data(), secret.data());
+  }
+};
+
+ByteView recipients_of(ByteView header) {
+  return header.subspan(prelude_bytes + key_bytes,
+                        header.size() - prelude_bytes - key_bytes - stream_header_bytes - tag_bytes);
+}
+/// What a header has wrapped for a node; empty if nothing.
+ByteView wrapped_for(ByteView header, const NodeId& node) {
+  const ByteView recipients = recipients_of(header);
+  for (std::size_t at = 0; at < recipients.size(); at += recipient_bytes) {
+    if (equal(recipients.subspan(at, NodeId::size), node.view()))
+      return recipients.subspan(at + NodeId::size, wrapped_bytes);
+  }
+  return {};
+}
+
+Result<Key> key_of_header(const OwnPoint& own, ByteView header) {
+  const ByteView wrapped = wrapped_for(header, own.node);
+  if (wrapped.empty()) {
+    const ByteView recipients = recipients_of(header);
+    const std::size_t count = recipients.size() / recipient_bytes;
+    std::string others;
+    for (std::size_t i = 0; i < std::min(count, shown_recipients); ++i)
+      others +=
+          (i > 0 ? ", " : "") + identity::did_of(*NodeId::from(recipients.subspan(i * recipient_bytes, NodeId::size)));
+    if (count > shown_recipients) others += fmt::format(" and {} more", count - shown_recipients);
+    return fail(ErrorCode::denied, fmt::format("the content is sealed for {}, not for this node ({})", others,
+                                               identity::did_of(own.node)));
+  }
+  PublicPoint ephemeral{};
+  std::ranges::copy(header.subspan(prelude_bytes, key_bytes), ephemeral.begin());
+  Key key;
+  if (!wrapping_key(key, wrap_domain, own.secret, ephemeral, ephemeral, own.point))
+    return damaged("its public key is of low order");
+  Key content_key;
+  if (crypto_aead_xchacha20poly1305_ietf_decrypt(content_key.data(), nullptr, nullptr, wrapped.data(), wrapped.size(),
+                                                 nullptr, 0, wrap_nonce.data(), key.data()) != 0)
+    return damaged("its key for this node does not open");
+  if (!fits(content_key, header)) return damaged("its header was altered");
+  return content_key;
+}
+
+/// Where a key that is given may be used, and by whom.
+struct Use {
+  Bytes associated;
+  std::array<std::uint8_t, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES> nonce{};
+
+  Use(ByteView context, std::uint32_t number, const NodeId& recipient) : associated(to_bytes(context)) {
+    const std::array<std::uint8_t, 8> bytes = big_endian(number);
+    append(associated, bytes);
+    append(associated, recipient.view());
+    // The wrapping key is used once for each number.
+    std::ranges::copy(bytes, nonce.end() - static_cast<std::ptrdiff_t>(bytes.size()));
+  }
+};
+
 /// The content of a chunk that the header leaves so much of.
 constexpr std::size_t capacity(std::size_t header) { return chunk_bytes - chunk_overhead - header; }
 
@@ -90,6 +150,82 @@ constexpr std::size_t capacity(std::size_t header) { return chunk_bytes - chunk_
 
 bool is_sealed(ByteView beginning) {
   return beginning.size() >= magic.size() && equal(beginning.first(magic.size()), magic);
+}
+
+Result<std::size_t> header_length(ByteView beginning) {
+  if (!is_sealed(beginning)) return fail(ErrorCode::invalid, "the content is not sealed");
+  if (beginning.size() < prelude_bytes) return damaged("it is cut off");
+  if (beginning[magic.size()] != version)
+    return fail(ErrorCode::unsupported,
+                fmt::format("the content is sealed in version {} of the format, of which only {} "
+                            "is known here: update this node",
+                            beginning[magic.size()], version));
+  const std::size_t recipients = std::size_t{beginning[count_at]} << 8U | beginning[count_at + 1];
+  if (recipients == 0 || recipients > max_recipients) return damaged("its number of recipients is out of bounds");
+  return header_bytes(recipients);
+}
+
+bool is_recipient(ByteView header, const NodeId& node) { return !wrapped_for(header, node).empty(); }
+
+bool fits(const ContentKey& key, ByteView header) {
+  const auto tag = header_tag(key, header.first(header.size() - tag_bytes));
+  return sodium_memcmp(tag.data(), header.last(tag_bytes).data(), tag_bytes) == 0;
+}
+
+Result<ContentKey> content_key(const Seed& key, ByteView header) {
+  if (!is_ready()) return no_randomness();
+  MESH_LET(const std::size_t length, header_length(header));
+  if (header.size() != length) return damaged("it is cut off");
+  return key_of_header(OwnPoint(key), header);
+}
+
+ContentKey::~ContentKey() { sodium_memzero(bytes_.data(), bytes_.size()); }
+
+// ---- Keys that are given.
+
+Result<KeyWrapper> KeyWrapper::start(const NodeId& recipient, ByteView context) {
+  if (!is_ready()) return no_randomness();
+  KeyWrapper wrapper;
+  wrapper.recipient_ = recipient;
+  wrapper.context_ = to_bytes(context);
+  Key secret;
+  PublicPoint point{};
+  randombytes_buf(secret.data(), key_bytes);
+  crypto_scalarmult_base(wrapper.point_.data(), secret.data());
+  if (crypto_sign_ed25519_pk_to_curve25519(point.data(), recipient.data()) != 0 ||
+      !wrapping_key(wrapper.key_, given_domain, secret, point, wrapper.point_, point))
+    return fail(ErrorCode::invalid, fmt::format("nothing can be wrapped for the key {}", identity::did_of(recipient)));
+  return wrapper;
+}
+
+WrappedKey KeyWrapper::wrap(const ContentKey& key, std::uint32_t number) const {
+  const Use use(context_, number, recipient_);
+  WrappedKey wrapped{};
+  crypto_aead_xchacha20poly1305_ietf_encrypt(wrapped.data(), nullptr, key.data(), key_bytes, use.associated.data(),
+                                             use.associated.size(), nullptr, use.nonce.data(), key_.data());
+  return wrapped;
+}
+
+Result<KeyUnwrapper> KeyUnwrapper::start(const Seed& own, const KeyPoint& point, ByteView context) {
+  if (!is_ready()) return no_randomness();
+  const OwnPoint self(own);
+  KeyUnwrapper unwrapper;
+  unwrapper.recipient_ = self.node;
+  unwrapper.context_ = to_bytes(context);
+  if (!wrapping_key(unwrapper.key_, given_domain, self.secret, point, point, self.point))
+    return fail(ErrorCode::invalid, "the keys came with a public key of low order");
+  return unwrapper;
+}
+
+Result<ContentKey> KeyUnwrapper::unwrap(std::span<const std::uint8_t, sizeof(WrappedKey)> wrapped,
+                                        std::uint32_t number) const {
+  const Use use(context_, number, recipient_);
+  ContentKey key;
+  if (crypto_aead_xchacha20poly1305_ietf_decrypt(key.data(), nullptr, nullptr, wrapped.data(), wrapped.size(),
+                                                 use.associated.data(), use.associated.size(), use.nonce.data(),
+                                                 key_.data()) != 0)
+    return fail(ErrorCode::denied, "the wrapped key was altered, or is not for this node, task and number");
+  return key;
 }
 
 // ---- Sealer.
@@ -154,7 +290,7 @@ Status Sealer::Impl::begin(std::span<const NodeId> recipients) {
     PublicPoint point{};
     Key key;
     if (crypto_sign_ed25519_pk_to_curve25519(point.data(), recipient.data()) != 0 ||
-        !wrapping_key(key, ephemeral_secret, point, ephemeral, point))
+        !wrapping_key(key, wrap_domain, ephemeral_secret, point, ephemeral, point))
       return fail(ErrorCode::invalid, fmt::format("nothing can be sealed for the key {}", identity::did_of(recipient)));
     std::array<std::uint8_t, wrapped_bytes> wrapped{};
     crypto_aead_xchacha20poly1305_ietf_encrypt(wrapped.data(), nullptr, content_key.data(), key_bytes, nullptr, 0,
@@ -198,17 +334,8 @@ Sealer& Sealer::operator=(Sealer&&) noexcept = default;
 // ---- Opener.
 
 struct Opener::Impl {
-  Impl(const Seed& seed, Sink to) : node(public_key_of(seed)), sink(std::move(to)) {
-    if (!is_ready()) {
-      status = no_randomness();
-      return;
-    }
-    std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> pair{};
-    std::ranges::copy(seed.view(), pair.begin());
-    std::ranges::copy(node.view(), pair.begin() + Seed::size);
-    crypto_sign_ed25519_sk_to_curve25519(secret.data(), pair.data());
-    sodium_memzero(pair.data(), pair.size());
-    crypto_scalarmult_base(point.data(), secret.data());
+  explicit Impl(Sink to) : sink(std::move(to)) {
+    if (!is_ready()) status = no_randomness();
   }
   ~Impl() { sodium_memzero(&stream, sizeof stream); }
   Impl(const Impl&) = delete;
@@ -216,9 +343,8 @@ struct Opener::Impl {
 
   enum class Part : std::uint8_t { prelude, header, chunks, end };
 
-  NodeId node;
-  Key secret;
-  PublicPoint point{};
+  std::optional<OwnPoint> own;  ///< of a recipient
+  std::optional<ContentKey> known;  ///< or the key itself
   Sink sink;
   Part part = Part::prelude;
   std::size_t wanted = prelude_bytes;  ///< of `sealed`, for the next step
@@ -264,54 +390,20 @@ struct Opener::Impl {
 };
 
 Status Opener::Impl::read_prelude() {
-  if (!is_sealed(sealed)) return fail(ErrorCode::invalid, "the content is not sealed");
-  if (sealed[magic.size()] != version)
-    return fail(ErrorCode::unsupported,
-                fmt::format("the content is sealed in version {} of the format, of which only {} "
-                            "is known here: update this node",
-                            sealed[magic.size()], version));
-  const std::size_t recipients = std::size_t{sealed[count_at]} << 8U | sealed[count_at + 1];
-  if (recipients == 0 || recipients > max_recipients) return damaged("its number of recipients is out of bounds");
+  MESH_LET(wanted, header_length(sealed));
   part = Part::header;
-  wanted = header_bytes(recipients);
   return {};
 }
 
 Status Opener::Impl::read_header() {
-  const ByteView all = sealed;
-  const ByteView recipients =
-      all.subspan(prelude_bytes + key_bytes, all.size() - prelude_bytes - key_bytes - stream_header_bytes - tag_bytes);
-  ByteView wrapped;
-  std::string others;
-  const std::size_t count = recipients.size() / recipient_bytes;
-  for (std::size_t i = 0; i < count; ++i) {
-    const ByteView entry = recipients.subspan(i * recipient_bytes, recipient_bytes);
-    const NodeId recipient = *NodeId::from(entry.first(NodeId::size));
-    if (recipient == node) {
-      wrapped = entry.subspan(NodeId::size);
-      break;
-    }
-    if (i < shown_recipients) others += (i > 0 ? ", " : "") + identity::did_of(recipient);
-  }
-  if (wrapped.empty()) {
-    if (count > shown_recipients) others += fmt::format(" and {} more", count - shown_recipients);
-    return fail(ErrorCode::denied,
-                fmt::format("the content is sealed for {}, not for this node ({})", others, identity::did_of(node)));
-  }
-  PublicPoint ephemeral{};
-  std::ranges::copy(all.subspan(prelude_bytes, key_bytes), ephemeral.begin());
-  Key key;
-  if (!wrapping_key(key, secret, ephemeral, ephemeral, point)) return damaged("its public key is of low order");
-  Key content_key;
-  if (crypto_aead_xchacha20poly1305_ietf_decrypt(content_key.data(), nullptr, nullptr, wrapped.data(), wrapped.size(),
-                                                 nullptr, 0, wrap_nonce.data(), key.data()) != 0)
-    return damaged("its key for this node does not open");
-  const ByteView tag = all.last(tag_bytes);
-  if (sodium_memcmp(header_tag(content_key, all.first(all.size() - tag_bytes)).data(), tag.data(), tag_bytes) != 0)
-    return damaged("its header was altered");
-  const ByteView stream_header = all.subspan(all.size() - tag_bytes - stream_header_bytes, stream_header_bytes);
+  if (known && !fits(*known, sealed))
+    return fail(ErrorCode::denied, "the key that was given is not the one of this sealed content");
+  const Result<ContentKey> content_key = known ? *known : key_of_header(*own, sealed);
+  if (!content_key) return std::unexpected(content_key.error());
+  const ByteView stream_header =
+      ByteView(sealed).subspan(sealed.size() - tag_bytes - stream_header_bytes, stream_header_bytes);
   Key stream_key;
-  crypto_kdf_derive_from_key(stream_key.data(), key_bytes, stream_subkey, derive_context, content_key.data());
+  crypto_kdf_derive_from_key(stream_key.data(), key_bytes, stream_subkey, derive_context, content_key->data());
   crypto_secretstream_xchacha20poly1305_init_pull(&stream, stream_header.data(), stream_key.data());
   header = std::move(sealed);
   sealed.clear();
@@ -342,7 +434,10 @@ Status Opener::Impl::open_chunk() {
   return sink(content);
 }
 
-Opener::Opener(const Seed& key, Sink sink) : impl_(std::make_unique<Impl>(key, std::move(sink))) {}
+Opener::Opener(const Seed& key, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) { impl_->own.emplace(key); }
+Opener::Opener(const ContentKey& key, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) {
+  impl_->known = key;
+}
 Opener::~Opener() = default;
 Opener::Opener(Opener&&) noexcept = default;
 Opener& Opener::operator=(Opener&&) noexcept = default;

@@ -10,9 +10,13 @@
 // sealed, not for this node, of another version, or altered, cut off, reordered or continued anywhere. What was handed on before
 // that was found is authentic, but not all: whoever keeps it must undo that when finish() is not reached.
 //
+// The key of one file can be given to a node that is not among its recipients: KeyWrapper wraps it for that node alone and binds
+// it to a context and a number, so that it opens nowhere else. Opener takes that key, too.
+//
 // Not thread-safe: one thread at a time for each Sealer and Opener.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <span>
@@ -35,6 +39,66 @@ inline constexpr std::array<std::uint8_t, 8> magic{0x8d, 'm', 's', 'h', 's', 'e'
 
 /// Whether a file that begins with these bytes, 8 or more, is to be taken for a sealed one.
 [[nodiscard]] bool is_sealed(ByteView beginning);
+
+/// How many bytes a sealed file's header has that begins with these: all that content_key() needs. Errors: as Opener::feed.
+inline constexpr std::size_t prelude_bytes = 11;
+[[nodiscard]] Result<std::size_t> header_length(ByteView beginning);
+/// Whether `node` is one of the recipients that a header names; all of the header is there.
+[[nodiscard]] bool is_recipient(ByteView header, const identity::NodeId& node);
+
+/// The content key of one sealed file. Wiped when it goes; never to be written down.
+class ContentKey {
+ public:
+  static constexpr std::size_t size = 32;
+  ContentKey() = default;
+  ~ContentKey();
+  ContentKey(const ContentKey&) = default;
+  ContentKey& operator=(const ContentKey&) = default;
+  [[nodiscard]] const std::uint8_t* data() const { return bytes_.data(); }
+  [[nodiscard]] std::uint8_t* data() { return bytes_.data(); }
+
+ private:
+  std::array<std::uint8_t, size> bytes_{};
+};
+
+/// The key of the file that begins with this header, by one of its recipients. Errors: as Opener::feed.
+[[nodiscard]] Result<ContentKey> content_key(const Seed& key, ByteView header);
+/// Whether it is the key of the file that begins with this header: nobody can make a header that two keys fit.
+[[nodiscard]] bool fits(const ContentKey& key, ByteView header);
+
+using KeyPoint = std::array<std::uint8_t, 32>;
+using WrappedKey = std::array<std::uint8_t, ContentKey::size + 16>;
+
+/// Wraps keys of files for one node, each with a number of its own.
+class KeyWrapper {
+ public:
+  /// Draws a public key for these keys alone. Errors: invalid (a key that nothing can be wrapped for), internal.
+  [[nodiscard]] static Result<KeyWrapper> start(const identity::NodeId& recipient, ByteView context);
+  /// Never twice with the same number.
+  [[nodiscard]] WrappedKey wrap(const ContentKey& key, std::uint32_t number) const;
+  [[nodiscard]] const KeyPoint& point() const { return point_; }
+
+ private:
+  identity::NodeId recipient_;
+  KeyPoint point_{};
+  ContentKey key_;  ///< that wraps
+  Bytes context_;
+};
+
+/// Its other side.
+class KeyUnwrapper {
+ public:
+  /// Error: invalid (a point that gives no secret), internal.
+  [[nodiscard]] static Result<KeyUnwrapper> start(const Seed& own, const KeyPoint& point, ByteView context);
+  /// Error: denied (altered, for another node, context or number).
+  [[nodiscard]] Result<ContentKey> unwrap(std::span<const std::uint8_t, sizeof(WrappedKey)> wrapped,
+                                          std::uint32_t number) const;
+
+ private:
+  identity::NodeId recipient_;
+  ContentKey key_;
+  Bytes context_;
+};
 
 /// Takes what comes out. Its error ends the sealing or opening and is returned.
 using Sink = std::function<Status(ByteView)>;
@@ -63,6 +127,9 @@ class Sealer {
 class Opener {
  public:
   Opener(const Seed& key, Sink sink);
+  /// Of a file whose key is known, whoever its recipients are. If it is not its key, the error is `denied`, and nothing was
+  /// handed on.
+  Opener(const ContentKey& key, Sink sink);
   ~Opener();
   Opener(Opener&&) noexcept;
   Opener& operator=(Opener&&) noexcept;

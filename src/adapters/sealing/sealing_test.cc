@@ -359,5 +359,123 @@ TEST(Sealing, AnErrorOfTheSinkEndsIt) {
   EXPECT_EQ(calls, 2);
 }
 
+// ---- Keys that are given.
+
+ByteView header_of(const Bytes& sealed, std::size_t recipients = 1) {
+  return ByteView(sealed).first(header_bytes(recipients));
+}
+Result<Bytes> open_with(const ContentKey& key, ByteView sealed) {
+  Bytes content;
+  Opener opener(key, into(content));
+  MESH_TRY(opener.feed(sealed));
+  MESH_TRY(opener.finish());
+  return content;
+}
+bool same(const ContentKey& a, const ContentKey& b) {
+  return std::equal(a.data(), a.data() + ContentKey::size, b.data());
+}
+
+TEST(GivenKeys, OpenTheFileForOneThatItWasNotSealedFor) {
+  const Bytes content = content_of(2 * chunk_bytes);
+  const Bytes sealed = *seal_for({node(1)}, content);
+  ASSERT_EQ(header_length(ByteView(sealed).first(prelude_bytes)), header_bytes(1));
+  EXPECT_TRUE(is_recipient(header_of(sealed), node(1)));
+  EXPECT_FALSE(is_recipient(header_of(sealed), node(2)));
+  const auto key = content_key(seed(1), header_of(sealed));
+  ASSERT_TRUE(key) << key.error().message;
+  EXPECT_EQ(content_key(seed(2), header_of(sealed)).error().code, ErrorCode::denied);
+  const auto wrapper = KeyWrapper::start(node(2), as_bytes("task"));
+  ASSERT_TRUE(wrapper) << wrapper.error().message;
+  const WrappedKey wrapped = wrapper->wrap(*key, 7);
+  const auto unwrapper = KeyUnwrapper::start(seed(2), wrapper->point(), as_bytes("task"));
+  ASSERT_TRUE(unwrapper);
+  const auto given = unwrapper->unwrap(wrapped, 7);
+  ASSERT_TRUE(given) << given.error().message;
+  EXPECT_TRUE(same(*given, *key));
+  EXPECT_EQ(open_with(*given, sealed), content);
+  EXPECT_EQ(open_as(2, sealed).error().code, ErrorCode::denied) << "the file itself names others";
+}
+
+TEST(GivenKeys, OpenForNoOtherNodeTaskOrNumber) {
+  const Bytes sealed = *seal_for({node(1)}, content_of(10));
+  const auto key = *content_key(seed(1), header_of(sealed));
+  const auto wrapper = *KeyWrapper::start(node(2), as_bytes("task"));
+  const WrappedKey wrapped = wrapper.wrap(key, 7);
+  const auto unwraps = [&](std::uint8_t who, std::string_view context, std::uint32_t number, WrappedKey bytes,
+                           KeyPoint point) {
+    const auto unwrapper = KeyUnwrapper::start(seed(who), point, as_bytes(context));
+    if (!unwrapper) return unwrapper.error().code == ErrorCode::invalid ? -1 : -2;
+    const auto opened = unwrapper->unwrap(bytes, number);
+    if (!opened) {
+      EXPECT_EQ(opened.error().code, ErrorCode::denied);
+    }
+    return opened ? 1 : 0;
+  };
+  EXPECT_EQ(unwraps(2, "task", 7, wrapped, wrapper.point()), 1);
+  EXPECT_EQ(unwraps(3, "task", 7, wrapped, wrapper.point()), 0);
+  EXPECT_EQ(unwraps(2, "tasks", 7, wrapped, wrapper.point()), 0);
+  EXPECT_EQ(unwraps(2, "task", 8, wrapped, wrapper.point()), 0);
+  EXPECT_EQ(unwraps(2, "task", 7, wrapper.wrap(key, 8), wrapper.point()), 0);
+  EXPECT_EQ(unwraps(2, "task", 7, wrapped, KeyWrapper::start(node(2), as_bytes("task"))->point()), 0);
+  EXPECT_EQ(unwraps(2, "task", 7, wrapped, KeyPoint{}), -1) << "of low order";
+  for (std::size_t at = 0; at < wrapped.size(); ++at) {
+    WrappedKey altered = wrapped;
+    altered[at] ^= 1U;
+    EXPECT_EQ(unwraps(2, "task", 7, altered, wrapper.point()), 0) << at;
+  }
+}
+
+TEST(GivenKeys, AKnownAnswer) {
+  // Computed by another program from docs/design/protocols.md: the point's secret is the bytes 0 to 31, the key 32 to 63, the
+  // context 0 to 35, the number 7, for node(2).
+  const auto unwrapper = [](const KeyPoint& point) {
+    Bytes context(36);
+    for (std::size_t i = 0; i < context.size(); ++i) context[i] = static_cast<std::uint8_t>(i);
+    return *KeyUnwrapper::start(seed(2), point, context);
+  };
+  KeyPoint point{};
+  std::ranges::copy(*from_hex("8f40c5adb68f25624ae5b214ea767a6ec94d829d3d7b5e1ad1ba6f3e2138285f"), point.begin());
+  WrappedKey wrapped{};
+  std::ranges::copy(*from_hex("3d3f69f19b64a7e5722c8b4c3af31d3a64122f24dcb2c97aa81e16e05aa1f99c"
+                              "4f5f9b101b2fdb5fe5b0f6b652136d1c"),
+                    wrapped.begin());
+  const auto key = unwrapper(point).unwrap(wrapped, 7);
+  ASSERT_TRUE(key) << key.error().message;
+  for (std::size_t i = 0; i < ContentKey::size; ++i) EXPECT_EQ(key->data()[i], 32 + i);
+}
+
+TEST(GivenKeys, AWrongOneIsFoundBeforeAnythingComesOut) {
+  const Bytes sealed = *seal_for({node(1)}, content_of(100));
+  const auto other = *content_key(seed(1), header_of(*seal_for({node(1)}, content_of(100))));
+  EXPECT_FALSE(fits(other, header_of(sealed)));
+  int calls = 0;
+  Opener opener(other, [&](ByteView) -> Status {
+    ++calls;
+    return {};
+  });
+  const Status fed = opener.feed(sealed);
+  ASSERT_FALSE(fed);
+  EXPECT_EQ(fed.error().code, ErrorCode::denied);
+  EXPECT_EQ(calls, 0);
+  // What the right key opens and was altered is damaged, and no matter of the key.
+  const auto own = *content_key(seed(1), header_of(sealed));
+  Bytes damaged = sealed;
+  damaged.back() ^= 1U;
+  EXPECT_EQ(open_with(own, damaged).error().code, ErrorCode::invalid);
+  EXPECT_EQ(open_with(own, as_bytes("plain text of some length")).error().code, ErrorCode::invalid);
+}
+
+TEST(GivenKeys, HeadersThatAreNoneHaveNoKey) {
+  const Bytes sealed = *seal_for({node(1), node(2)}, content_of(100));
+  EXPECT_TRUE(content_key(seed(2), header_of(sealed, 2)));
+  EXPECT_EQ(content_key(seed(2), header_of(sealed, 1)).error().code, ErrorCode::invalid);
+  EXPECT_EQ(content_key(seed(2), {}).error().code, ErrorCode::invalid);
+  EXPECT_EQ(content_key(seed(2), as_bytes("plain text of some length")).error().code, ErrorCode::invalid);
+  Bytes later = sealed;
+  later[magic.size()] = 2;
+  EXPECT_EQ(content_key(seed(2), header_of(later, 2)).error().code, ErrorCode::unsupported);
+  EXPECT_EQ(header_length(ByteView(sealed).first(prelude_bytes - 1)).error().code, ErrorCode::invalid);
+}
+
 }  // namespace
 }  // namespace mesh::sealing

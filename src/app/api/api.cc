@@ -16,6 +16,7 @@
 #include "app/api/render.h"
 #include "app/api/schemas.h"
 #include "app/api/task_request.h"
+#include "app/runtime/sealed_inputs.h"
 #include "domain/asset/unixfs.h"
 #include "domain/verification/alone.h"
 
@@ -374,23 +375,33 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       built.spec.reduce = reduce.function;
       built.description += ", folded by " + reduce.description;
     }
+    const identity::NodeId own = backend_.id();
+    // For the publisher alone: it gives others the keys of what they are to run.
+    const std::span<const identity::NodeId> recipients(&own, task.spec.sealed.value_or(false) ? 1 : 0);
     std::vector<ListedInput> inputs;
     for (auto& input : task.inputs) {
       if (const Cid* cid = std::get_if<Cid>(&input)) {
         // Of a file of one block that is here, the size is known: such are listed many to a part.
         const auto block =
             cid->codec() == Multicodec::raw ? backend_.blocks().get(*cid) : fail(ErrorCode::not_found, "");
+        if (!recipients.empty()) {
+          if (const Status sealed = SealedInputs::check(backend_.blocks(), *cid, own); !sealed) {
+            return fail(
+                sealed.error().code,
+                fmt::format("task.inputs[{}]: a sealed task's inputs are sealed for its own node, and {} is not: "
+                            "{}; give its content, or seal it with \"mesh assets add --for self\"",
+                            inputs.size(), cid->text(), sealed.error().message));
+          }
+        }
         inputs.push_back({*cid, block ? std::optional<std::uint64_t>((*block)->size()) : std::nullopt});
         continue;
       }
-      asset::FileBuilder builder(sink);
-      MESH_TRY(builder.feed(std::get<Bytes>(input)));
-      MESH_LET(const asset::Built file, builder.finish());
+      MESH_LET(const asset::Built file, import_bytes(std::get<Bytes>(input), sink, recipients));
       inputs.push_back({file.cid, file.content_bytes});
       built.bytes += file.content_bytes;
     }
     Result<ImportedInputs> list =
-        inputs.empty() ? import_inputs({}, false, sink) : list_inputs(std::move(inputs), sink);
+        inputs.empty() ? import_inputs({}, false, sink, recipients) : list_inputs(std::move(inputs), sink);
     if (!list) return std::unexpected(list.error());
     if (!task.dry_run) MESH_TRY(backend_.blocks().sync());
     built.spec.inputs = list->shard_list;
@@ -427,6 +438,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                 {"verifiers", spec.verifiers ? Json(*spec.verifiers) : Json(nullptr)},
                 {"value", spec.value},
                 {"sample_per_mille", spec.sample},
+                {"sealed", spec.sealed.value_or(false)},
                 {"scope",
                  {{"memory_mb", spec.scope.memory_mb},
                   {"fuel", spec.scope.fuel},

@@ -294,6 +294,7 @@ Json job_json(const node::JobView& job) {
             {"verifiers", job.spec.verifiers ? Json(*job.spec.verifiers) : Json(nullptr)},
             {"value", job.spec.value},
             {"sample_per_mille", job.spec.sample},
+            {"sealed", job.spec.sealed.value_or(false)},
             {"checked", job.checked},
             {"fuel", job.fuel},
             {"created", rfc3339(job.spec.created_ms)},

@@ -43,16 +43,16 @@ inline constexpr std::array schema_table{
     NamedSchema{"Addresses", "peerId:string addrs:string[]"},
     NamedSchema{"Scope", "memory_mb:integer fuel:integer gpu_flops:integer io_mb:integer"},
     NamedSchema{"Limits", "fetch_ms:integer run_ms:integer nonce_ms:integer reveal_ms:integer total_ms:integer"},
-    NamedSchema{
-        "Job",
-        "id:string label:string phase:string ended:boolean failure:string unverified:boolean shards:integer "
-        "finished:integer running:integer "
-        "verifying:integer failed_outcomes:integer function:string inputs:string reduce:string|null "
-        "reduce_job:string|null result:string|null "
-        "fee:integer verifiers:integer|null value:integer sample_per_mille:integer checked:integer caught:Caught[] "
-        "fuel:integer created:string elapsed_ms:integer|null scope:Scope "
-        "limits:Limits "
-        "bid_window_ms:integer notes:string[]"},
+    NamedSchema{"Job",
+                "id:string label:string phase:string ended:boolean failure:string unverified:boolean shards:integer "
+                "finished:integer running:integer "
+                "verifying:integer failed_outcomes:integer function:string inputs:string reduce:string|null "
+                "reduce_job:string|null result:string|null "
+                "fee:integer verifiers:integer|null value:integer sample_per_mille:integer sealed:boolean "
+                "checked:integer caught:Caught[] "
+                "fuel:integer created:string elapsed_ms:integer|null scope:Scope "
+                "limits:Limits "
+                "bid_window_ms:integer notes:string[]"},
     NamedSchema{"Caught", "wrong_shards:integer probability_per_million:integer"},
     NamedSchema{
         "Outcome",
@@ -75,13 +75,13 @@ inline constexpr std::array schema_table{
     NamedSchema{"Source", "language:string source?:string source_base64?:string args?:string[]"},
     NamedSchema{"TaskRequest",
                 "function:any inputs?:any[] map?:boolean reduce?:any fee?:integer verifiers?:integer value?:integer "
-                "sample_per_mille?:integer fuel?:integer "
+                "sample_per_mille?:integer sealed?:boolean fuel?:integer "
                 "memory_mb?:integer io_mb?:integer "
                 "gpu_flops?:integer bid_window_ms?:integer limits?:any label?:string dry_run?:boolean"},
     NamedSchema{"TaskAccepted", "id:string"},
     NamedSchema{"TaskPlan",
                 "function:string description:string inputs:string shards:integer bytes:integer reduce:string|null "
-                "fee_total:integer verifiers:integer|null value:integer sample_per_mille:integer "
+                "fee_total:integer verifiers:integer|null value:integer sample_per_mille:integer sealed:boolean "
                 "scope:Scope limits:Limits"},
     NamedSchema{"Stopped", "id:string"},
     NamedSchema{"Asset", "cid:string bytes:integer"},

@@ -200,6 +200,9 @@ Result<TaskRequest> parse_task_request(ByteView body) {
   }
   MESH_TRY(fields.read("map", request.map));
   MESH_TRY(fields.read("dry_run", request.dry_run));
+  bool sealed = false;
+  MESH_TRY(fields.read("sealed", sealed));
+  if (sealed) request.spec.sealed = true;
   node::JobSpec& spec = request.spec;
   MESH_TRY(fields.read("fee", spec.fee, INT64_MAX));
   if (const nlohmann::json* verifiers = fields.find("verifiers"); verifiers != nullptr && !verifiers->is_null()) {

@@ -18,7 +18,7 @@ TEST(TaskRequest, ReadsEveryField) {
   const std::string text =
       "{" + std::string(function) +
       R"(,"inputs":[{"text":"a"},{"base64":"YmM="},"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"],"map":true,)"
-      R"("verifiers":3,"fuel":7,"memory_mb":8,"io_mb":9,"bid_window_ms":10,"limits":{"run_ms":11},"label":"x","dry_run":true})";
+      R"("verifiers":3,"fuel":7,"memory_mb":8,"io_mb":9,"bid_window_ms":10,"limits":{"run_ms":11},"label":"x","dry_run":true,"sealed":true})";
   const auto request = parse_task_request(as_bytes(text));
   ASSERT_TRUE(request) << request.error().message;
   ASSERT_EQ(request->inputs.size(), 3U);
@@ -27,6 +27,7 @@ TEST(TaskRequest, ReadsEveryField) {
   EXPECT_TRUE(std::holds_alternative<Cid>(request->inputs[2]));
   EXPECT_TRUE(request->map);
   EXPECT_TRUE(request->dry_run);
+  EXPECT_EQ(request->spec.sealed, true);
   EXPECT_EQ(request->spec.verifiers, 3U);
   EXPECT_EQ(request->spec.scope.fuel, 7U);
   EXPECT_EQ(request->spec.scope.memory_mb, 8U);
@@ -37,6 +38,7 @@ TEST(TaskRequest, ReadsEveryField) {
 }
 
 TEST(TaskRequest, NamesWhatIsWrong) {
+  EXPECT_EQ(error_of(R"("sealed":1)"), "task.sealed must be true or false");
   EXPECT_NE(error_of(R"("what":1)").find("no field \"what\""), std::string::npos);
   EXPECT_NE(error_of(R"("fee":-1)").find("task.fee must be an integer"), std::string::npos);
   EXPECT_NE(error_of(R"("fee":1.5)").find("task.fee must be an integer"), std::string::npos);

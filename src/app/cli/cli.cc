@@ -175,6 +175,8 @@ struct Program {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->type_name("FILE");
     run_command->add_flag("--map", run.map, "one run for each input, file of a folder, or line of a .jsonl or .txt");
+    run_command->add_flag("--sealed", run.sealed,
+                          "seal the inputs: only the nodes that run and re-execute each of them can read it");
     run_command->add_option("--reduce", run.reduce, "function that folds the results")->type_name("FILE");
     run_command->add_option("--fee", run.fee, "what a run may cost; 0 until there is a ledger");
     run_command->add_option("--verifiers", run.verifiers, "nodes that re-execute each run; 0 for none")

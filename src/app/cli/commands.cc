@@ -297,6 +297,7 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
       {"federation", report->federation.text()},
       {"function", report->intent.record.function.text()},
       {"label", report->intent.record.label},
+      {"sealed", report->intent.record.is_sealed()},
       {"shards_total", report->intent.record.shards},
       {"accepted", accepted},
       {"spot_checked", spot_checked},

@@ -317,7 +317,14 @@ int run_run(Session& session, const RunOptions& options) {
     }
     specs.push_back(std::move(spec));
   }
-  const auto inputs = app::import_inputs(specs, options.map, upload.sink());
+  std::vector<identity::NodeId> recipients;
+  if (options.sealed) {
+    // Here, so that what leaves this program is sealed already.
+    const auto own_key = own_node(client);
+    if (!own_key) return session.fail(own_key.error());
+    recipients.push_back(*own_key);
+  }
+  const auto inputs = app::import_inputs(specs, options.map, upload.sink(), recipients);
   if (!inputs) return session.fail(inputs.error());
   if (const Status status = upload.flush(); !status) return session.fail(status.error());
 
@@ -326,6 +333,7 @@ int run_run(Session& session, const RunOptions& options) {
   task["inputs"] = std::move(list);
   task["map"] = options.map;
   task["dry_run"] = options.dry_run;
+  if (options.sealed) task["sealed"] = true;
   task["label"] = (options.label.empty() ? fs::path(options.file).filename().string() : options.label).substr(0, 128);
   if (!limits->empty()) task["limits"] = *limits;
   if (options.fee > 0) task["fee"] = options.fee;

@@ -14,12 +14,12 @@ Result<std::vector<identity::NodeId>> parse_recipients(const http::Client& clien
                                                        const std::vector<std::string>& recipients) {
   std::vector<identity::NodeId> nodes;
   for (const std::string& recipient : recipients) {
-    std::string did = recipient;
     if (recipient == own_name) {
-      MESH_LET(const Json node, ask(client, "GET", "/api/v1/node"));
-      did = text_of(node["did"]);
+      MESH_LET(const identity::NodeId own, own_node(client));
+      nodes.push_back(own);
+      continue;
     }
-    const auto node = identity::parse_node(did);
+    const auto node = identity::parse_node(recipient);
     if (!node)
       return fail(ErrorCode::invalid,
                   fmt::format("--for {}: name a node by its did:key:... or its PeerId, or say {} ({})", recipient,
@@ -30,6 +30,11 @@ Result<std::vector<identity::NodeId>> parse_recipients(const http::Client& clien
 }
 
 }  // namespace
+
+Result<identity::NodeId> own_node(const http::Client& client) {
+  MESH_LET(const Json node, ask(client, "GET", "/api/v1/node"));
+  return identity::parse_node(text_of(node["did"]));
+}
 
 int assets_add_sealed(Session& session, const std::string& path, const std::vector<std::string>& recipients) {
   const auto client = session.connect();

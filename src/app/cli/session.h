@@ -15,6 +15,7 @@
 
 #include "adapters/http/client.h"
 #include "app/config/settings.h"
+#include "domain/identity/identity.h"
 
 namespace mesh::app {
 class Runtime;
@@ -151,7 +152,7 @@ void watch_interrupts();
 struct RunOptions {
   std::string file;
   std::vector<std::string> args, inputs, timeouts;
-  bool map = false, dry_run = false, detach = false, only_file = false;
+  bool map = false, dry_run = false, detach = false, only_file = false, sealed = false;
   std::string runtime;  ///< "python" or "python-full"; empty: by what the program imports
   std::string reduce, output_dir, label;
   std::uint64_t fee = 0, fuel = 0, memory_mb = 0;
@@ -160,6 +161,8 @@ struct RunOptions {
   double sample = 1;
 };
 
+/// The node's own key, as the API says.
+[[nodiscard]] Result<identity::NodeId> own_node(const http::Client& client);
 int run_up(Session& session, bool mesh_cli);
 int run_run(Session& session, const RunOptions& options);
 int run_demo(Session& session, unsigned nodes, const std::string& folder, const std::string& command);

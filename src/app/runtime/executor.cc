@@ -14,6 +14,7 @@
 #include <set>
 
 #include "app/runtime/function_loader.h"
+#include "app/runtime/sealed_inputs.h"
 #include "base/check.h"
 #include "domain/asset/unixfs.h"
 
@@ -56,6 +57,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     std::vector<std::uint32_t> shards;
     std::vector<Cid> inputs;
     std::vector<std::pair<std::uint32_t, std::string>> without_input;
+    std::map<std::uint32_t, verification::WrappedKey> keys;  ///< by shard, where they came with the run
+    std::set<std::uint32_t> wrong_keys;
     std::size_t left = 0;     ///< shards that are not told yet
 
     std::mutex mutex;  ///< over what the sandbox's threads add to
@@ -75,6 +78,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   Limits limits;
   Emit emit_event;
   FunctionLoader loader;
+  SealedInputs sealed;
   bool closed = false;
   std::uint64_t next_job = 1;
   std::map<std::uint64_t, RunPointer> runs;
@@ -82,14 +86,15 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   std::atomic<std::uint64_t> started{0}, failed{0}, fuel{0}, running{0};
 
   Impl(asio::io_context& context, store::BlockStore& store, ContentExchange& exchange, wasm::Sandbox& engine,
-       Limits given, Emit emit)
+       Limits given, const Seed& own, Emit emit)
       : io(context),
         blocks(store),
         content(exchange),
         sandbox(engine),
         limits(given),
         emit_event(std::move(emit)),
-        loader(store, given.max_tree_bytes, given.max_cached_tree_bytes) {}
+        loader(store, given.max_tree_bytes, given.max_cached_tree_bytes),
+        sealed(store, own) {}
 
   void emit(node::Event event) {
     if (!closed) emit_event(std::move(event));
@@ -103,6 +108,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     const RunPointer run = std::make_shared<Run>();
     run->effect = std::move(effect);
     run->left = run->effect.shards.size();
+    for (std::size_t i = 0; i < run->effect.keys.size(); ++i)
+      run->keys.emplace(run->effect.shards[i], run->effect.keys[i]);
     run->fetch_until = Clock::now() + milliseconds(run->effect.fetch_ms);
     runs.emplace(run->effect.id, run);
     running = runs.size();
@@ -182,6 +189,7 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
   /// comes to may not depend on those that run with it.
   Status find_inputs(Run& run) {
     MESH_LET(const std::shared_ptr<const KnownList> known, list_of(run.effect.inputs));
+    if (!known) return fail(ErrorCode::invalid, "the shard list does not read");
     run.shards.clear();
     run.inputs.clear();
     run.without_input.clear();
@@ -219,6 +227,53 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     return {};
   }
 
+  /// The content of a sealed input. What is wrong with the file itself is so on every node, and a refusal; that its key does
+  /// not fit, or is none, is an Error, and whoever gave it is told.
+  Result<std::variant<Bytes, Refusal>> open_input(Run& run, std::size_t number) {
+    using Answer = std::variant<Bytes, Refusal>;
+    const std::uint32_t shard = run.shards[number];
+    const auto given = run.keys.find(shard);
+    const Result<sealing::ContentKey> key = given == run.keys.end()
+                                                ? sealed.own_key(run.inputs[number])
+                                                : sealed.unwrap(run.effect.intent, shard, given->second);
+    Result<Bytes> opened = std::unexpected(key ? Error() : key.error());
+    if (key) opened = sealed.open(run.inputs[number], *key, limits.max_input_bytes);
+    if (opened) return Answer(std::move(*opened));
+    if (opened.error().code == ErrorCode::denied) run.wrong_keys.insert(shard);
+    if (opened.error().code == ErrorCode::invalid || opened.error().code == ErrorCode::exhausted)
+      return Answer(Refusal{"the sealed input: " + opened.error().message});
+    return std::unexpected(std::move(opened.error()));
+  }
+
+  void wrap_keys(const node::effect::WrapKeys& effect) {
+    if (closed) return;
+    emit(node::event::KeysWrapped{
+        .id = effect.id, .to = effect.to, .shards = effect.shards, .keys = wrapped_keys(effect)});
+  }
+
+  Result<verification::KeyParcel> wrapped_keys(const node::effect::WrapKeys& effect) {
+    const auto context = effect.intent.binary();
+    const Result<sealing::KeyWrapper> wrapper = sealing::KeyWrapper::start(effect.to, context);
+    // The asker's own fault, and none of the input's.
+    if (!wrapper) return fail(ErrorCode::denied, wrapper.error().message);
+    verification::KeyParcel parcel{.point = verification::KeyPoint(wrapper->point()), .keys = {}};
+    Run lookup;
+    if (effect.keys.empty()) {
+      lookup.effect.inputs = effect.inputs;
+      lookup.effect.shards = effect.shards;
+      MESH_TRY(find_inputs(lookup));
+      if (!lookup.without_input.empty()) return fail(ErrorCode::invalid, lookup.without_input.front().second);
+    }
+    for (std::size_t i = 0; i < effect.shards.size(); ++i) {
+      const std::uint32_t shard = effect.shards[i];
+      const Result<sealing::ContentKey> key =
+          effect.keys.empty() ? sealed.own_key(lookup.inputs[i]) : sealed.unwrap(effect.intent, shard, effect.keys[i]);
+      if (!key) return wrap(fmt::format("the input of shard {}", shard), key.error());
+      parcel.keys.emplace_back(wrapper->wrap(*key, shard));
+    }
+    return parcel;
+  }
+
   void found_content(const RunPointer& run, Status status) {
     if (!status) return end_with_error(run, std::move(status.error()));
     if (Status found = find_inputs(*run); !found) return retry_or_end(run, std::move(found.error()));
@@ -229,7 +284,20 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     std::shared_ptr<const Bytes> input;
     for (std::size_t i = 0; i < run->inputs.size(); ++i) {
       const std::uint32_t shard = run->shards[i];
-      if (i == 0 || run->inputs[i] != run->inputs[i - 1] || !input) {
+      if (run->effect.sealed) {
+        Result<std::variant<Bytes, Refusal>> opened = open_input(*run, i);
+        if (!opened) {
+          if (opened.error().code == ErrorCode::not_found || opened.error().code == ErrorCode::storage)
+            return retry_or_end(run, std::move(opened.error()));
+          refused.emplace_back(shard, std::unexpected(std::move(opened.error())));
+          continue;
+        }
+        if (const auto* why = std::get_if<Refusal>(&*opened)) {
+          refused.emplace_back(shard, refusal(why->detail));
+          continue;
+        }
+        input = std::make_shared<const Bytes>(std::get<Bytes>(std::move(*opened)));
+      } else if (i == 0 || run->inputs[i] != run->inputs[i - 1] || !input) {
         Result<Bytes> bytes = blocks.read_dag_file(run->inputs[i], limits.max_input_bytes);
         input = bytes ? std::make_shared<const Bytes>(std::move(*bytes)) : nullptr;
         if (!bytes) {
@@ -395,7 +463,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
     done.shards.reserve(results.size());
     Kept last_result, last_log;  // Of this call alone: what lies in the store now may be collected later.
     for (auto& [shard, result] : results) {
-      done.shards.push_back({shard, output_of(std::move(result), last_result, last_log)});
+      done.shards.push_back(
+          {shard, output_of(std::move(result), last_result, last_log), run->wrong_keys.contains(shard)});
       if (!done.shards.back().result) failed += 1;
     }
     run->left -= done.shards.size();
@@ -523,8 +592,8 @@ struct Executor::Impl : std::enable_shared_from_this<Executor::Impl> {
 };
 
 Executor::Executor(asio::io_context& io, store::BlockStore& blocks, ContentExchange& content, wasm::Sandbox& sandbox,
-                   Limits limits, Emit emit)
-    : impl_(std::make_shared<Impl>(io, blocks, content, sandbox, limits, std::move(emit))) {}
+                   Limits limits, const Seed& own, Emit emit)
+    : impl_(std::make_shared<Impl>(io, blocks, content, sandbox, limits, own, std::move(emit))) {}
 
 Executor::~Executor() { impl_->closed = true; }
 
@@ -534,6 +603,10 @@ void Executor::execute(node::effect::Execute effect) {
 
 void Executor::cancel(std::uint64_t id) {
   asio::dispatch(impl_->io, [impl = impl_, id] { impl->cancel(id); });
+}
+
+void Executor::wrap_keys(node::effect::WrapKeys effect) {
+  asio::dispatch(impl_->io, [impl = impl_, effect = std::move(effect)] { impl->wrap_keys(effect); });
 }
 
 void Executor::fetch_results(node::effect::FetchResults effect) {

@@ -3,7 +3,8 @@
 //
 // Every shard of an effect::Execute comes in exactly one ExecutionDone, also after a cancel. What the function is to blame
 // for (a node that does not read, a tar with `..`, an input that is no file) is the outcome `refused`, equal on every
-// node; what this host could not do (content not to be had, disk full, compilation too long) is an Error.
+// node; what this host could not do (content not to be had, disk full, compilation too long, a sealed input whose key does
+// not fit) is an Error.
 //
 // Threads: works on the io_context that it is given, one thread of which may run; public members may be called from any
 // thread, events are emitted on that io_context.
@@ -39,8 +40,9 @@ class Executor {
 
   using Emit = std::function<void(node::Event)>;
 
+  /// `own` is the node's key, by which it opens sealed inputs.
   Executor(boost::asio::io_context& io, store::BlockStore& blocks, ContentExchange& content, wasm::Sandbox& sandbox,
-           Limits limits, Emit emit);
+           Limits limits, const Seed& own, Emit emit);
   /// The sandbox must have been destroyed before, or have nothing to do.
   ~Executor();
   Executor(const Executor&) = delete;
@@ -49,6 +51,7 @@ class Executor {
   void execute(node::effect::Execute effect);
   /// The run's shards that have not ended then give the Error denied "stopped".
   void cancel(std::uint64_t id);
+  void wrap_keys(node::effect::WrapKeys effect);
   void fetch_results(node::effect::FetchResults effect);
   void build_reduce_input(node::effect::BuildReduceInput effect);
   /// Stops all runs and emits nothing from now on. On the io_context's thread, or when it does not run.

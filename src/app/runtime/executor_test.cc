@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "app/runtime/garbage.h"
+#include "app/runtime/sealed_inputs.h"
 #include "app/runtime/test_content.h"
 
 namespace mesh::app {
@@ -68,7 +69,7 @@ struct ExecutorTest : testing::Test {
     content = std::make_unique<ContentExchange>(io, *ours.blocks, opener, limits);
     server = std::make_unique<ContentExchange>(io, *theirs.blocks, nobody, ContentExchange::Limits{});
     opener.peers[they] = [this](int end) { server->serve(us, end); };
-    executor = std::make_unique<Executor>(io, *ours.blocks, *content, *sandbox, Executor::Limits{},
+    executor = std::make_unique<Executor>(io, *ours.blocks, *content, *sandbox, Executor::Limits{}, test_seed(1),
                                           [this](node::Event event) { events.push_back(std::move(event)); });
   }
   ~ExecutorTest() override {
@@ -431,6 +432,181 @@ TEST_F(ExecutorTest, ReduceInputJoinsLines) {
   effect.results.push_back(Cid::of(Multicodec::raw, as_bytes("missing")));
   executor->build_reduce_input(effect);
   EXPECT_FALSE(wait_for<node::event::ReduceInputBuilt>(6).inputs);
+}
+
+// ---- Sealed inputs.
+
+struct SealedExecutorTest : ExecutorTest {
+  NodeId own = public_key_of(test_seed(1));
+  Cid intent = Cid::of(Multicodec::dag_cbor, as_bytes("intent"));
+
+  static Bytes sealed(ByteView plain, const NodeId& recipient) {
+    Bytes bytes;
+    auto sealer = sealing::Sealer::start(std::span(&recipient, 1), [&](ByteView more) -> Status {
+      append(bytes, more);
+      return {};
+    });
+    EXPECT_TRUE(sealer && sealer->feed(plain) && sealer->finish());
+    return bytes;
+  }
+  /// The keys of inputs that were sealed for the node of `seed`, as that gives them to this node.
+  verification::WrappedKey key_of(const Cid& input, const Seed& publisher, std::uint32_t shard, const NodeId& to) {
+    SealedInputs inputs(*theirs.blocks, publisher);
+    const auto key = inputs.own_key(input);
+    EXPECT_TRUE(key) << key.error().message;
+    const auto wrapper = sealing::KeyWrapper::start(to, intent.binary());
+    EXPECT_TRUE(wrapper);
+    return {.point = verification::KeyPoint(wrapper->point()),
+            .key = verification::WrappedKeyBytes(wrapper->wrap(*key, shard))};
+  }
+  ExecutionDone run_sealed(const Cid& function, const Cid& inputs, std::vector<std::uint32_t> shards,
+                           std::vector<verification::WrappedKey> keys) {
+    node::effect::Execute effect;
+    effect.id = next_id++;
+    effect.intent = intent;
+    effect.function = function;
+    effect.inputs = inputs;
+    effect.shards = std::move(shards);
+    effect.fetch_ms = 60'000;
+    effect.holders = {they};
+    effect.sealed = true;
+    effect.keys = std::move(keys);
+    const std::uint64_t id = effect.id;
+    executor->execute(std::move(effect));
+    ExecutionDone all{.id = id, .shards = {}, .last = false};
+    while (!all.last) {
+      ExecutionDone done = wait_for<ExecutionDone>(id);
+      all.last = done.last;
+      for (auto& shard : done.shards) all.shards.push_back(std::move(shard));
+    }
+    std::ranges::sort(all.shards, {}, &ExecutionDone::Shard::shard);
+    return all;
+  }
+};
+
+TEST_F(SealedExecutorTest, AGuestSeesTheContentAndNothingOfItIsKept) {
+  const Cid function = module(theirs, cat_wat);
+  const Seed publisher = test_seed(2);
+  const std::vector<Bytes> contents{to_bytes("a secret"), {}, noise(2'500'000, 3)};
+  std::vector<Cid> files;
+  for (const Bytes& one : contents) files.push_back(theirs.add(sealed(one, public_key_of(publisher))));
+  const Cid inputs = list(theirs, files);
+  theirs.declare(function);
+  theirs.declare(inputs);
+  std::vector<verification::WrappedKey> keys;
+  for (std::uint32_t shard = 0; shard < 3; ++shard) keys.push_back(key_of(files[shard], publisher, shard, own));
+  const ExecutionDone done = run_sealed(function, inputs, {0, 1, 2}, keys);
+  ASSERT_EQ(done.shards.size(), 3U);
+  for (std::uint32_t shard = 0; shard < 3; ++shard) {
+    ASSERT_TRUE(done.shards[shard].result) << done.shards[shard].result.error().message;
+    EXPECT_FALSE(done.shards[shard].is_key_wrong);
+    EXPECT_EQ(*ours.blocks->read_dag_file(done.shards[shard].result->finding.result, 1 << 30), contents[shard]);
+    EXPECT_TRUE(ours.blocks->has(files[shard])) << "as it came, to be served on";
+  }
+}
+
+TEST_F(SealedExecutorTest, RandomnessIsOfTheSealedFile) {
+  // Writes eight random bytes.
+  const Cid function = module(ours, R"((module
+    (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+      (drop (call $random (i32.const 100) (i32.const 8)))
+      (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 8))
+      (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))))))");
+  const Cid file = ours.add(sealed(as_bytes("secret"), own));
+  const Cid again = ours.add(sealed(as_bytes("secret"), own));
+  const Cid inputs = list(ours, {file, file, again});
+  // As the publisher, by the header; as bytes that are no sealed task's.
+  const ExecutionDone done = run_sealed(function, inputs, {0, 1, 2}, {});
+  ASSERT_EQ(done.shards.size(), 3U);
+  const Cid first = done.shards[0].result->finding.result;
+  EXPECT_EQ(done.shards[1].result->finding.result, first);
+  EXPECT_NE(done.shards[2].result->finding.result, first);
+  const auto plain = run(function, inputs);
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(plain->finding.result, first) << "by the CID in the list alone";
+}
+
+TEST_F(SealedExecutorTest, AKeyThatDoesNotFitIsNoOutcome) {
+  const Cid function = module(theirs, cat_wat);
+  const Seed publisher = test_seed(2);
+  const NodeId author = public_key_of(publisher);
+  const std::vector<Cid> files{theirs.add(sealed(as_bytes("a"), author)), theirs.add(sealed(as_bytes("b"), author)),
+                               theirs.add(sealed(as_bytes("c"), author)), theirs.add(sealed(as_bytes("d"), author))};
+  const Cid inputs = list(theirs, files);
+  theirs.declare(function);
+  theirs.declare(inputs);
+  const ExecutionDone done =
+      run_sealed(function, inputs, {0, 1, 2, 3},
+                 {key_of(files[0], publisher, 0, own), key_of(files[0], publisher, 1, own),  // Of another file.
+                  key_of(files[2], publisher, 3, own),  // For another shard.
+                  key_of(files[3], publisher, 3, public_key_of(test_seed(4)))});  // For another node.
+  ASSERT_EQ(done.shards.size(), 4U);
+  EXPECT_TRUE(done.shards[0].result);
+  for (std::uint32_t shard = 1; shard < 4; ++shard) {
+    ASSERT_FALSE(done.shards[shard].result) << shard;
+    EXPECT_TRUE(done.shards[shard].is_key_wrong) << shard;
+  }
+}
+
+TEST_F(SealedExecutorTest, AFileThatIsDamagedIsRefusedLikeEverywhere) {
+  const Cid function = module(ours, cat_wat);
+  Bytes damaged = sealed(as_bytes("a secret"), own);
+  damaged.back() ^= 1U;
+  const Cid inputs = list(ours, {ours.add(damaged), ours.add(as_bytes("plain text, of some length")),
+                                 ours.add(ByteView(damaged).first(100))});
+  const ExecutionDone done = run_sealed(function, inputs, {0, 1, 2}, {});
+  ASSERT_EQ(done.shards.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto& result = done.shards[i].result;
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(result->finding.outcome.kind, task::OutcomeKind::refused);
+    EXPECT_TRUE(result->finding.outcome.detail.starts_with("the sealed input: ")) << result->finding.outcome.detail;
+  }
+}
+
+TEST_F(SealedExecutorTest, KeysAreWrappedForOthers) {
+  const NodeId reader = public_key_of(test_seed(3));
+  const std::vector<Cid> files{ours.add(sealed(as_bytes("a"), own)), ours.add(sealed(as_bytes("b"), own)),
+                               ours.add(sealed(as_bytes("c"), reader)), ours.add(as_bytes("plain"))};
+  const Cid inputs = list(ours, files);
+  const auto wrap = [&](std::vector<std::uint32_t> shards, std::vector<verification::WrappedKey> keys,
+                        const NodeId& to) {
+    const std::uint64_t id = next_id++;
+    executor->wrap_keys(
+        {.id = id, .intent = intent, .inputs = inputs, .to = to, .shards = std::move(shards), .keys = std::move(keys)});
+    return wait_for<node::event::KeysWrapped>(id);
+  };
+  const auto opens = [&](const node::event::KeysWrapped& wrapped, std::size_t number, const Seed& seed) {
+    SealedInputs readers(*ours.blocks, seed);
+    const verification::WrappedKey key{.point = wrapped.keys->point, .key = wrapped.keys->keys.at(number)};
+    const auto opened = readers.unwrap(intent, wrapped.shards.at(number), key);
+    return opened ? readers.open(files[wrapped.shards[number]], *opened, 1 << 20) : std::unexpected(opened.error());
+  };
+  const auto given = wrap({0, 1}, {}, reader);
+  ASSERT_TRUE(given.keys) << given.keys.error().message;
+  EXPECT_EQ(given.to, reader);
+  EXPECT_EQ(opens(given, 0, test_seed(3)), to_bytes("a"));
+  EXPECT_EQ(opens(given, 1, test_seed(3)), to_bytes("b"));
+  EXPECT_FALSE(opens(given, 1, test_seed(4)));
+  // Passed on by one that was given them, as a worker does.
+  verification::WrappedKey held{.point = {}, .key = {}};
+  const auto to_us = wrap({1}, {}, own);
+  held = {.point = to_us.keys->point, .key = to_us.keys->keys[0]};
+  const auto passed = wrap({1}, {held}, reader);
+  ASSERT_TRUE(passed.keys) << passed.keys.error().message;
+  EXPECT_EQ(opens(passed, 0, test_seed(3)), to_bytes("b"));
+  held.key.data()[0] ^= 1U;
+  EXPECT_EQ(wrap({1}, {held}, reader).keys.error().code, ErrorCode::denied);
+  // What this node cannot open it cannot give, and says whose fault that is.
+  for (const std::uint32_t shard : {2U, 3U, 9U}) {
+    const auto none = wrap({shard}, {}, reader);
+    ASSERT_FALSE(none.keys);
+    EXPECT_EQ(none.keys.error().code, ErrorCode::invalid) << none.keys.error().message;
+  }
+  EXPECT_EQ(wrap({0}, {}, NodeId()).keys.error().code, ErrorCode::denied) << "a key that nothing can be wrapped for";
 }
 
 TEST_F(ExecutorTest, ResultsOfManyShardsAreGathered) {

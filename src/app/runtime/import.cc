@@ -114,24 +114,52 @@ Result<Bytes> read_whole(const FileDescriptor& file, const fs::path& shown, std:
   return whole;
 }
 
+/// A file as content: as it is, or sealed for somebody.
+class ContentBuilder {
+ public:
+  /// Seals if `recipients` are any.
+  static Result<std::unique_ptr<ContentBuilder>> start(std::span<const identity::NodeId> recipients,
+                                                       const asset::BlockSink& sink) {
+    std::unique_ptr<ContentBuilder> builder(new ContentBuilder(sink));
+    if (!recipients.empty()) {
+      MESH_LET(builder->sealer_, sealing::Sealer::start(recipients, [to = builder.get()](ByteView sealed) {
+                 return to->builder_.feed(sealed);
+               }));
+    }
+    return builder;
+  }
+  Status feed(ByteView part) { return sealer_ ? sealer_->feed(part) : builder_.feed(part); }
+  Result<asset::Built> finish() {
+    if (sealer_) MESH_TRY(sealer_->finish());
+    return builder_.finish();
+  }
+
+ private:
+  explicit ContentBuilder(const asset::BlockSink& sink) : builder_(sink) {}
+  asset::FileBuilder builder_;
+  std::optional<sealing::Sealer> sealer_;
+};
+
 Result<asset::Built> build_file(const FileDescriptor& file, const fs::path& shown, const asset::BlockSink& sink,
-                                std::uint64_t max_bytes = ~std::uint64_t{0}, Bytes* keep = nullptr) {
-  asset::FileBuilder builder(sink);
+                                std::uint64_t max_bytes = ~std::uint64_t{0}, Bytes* keep = nullptr,
+                                std::span<const identity::NodeId> recipients = {}) {
+  MESH_LET(const std::unique_ptr<ContentBuilder> builder, ContentBuilder::start(recipients, sink));
   std::uint64_t total = 0;
   MESH_TRY(read_parts(file, shown, [&](ByteView part) -> Status {
     total += part.size();
     if (total > max_bytes)
       return fail(ErrorCode::exhausted, fmt::format("{} is larger than {}", shown.string(), size_text(max_bytes)));
     if (keep != nullptr) append(*keep, part);
-    return builder.feed(part);
+    return builder->feed(part);
   }));
-  return builder.finish();
+  return builder->finish();
 }
 
-Result<asset::Built> build_bytes(ByteView bytes, const asset::BlockSink& sink) {
-  asset::FileBuilder builder(sink);
-  MESH_TRY(builder.feed(bytes));
-  return builder.finish();
+Result<asset::Built> build_bytes(ByteView bytes, const asset::BlockSink& sink,
+                                 std::span<const identity::NodeId> recipients = {}) {
+  MESH_LET(const std::unique_ptr<ContentBuilder> builder, ContentBuilder::start(recipients, sink));
+  MESH_TRY(builder->feed(bytes));
+  return builder->finish();
 }
 
 /// A walk through a real folder, by descriptors, so that nothing that is renamed meanwhile leads out of it.
@@ -148,6 +176,8 @@ struct FolderReader {
   };
   std::vector<Found> found;  ///< every file by its relative path
   PythonProgram* python = nullptr;  ///< if not null, is given every .py file's text
+  /// If any, the files are sealed for them, and the folders, whose names would tell, go nowhere.
+  std::span<const identity::NodeId> recipients = {};
 
   void leave_out(const std::string& path) {
     if (left_out.size() < max_left_out_told) left_out.push_back(path);
@@ -203,7 +233,7 @@ struct FolderReader {
       const std::uint64_t room = is_program ? max_program_bytes - bytes : ~std::uint64_t{0};
       Bytes text;
       Bytes* const kept = python != nullptr && path.ends_with(".py") ? &text : nullptr;
-      Result<asset::Built> built = build_file(file, top / path, sink, room, kept);
+      Result<asset::Built> built = build_file(file, top / path, sink, room, kept, recipients);
       if (kept != nullptr) python->add(path, as_text(text));
       if (!built && built.error().code == ErrorCode::exhausted && is_program) {
         bytes = max_program_bytes + 1;
@@ -214,7 +244,8 @@ struct FolderReader {
       found.push_back({path, built->cid, built->content_bytes});
       entries.push_back({.name = name, .cid = built->cid, .total_bytes = built->total_bytes});
     }
-    Result<asset::Built> made = asset::build_folder(std::move(entries), sink);
+    const asset::BlockSink nowhere = [](const Cid&, const Bytes&) { return Status{}; };
+    Result<asset::Built> made = asset::build_folder(std::move(entries), recipients.empty() ? sink : nowhere);
     if (!made) return wrap(shown.string(), std::move(made.error()));
     return made;
   }
@@ -663,6 +694,7 @@ namespace {
 
 struct InputCollector {
   const asset::BlockSink& sink;
+  std::span<const identity::NodeId> recipients;
   ImportedInputs result;
 
   Status add(ListedInput input, std::string name) {
@@ -676,9 +708,9 @@ struct InputCollector {
   }
 
   Status add_bytes(ByteView bytes, std::string name) {
-    MESH_LET(const asset::Built built, build_bytes(bytes, sink));
+    MESH_LET(const asset::Built built, build_bytes(bytes, sink, recipients));
     result.bytes += bytes.size();
-    return add({built.cid, bytes.size()}, std::move(name));
+    return add({built.cid, built.content_bytes}, std::move(name));
   }
 
   Status add_lines(const fs::path& path) {
@@ -720,7 +752,7 @@ struct InputCollector {
         return fail(
             ErrorCode::invalid,
             fmt::format("the input {} is a folder; add --map to make each of its files a shard", path.string()));
-      FolderReader reader{.sink = sink, .is_program = false, .left_out = {}, .found = {}};
+      FolderReader reader{.sink = sink, .is_program = false, .left_out = {}, .found = {}, .recipients = recipients};
       MESH_LET(const FileDescriptor folder, open_folder(path));
       MESH_TRY(reader.read(folder, path, "", 0));
       std::ranges::sort(reader.found);
@@ -731,7 +763,7 @@ struct InputCollector {
     const std::string extension = path.extension().string();
     if (map && (extension == ".jsonl" || extension == ".ndjson" || extension == ".txt")) return add_lines(path);
     MESH_LET(const FileDescriptor file, open_file(AT_FDCWD, path.string(), path, 0));
-    MESH_LET(const asset::Built built, build_file(file, path, sink));
+    MESH_LET(const asset::Built built, build_file(file, path, sink, ~std::uint64_t{0}, nullptr, recipients));
     result.bytes += built.content_bytes;
     return add({built.cid, built.content_bytes}, path.filename().string());
   }
@@ -786,12 +818,18 @@ Result<ImportedInputs> list_inputs(std::vector<ListedInput> inputs, const asset:
   return result;
 }
 
-Result<ImportedInputs> import_inputs(const std::vector<InputSpec>& specs, bool map, const asset::BlockSink& sink) {
+Result<asset::Built> import_bytes(ByteView bytes, const asset::BlockSink& sink,
+                                  std::span<const identity::NodeId> recipients) {
+  return build_bytes(bytes, sink, recipients);
+}
+
+Result<ImportedInputs> import_inputs(const std::vector<InputSpec>& specs, bool map, const asset::BlockSink& sink,
+                                     std::span<const identity::NodeId> recipients) {
   if (!map && specs.size() > 1) {
     return fail(ErrorCode::invalid,
                 fmt::format("{} inputs are given; add --map to make each of them a shard", specs.size()));
   }
-  InputCollector collector{.sink = sink, .result = {}};
+  InputCollector collector{.sink = sink, .recipients = recipients, .result = {}};
   for (const InputSpec& spec : specs) {
     switch (spec.kind) {
       case InputSpec::Kind::path:
@@ -838,12 +876,8 @@ Result<asset::Built> import_sealed(const fs::path& path, std::span<const identit
                 fmt::format("{} is a folder, and sealing one is not built: seal its files, or an archive of it",
                             path.string()));
   MESH_LET(const FileDescriptor file, open_file(AT_FDCWD, path.string(), path, O_NOFOLLOW));
-  asset::FileBuilder builder(sink);
-  MESH_LET(sealing::Sealer sealer,
-           sealing::Sealer::start(recipients, [&](ByteView sealed) { return builder.feed(sealed); }));
-  MESH_TRY(read_parts(file, path, [&](ByteView part) { return sealer.feed(part); }));
-  MESH_TRY(sealer.finish());
-  return builder.finish();
+  if (recipients.empty()) return fail(ErrorCode::invalid, "nobody is named for whom the content is to be sealed");
+  return build_file(file, path, sink, ~std::uint64_t{0}, nullptr, recipients);
 }
 
 // ---- Export.

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -154,8 +155,15 @@ struct ImportedInputs {
 /// each file of a folder (by relative path in byte order), each non-empty line of a .jsonl, .ndjson or .txt file, or each
 /// single spec is one shard. Errors: not_found, invalid (a folder or several inputs without `map`; with `map` none at all),
 /// exhausted (too many shards, too long a line), storage.
+/// With `recipients`, each input that is read is sealed for them (adapters/sealing), and no name of a file leaves; one that is
+/// content already stays what it is.
 [[nodiscard]] Result<ImportedInputs> import_inputs(const std::vector<InputSpec>& specs, bool map,
-                                                   const asset::BlockSink& sink);
+                                                   const asset::BlockSink& sink,
+                                                   std::span<const identity::NodeId> recipients = {});
+
+/// A file of these bytes, sealed for `recipients` if there are any.
+[[nodiscard]] Result<asset::Built> import_bytes(ByteView bytes, const asset::BlockSink& sink,
+                                                std::span<const identity::NodeId> recipients = {});
 
 /// The shard list of inputs that are content already.
 [[nodiscard]] Result<ImportedInputs> list_inputs(std::vector<ListedInput> inputs, const asset::BlockSink& sink);

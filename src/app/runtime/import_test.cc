@@ -7,6 +7,7 @@
 
 #include <fstream>
 
+#include "app/runtime/sealed_inputs.h"
 #include "app/runtime/test_content.h"
 #include "domain/task/intent.h"
 
@@ -370,6 +371,48 @@ TEST_F(ImportTest, AFileIsSealedAsItIsRead) {
   EXPECT_EQ(import_sealed(top / "secret", {}, store.sink()).error().code, ErrorCode::invalid);
   const auto full = [](const Cid&, const Bytes&) -> Status { return fail(ErrorCode::storage, "full"); };
   EXPECT_EQ(import_sealed(top / "secret", self, full).error().code, ErrorCode::storage);
+}
+
+TEST_F(ImportTest, InputsOfEveryKindAreSealed) {
+  std::array<std::uint8_t, Seed::size> bytes{};
+  bytes.fill(5);
+  const Seed seed(bytes);
+  const std::vector<identity::NodeId> self{public_key_of(seed)};
+  write("folder/secret-name-a", "a secret");
+  write("folder/below/secret-name-b", "another secret");
+  write("lines.txt", "one secret\n\ntwo secrets\n");
+  const InputSpec given{.kind = InputSpec::Kind::bytes, .path = {}, .bytes = to_bytes("a given secret"), .cid = {}};
+  Bytes all;
+  const asset::BlockSink sink = [&](const Cid& cid, Bytes block) -> Status {
+    append(all, block);
+    return store.blocks->put(cid, block);
+  };
+  const auto sealed = import_inputs({path("folder"), path("lines.txt"), given}, true, sink, self);
+  ASSERT_TRUE(sealed) << sealed.error().message;
+  const std::vector<std::string> contents{"another secret", "a secret", "one secret", "two secrets", "a given secret"};
+  ASSERT_EQ(sealed->inputs.size(), contents.size());
+  SealedInputs readable(*store.blocks, seed);
+  for (std::size_t i = 0; i < contents.size(); ++i) {
+    const Cid& cid = sealed->inputs[i].cid;
+    EXPECT_EQ(SealedInputs::check(*store.blocks, cid, self[0]), Status());
+    const auto key = readable.own_key(cid);
+    ASSERT_TRUE(key) << key.error().message;
+    EXPECT_EQ(readable.open(cid, *key, 1 << 20), to_bytes(contents[i]));
+    EXPECT_EQ(sealed->inputs[i].bytes, store.blocks->read_dag_file(cid, 1 << 20)->size());
+  }
+  // Neither content nor the names of files are in what leaves.
+  EXPECT_EQ(as_text(all).find("secret"), std::string_view::npos);
+  const auto nothing = import_inputs({}, false, store.sink(), self);
+  ASSERT_TRUE(nothing);
+  EXPECT_EQ(readable.open(nothing->inputs[0].cid, *readable.own_key(nothing->inputs[0].cid), 1000), Bytes());
+  // What others are, and what is sealed for others.
+  EXPECT_EQ(SealedInputs::check(*store.blocks, store.add(as_bytes("plain")), self[0]).error().message,
+            "the content is not sealed");
+  EXPECT_EQ(SealedInputs::check(*store.blocks, sealed->inputs[0].cid, public_key_of(Seed())).error().code,
+            ErrorCode::invalid);
+  EXPECT_EQ(SealedInputs::check(*store.blocks, sealed->shard_list, self[0]).error().code, ErrorCode::invalid);
+  EXPECT_EQ(SealedInputs::check(*store.blocks, Cid::of(Multicodec::raw, as_bytes("absent")), self[0]).error().code,
+            ErrorCode::not_found);
 }
 
 TEST_F(ImportTest, ExportWritesWholeOrNothing) {

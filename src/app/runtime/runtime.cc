@@ -374,7 +374,7 @@ class Runtime::Impl final : public StreamOpener {
         bulk, *shares, *blocks, [this](const NodeId& peer) { return keeper->classes_of(peer); }, zephymesh_limits,
         [this](const Cid& root) { fetched->note_served(root); });
     executor = std::make_unique<Executor>(
-        bulk, *blocks, *content, *sandbox, Executor::Limits{},
+        bulk, *blocks, *content, *sandbox, Executor::Limits{}, seed,
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
 
     p2p::Config net;
@@ -634,6 +634,7 @@ class Runtime::Impl final : public StreamOpener {
   }
 
   void carry_out(node::effect::Execute&& effect) { executor->execute(std::move(effect)); }
+  void carry_out(node::effect::WrapKeys&& effect) { executor->wrap_keys(std::move(effect)); }
   void carry_out(node::effect::CancelExecution&& effect) { executor->cancel(effect.id); }
   void carry_out(node::effect::FetchResults&& effect) { executor->fetch_results(std::move(effect)); }
   void carry_out(node::effect::BuildReduceInput&& effect) { executor->build_reduce_input(std::move(effect)); }

@@ -22,6 +22,12 @@ inline NodeId test_node(std::uint8_t number) {
   return NodeId(bytes);
 }
 
+inline Seed test_seed(std::uint8_t number) {
+  std::array<std::uint8_t, Seed::size> bytes{};
+  bytes.fill(number);
+  return Seed(bytes);
+}
+
 /// `count` bytes that do not compress or repeat; the same for the same seed.
 inline Bytes noise(std::size_t count, std::uint32_t seed) {
   std::mt19937 random(seed);

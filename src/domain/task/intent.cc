@@ -6,6 +6,16 @@
 
 namespace mesh::task {
 
+namespace {
+constexpr std::string_view sealed_engine = "sealed-inputs/1;";
+}
+
+bool TaskIntent::is_sealed() const { return engine.starts_with(sealed_engine); }
+
+std::string engine_of(std::string_view engine, bool is_sealed) {
+  return (is_sealed ? std::string(sealed_engine) : std::string()).append(engine);
+}
+
 std::vector<ShardRange> ranges_of(const std::vector<std::uint32_t>& sorted) {
   std::vector<ShardRange> ranges;
   for (const std::uint32_t shard : sorted) {

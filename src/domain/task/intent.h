@@ -74,6 +74,10 @@ struct TaskIntent {
   std::string label;  ///< for people; at most 128 bytes
   std::int64_t created_ms = 0;  ///< publisher's wall clock, for people
 
+  /// Whether each input is a sealed file, to be opened by whoever runs it. The engine says so: it is what decides what a run
+  /// comes to, and a node that does not know it declines by name instead of running on sealed bytes.
+  [[nodiscard]] bool is_sealed() const;
+
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("function", self.function);
@@ -96,6 +100,9 @@ struct TaskIntent {
     v("created_ms", self.created_ms);
   }
 };
+
+/// What an intent calls the engine that runs its shards, if it is `engine` and the inputs are sealed or not.
+[[nodiscard]] std::string engine_of(std::string_view engine, bool is_sealed);
 
 /// The inputs of a task, one per shard. A block of its own, so that the intent stays small on the gossip. The list of one
 /// input has it in `inputs`; a longer one links to parts, each a ShardList with inputs alone, so that whoever runs some of
