@@ -6,13 +6,14 @@
 // and the others are dropped. It costs a hash for every node on the paths to what changes, each node once however many
 // changes lie below it.
 //
-// Bounds: 2^30 - 1 entries. Nodes and values lie in arenas and are named by 32-bit indices. An entry costs its value and 104
-// bytes of nodes on average (1.44 inner nodes of 72 bytes for random places). Places are hashes, so paths are about
+// Bounds: 2^30 - 1 entries. Nodes and values lie in arenas and are named by 32-bit indices. An entry costs its value, 104
+// bytes of nodes on average (1.44 inner nodes of 72 bytes for random places) and 8 to 16 of the index. Places are hashes, so paths are about
 // log2(entries) + 1 long. Who looks for keys whose places begin alike makes one path longer by what it finds: two keys of its
 // own with k bits in common cost 2^(k/2) hashes, one with k bits of a given other 2^k. 2^80 hashes for the former reach 160
 // steps of at most 256, a dozen microseconds for each use of those two keys, and nothing for anybody else's.
 #pragma once
 
+#include <bit>
 #include <concepts>
 #include <memory>
 #include <optional>
@@ -32,6 +33,20 @@ concept Entry = requires(const T& value, const typename T::Key& key) {
   { value.digest() } -> std::same_as<Digest>;
 };
 
+/// A hash of 32 bytes or more for tables that are thrown away or rebuilt, and never shown: of the first 32 bytes, under a seed.
+[[nodiscard]] inline std::size_t mixed_hash(ByteView bytes, const std::array<std::uint64_t, 4>& seed) {
+  std::array<std::uint64_t, 4> words{};
+  std::memcpy(words.data(), bytes.data(), sizeof words);
+  __extension__ using Wide = unsigned __int128;
+  const auto folded = [](std::uint64_t a, std::uint64_t b) {
+    const Wide product = static_cast<Wide>(a) * b;
+    return static_cast<std::uint64_t>(product >> 64) ^ static_cast<std::uint64_t>(product);
+  };
+  constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;  // So that zeros do not meet zeros.
+  return static_cast<std::size_t>(folded(words[0] ^ seed[0] ^ odd, words[1] ^ seed[1]) ^
+                                  folded(words[2] ^ seed[2] ^ odd, words[3] ^ seed[3]));
+}
+
 /// Elements that are named by an index and never move, in chunks. Indices of removed ones are given out again.
 template <class T>
 class Arena {
@@ -50,8 +65,9 @@ class Arena {
     chunks_[at / chunk_size][at % chunk_size] = std::move(value);
     return at;
   }
+  [[nodiscard]] T& operator[](std::uint32_t at) { return chunks_[at / chunk_size][at % chunk_size]; }
   void remove(std::uint32_t at) {
-    chunks_[at / chunk_size][at % chunk_size] = T{};
+    if constexpr (!std::is_trivially_destructible_v<T>) (*this)[at] = T{};
     free_.push_back(at);
   }
   [[nodiscard]] std::size_t bytes() const {
@@ -63,6 +79,79 @@ class Arena {
   std::vector<std::unique_ptr<T[]>> chunks_;
   std::vector<std::uint32_t> free_;
   std::uint32_t used_ = 0;
+};
+
+/// Where the values of a map lie, found by key without a walk through the tree. Only a help: a key that does not find room
+/// near its place is left out, and whoever looks for it walks. So keys that were made to fall together cost their owner's
+/// lookups the walk and nobody else's.
+template <class Key>
+class KeyIndex {
+ public:
+  enum class Answer : std::uint8_t { here, not_here, walk };
+
+  /// Asks `is(at)` of those that may be `key`, until it says true.
+  template <std::predicate<std::uint32_t> Is>
+  [[nodiscard]] Answer find(const Key& key, Is&& is) const {
+    if (slots_.empty()) return Answer::not_here;
+    std::size_t at = home_of(key);
+    for (std::size_t probe = 0; probe < max_probes; ++probe, at = (at + 1) & (slots_.size() - 1)) {
+      if (slots_[at] == empty) return Answer::not_here;
+      if (slots_[at] != gone && is(slots_[at])) return Answer::here;
+    }
+    return Answer::walk;
+  }
+  /// `key_at(at)` is the key of what lies there.
+  template <class KeyAt>
+  void add(const Key& key, std::uint32_t value, KeyAt&& key_at) {
+    if ((used_ + 1) * 2 > slots_.size()) rebuild(key_at);
+    put(key, value);
+  }
+  void remove(const Key& key, std::uint32_t value) {
+    std::size_t at = home_of(key);
+    for (std::size_t probe = 0; probe < max_probes; ++probe, at = (at + 1) & (slots_.size() - 1)) {
+      if (slots_[at] != value) continue;
+      slots_[at] = gone;  // And not empty: others may lie behind it, or be left out because it was here.
+      --live_;
+      return;
+    }
+    std::erase(left_out_, value);
+  }
+  [[nodiscard]] std::size_t bytes() const { return (slots_.capacity() + left_out_.capacity()) * sizeof(std::uint32_t); }
+
+ private:
+  static constexpr std::uint32_t empty = ~std::uint32_t{0};
+  static constexpr std::uint32_t gone = empty - 1;
+  static constexpr std::size_t max_probes = 32;
+
+  [[nodiscard]] std::size_t home_of(const Key& key) const { return mixed_hash(key.view(), {}) & (slots_.size() - 1); }
+
+  void put(const Key& key, std::uint32_t value) {
+    std::size_t at = home_of(key);
+    for (std::size_t probe = 0; probe < max_probes; ++probe, at = (at + 1) & (slots_.size() - 1)) {
+      if (slots_[at] != empty && slots_[at] != gone) continue;
+      if (slots_[at] == empty) ++used_;
+      ++live_;
+      slots_[at] = value;
+      return;
+    }
+    left_out_.push_back(value);
+  }
+  template <class KeyAt>
+  void rebuild(KeyAt& key_at) {
+    std::vector<std::uint32_t> old(std::bit_ceil(std::max<std::size_t>(64, live_ * 4)), empty);
+    old.swap(slots_);
+    std::erase_if(old, [](std::uint32_t value) { return value == empty || value == gone; });
+    old.insert(old.end(), left_out_.begin(), left_out_.end());
+    left_out_.clear();
+    used_ = 0;
+    live_ = 0;
+    for (const std::uint32_t value : old) put(key_at(value), value);
+  }
+
+  std::vector<std::uint32_t> slots_;
+  std::size_t used_ = 0;  ///< slots that are not empty
+  std::size_t live_ = 0;  ///< of these, those that name a value
+  std::vector<std::uint32_t> left_out_;
 };
 
 template <Entry Value>
@@ -83,17 +172,29 @@ class MerkleMap {
   [[nodiscard]] const Digest& root() const { return root_.hash; }
   [[nodiscard]] std::size_t size() const { return size_; }
   /// What is allocated, values' own allocations left out.
-  [[nodiscard]] std::size_t bytes() const { return inners_.bytes() + values_.bytes(); }
+  [[nodiscard]] std::size_t bytes() const { return inners_.bytes() + values_.bytes() + index_.bytes(); }
 
-  [[nodiscard]] const Value* find(const Key& key) const { return find(key, Value::place_of(key)); }
-  /// `place` is that of `key`, for who has it already.
-  [[nodiscard]] const Value* find(const Key& key, const Digest& place) const {
+  [[nodiscard]] const Value* find(const Key& key) const {
+    const Value* found = nullptr;
+    const auto is = [&](std::uint32_t at) {
+      found = &values_[at];
+      return found->key() == key;
+    };
+    switch (index_.find(key, is)) {
+      case KeyIndex<Key>::Answer::here:
+        return found;
+      case KeyIndex<Key>::Answer::not_here:
+        return nullptr;
+      case KeyIndex<Key>::Answer::walk:
+        break;
+    }
+    const Digest place = Value::place_of(key);
     Ref at = root_.ref;
     for (std::size_t depth = 0; is_inner(at); ++depth)
       at = inners_[index_of(at)].child[goes_right(place, depth) ? 1 : 0];
     if (at == nothing) return nullptr;
-    const Value& value = values_[index_of(at)];
-    return value.key() == key ? &value : nullptr;
+    found = &values_[index_of(at)];
+    return found->key() == key ? found : nullptr;
   }
 
   /// What shows that `key` has the value that it has here, or has none.
@@ -135,10 +236,22 @@ class MerkleMap {
   void commit(Patch&& patch) {
     MESH_CHECK(patch.revision_ == revision_, "merkle-map-patch-of-another-base");
     for (const std::uint32_t at : patch.dropped_inners_) inners_.remove(at);
-    for (const std::uint32_t at : patch.dropped_values_) values_.remove(at);
+    for (const std::uint32_t at : patch.dropped_values_) {
+      index_.remove(values_[at].key(), at);
+      values_.remove(at);
+    }
     std::vector<std::uint32_t> value_at;
     value_at.reserve(patch.values_.size());
-    for (Value& value : patch.values_) value_at.push_back(values_.add(std::move(value)));
+    for (auto& [value, replaced] : patch.values_) {
+      if (replaced != nothing) {
+        values_[replaced] = std::move(value);
+        value_at.push_back(replaced);
+        continue;
+      }
+      const std::uint32_t at = values_.add(std::move(value));
+      index_.add(values_[at].key(), at, [&](std::uint32_t other) -> const Key& { return values_[other].key(); });
+      value_at.push_back(at);
+    }
     std::vector<std::uint32_t> inner_at;
     inner_at.reserve(patch.inners_.size());
     const auto placed = [&](Ref ref) {
@@ -160,6 +273,7 @@ class MerkleMap {
   static constexpr Ref leaf_bit = Ref{1} << 31;
   static constexpr Ref drafted_bit = Ref{1} << 30;
   static constexpr Ref nothing = ~Ref{0};
+  static constexpr std::size_t fetched_together = 16;
   [[nodiscard]] static bool is_inner(Ref ref) { return (ref & leaf_bit) == 0; }
   [[nodiscard]] static std::uint32_t index_of(Ref ref) { return ref & ~(leaf_bit | drafted_bit); }
 
@@ -191,7 +305,11 @@ class MerkleMap {
     std::size_t size_ = 0;
     Tree root_;
     std::vector<Inner> inners_;
-    std::vector<Value> values_;
+    struct Drafted {
+      Value value;
+      std::uint32_t replaced = nothing;  ///< where the entry's value so far lies; it takes its place
+    };
+    std::vector<Drafted> values_;
     std::vector<std::uint32_t> dropped_inners_;
     std::vector<std::uint32_t> dropped_values_;
   };
@@ -204,30 +322,32 @@ class MerkleMap {
   }
 
   /// `tree`, which lies `depth` levels below the root, with the changes made.
-  Tree apply(Patch& patch, const Tree& tree, std::size_t depth, std::span<const Change> changes) const {
+  Tree apply(Patch& patch, const Tree& tree, std::size_t depth, std::span<const Change> changes,
+             bool fetched = false) const {
     if (changes.empty()) return tree;
     if (is_inner(tree.ref)) {
       const Inner& inner = inners_[index_of(tree.ref)];
       const std::size_t middle = first_right(changes, depth);
-      const Tree left = apply(patch, {inner.child[0], inner.hash[0]}, depth + 1, changes.first(middle));
-      const Tree right = apply(patch, {inner.child[1], inner.hash[1]}, depth + 1, changes.subspan(middle));
+      if (!fetched && changes.size() <= fetched_together) {
+        fetch_ahead(tree.ref, depth, changes);
+        fetched = true;
+      }
+      const Tree left = apply(patch, {inner.child[0], inner.hash[0]}, depth + 1, changes.first(middle), fetched);
+      const Tree right = apply(patch, {inner.child[1], inner.hash[1]}, depth + 1, changes.subspan(middle), fetched);
       if (left.ref == inner.child[0] && right.ref == inner.child[1]) return tree;
       patch.dropped_inners_.push_back(index_of(tree.ref));
       return join(patch, left, right);
     }
     const Value* old = tree.ref == nothing ? nullptr : &values_[index_of(tree.ref)];
-    if (old != nullptr && changes.size() == 1 && changes[0].key == old->key()) {  // By far the most frequent.
-      drop(patch, tree.ref);
-      return changes[0].value == nullptr ? Tree{} : add(patch, changes[0]);
-    }
+    if (old != nullptr && changes.size() == 1 && changes[0].key == old->key())  // By far the most frequent.
+      return replace(patch, tree.ref, changes[0]);
     std::vector<Leaf> leaves;
     bool kept = old != nullptr;
     for (const Change& change : changes) {
-      if (old != nullptr && change.key == old->key()) {
-        drop(patch, tree.ref);
-        kept = false;
-      }
-      if (change.value != nullptr) leaves.push_back({change.place, add(patch, change)});
+      const bool is_old = old != nullptr && change.key == old->key();
+      if (is_old) kept = false;
+      const Tree leaf = replace(patch, is_old ? tree.ref : nothing, change);
+      if (leaf.ref != nothing) leaves.push_back({change.place, leaf});
     }
     if (kept) {
       const Digest place = Value::place_of(old->key());
@@ -254,16 +374,42 @@ class MerkleMap {
     return {drafted_bit | static_cast<Ref>(patch.inners_.size() - 1), inner_hash(left.hash, right.hash)};
   }
 
-  static Tree add(Patch& patch, const Change& change) {
-    patch.values_.push_back(*change.value);
-    ++patch.size_;
+  /// The leaf that the change makes of the one at `old`, where there is one.
+  static Tree replace(Patch& patch, Ref old, const Change& change) {
+    if (change.value == nullptr) {
+      if (old == nothing) return {};
+      patch.dropped_values_.push_back(index_of(old));
+      --patch.size_;
+      return {};
+    }
+    if (old == nothing) ++patch.size_;
+    patch.values_.push_back({*change.value, old == nothing ? nothing : index_of(old)});
     return {leaf_bit | drafted_bit | static_cast<Ref>(patch.values_.size() - 1),
             leaf_hash(change.place, change.value->digest())};
   }
 
-  static void drop(Patch& patch, Ref ref) {
-    patch.dropped_values_.push_back(index_of(ref));
-    --patch.size_;
+  /// Asks the memory for all that apply() will look at below `ref`, level by level for a handful of changes at a time: one
+  /// after the other they would each wait at every level.
+  void fetch_ahead(Ref ref, std::size_t depth, std::span<const Change> changes) const {
+    std::array<Ref, fetched_together> at;
+    std::ranges::fill(at, ref);
+    for (bool more = true; more; ++depth) {
+      more = false;
+      for (std::size_t i = 0; i < changes.size(); ++i) {
+        if (!is_inner(at[i])) continue;
+        at[i] = inners_[index_of(at[i])].child[goes_right(changes[i].place, depth) ? 1 : 0];
+        if (is_inner(at[i])) {
+          const Inner* inner = &inners_[index_of(at[i])];
+          __builtin_prefetch(inner);
+          __builtin_prefetch(inner->hash.data() + 1);
+          more = true;
+        } else if (at[i] != nothing) {
+          const Value* value = &values_[index_of(at[i])];
+          __builtin_prefetch(value);
+          __builtin_prefetch(&value->key());
+        }
+      }
+    }
   }
 
   /// `from` is null where all of the tree lies behind it. False once `visit` has said false.
@@ -282,6 +428,7 @@ class MerkleMap {
 
   Arena<Inner> inners_;
   Arena<Value> values_;
+  KeyIndex<Key> index_;
   Tree root_;
   std::size_t size_ = 0;
   std::uint64_t revision_ = 0;
