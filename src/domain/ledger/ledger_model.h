@@ -138,7 +138,7 @@ class Model {
       if (admit.node != one.account) return lack;
       if (rules_.enrolment == Enrolment::invitation) return "enrolment-closed";
       if (admit.roles != std::vector{Role::member} || admit.expires_height) return "role-missing";
-      const std::string now = lacks(admit.node, Role::member);
+      std::string now = lacks(admit.node, Role::member);
       if (now == "revoked") return now;
       if (now.empty()) return "already-a-member";
     }

@@ -91,7 +91,7 @@ class KeyIndex {
 
   /// Asks `is(at)` of those that may be `key`, until it says true.
   template <std::predicate<std::uint32_t> Is>
-  [[nodiscard]] Answer find(const Key& key, Is&& is) const {
+  [[nodiscard]] Answer find(const Key& key, const Is& is) const {
     if (slots_.empty()) return Answer::not_here;
     std::size_t at = home_of(key);
     for (std::size_t probe = 0; probe < max_probes; ++probe, at = (at + 1) & (slots_.size() - 1)) {
@@ -102,7 +102,7 @@ class KeyIndex {
   }
   /// `key_at(at)` is the key of what lies there.
   template <class KeyAt>
-  void add(const Key& key, std::uint32_t value, KeyAt&& key_at) {
+  void add(const Key& key, std::uint32_t value, const KeyAt& key_at) {
     if ((used_ + 1) * 2 > slots_.size()) rebuild(key_at);
     put(key, value);
   }
@@ -137,7 +137,7 @@ class KeyIndex {
     left_out_.push_back(value);
   }
   template <class KeyAt>
-  void rebuild(KeyAt& key_at) {
+  void rebuild(const KeyAt& key_at) {
     std::vector<std::uint32_t> old(std::bit_ceil(std::max<std::size_t>(64, live_ * 4)), empty);
     old.swap(slots_);
     std::erase_if(old, [](std::uint32_t value) { return value == empty || value == gone; });
@@ -217,7 +217,7 @@ class MerkleMap {
 
   /// `visit(value)` for every entry from the place `from` on, in the order of places, until it says false.
   template <std::predicate<const Value&> Visit>
-  void visit(Visit&& visit, const Digest& from = {}) const {
+  void visit(Visit visit, const Digest& from = {}) const {
     walk(root_.ref, 0, &from, visit);
   }
 

@@ -217,7 +217,7 @@ struct Tables {
 };
 /// `visit(a.TABLE, b.TABLE)` for each table of two sets of them.
 template <class A, class B, class Visit>
-void for_each_table(A&& a, B&& b, Visit&& visit) {
+void for_each_table(A& a, B& b, const Visit& visit) {
   visit(a.accounts, b.accounts);
   visit(a.members, b.members);
   visit(a.attestations, b.attestations);

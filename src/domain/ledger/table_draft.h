@@ -47,7 +47,7 @@ class TableDraft {
 
   /// `visit(before, after)` for each entry that was changed, either of which is null where there is none.
   template <class Visit>
-  void for_each_change(Visit&& visit) const {
+  void for_each_change(const Visit& visit) const {
     for (const Slot& one : slots_) {
       if (one.changed) visit(one.base, one.now());
     }
