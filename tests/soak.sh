@@ -4,7 +4,8 @@
 # are killed every 20 seconds, each shard proven alone in the end, and kills under other seeds than the one of `make test`.
 # Of simulated ones: a thousand nodes for an hour under every fault and every kind of liar, smaller ones under other seeds,
 # and how often a wrong result passes against the formula. Of the ledger: ten million operations beside its model. `make soak`
-# runs them on what it has built. CORPUS_SEED, CORPUS_MODULES, LEDGER_SEED, LEDGER_OPERATIONS, KILL_SEEDS, SIM_SEEDS, and for the 100,000 shards MESH_KILLS_SEED, name other seeds and numbers.
+# runs them on what it has built. CORPUS_SEED, CORPUS_MODULES, LEDGER_SEED, LEDGER_OPERATIONS, KILL_SEEDS, SIM_SEEDS, and for
+# the 100,000 shards MESH_KILLS_SEED, name other seeds and numbers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 corpus=build/release/corpus
