@@ -3,13 +3,15 @@
 # programs. Of a real mesh: two colluding verifiers by the hundred against the formula, 100,000 shards while two of six nodes
 # are killed every 20 seconds, each shard proven alone in the end, and kills under other seeds than the one of `make test`.
 # Of simulated ones: a thousand nodes for an hour under every fault and every kind of liar, smaller ones under other seeds,
-# and how often a wrong result passes against the formula. `make soak` runs them on what it has built. CORPUS_SEED,
-# CORPUS_MODULES, KILL_SEEDS, SIM_SEEDS, and for the 100,000 shards MESH_KILLS_SEED, name other seeds and numbers.
+# and how often a wrong result passes against the formula. Of the ledger: ten million operations beside its model. `make soak`
+# runs them on what it has built. CORPUS_SEED, CORPUS_MODULES, LEDGER_SEED, LEDGER_OPERATIONS, KILL_SEEDS, SIM_SEEDS, and for
+# the 100,000 shards MESH_KILLS_SEED, name other seeds and numbers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 corpus=build/release/corpus
 build/release/bin/mesh_fuel_corpus corpus "$corpus/mesh-corpus" "${CORPUS_SEED:-1}" 0 "${CORPUS_MODULES:-10000}" "$corpus/different"
 build/release/bin/mesh_fuel_corpus programs all "${MESH_RUNTIMES_DIR:-${MESH_CACHE:-$HOME/.cache/meshwork}/runtimes/current}" examples "$corpus/code"
+MESH_LEDGER_OPERATIONS=${LEDGER_OPERATIONS:-10000000} MESH_LEDGER_SEED=${LEDGER_SEED:-1} build/release/bin/ledger_test --gtest_filter='Model.*'
 ctest --preset release -L '^soak$' --output-on-failure "$@"
 for seed in ${KILL_SEEDS:-2 3 4 5}; do
   MESH_KILLS_SEED=$seed ctest --preset release -R '^integration_kills$' --output-on-failure

@@ -1,6 +1,7 @@
-// Bugs that are planted on purpose: each takes away one check that everything else rests on, so that the simulator can be
-// shown to notice. They exist in one test program alone (sim/planted_test.cc), which builds the domain and the node with
-// MESH_PLANTED; everywhere else `planted` is false at compile time and nothing of them is left.
+// Bugs that are planted on purpose: each takes away one check that everything else rests on, so that the simulator, or the
+// model of the ledger, can be shown to notice. They exist in two test programs alone (sim/planted_test.cc and
+// tests/ledger/planted_test.cc), which build what they are about with MESH_PLANTED; everywhere else `planted` is false at
+// compile time and nothing of them is left.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,10 @@ enum class Bug : std::uint8_t {
   publisher_verifies,
   stale_award_honoured,
   fuel_not_compared,
+  sequence_gap_accepted,
+  addition_unchecked,  ///< of amounts
+  bond_withdrawn_at_stake,
+  state_root_not_compared,
 };
 
 #ifdef MESH_PLANTED

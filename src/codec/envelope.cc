@@ -48,6 +48,10 @@ Digest held_as(const Envelope& envelope, ByteView input) {
 }  // namespace
 
 Bytes signing_input(std::string_view type, const Cid& federation, ByteView body) {
+  return signing_input(type, federation, sha256(body));
+}
+
+Bytes signing_input(std::string_view type, const Cid& federation, const Digest& of_body) {
   const auto federation_bytes = federation.binary();
   Bytes out;
   out.reserve(domain.size() + type.size() + federation_bytes.size() + Digest::size + 3);
@@ -57,7 +61,7 @@ Bytes signing_input(std::string_view type, const Cid& federation, ByteView body)
   out.push_back(0);
   append(out, federation_bytes);
   out.push_back(0);
-  append(out, sha256(body).view());
+  append(out, of_body.view());
   return out;
 }
 

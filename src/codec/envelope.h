@@ -30,6 +30,8 @@ struct Envelope {
 
 /// What the signature covers.
 [[nodiscard]] Bytes signing_input(std::string_view type, const Cid& federation, ByteView body);
+/// The same where the body's SHA-256 is known.
+[[nodiscard]] Bytes signing_input(std::string_view type, const Cid& federation, const Digest& of_body);
 
 /// Whether the body's "type" field is text, and which. Reads the body strictly.
 [[nodiscard]] Result<std::string> type_of(ByteView body);

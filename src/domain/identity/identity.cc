@@ -48,13 +48,18 @@ std::string short_name(const NodeId& node) {
   return text.substr(text.size() - 8);
 }
 
-Result<Cid> derive_federation(std::string_view name, const Cid& policy) {
+Status check_name(std::string_view name) {
   const bool valid = !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   });
   if (!valid) {
     return fail(ErrorCode::invalid, "a federation's name has 1 to 64 characters of a-z, 0-9 and '-'");
   }
+  return {};
+}
+
+Result<Cid> derive_federation(std::string_view name, const Cid& policy) {
+  MESH_TRY(check_name(name));
   return dagcbor::cid_of(
       record::encode(Charter{.name = std::string(name), .parents = {}, .founders = {}, .policy = policy}));
 }

@@ -32,6 +32,7 @@ struct Charter {
   std::vector<Cid> parents;     ///< federations that this one came from
   std::vector<NodeId> founders; ///< founding members; none without a ledger
   Cid policy;                   ///< the first policy
+  std::optional<Cid> ledger;    ///< of the genesis record (ledger/genesis.h); left out where there is no ledger
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -39,8 +40,12 @@ struct Charter {
     v("parents", self.parents);
     v("founders", self.founders);
     v("policy", self.policy);
+    v("ledger", self.ledger);
   }
 };
+
+/// Whether a federation may be called so: 1 to 64 characters of a-z, 0-9 and '-'.
+[[nodiscard]] Status check_name(std::string_view name);
 
 /// The federation's name on the wire: the CID of the charter that `name` and its first policy give.
 [[nodiscard]] Result<Cid> derive_federation(std::string_view name, const Cid& policy);

@@ -167,6 +167,15 @@ TEST(Federation, IsNamedByItsCharter) {
   EXPECT_TRUE(derive_federation(std::string(64, '-'), policy).has_value());
 }
 
+TEST(Federation, WithoutALedgerItIsCalledAsEver) {
+  // The bytes of the charter from before it could name a ledger, put together by hand.
+  EXPECT_EQ(derive_federation("local", Cid::of(Multicodec::dag_cbor, as_bytes("policy")))->text(),
+            "bafyreifackodfvimuxadgmlvb6lt5ydzhdnztpfanv46gyi7bumnlcfsum");
+  const Charter charter{.name = "local", .ledger = Cid::of(Multicodec::dag_cbor, as_bytes("genesis"))};
+  EXPECT_EQ(record::decode<Charter>(record::encode(charter))->ledger, charter.ledger);
+  EXPECT_NE(record::encode(charter), record::encode(Charter{.name = "local"}));
+}
+
 TEST(Federation, OtherNamesAreRefused) {
   const Cid policy;
   for (const std::string& name : {std::string(), std::string(65, 'a'), std::string("Local"), std::string("a b"),

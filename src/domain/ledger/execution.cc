@@ -1,0 +1,361 @@
+#include "domain/ledger/execution.h"
+
+#include "base/checked.h"
+#include "base/planted.h"
+
+namespace mesh::ledger {
+
+namespace {
+
+std::optional<std::uint64_t> add_amounts(std::uint64_t a, std::uint64_t b) {
+  if (planted(Bug::addition_unchecked)) return a + b;
+  return checked_add(a, b);
+}
+
+std::unexpected<Error> overflow(std::string_view what) {
+  return fail(ErrorCode::invalid, "overflow: " + std::string(what) + " would be past 2^64-1");
+}
+
+std::unexpected<Error> overdraft(std::string_view of, std::uint64_t has, std::uint64_t amount) {
+  return fail(ErrorCode::denied, "overdraft: the " + std::string(of) + " of " + std::to_string(has) +
+                                     " is less than the " + std::to_string(amount) + " asked for");
+}
+
+std::unexpected<Error> bond_too_small(std::uint64_t bond, std::uint64_t minimum) {
+  return fail(ErrorCode::denied, "bond-too-small: a bond of " + std::to_string(bond) + " is below the minimum of " +
+                                     std::to_string(minimum));
+}
+
+constexpr std::uint64_t notice_heights = 2;  // A set is known for a whole block before it decides one.
+constexpr std::uint64_t max_notice_heights = 100'000;
+
+}  // namespace
+
+Execution::Execution(const State& base, std::uint64_t time_ms)
+    : base_(base),
+      frame_(base.frame),
+      tables_{{base.tables.accounts, base.frame.last_block.digest()},
+              {base.tables.members, base.frame.last_block.digest()},
+              {base.tables.attestations, base.frame.last_block.digest()},
+              {base.tables.conflicts, base.frame.last_block.digest()}},
+      withdrawals_waiting_(base.unbonding_count) {
+  MESH_CHECK(frame_.height != std::numeric_limits<std::uint64_t>::max(), "ledger-height-exhausted");
+  ++frame_.height;
+  frame_.time_ms = time_ms;
+  release_withdrawals();
+  activate_validators();
+}
+
+// ---- what happens before the first transaction
+
+void Execution::release_withdrawals() {
+  const auto due = base_.unbonding.find(frame_.height);
+  if (due == base_.unbonding.end()) return;
+  std::vector<AccountId> accounts = due->second;
+  std::ranges::sort(accounts);
+  accounts.erase(std::ranges::unique(accounts).begin(), accounts.end());
+  for (const AccountId& id : accounts) {
+    Account& account = tables_.accounts.edit(id);
+    const std::optional<std::uint64_t> balance = checked_add(account.balance, account.release_unbonding(frame_.height));
+    MESH_CHECK(balance.has_value(), "ledger-release-overflow");
+    account.balance = *balance;
+  }
+  withdrawals_waiting_ -= due->second.size();
+}
+
+void Execution::activate_validators() {
+  if (!frame_.scheduled || frame_.scheduled->from_height > frame_.height) return;
+  for (const Validator& old : frame_.validators.validators) {
+    if (frame_.scheduled->find(old.account) == nullptr) tables_.accounts.edit(old.account).at_stake -= old.stake;
+  }
+  frame_.validators = std::move(*frame_.scheduled);
+  frame_.scheduled.reset();
+}
+
+// ---- one transaction
+
+Status Execution::apply(const Opened& opened) {
+  const Transaction& transaction = *opened;
+  const Account* account = tables_.accounts.find(transaction.account);
+  if (account == nullptr) {
+    // Nobody gave it anything yet. It can ask for the member role, where that is to be had for the asking.
+    const Admit* admit = std::get_if<Admit>(&transaction.body);
+    if (admit == nullptr || admit->node != transaction.account)
+      return fail(ErrorCode::not_found, "unknown-account: there is no such account; it begins with the first credits");
+    if (tables_.accounts.size() >= max_accounts) return fail(ErrorCode::exhausted, "accounts-full: no more fit in");
+  }
+  MESH_TRY(check_signer(account, transaction));
+  MESH_TRY(std::visit([&](const auto& body) { return rule(transaction, body); }, transaction.body));
+  if (account == nullptr) tables_.accounts.put(Account(transaction.account));
+  tables_.accounts.edit(transaction.account).sequence = transaction.sequence + 1;
+  return {};
+}
+
+Status Execution::check_signer(const Account* account, const Transaction& transaction) const {
+  const PublicKey& key = account == nullptr ? transaction.account : account->signer();
+  const std::uint64_t next = account == nullptr ? 0 : account->sequence;
+  if (transaction.signer != key) {
+    if (key == transaction.account)
+      return fail(ErrorCode::unauthorised, "wrong-key: the signature is not by the account's key");
+    return fail(ErrorCode::unauthorised, "key-rotated: the signature is not by the account's current key");
+  }
+  if (transaction.sequence < next) {
+    return fail(ErrorCode::conflict, "sequence-repeated: the account's next is " + std::to_string(next) + ", not " +
+                                         std::to_string(transaction.sequence));
+  }
+  if (transaction.sequence > next && !planted(Bug::sequence_gap_accepted)) {
+    return fail(ErrorCode::conflict, "sequence-gap: the account's next is " + std::to_string(next) + ", not " +
+                                         std::to_string(transaction.sequence));
+  }
+  if (transaction.sequence == std::numeric_limits<std::uint64_t>::max())
+    return fail(ErrorCode::exhausted, "sequence-exhausted: the account has had its last transaction");
+  return {};
+}
+
+Status Execution::check_role_of(const AccountId& account, Role role) {
+  return check_role(tables_.members.find(account), role, frame_.height);
+}
+
+Status Execution::check_credit(const AccountId& to, std::uint64_t amount) {
+  const Account* account = tables_.accounts.find(to);
+  if (account == nullptr) {
+    if (tables_.accounts.size() >= max_accounts) return fail(ErrorCode::exhausted, "accounts-full: no more fit in");
+    return {};
+  }
+  if (!add_amounts(account->balance, amount)) return overflow("the balance");
+  return {};
+}
+
+void Execution::credit(const AccountId& to, std::uint64_t amount) {
+  Account& account =
+      tables_.accounts.find(to) == nullptr ? tables_.accounts.put(Account(to)) : tables_.accounts.edit(to);
+  account.balance = *add_amounts(account.balance, amount);
+}
+
+Status Execution::rule(const Transaction& transaction, const Transfer& transfer) {
+  const std::uint64_t balance = tables_.accounts.find(transaction.account)->balance;
+  if (balance < transfer.amount) return overdraft("balance", balance, transfer.amount);
+  if (transfer.to == transaction.account) return {};
+  MESH_TRY(check_credit(transfer.to, transfer.amount));
+  tables_.accounts.edit(transaction.account).balance -= transfer.amount;
+  credit(transfer.to, transfer.amount);
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Grant& grant) {
+  MESH_TRY(check_role_of(transaction.account, Role::steward));
+  const std::optional<std::uint64_t> supply = add_amounts(frame_.totals.supply, grant.amount);
+  if (!supply) return overflow("the supply");
+  MESH_TRY(check_credit(grant.to, grant.amount));
+  credit(grant.to, grant.amount);
+  frame_.totals.supply = *supply;
+  frame_.totals.granted += grant.amount;  // Part of the supply.
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Bond& bond) {
+  MESH_TRY(check_role_of(transaction.account, Role::member));
+  const Account& account = *tables_.accounts.find(transaction.account);
+  if (account.balance < bond.amount) return overdraft("balance", account.balance, bond.amount);
+  const std::optional<std::uint64_t> bonded = add_amounts(account.bonded, bond.amount);
+  if (!bonded) return overflow("the bond");
+  if (*bonded < frame_.parameters.minimum_bond) return bond_too_small(*bonded, frame_.parameters.minimum_bond);
+  Account& changed = tables_.accounts.edit(transaction.account);
+  changed.balance -= bond.amount;
+  changed.bonded = *bonded;
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Unbond& unbond) {
+  // Asks for no credential: what is one's own can always be taken back.
+  const Account& account = *tables_.accounts.find(transaction.account);
+  if (account.bonded < unbond.amount) return overdraft("bond", account.bonded, unbond.amount);
+  const std::uint64_t left = account.bonded - unbond.amount;
+  if (left < account.at_stake && !planted(Bug::bond_withdrawn_at_stake)) {
+    return fail(ErrorCode::denied,
+                "bond-at-stake: of the bond " + std::to_string(account.at_stake) + " cannot be withdrawn now");
+  }
+  if (left != 0 && left < frame_.parameters.minimum_bond) return bond_too_small(left, frame_.parameters.minimum_bond);
+  if (account.unbonding().size() >= max_unbonding_of_account || withdrawals_waiting_ >= max_unbonding)
+    return fail(ErrorCode::exhausted, "unbonding-full: too many withdrawals are waiting; try when one has arrived");
+  const std::optional<std::uint64_t> release = checked_add(frame_.height, frame_.parameters.lock_heights);
+  if (!release) return overflow("the height of the release");
+  Account& changed = tables_.accounts.edit(transaction.account);
+  changed.bonded = left;
+  changed.add_unbonding({unbond.amount, *release});
+  withdrawals_.emplace_back(*release, transaction.account);
+  ++withdrawals_waiting_;
+  return {};
+}
+
+Status Execution::check_open_enrolment(const Admit& admit, const Member* before) const {
+  if (frame_.parameters.enrolment != Enrolment::open)
+    return fail(ErrorCode::denied, "enrolment-closed: a steward admits to this federation");
+  if (admit.roles != std::vector{Role::member} || admit.expires_height)
+    return fail(ErrorCode::denied, "role-missing: open enrolment gives the member role alone, without an expiry");
+  if (before == nullptr) return {};
+  if (before->revoked) return fail(ErrorCode::denied, "revoked: a steward has to admit who was sent away");
+  if (check_role(before, Role::member, frame_.height))
+    return fail(ErrorCode::conflict, "already-a-member: the account has a credential in force");
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Admit& admit) {
+  const Member* before = tables_.members.find(admit.node);
+  const Status steward = check_role_of(transaction.account, Role::steward);
+  if (!steward) {
+    if (admit.node != transaction.account) return steward;
+    MESH_TRY(check_open_enrolment(admit, before));
+  }
+  if (admit.expires_height && *admit.expires_height <= frame_.height)
+    return fail(ErrorCode::denied, "credential-expired: a credential that expires now would never hold");
+  if (before == nullptr && tables_.members.size() >= max_members)
+    return fail(ErrorCode::exhausted, "members-full: no more fit in");
+  Member member{.node = admit.node,
+                .roles = admit.roles,
+                .issuer = transaction.account,
+                .owner = admit.owner,
+                .expires_height = admit.expires_height,
+                .weight = before == nullptr ? 0 : before->weight};
+  const bool was = before != nullptr && before->is_lasting_steward();
+  const bool is = member.is_lasting_steward();
+  if (was && !is && frame_.lasting_stewards == 1)
+    return fail(ErrorCode::denied, "last-steward: there would be no steward left that stays one");
+  frame_.lasting_stewards += (is ? 1U : 0U);
+  frame_.lasting_stewards -= (was ? 1U : 0U);
+  tables_.members.put(std::move(member));
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Revoke& revoke) {
+  MESH_TRY(check_role_of(transaction.account, Role::steward));
+  const Member* before = tables_.members.find(revoke.node);
+  if (before == nullptr) return fail(ErrorCode::not_found, "not-a-member: there is no credential to take back");
+  if (before->revoked) return fail(ErrorCode::conflict, "revoked: the credential was taken back before");
+  if (before->is_lasting_steward()) {
+    if (frame_.lasting_stewards == 1)
+      return fail(ErrorCode::denied, "last-steward: there would be no steward left that stays one");
+    --frame_.lasting_stewards;
+  }
+  tables_.members.edit(revoke.node).revoked = true;
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Attest& attest) {
+  MESH_TRY(check_role_of(transaction.account, attest.verifies ? Role::verifier : Role::member));
+  tables_.attestations.put({.node = transaction.account,
+                            .memory_mb = attest.memory_mb,
+                            .fuel_per_second = attest.fuel_per_second,
+                            .verifies = attest.verifies,
+                            .height = frame_.height});
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const SetValidators& set) {
+  MESH_TRY(check_role_of(transaction.account, Role::steward));
+  const std::uint64_t earliest = frame_.height + notice_heights;
+  if (set.from_height < earliest || set.from_height > frame_.height + max_notice_heights) {
+    return fail(ErrorCode::denied, "bad-height: a set of validators holds from 2 to 100000 blocks ahead, here from " +
+                                       std::to_string(earliest));
+  }
+  // One that takes over with the next block is known to others as what decides it.
+  if (frame_.scheduled && frame_.scheduled->from_height < earliest)
+    return fail(ErrorCode::conflict, "validators-pending: another set takes over with the next block; try after it");
+  ValidatorSet next{.from_height = set.from_height};
+  std::vector<Validator> newcomers;
+  for (const SetValidators::Seat& seat : set.validators) {
+    MESH_TRY(check_role_of(seat.account, Role::validator));
+    const Validator* held = frame_.validators.find(seat.account);
+    if (held == nullptr && frame_.scheduled) held = frame_.scheduled->find(seat.account);
+    const std::uint64_t stake = held == nullptr ? frame_.parameters.minimum_bond : held->stake;
+    next.validators.push_back({seat.account, seat.power, stake});
+    if (held != nullptr) continue;
+    const Account* account = tables_.accounts.find(seat.account);
+    const std::uint64_t free =
+        account == nullptr ? 0 : checked_subtract(account->bonded, account->at_stake).value_or(0);
+    if (free < stake) return bond_too_small(free, stake);
+    newcomers.push_back(next.validators.back());
+  }
+  for (const Validator& one : newcomers) tables_.accounts.edit(one.account).at_stake += one.stake;
+  if (frame_.scheduled) {
+    for (const Validator& old : frame_.scheduled->validators) {
+      if (frame_.validators.find(old.account) == nullptr && next.find(old.account) == nullptr)
+        tables_.accounts.edit(old.account).at_stake -= old.stake;
+    }
+  }
+  frame_.scheduled = std::move(next);
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Rotate& rotate) {
+  if (rotate.key == tables_.accounts.find(transaction.account)->signer())
+    return fail(ErrorCode::conflict, "key-unchanged: this is the account's key already");
+  tables_.accounts.edit(transaction.account).set_signer(rotate.key);
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Evidence& evidence) {
+  MESH_CHECK(evidence.kind == EvidenceKind::transactions && transaction.shown.size() == 2, "ledger-evidence-read");
+  const Transaction& first = transaction.shown[0];
+  const Transaction& second = transaction.shown[1];
+  const Account* account = tables_.accounts.find(first.account);
+  if (account == nullptr) return fail(ErrorCode::not_found, "unknown-account: there is no account that it is about");
+  // By the current key alone: whoever found an old one could make up conflicts for ever.
+  if (first.signer != account->signer() || second.signer != account->signer())
+    return fail(ErrorCode::unauthorised, "wrong-key: not both are signed by the account's current key");
+  if (tables_.conflicts.find(first.account) != nullptr)
+    return fail(ErrorCode::conflict, "evidence-repeated: a conflict of this account is on record");
+  tables_.conflicts.put({.account = first.account,
+                         .sequence = first.sequence,
+                         .first = std::min(first.cid, second.cid),
+                         .second = std::max(first.cid, second.cid),
+                         .reporter = transaction.account,
+                         .height = frame_.height});
+  return {};
+}
+
+// ---- the end of the block
+
+void Execution::count_totals() {
+  // What left the balances, bonds and withdrawals of the accounts that changed, and what came to them.
+  __extension__ using Wide = unsigned __int128;
+  struct Sums {
+    Wide balances = 0;
+    Wide bonded = 0;
+    Wide unbonding = 0;
+    void add(const Account& account) {
+      balances += account.balance;
+      bonded += account.bonded;
+      for (const Unbonding& one : account.unbonding()) unbonding += one.amount;
+    }
+  };
+  Sums before;
+  Sums after;
+  tables_.accounts.for_each_change([&](const Account* old, const Account* now) {
+    if (old != nullptr) before.add(*old);
+    if (now != nullptr) after.add(*now);
+  });
+  const auto move = [](std::uint64_t& total, Wide out, Wide in) {
+    const Wide sum = total + in - out;
+    MESH_CHECK(sum <= std::numeric_limits<std::uint64_t>::max(), "ledger-total-overflow");
+    total = static_cast<std::uint64_t>(sum);
+  };
+  move(frame_.totals.balances, before.balances, after.balances);
+  move(frame_.totals.bonded, before.bonded, after.bonded);
+  move(frame_.totals.unbonding, before.unbonding, after.unbonding);
+}
+
+Draft Execution::finish() && {
+  count_totals();
+  MESH_CHECK(frame_.totals.are_conserved(), "ledger-conservation");
+  Draft draft{.height = frame_.height,
+              .base = base_.frame.last_block,
+              .frame = std::move(frame_),
+              .patches = {tables_.accounts.finish(), tables_.members.finish(), tables_.attestations.finish(),
+                          tables_.conflicts.finish()},
+              .withdrawals = std::move(withdrawals_)};
+  draft.state_root = root_of(summary_of(draft.frame, draft.patches));
+  return draft;
+}
+
+}  // namespace mesh::ledger

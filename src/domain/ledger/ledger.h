@@ -1,0 +1,87 @@
+// The ledger: a federation's accounts and members, changed block by block. The same blocks lead every node to the same state
+// root.
+//
+// A block is executed before it is final: execute() answers with a Draft and leaves the ledger as it is; commit() makes the
+// draft's changes once the block is certain. Of several drafts from one state one is committed, and the others are dropped.
+//
+// Nothing of a block counts where anything in it is refused. Nothing here reads a clock: who votes on a proposal says what
+// time it has, and who replays what is final does not ask.
+// Bounds: those of blocks (block.h), transactions (transactions.h) and state (state.h).
+#pragma once
+
+#include "domain/ledger/block.h"
+#include "domain/ledger/execution.h"
+#include "domain/ledger/genesis.h"
+
+namespace mesh::ledger {
+
+/// What shows one entry of the state, or that there is none, to who has nothing but a block's state root.
+struct EntryProof {
+  static constexpr std::string_view type = "entry-proof";
+  static constexpr std::uint64_t version = 1;
+  Bytes summary;  ///< the StateSummary of which the state root is the hash
+  std::string table;  ///< a name among its roots
+  std::optional<Bytes> entry;  ///< none: it is shown that there is none
+  MapProof proof;
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("summary", self.summary);
+    v("table", self.table);
+    v("entry", self.entry);
+    v("proof", self.proof);
+  }
+};
+
+/// Checks a proof about `key`: the key's own bytes, such as those of an account's id. Answers with the entry, if there is one.
+[[nodiscard]] Result<std::optional<Bytes>> check_entry(const Digest& state_root, std::string_view table, ByteView key,
+                                                       const EntryProof& proof);
+
+/// What a proposer puts into a block's header.
+struct Proposer {
+  AccountId account;
+  std::uint64_t time_ms = 0;
+  Digest beacon;
+};
+
+struct Proposal {
+  struct Refused {
+    std::size_t index;  ///< among those that were offered
+    Error error;
+  };
+  OpenedBlock block;
+  Draft draft;
+  std::vector<Refused> refused;
+  std::size_t considered = 0;  ///< what comes later did not fit in
+};
+
+class Ledger {
+ public:
+  /// The ledger at height 0.
+  [[nodiscard]] static Result<Ledger> found(const identity::Charter& charter, const Genesis& genesis);
+
+  [[nodiscard]] const State& state() const { return state_; }
+  [[nodiscard]] const Cid& federation() const { return state_.frame.federation; }
+  [[nodiscard]] std::uint64_t height() const { return state_.frame.height; }
+  [[nodiscard]] const Account* account(const AccountId& id) const { return state_.tables.accounts.find(id); }
+  [[nodiscard]] const Member* member(const NodeId& node) const { return state_.tables.members.find(node); }
+  [[nodiscard]] Digest state_root() const { return root_of(state_.summary()); }
+  [[nodiscard]] EntryProof prove_account(const AccountId& id) const;
+
+  /// Executes the next block over the state as it is. `now_ms` is what the time of a proposal is held against; with none the
+  /// block is final, and its time is what it is.
+  [[nodiscard]] Result<Draft> execute(const OpenedBlock& block, std::optional<std::uint64_t> now_ms) const;
+  /// The draft of the block named `block`, drafted from the state as it is, becomes the state.
+  void commit(const Cid& block, Draft&& draft);
+
+  /// A block of those of `offered` that can be executed, in their order, as far as they fit in.
+  [[nodiscard]] Result<Proposal> propose(std::span<const Opened> offered, const Proposer& proposer) const;
+
+ private:
+  explicit Ledger(State state) : state_(std::move(state)) {}
+  [[nodiscard]] Status check_header(const BlockHeader& header, std::optional<std::uint64_t> now_ms) const;
+  [[nodiscard]] Status check_proposer(const AccountId& proposer, std::uint64_t time_ms) const;
+
+  State state_;
+};
+
+}  // namespace mesh::ledger

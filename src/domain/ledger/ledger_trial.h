@@ -1,0 +1,227 @@
+// Random operations, valid and invalid, on a ledger and on the model beside it: every verdict, balance and total must be the
+// same. From a seed; the same seed is the same trial.
+#pragma once
+
+#include <random>
+
+#include "domain/ledger/ledger_model.h"
+#include "domain/ledger/ledger_testing.h"
+
+namespace mesh::ledger {
+
+class Trial {
+ public:
+  explicit Trial(std::uint64_t seed)
+      : random_(seed),
+        genesis_(genesis_of(
+            {{.account = person(0).id,
+              .credits = 5'000,
+              .bonded = 1'000,
+              .power = 1,
+              .roles = {Role::validator, Role::steward}},
+             {.account = person(1).id, .credits = 5'000, .bonded = 500, .roles = {Role::worker, Role::validator}}},
+            {.minimum_bond = 100,
+             .lock_heights = seed % 3 == 0 ? 80U : 4U,
+             .enrolment = seed % 2 == 0 ? Enrolment::open : Enrolment::invitation})),
+        ledger_(found_on(genesis_)),
+        model_(genesis_) {
+    for (std::uint64_t i = 0; i < 2; ++i) names_.push_back(person(i).id);
+    for (std::uint64_t i = 0; i < 10; ++i) names_.push_back(nobody(i));
+  }
+
+  /// Runs so many operations. Empty, or the first difference.
+  std::string run(std::uint64_t operations) {
+    while (done_ < operations) {
+      if (std::string difference = block(); !difference.empty())
+        return difference + " at height " + std::to_string(model_.height) + ", operation " + std::to_string(done_);
+    }
+    return "";
+  }
+  /// How often each verdict came, for a look at whether all of them do.
+  [[nodiscard]] const std::map<std::string, std::uint64_t>& verdicts() const { return verdicts_; }
+
+ private:
+  std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
+  bool chance(std::uint64_t per_mille) { return below(1000) < per_mille; }
+  const AccountId& anyone() { return names_[below(names_.size())]; }
+
+  std::uint64_t amount() {
+    switch (below(12)) {
+      case 0:
+        return ~std::uint64_t{0} - below(3);
+      case 1:
+        return ~std::uint64_t{0} - model_.supply / 2 - below(3);
+      case 2:
+        return 100;
+      default:
+        return 1 + below(chance(500) ? 50 : 2'000);
+    }
+  }
+
+  Grant grant() {
+    Grant grant{.to = anyone(), .amount = 1 + below(500), .reason = ""};
+    const std::uint64_t room = ~std::uint64_t{0} - model_.supply;
+    if (chance(50) && room < ~std::uint64_t{0}) grant.amount = room + 1 + below(std::min<std::uint64_t>(~room, 3));
+    if (chance(2) && room > 0) grant.amount = room;  // From then on there is no more to be had.
+    return grant;
+  }
+
+  Body body() {
+    const std::uint64_t in = model_.height + below(12);
+    switch (below(16)) {
+      case 0:
+        return grant();
+      case 1:
+      case 2:
+        return Bond{.amount = amount()};
+      case 3:
+      case 4:
+        return Unbond{.amount = amount()};
+      case 5:
+      case 6: {
+        Admit admit{.node = anyone()};
+        for (const Role role : {Role::member, Role::worker, Role::verifier, Role::validator, Role::steward}) {
+          if (chance(role == Role::member ? 900 : 400)) admit.roles.push_back(role);
+        }
+        if (admit.roles.empty()) admit.roles.push_back(Role::worker);
+        if (chance(300)) admit.roles = {Role::member};
+        if (chance(300)) admit.expires_height = in;
+        return admit;
+      }
+      case 7:
+        return Revoke{.node = anyone(), .reason = ""};
+      case 8:
+        return Attest{.memory_mb = 1 + below(9), .fuel_per_second = 1 + below(9), .verifies = chance(500)};
+      case 9: {
+        SetValidators set{.from_height = model_.height + below(chance(500) ? 4 : 12)};
+        std::vector<AccountId> some = names_;
+        std::ranges::sort(some);
+        for (const AccountId& one : some) {
+          if (chance(200) || (set.validators.empty() && one == some.back()))
+            set.validators.push_back({one, 1 + below(9)});
+        }
+        return set;
+      }
+      case 10:
+        return Rotate{.key = chance(200) ? anyone() : nobody(100 + below(20))};
+      case 11: {
+        const AccountId& about = anyone();
+        const auto key = [&] { return chance(900) ? key_of(about) : anyone(); };
+        return Evidence{.first = unsigned_envelope(Bond{.account = about, .amount = 1}, key()),
+                        .second = unsigned_envelope(Unbond{.account = about, .amount = 1}, key())};
+      }
+      default:
+        return Transfer{.to = chance(100) ? nobody(below(40)) : anyone(), .amount = amount(), .memo = ""};
+    }
+  }
+
+  PublicKey key_of(const AccountId& id) {
+    const auto found = model_.purses.find(id);
+    return found == model_.purses.end() ? id : found->second.key;
+  }
+
+  Opened operation() {
+    Body next = body();
+    const AccountId by = chance(250) ? names_[0] : anyone();
+    const auto purse = model_.purses.find(by);
+    std::uint64_t sequence = purse == model_.purses.end() ? 0 : purse->second.next;
+    if (chance(30)) sequence += 1 + below(3);
+    if (chance(30) && sequence > 0) sequence -= 1 + below(sequence);
+    const PublicKey key = chance(20) ? anyone() : key_of(by);
+    return std::visit(
+        [&](auto& one) {
+          one.account = by;
+          one.sequence = sequence;
+          return as_signed(one, key);
+        },
+        next);
+  }
+
+  std::string block() {
+    // Each operation is made when those before it are in the model, so that it can build on them.
+    std::vector<Opened> offered;
+    std::vector<std::string> expected;
+    model_.begin_block();
+    for (std::uint64_t count = below(40); count > 0; --count, ++done_) {
+      offered.push_back(operation());
+      expected.push_back(model_.apply(*offered.back()));
+      ++verdicts_[expected.back()];
+    }
+    const AccountId proposer = ledger_.state().frame.validators_at(model_.height).validators.front().account;
+    const Proposer header{.account = proposer, .time_ms = 1'000'000 + model_.height};
+    Result<Proposal> proposal = ledger_.propose(offered, header);
+    if (!proposal) return "no proposal: " + proposal.error().message;
+    std::vector<std::string> verdicts(offered.size(), "taken");
+    for (const Proposal::Refused& one : proposal->refused)
+      verdicts[one.index] = one.error.message.substr(0, one.error.message.find(':'));
+    for (std::size_t i = 0; i < offered.size(); ++i) {
+      if (verdicts[i] != expected[i]) return "the ledger says " + verdicts[i] + ", the model " + expected[i];
+    }
+    return carry_out(*proposal);
+  }
+
+  /// As others execute it, after they were offered it spoilt.
+  std::string carry_out(const Proposal& proposal) {
+    const std::vector<Opened> transactions(proposal.block.transactions().begin(), proposal.block.transactions().end());
+    const auto execute = [&](Block block) {
+      return ledger_.execute(*OpenedBlock::join(std::move(block), transactions), std::nullopt);
+    };
+    Block spoilt = proposal.block.block();
+    spoilt.header.state_root.data()[below(32)] ^= static_cast<std::uint8_t>(1 + below(255));
+    if (execute(spoilt)) return "a block with another state root is taken";
+    Result<Draft> draft = execute(proposal.block.block());
+    if (!draft) return "the proposal is refused: " + draft.error().message;
+    ledger_.commit(proposal.block.block().cid(), std::move(*draft));
+    if (ledger_.state_root() != proposal.block.block().header.state_root) return "another state root after the commit";
+    return compare();
+  }
+
+  std::string compare() const {
+    for (const auto& [id, purse] : model_.purses) {
+      const Account* account = ledger_.account(id);
+      if (account == nullptr) return "an account is missing";
+      bool same = account->balance == purse.balance && account->bonded == purse.bond &&
+                  account->at_stake == purse.stake && account->sequence == purse.next &&
+                  account->signer() == purse.key && account->unbonding().size() == purse.leaving.size();
+      for (std::size_t i = 0; same && i < purse.leaving.size(); ++i) {
+        same = account->unbonding()[i] == purse.leaving[i];
+      }
+      if (!same) return "an account differs";
+    }
+    for (const auto& [node, credential] : model_.credentials) {
+      const Member* member = ledger_.member(node);
+      if (member == nullptr || member->roles != credential.roles || member->revoked != credential.revoked ||
+          member->expires_height != credential.expires)
+        return "a credential differs";
+    }
+    for (const auto& [node, attest] : model_.attested) {
+      const Attestation* attestation = ledger_.state().tables.attestations.find(node);
+      if (attestation == nullptr || attestation->memory_mb != attest.memory_mb ||
+          attestation->fuel_per_second != attest.fuel_per_second || attestation->verifies != attest.verifies)
+        return "an attestation differs";
+    }
+    const auto& tables = ledger_.state().tables;
+    if (tables.accounts.size() != model_.purses.size() || tables.members.size() != model_.credentials.size() ||
+        tables.attestations.size() != model_.attested.size() || tables.conflicts.size() != model_.conflicts.size())
+      return "a table has another size";
+    const Frame& frame = ledger_.state().frame;
+    if (frame.totals.supply != model_.supply || frame.totals.granted != model_.granted) return "a total differs";
+    if (frame.height != model_.height || frame.scheduled.has_value() != model_.coming.has_value())
+      return "the frame differs";
+    for (const Validator& one : frame.validators.validators) {
+      if (!model_.council.stakes.contains(one.account)) return "the validators differ";
+    }
+    if (frame.validators.validators.size() != model_.council.stakes.size()) return "the validators differ";
+    return broken_invariant(ledger_.state());
+  }
+
+  std::mt19937_64 random_;
+  Genesis genesis_;
+  Ledger ledger_;
+  Model model_;
+  std::vector<AccountId> names_;
+  std::uint64_t done_ = 0;
+  std::map<std::string, std::uint64_t> verdicts_;
+};
+
+}  // namespace mesh::ledger

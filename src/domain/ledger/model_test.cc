@@ -1,0 +1,56 @@
+// Random operations on the ledger and on its model. MESH_LEDGER_OPERATIONS and MESH_LEDGER_SEED name another number of them
+// and another first seed (`make soak` runs 10,000,000).
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#include "domain/ledger/ledger_trial.h"
+
+namespace mesh::ledger {
+namespace {
+
+std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+TEST(Model, AgreesOnRandomOperations) {
+  const std::uint64_t operations = number_from("MESH_LEDGER_OPERATIONS", 100'000);
+  const std::uint64_t first = number_from("MESH_LEDGER_SEED", 1);
+  constexpr std::uint64_t seeds = 10;
+  std::map<std::string, std::uint64_t> verdicts;
+  for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
+    Trial trial(seed);
+    ASSERT_EQ(trial.run(operations / seeds), "") << "seed " << seed;
+    for (const auto& [verdict, count] : trial.verdicts()) verdicts[verdict] += count;
+  }
+  // A trial in which nothing is refused, or one thing never, shows nothing of it.
+  for (const std::string_view name : {"taken",
+                                      "unknown-account",
+                                      "wrong-key",
+                                      "key-rotated",
+                                      "sequence-repeated",
+                                      "sequence-gap",
+                                      "overdraft",
+                                      "overflow",
+                                      "not-a-member",
+                                      "revoked",
+                                      "credential-expired",
+                                      "role-missing",
+                                      "bond-too-small",
+                                      "bond-at-stake",
+                                      "enrolment-closed",
+                                      "already-a-member",
+                                      "last-steward",
+                                      "bad-height",
+                                      "validators-pending",
+                                      "key-unchanged",
+                                      "evidence-repeated"}) {
+    EXPECT_GT(verdicts[std::string(name)], 0U) << name;
+  }
+  for (const auto& [verdict, count] : verdicts) std::cout << verdict << ": " << count << '\n';
+}
+
+}  // namespace
+}  // namespace mesh::ledger

@@ -1,0 +1,142 @@
+#include "domain/ledger/state.h"
+
+#include "base/checked.h"
+
+namespace mesh::ledger {
+
+namespace {
+
+/// Canonical DAG-CBOR of an account without the tree of values that record::encode makes: a block of transfers hashes two
+/// accounts for each. The test compares the two.
+class AccountWriter {
+ public:
+  void head(unsigned major, std::uint64_t argument) {
+    const auto type = static_cast<std::uint8_t>(major << 5);
+    if (argument < 24) {
+      put(static_cast<std::uint8_t>(type | argument));
+      return;
+    }
+    const unsigned width_log2 = argument <= 0xff ? 0 : argument <= 0xffff ? 1 : argument <= 0xffffffff ? 2 : 3;
+    put(static_cast<std::uint8_t>(type | (24 + width_log2)));
+    for (unsigned i = 1U << width_log2; i-- > 0;) put(static_cast<std::uint8_t>(argument >> (8 * i)));
+  }
+  void number(std::string_view name, std::uint64_t value) {
+    text(name);
+    head(0, value);
+  }
+  void text(std::string_view text) {
+    head(3, text.size());
+    raw(as_bytes(text));
+  }
+  void bytes(ByteView bytes) {
+    head(2, bytes.size());
+    raw(bytes);
+  }
+  [[nodiscard]] ByteView written() const { return ByteView(buffer_).first(size_); }
+
+ private:
+  void put(std::uint8_t byte) { buffer_[size_++] = byte; }
+  void raw(ByteView bytes) {
+    std::ranges::copy(bytes, buffer_.begin() + static_cast<std::ptrdiff_t>(size_));
+    size_ += bytes.size();
+  }
+  // All fields at their longest, and 16 withdrawals of 43 bytes each.
+  std::array<std::uint8_t, 1024> buffer_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace
+
+Digest place_in(std::string_view table, ByteView key) {
+  static constexpr std::uint8_t end = 0;
+  return sha256({as_bytes(table), ByteView(&end, 1), key});
+}
+
+Digest Account::digest() const {
+  AccountWriter out;
+  const bool rotated = seldom_ && seldom_->key;
+  const std::span<const Unbonding> waiting = unbonding();
+  MESH_CHECK(waiting.size() <= max_unbonding_of_account, "ledger-account-unbonding-bound");
+  out.head(5, rotated ? 7 : 6);
+  out.text("id");
+  out.bytes(id_.view());
+  if (rotated) {
+    out.text("key");
+    out.bytes(seldom_->key->view());
+  }
+  out.number("bonded", bonded);
+  out.number("balance", balance);
+  out.number("at_stake", at_stake);
+  out.number("sequence", sequence);
+  out.text("unbonding");
+  out.head(4, waiting.size());
+  for (const Unbonding& one : waiting) {
+    out.head(5, 2);
+    out.number("amount", one.amount);
+    out.number("release_height", one.release_height);
+  }
+  return sha256(out.written());
+}
+
+AccountRecord Account::record() const {
+  AccountRecord record{.id = id_, .sequence = sequence, .balance = balance, .bonded = bonded, .at_stake = at_stake};
+  if (seldom_) {
+    record.key = seldom_->key;
+    record.unbonding = seldom_->unbonding;
+  }
+  return record;
+}
+
+Account::Seldom& Account::seldom() {
+  if (!seldom_) seldom_ = std::make_unique<Seldom>();
+  return *seldom_;
+}
+
+void Account::set_signer(const PublicKey& key) { seldom().key = key == id_ ? std::nullopt : std::optional(key); }
+
+void Account::add_unbonding(const Unbonding& one) { seldom().unbonding.push_back(one); }
+
+std::uint64_t Account::release_unbonding(std::uint64_t height) {
+  if (!seldom_) return 0;
+  std::uint64_t released = 0;
+  for (const Unbonding& one : seldom_->unbonding) {
+    if (one.release_height <= height) released += one.amount;
+  }
+  std::erase_if(seldom_->unbonding, [&](const Unbonding& one) { return one.release_height <= height; });
+  if (seldom_->unbonding.empty() && !seldom_->key) seldom_ = nullptr;
+  return released;
+}
+
+Status check_role(const Member* member, Role role, std::uint64_t height) {
+  if (member == nullptr) return fail(ErrorCode::denied, "not-a-member: the account has no credential here");
+  if (member->revoked) return fail(ErrorCode::denied, "revoked: the account's credential was taken back");
+  if (member->expires_height && height >= *member->expires_height) {
+    return fail(ErrorCode::denied, "credential-expired: the account's credential held until height " +
+                                       std::to_string(*member->expires_height));
+  }
+  if (role != Role::member && !member->has(role)) {
+    return fail(ErrorCode::denied,
+                "role-missing: this needs the role " + std::string(enum_names(role)[static_cast<std::size_t>(role)]));
+  }
+  return {};
+}
+
+std::span<const std::string_view> enum_names(Enrolment) {
+  static constexpr std::array<std::string_view, 2> names{"invitation", "open"};
+  return names;
+}
+
+const Validator* ValidatorSet::find(const AccountId& account) const {
+  const auto at = std::ranges::lower_bound(validators, account, {}, &Validator::account);
+  return at != validators.end() && at->account == account ? &*at : nullptr;
+}
+
+bool Totals::are_conserved() const {
+  std::optional<std::uint64_t> sum = balances;
+  for (const std::uint64_t part : {bonded, unbonding, treasury}) {
+    if (sum) sum = checked_add(*sum, part);
+  }
+  return sum == supply;
+}
+
+}  // namespace mesh::ledger

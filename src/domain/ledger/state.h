@@ -1,0 +1,385 @@
+// What a ledger knows: tables of entries, each a Merkle map, and beside them a frame of a few values. Two ledgers that
+// executed the same blocks know the same to the byte, and the state root says so.
+//
+// The state root is the SHA-256 of the canonical DAG-CBOR of StateSummary, which holds the root of each table. An entry's
+// place in its table is SHA-256(name of the table, 00, key), where name is text and the key is that of the entry; its value is
+// the entry's canonical DAG-CBOR, a plain map with the fields below. So who has a block has its state root, the summary
+// (some hundred bytes) opens it, and a MapProof shows an account in it.
+//
+// Another table is an entry type here, a line in Tables and its root in StateSummary::Roots.
+//
+// Bounds: 4,194,304 accounts, 65,536 members (and as many attestations), one conflict for each account that had one;
+// 16 withdrawals from a bond wait for each account and 65,536 in all.
+#pragma once
+
+#include <map>
+
+#include "domain/ledger/merkle_map.h"
+#include "domain/ledger/transactions.h"
+
+namespace mesh::ledger {
+
+inline constexpr std::size_t max_accounts = std::size_t{1} << 22;
+inline constexpr std::size_t max_members = std::size_t{1} << 16;
+inline constexpr std::size_t max_unbonding_of_account = 16;
+inline constexpr std::size_t max_unbonding = std::size_t{1} << 16;
+
+/// Where an entry lies in its table.
+[[nodiscard]] Digest place_in(std::string_view table, ByteView key);
+
+// ---- accounts
+
+/// Credits on the way from a bond to the balance.
+struct Unbonding {
+  std::uint64_t amount = 0;
+  std::uint64_t release_height = 0;  ///< in whose block they arrive
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("amount", self.amount);
+    v("release_height", self.release_height);
+  }
+  bool operator==(const Unbonding&) const = default;
+};
+
+/// An account as it is written and hashed.
+struct AccountRecord {
+  AccountId id;
+  std::uint64_t sequence = 0;  ///< of its next transaction
+  std::uint64_t balance = 0;
+  std::uint64_t bonded = 0;
+  std::uint64_t at_stake = 0;  ///< of the bond: what cannot be withdrawn now
+  std::optional<PublicKey> key;  ///< the current one; left out while that is the first
+  std::vector<Unbonding> unbonding;  ///< in the order in which they were withdrawn
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("id", self.id);
+    v("sequence", self.sequence);
+    v("balance", self.balance);
+    v("bonded", self.bonded);
+    v("at_stake", self.at_stake);
+    v("key", self.key);
+    v("unbonding", self.unbonding);
+  }
+  bool operator==(const AccountRecord&) const = default;
+};
+
+/// An account as it is held: there may be millions, and few of them have what `Seldom` holds.
+class Account {
+ public:
+  using Key = AccountId;
+  static constexpr std::string_view table = "accounts";
+
+  Account() = default;
+  explicit Account(const AccountId& id) : id_(id) {}
+  Account(const Account& other)
+      : sequence(other.sequence),
+        balance(other.balance),
+        bonded(other.bonded),
+        at_stake(other.at_stake),
+        id_(other.id_),
+        seldom_(other.seldom_ ? std::make_unique<Seldom>(*other.seldom_) : nullptr) {}
+  Account(Account&&) noexcept = default;
+  Account& operator=(const Account& other) { return *this = Account(other); }
+  Account& operator=(Account&&) noexcept = default;
+  ~Account() = default;
+
+  std::uint64_t sequence = 0;
+  std::uint64_t balance = 0;
+  std::uint64_t bonded = 0;
+  std::uint64_t at_stake = 0;
+
+  [[nodiscard]] const AccountId& key() const { return id_; }
+  [[nodiscard]] static Digest place_of(const AccountId& id) { return place_in(table, id.view()); }
+  [[nodiscard]] Digest digest() const;
+  [[nodiscard]] AccountRecord record() const;
+
+  /// Whose signature counts now.
+  [[nodiscard]] const PublicKey& signer() const { return seldom_ && seldom_->key ? *seldom_->key : id_; }
+  void set_signer(const PublicKey& key);
+  [[nodiscard]] std::span<const Unbonding> unbonding() const {
+    return seldom_ ? std::span<const Unbonding>(seldom_->unbonding) : std::span<const Unbonding>();
+  }
+  void add_unbonding(const Unbonding& one);
+  /// Takes out what is due at `height` and says how much that is; all of it together was once in the balance.
+  [[nodiscard]] std::uint64_t release_unbonding(std::uint64_t height);
+
+ private:
+  struct Seldom {
+    std::optional<PublicKey> key;
+    std::vector<Unbonding> unbonding;
+  };
+  [[nodiscard]] Seldom& seldom();
+
+  AccountId id_;
+  std::unique_ptr<Seldom> seldom_;
+};
+
+// ---- members
+
+/// A credential, in force or not.
+struct Member {
+  using Key = NodeId;
+  static constexpr std::string_view table = "members";
+
+  NodeId node;
+  std::vector<Role> roles;
+  AccountId issuer;  ///< of the credential; a founder and who enrolled openly are their own
+  std::optional<std::string> owner;
+  std::optional<std::uint64_t> expires_height;
+  bool revoked = false;
+  std::uint64_t weight = 0;  ///< reputation to begin with, from the charter; 0 for all but founders
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("node", self.node);
+    v("roles", self.roles);
+    v("issuer", self.issuer);
+    v("owner", self.owner);
+    v("expires_height", self.expires_height);
+    v("revoked", self.revoked);
+    v("weight", self.weight);
+  }
+  bool operator==(const Member&) const = default;
+
+  [[nodiscard]] const NodeId& key() const { return node; }
+  [[nodiscard]] static Digest place_of(const NodeId& node) { return place_in(table, node.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+
+  [[nodiscard]] bool has(Role role) const { return std::ranges::find(roles, role) != roles.end(); }
+  /// Whether it will be a steward for as long as nobody changes that.
+  [[nodiscard]] bool is_lasting_steward() const { return has(Role::steward) && !revoked && !expires_height; }
+};
+
+/// Whether a credential is in force at `height` and has `role`; else not-a-member, revoked, credential-expired or role-missing.
+[[nodiscard]] Status check_role(const Member* member, Role role, std::uint64_t height);
+
+/// What a member says it can run.
+struct Attestation {
+  using Key = NodeId;
+  static constexpr std::string_view table = "attestations";
+
+  NodeId node;
+  std::uint64_t memory_mb = 0;
+  std::uint64_t fuel_per_second = 0;
+  bool verifies = false;
+  std::uint64_t height = 0;  ///< of the block with it: a draw at an earlier one does not see it
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("node", self.node);
+    v("memory_mb", self.memory_mb);
+    v("fuel_per_second", self.fuel_per_second);
+    v("verifies", self.verifies);
+    v("height", self.height);
+  }
+  bool operator==(const Attestation&) const = default;
+
+  [[nodiscard]] const NodeId& key() const { return node; }
+  [[nodiscard]] static Digest place_of(const NodeId& node) { return place_in(table, node.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+
+/// That an account signed two transactions for one sequence number. The first such report about an account is kept.
+struct Conflict {
+  using Key = AccountId;
+  static constexpr std::string_view table = "conflicts";
+
+  AccountId account;  ///< whose they are
+  std::uint64_t sequence = 0;  ///< of both
+  Cid first;  ///< of the two bodies, the lesser CID first
+  Cid second;
+  AccountId reporter;
+  std::uint64_t height = 0;  ///< of the report
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("account", self.account);
+    v("sequence", self.sequence);
+    v("first", self.first);
+    v("second", self.second);
+    v("reporter", self.reporter);
+    v("height", self.height);
+  }
+  bool operator==(const Conflict&) const = default;
+
+  [[nodiscard]] const AccountId& key() const { return account; }
+  [[nodiscard]] static Digest place_of(const AccountId& account) { return place_in(table, account.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+
+/// All tables, held as `Table<Entry>`.
+template <template <class> class Table>
+struct Tables {
+  Table<Account> accounts;
+  Table<Member> members;
+  Table<Attestation> attestations;
+  Table<Conflict> conflicts;
+};
+/// `visit(a.TABLE, b.TABLE)` for each table of two sets of them.
+template <class A, class B, class Visit>
+void for_each_table(A& a, B& b, const Visit& visit) {
+  visit(a.accounts, b.accounts);
+  visit(a.members, b.members);
+  visit(a.attestations, b.attestations);
+  visit(a.conflicts, b.conflicts);
+}
+
+// ---- the frame
+
+enum class Enrolment : std::uint8_t {
+  invitation,  ///< stewards admit
+  open,  ///< who asks is admitted, as a member and no more
+};
+[[nodiscard]] std::span<const std::string_view> enum_names(Enrolment);
+
+/// The rules' numbers. From the genesis record; to change them is governance's.
+struct Parameters {
+  std::uint64_t minimum_bond = 1'000'000;  ///< a bond is nothing or at least this; a validator has this at stake
+  std::uint64_t lock_heights = 1'000;  ///< blocks between a withdrawal from a bond and its arrival; at least 1
+  std::uint64_t max_time_ahead_ms = 10'000;  ///< that a proposal's time may be ahead of who votes on it
+  Enrolment enrolment = Enrolment::invitation;
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("minimum_bond", self.minimum_bond);
+    v("lock_heights", self.lock_heights);
+    v("max_time_ahead_ms", self.max_time_ahead_ms);
+    v("enrolment", self.enrolment);
+  }
+  bool operator==(const Parameters&) const = default;
+};
+
+struct Validator {
+  AccountId account;
+  std::uint64_t power = 0;
+  std::uint64_t stake = 0;  ///< of its bond, for as long as it is in this set or in the next
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("account", self.account);
+    v("power", self.power);
+    v("stake", self.stake);
+  }
+  bool operator==(const Validator&) const = default;
+};
+
+struct ValidatorSet {
+  static constexpr std::string_view type = "validator-set";
+  static constexpr std::uint64_t version = 1;
+  std::uint64_t from_height = 0;  ///< of the first block that it decides
+  std::vector<Validator> validators;  ///< ascending by account
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("from_height", self.from_height);
+    v("validators", self.validators);
+  }
+  bool operator==(const ValidatorSet&) const = default;
+
+  /// Null unless the account is one of them.
+  [[nodiscard]] const Validator* find(const AccountId& account) const;
+};
+
+/// Sums. Supply is what there is: balances, bonds, withdrawals on their way and the treasury, after every block.
+struct Totals {
+  std::uint64_t supply = 0;
+  std::uint64_t granted = 0;  ///< of the supply, since the genesis
+  std::uint64_t balances = 0;
+  std::uint64_t bonded = 0;
+  std::uint64_t unbonding = 0;
+  std::uint64_t treasury = 0;
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("supply", self.supply);
+    v("granted", self.granted);
+    v("balances", self.balances);
+    v("bonded", self.bonded);
+    v("unbonding", self.unbonding);
+    v("treasury", self.treasury);
+  }
+  bool operator==(const Totals&) const = default;
+  /// Whether the parts add up to the supply.
+  [[nodiscard]] bool are_conserved() const;
+};
+
+/// What there is beside the tables.
+struct Frame {
+  Cid federation;
+  std::uint64_t height = 0;  ///< of the last block; 0 = none yet
+  std::uint64_t time_ms = 0;  ///< of the last block
+  Cid last_block;  ///< the federation's charter while there is none
+  Totals totals;
+  Parameters parameters;
+  ValidatorSet validators;  ///< that decide the next block
+  std::optional<ValidatorSet> scheduled;  ///< that take over later
+  std::uint64_t lasting_stewards = 0;  ///< Member::is_lasting_steward; never the last one goes
+
+  /// The set that decides the block of `height`, the next or a later one, as far as is known now.
+  [[nodiscard]] const ValidatorSet& validators_at(std::uint64_t at) const {
+    return scheduled && at >= scheduled->from_height ? *scheduled : validators;
+  }
+};
+
+/// What the state root is the hash of.
+struct StateSummary {
+  static constexpr std::string_view type = "ledger-state";
+  static constexpr std::uint64_t version = 1;
+  struct Roots {
+    Digest accounts;
+    Digest members;
+    Digest attestations;
+    Digest conflicts;
+    template <class Self, class V>
+    static void fields(Self& self, V& v) {
+      v("accounts", self.accounts);
+      v("members", self.members);
+      v("attestations", self.attestations);
+      v("conflicts", self.conflicts);
+    }
+    bool operator==(const Roots&) const = default;
+  };
+  Cid federation;
+  std::uint64_t height = 0;
+  std::uint64_t time_ms = 0;
+  Roots roots;
+  Totals totals;
+  Parameters parameters;
+  Cid validators;  ///< of the ValidatorSet
+  std::optional<Cid> scheduled;
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("federation", self.federation);
+    v("height", self.height);
+    v("time_ms", self.time_ms);
+    v("roots", self.roots);
+    v("totals", self.totals);
+    v("parameters", self.parameters);
+    v("validators", self.validators);
+    v("scheduled", self.scheduled);
+  }
+  bool operator==(const StateSummary&) const = default;
+};
+
+/// `tables` are maps or patches: what has roots.
+template <class AnyTables>
+[[nodiscard]] StateSummary summary_of(const Frame& frame, const AnyTables& tables) {
+  StateSummary summary{.federation = frame.federation,
+                       .height = frame.height,
+                       .time_ms = frame.time_ms,
+                       .totals = frame.totals,
+                       .parameters = frame.parameters,
+                       .validators = dagcbor::cid_of(record::encode(frame.validators))};
+  if (frame.scheduled) summary.scheduled = dagcbor::cid_of(record::encode(*frame.scheduled));
+  for_each_table(tables, summary.roots, [](const auto& table, Digest& root) { root = table.root(); });
+  return summary;
+}
+[[nodiscard]] inline Digest root_of(const StateSummary& summary) { return sha256(record::encode(summary)); }
+
+struct State {
+  Tables<MerkleMap> tables;
+  Frame frame;
+  /// Whose withdrawals are due, by height; an account stands there once for each. Follows from the accounts.
+  std::map<std::uint64_t, std::vector<AccountId>> unbonding;
+  std::size_t unbonding_count = 0;
+
+  [[nodiscard]] StateSummary summary() const { return summary_of(frame, tables); }
+};
+
+}  // namespace mesh::ledger

@@ -1,0 +1,289 @@
+#include "domain/ledger/transactions.h"
+
+#include <numeric>
+
+#include "base/checked.h"
+
+namespace mesh::ledger {
+
+namespace {
+
+constexpr std::string_view rotation_type = "account-key";
+// An equation over this many signatures costs each of them little more than one over all, and one that does not hold spoils
+// no others.
+constexpr std::size_t signatures_at_once = 512;
+
+// ---- what can be said of each kind without keys and state
+
+Status check_text(std::string_view name, std::string_view text) {
+  if (text.size() <= max_text_bytes) return {};
+  return fail(ErrorCode::invalid, "text-too-long: the " + std::string(name) + " has " + std::to_string(text.size()) +
+                                      " bytes, more than the 128 allowed");
+}
+
+Status check_amount(std::uint64_t amount) {
+  if (amount == 0) return fail(ErrorCode::invalid, "zero-amount: the amount is at least 1");
+  return {};
+}
+
+Status check(const Transfer& one) {
+  MESH_TRY(check_amount(one.amount));
+  return check_text("memo", one.memo);
+}
+
+Status check(const Grant& one) {
+  MESH_TRY(check_amount(one.amount));
+  return check_text("reason", one.reason);
+}
+
+Status check(const Bond& one) { return check_amount(one.amount); }
+Status check(const Unbond& one) { return check_amount(one.amount); }
+
+Status check(const Admit& one) {
+  const bool in_order = std::ranges::adjacent_find(one.roles, std::greater_equal<>{}) == one.roles.end();
+  if (one.roles.empty() || !in_order)
+    return fail(ErrorCode::invalid, "bad-roles: there is at least one role, and each is named once and in order");
+  if (!one.owner) return {};
+  if (one.owner->empty()) return fail(ErrorCode::invalid, "bad-owner: an owner that is the node itself is left out");
+  return check_text("owner", *one.owner);
+}
+
+Status check(const Revoke& one) { return check_text("reason", one.reason); }
+
+Status check(const Attest& one) {
+  if (one.memory_mb == 0 || one.fuel_per_second == 0)
+    return fail(ErrorCode::invalid, "empty-scope: memory and fuel per second are at least 1");
+  return {};
+}
+
+Status check(const SetValidators& one) {
+  if (one.validators.empty() || one.validators.size() > max_validators) {
+    return fail(ErrorCode::invalid,
+                "bad-validator-count: a set has 1 to 64 validators, not " + std::to_string(one.validators.size()));
+  }
+  if (std::ranges::adjacent_find(one.validators, std::greater_equal<>{}, &SetValidators::Seat::account) !=
+      one.validators.end()) {
+    return fail(ErrorCode::invalid, "validators-unordered: each is named once, ascending by account");
+  }
+  std::uint64_t power = 0;
+  for (const SetValidators::Seat& seat : one.validators) {
+    if (seat.power == 0) return fail(ErrorCode::invalid, "zero-power: a validator's power is at least 1");
+    const std::optional<std::uint64_t> sum = checked_add(power, seat.power);
+    if (!sum || *sum > max_power) return fail(ErrorCode::invalid, "power-overflow: all power together is at most 2^60");
+    power = *sum;
+  }
+  return {};
+}
+
+Status check(const Rotate&) { return {}; }
+Status check(const Evidence&) { return {}; }  // By shown_by, which reads what it shows.
+
+// ---- reading
+
+/// Lists the names of a record's fields.
+struct FieldNames {
+  std::vector<std::string_view> names;
+  template <class T>
+  void operator()(std::string_view name, const T&) {
+    names.push_back(name);
+  }
+};
+
+/// Why a body of this type did not decode, under the stable name.
+template <class T>
+std::unexpected<Error> refused_body(const dagcbor::Value& value, Error error) {
+  FieldNames known{{"type", "v"}};
+  const T none;
+  T::fields(none, known);
+  for (const auto& [name, field] : *value.get<dagcbor::Map>()) {
+    if (std::ranges::find(known.names, name) == known.names.end()) {
+      return fail(ErrorCode::invalid,
+                  "unknown-field: a \"" + std::string(T::type) + "\" has no field \"" + utf8_excerpt(name, 64) + "\"");
+    }
+  }
+  return wrap("malformed", std::move(error));
+}
+
+template <std::size_t I = 0>
+Result<Body> body_of(std::string_view type, const dagcbor::Value& value) {
+  if constexpr (I == std::variant_size_v<Body>) {
+    return fail(ErrorCode::unsupported, "unknown-type: there is no transaction \"" + utf8_excerpt(type, 64) + "\"");
+  } else {
+    using T = std::variant_alternative_t<I, Body>;
+    if (type != T::type) return body_of<I + 1>(type, value);
+    T body;
+    if (Status read = record::from_value(value, body); !read) return refused_body<T>(value, std::move(read.error()));
+    return body;
+  }
+}
+
+Result<Body> decode_body(ByteView bytes) {
+  Result<dagcbor::Value> value = dagcbor::decode(bytes, dagcbor::record_limits);
+  if (!value) return wrap("malformed", std::move(value.error()));
+  const dagcbor::Value* type = value->find("type");
+  const std::string* text = type == nullptr ? nullptr : type->get<std::string>();
+  if (text == nullptr) return fail(ErrorCode::invalid, "malformed: the record has no type");
+  return body_of(*text, *value);
+}
+
+Result<Transaction> decode_unchecked(ByteView bytes, std::size_t max_bytes) {
+  if (bytes.size() > max_bytes) {
+    return fail(ErrorCode::exhausted, "transaction-too-large: it has " + std::to_string(bytes.size()) +
+                                          " bytes, more than the " + std::to_string(max_bytes) + " allowed");
+  }
+  Result<Envelope> envelope = record::decode<Envelope>(bytes);
+  if (!envelope) return wrap("malformed", std::move(envelope.error()));
+  Transaction transaction;
+  MESH_LET(transaction.body, decode_body(envelope->body));
+  std::visit(
+      [&](const auto& body) {
+        transaction.account = body.account;
+        transaction.sequence = body.sequence;
+      },
+      transaction.body);
+  transaction.signer = envelope->key;
+  transaction.signature = envelope->sig;
+  transaction.cid = envelope->cid();
+  transaction.envelope = to_bytes(bytes);
+  return transaction;
+}
+
+/// What evidence consists of, if it is a conflict at all.
+Result<std::vector<Transaction>> shown_by(const Evidence& evidence) {
+  std::vector<Transaction> shown;
+  for (const Bytes* envelope : {&evidence.first, &evidence.second}) {
+    Result<Transaction> one = decode_unchecked(*envelope, max_envelope_bytes);
+    if (!one) return wrap("bad-evidence", std::move(one.error()));
+    shown.push_back(std::move(*one));
+  }
+  if (shown[0].account != shown[1].account || shown[0].sequence != shown[1].sequence || shown[0].cid == shown[1].cid) {
+    return fail(ErrorCode::invalid, "not-a-conflict: two different transactions of one account and sequence are one");
+  }
+  return shown;
+}
+
+// ---- signatures
+
+std::string_view type_of(const Transaction& transaction) {
+  return std::visit([](const auto& body) { return std::decay_t<decltype(body)>::type; }, transaction.body);
+}
+
+/// A signature that has to hold, with what it is over.
+struct Needed {
+  PublicKey key;
+  Signature signature;
+  Bytes input;
+  [[nodiscard]] SignedMessage message() const { return {key, input, signature}; }
+};
+
+void need(std::vector<Needed>& needed, const Transaction& transaction, const Cid& federation) {
+  needed.push_back({transaction.signer, transaction.signature,
+                    signing_input(type_of(transaction), federation, transaction.cid.digest())});
+}
+
+void need_all(std::vector<Needed>& needed, const Transaction& transaction, const Cid& federation) {
+  need(needed, transaction, federation);
+  if (const Rotate* rotate = std::get_if<Rotate>(&transaction.body))
+    needed.push_back({rotate->key, rotate->proof, rotation_input(rotate->account, rotate->sequence, federation)});
+  for (const Transaction& shown : transaction.shown) need(needed, shown, federation);
+}
+
+bool holds(const Needed& one) { return verify(one.key, one.input, one.signature); }
+
+std::unexpected<Error> refused_signature(const Transaction& transaction) {
+  return fail(ErrorCode::unauthorised, "bad-signature: a signature is not the key's over this \"" +
+                                           std::string(type_of(transaction)) + "\" in this federation");
+}
+
+/// Opens those of `decoded` that were read.
+void open_some(std::span<Result<Transaction>> decoded, const Cid& federation, std::vector<Result<Opened>>& opened) {
+  std::vector<Needed> needed;
+  std::vector<std::size_t> ends;  // Of each transaction's signatures.
+  for (const Result<Transaction>& one : decoded) {
+    if (one) need_all(needed, *one, federation);
+    ends.push_back(needed.size());
+  }
+  std::vector<SignedMessage> messages;
+  messages.reserve(needed.size());
+  for (const Needed& one : needed) messages.push_back(one.message());
+  // One that does not hold spoils the sum of all: then each is looked at by itself.
+  const bool all = verify_all(messages);
+  for (std::size_t i = 0; i < decoded.size(); ++i) {
+    if (!decoded[i]) {
+      opened.emplace_back(std::unexpected(std::move(decoded[i].error())));
+      continue;
+    }
+    const std::size_t begin = i == 0 ? 0 : ends[i - 1];
+    const std::span<const Needed> own = std::span(needed).subspan(begin, ends[i] - begin);
+    const bool good = std::ranges::all_of(own, [](const Needed& one) { return can_be_identity(one.key); }) &&
+                      (all || std::ranges::all_of(own, holds));
+    if (good) {
+      opened.emplace_back(Opened::trusted(std::move(*decoded[i])));
+    } else {
+      opened.emplace_back(refused_signature(*decoded[i]));
+    }
+  }
+}
+
+}  // namespace
+
+std::span<const std::string_view> enum_names(Role) {
+  static constexpr std::array<std::string_view, 5> names{"member", "worker", "verifier", "validator", "steward"};
+  return names;
+}
+
+std::span<const std::string_view> enum_names(EvidenceKind) {
+  static constexpr std::array<std::string_view, 1> names{"transactions"};
+  return names;
+}
+
+Bytes rotation_input(const AccountId& account, std::uint64_t sequence, const Cid& federation) {
+  Bytes body = to_bytes(account.view());
+  append(body, big_endian(sequence));
+  return signing_input(rotation_type, federation, body);
+}
+
+Result<Transaction> decode(ByteView envelope) {
+  MESH_LET(Transaction transaction, decode_unchecked(envelope, max_evidence_bytes));
+  const Evidence* evidence = std::get_if<Evidence>(&transaction.body);
+  if (evidence == nullptr && envelope.size() > max_envelope_bytes) {
+    return fail(ErrorCode::exhausted, "transaction-too-large: it has " + std::to_string(envelope.size()) +
+                                          " bytes, more than the " + std::to_string(max_envelope_bytes) + " allowed");
+  }
+  MESH_TRY(std::visit([](const auto& body) { return check(body); }, transaction.body));
+  if (evidence != nullptr) {
+    MESH_LET(transaction.shown, shown_by(*evidence));
+  }
+  return transaction;
+}
+
+Result<Opened> open(ByteView envelope, const Cid& federation) {
+  MESH_LET(Transaction transaction, decode(envelope));
+  std::vector<Needed> needed;
+  need_all(needed, transaction, federation);
+  const bool good =
+      std::ranges::all_of(needed, [](const Needed& one) { return can_be_identity(one.key) && holds(one); });
+  if (!good) return refused_signature(transaction);
+  return Opened::trusted(std::move(transaction));
+}
+
+std::vector<Result<Opened>> open_all(std::span<const Bytes> envelopes, const Cid& federation) {
+  std::vector<Result<Opened>> opened;
+  opened.reserve(envelopes.size());
+  for (std::size_t begin = 0; begin < envelopes.size(); begin += signatures_at_once) {
+    std::vector<Result<Transaction>> decoded;
+    for (const Bytes& envelope : envelopes.subspan(begin, std::min(signatures_at_once, envelopes.size() - begin)))
+      decoded.push_back(decode(envelope));
+    open_some(decoded, federation, opened);
+  }
+  return opened;
+}
+
+Rotate rotation(const AccountId& account, std::uint64_t sequence, const Seed& key, const Cid& federation) {
+  return {.account = account,
+          .sequence = sequence,
+          .key = public_key_of(key),
+          .proof = mesh::sign(key, rotation_input(account, sequence, federation))};
+}
+
+}  // namespace mesh::ledger
