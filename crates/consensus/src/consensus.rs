@@ -367,7 +367,7 @@ impl Consensus {
     }
 
     /// What follows from one input. An error says what was wrong with it and that it changed nothing, but for `corrupt-log`,
-    /// `would-sign-twice` and `stopped`: after these nothing is done or signed any more.
+    /// after which nothing is signed until `SafeFrom`, and `would-sign-twice` and `stopped`, after which nothing is done.
     pub fn step(&mut self, input: Input) -> Result<Vec<Output>> {
         if let Some(fatal) = &self.fatal {
             return Err(Error::new(Code::Stopped, format!("stopped by an earlier error: {fatal}")));
@@ -429,7 +429,8 @@ impl Consensus {
             return Err(Error::new(Code::WrongHeight, text));
         }
         let log = if planted(Bug::LogForgotten) { Vec::new() } else { log };
-        let entries = self.read_log(height, &log)?;
+        // Whoever cannot read what it signed may have signed anything.
+        let entries = self.read_log(height, &log).inspect_err(|_| self.signs_from = u64::MAX)?;
         if self.phase != Phase::Empty {
             self.emit(Effect::CancelTimers);
         }
