@@ -45,8 +45,9 @@ fn a_third_may_be_silent() {
 
 #[test]
 fn crashes_at_random_moments_lose_nothing() {
-    for seed in 0..6 {
+    for seed in 0..12 {
         run(Plan { crashes: true, ..rough(seed, 4) });
+        run(Plan { crashes: true, ..Plan::new(seed, 1) });
     }
 }
 
@@ -72,6 +73,10 @@ fn a_crash_at_every_entry_of_the_log_signs_nothing_twice() {
             let mesh = run(Plan { crash_at: Some((2, entry, durable)), ..calm.clone() });
             assert_eq!(mesh.restarts, 1, "at entry {entry}");
         }
+    }
+    // With rounds that end in nothing, locks and late votes in it.
+    for entry in (1..60).step_by(3) {
+        run(Plan { crash_at: Some((1, entry, false)), heights: 5, ..rough(entry, 4) });
     }
     // Alone, where nobody else remembers.
     let alone = Plan { heights: 3, ..Plan::new(6, 1) };

@@ -189,7 +189,7 @@ fn nothing_is_voted_for_before_the_verdict_and_the_refused_gets_a_vote_for_none(
         assert!(votes(&node.hear(&vote(member, PREVOTE, 1, 0, Some(block_id(b"block"))))).is_empty());
     }
     let effects = node.ok(verdict(b"block", false));
-    assert_eq!(votes(&effects).first().map(|vote| vote.block.clone()), Some(NilOrVal::Nil));
+    assert_eq!(votes(&effects).first().map(|vote| vote.block), Some(NilOrVal::Nil));
     // No second opinion.
     assert_eq!(node.ok(verdict(b"block", true)), vec![]);
     assert_eq!(node.ok(verdict(b"unknown", true)), vec![]);
