@@ -48,9 +48,15 @@ fn main() -> io::Result<()> {
     copy_file(&sqlite.join("sqlite3.h"), &out.join("sqlite3.h"))?;
     copy_tree(Path::new("include"), &out)?;
     // The C++ side of the bridge: the shims are linked into this library, the headers are for whoever calls it.
-    println!("cargo:rerun-if-changed=src/bridge.rs");
-    cxx_build::bridge("src/bridge.rs").std("c++20").warnings(false).compile("mesh_engines_bridge");
+    let bridges = [("src/bridge.rs", "mesh_bridge.h"), ("src/consensus.rs", "mesh_consensus.h")];
+    for (source, _) in bridges {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    let sources = bridges.map(|(source, _)| source);
+    cxx_build::bridges(sources).std("c++20").warnings(false).compile("mesh_engines_bridge");
     let generated = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR")).join("cxxbridge/include");
     copy_file(&generated.join("rust/cxx.h"), &out.join("rust/cxx.h"))?;
-    copy_file(&generated.join("mesh-engines/src/bridge.rs.h"), &out.join("mesh_bridge.h"))
+    bridges.iter().try_for_each(|(source, header)| {
+        copy_file(&generated.join("mesh-engines").join(source).with_extension("rs.h"), &out.join(header))
+    })
 }

@@ -4,7 +4,7 @@
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_zebra::{batch, Signature, SigningKey, VerificationKey, VerificationKeyBytes};
-use rand_core::{Infallible, TryCryptoRng, TryRng};
+use mesh_consensus::signatures::Coefficients;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::hash_map::{Entry, HashMap};
@@ -134,40 +134,6 @@ pub unsafe extern "C" fn mesh_ed25519_verify(
     with_key(key, |known| known.key.verify(&Signature::from(signature), message).is_ok()).unwrap_or(false)
 }
 
-/// The coefficients of a batch: whoever made its signatures must not know them before. They follow from all that is
-/// checked, as in the Fiat-Shamir transform, so that checking reads no random source and comes out alike every time.
-struct Coefficients {
-    seed: [u8; 32],
-    count: u64,
-}
-
-impl TryRng for Coefficients {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for part in out.chunks_mut(32) {
-            let block = Sha256::new().chain_update(self.seed).chain_update(self.count.to_le_bytes()).finalize();
-            part.copy_from_slice(&block[..part.len()]);
-            self.count += 1;
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Coefficients {}
-
 #[repr(C)]
 pub struct SignedMessage {
     key: *const [u8; 32],
@@ -196,7 +162,8 @@ pub unsafe extern "C" fn mesh_ed25519_verify_all(items: *const SignedMessage, co
         transcript.update(message);
         all.queue((VerificationKeyBytes::from(key), Signature::from(signature), message));
     }
-    all.verify(Coefficients { seed: transcript.finalize().into(), count: 0 }).is_ok()
+    // Whoever made the signatures must not know the coefficients before: they follow from all that is checked.
+    all.verify(Coefficients::new(transcript.finalize().into())).is_ok()
 }
 
 /// # Safety
