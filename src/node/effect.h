@@ -11,6 +11,16 @@ namespace mesh::node {
 
 struct Effect;
 
+/// How far a file is that this node fetches.
+struct TransferProgress {
+  Cid root;
+  std::string path;  ///< as it was asked for
+  std::uint64_t bytes = 0;  ///< of the file; 0: not known yet
+  std::uint64_t bytes_here = 0;
+  std::uint64_t bytes_per_s = 0;  ///< from all holders together, lately
+  std::uint32_t holders = 0;  ///< that have sent some of it
+};
+
 /// One line of a job's or the node's story, for the API's event stream, the CLI and the log.
 struct Notice {
   std::string kind;             ///< "job.phase", "job.shard", "job.log", "job.done", "peer.up", "node.refused", ...
@@ -20,6 +30,7 @@ struct Notice {
   std::string phase;            ///< of a job: "bidding", "running", "verifying", "fetching", "reducing", "done"
   std::string text;             ///< one line for people
   Bytes bytes;                  ///< of "job.log"
+  std::optional<TransferProgress> transfer;  ///< of "transfer.*"
 };
 
 namespace effect {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -141,13 +141,45 @@ impl Chunks {
     }
 }
 
+/// Reads what there is without waiting, as much as fits, and waits only for the first byte: a transport hands its
+/// frames on one by one (16 KiB of Yamux), and to pass each of them on alone would cost two system calls apiece.
+struct Gatherer<R> {
+    remote: R,
+    /// How the other side ended, seen while something was still to be handed on.
+    end: Option<std::io::Result<()>>,
+}
+
+impl<R: AsyncRead + Unpin> Gatherer<R> {
+    /// At least one byte, or 0 at the end.
+    async fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(end) = self.end.take() {
+            return end.map(|()| 0);
+        }
+        let mut filled = self.remote.read(buffer).await?;
+        while filled > 0 && filled < buffer.len() {
+            match self.remote.read(&mut buffer[filled..]).now_or_never() {
+                Some(Ok(0)) => self.end = Some(Ok(())),
+                Some(Ok(count)) => {
+                    filled += count;
+                    continue;
+                }
+                Some(Err(error)) => self.end = Some(Err(error)),
+                None => {}
+            }
+            break;
+        }
+        Ok(filled)
+    }
+}
+
 async fn download(
-    mut remote: impl AsyncRead + Unpin,
+    remote: impl AsyncRead + Unpin,
     mut local: impl tokio::io::AsyncWrite + Unpin,
     wire: Wire,
 ) -> Result<(), Broken> {
     let mut buffer = vec![0u8; CHUNK_BYTES];
     let mut chunks = Chunks::default();
+    let mut remote = Gatherer { remote, end: None };
     loop {
         let read = remote.read(&mut buffer).await.map_err(|_| Broken::There)?;
         if read == 0 {
@@ -248,6 +280,66 @@ mod tests {
             assert_eq!(parse(&wire, step), (expected.clone(), Some(Piece::End)));
         }
         assert_eq!(parse(&wire[..wire.len() - 1], 7), (expected, None));
+    }
+
+    /// Hands out these pieces, one a read; nothing stands for "not yet", once.
+    struct Pieces(std::collections::VecDeque<Option<std::io::Result<Vec<u8>>>>);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+            buffer: &mut [u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            match self.0.pop_front() {
+                None => std::task::Poll::Ready(Ok(0)),
+                Some(None) => {
+                    context.waker().wake_by_ref();
+                    std::task::Poll::Pending
+                }
+                Some(Some(Err(error))) => std::task::Poll::Ready(Err(error)),
+                Some(Some(Ok(mut piece))) => {
+                    let count = piece.len().min(buffer.len());
+                    let rest = piece.split_off(count);
+                    buffer[..count].copy_from_slice(&piece);
+                    if !rest.is_empty() {
+                        self.0.push_front(Some(Ok(rest)));
+                    }
+                    std::task::Poll::Ready(Ok(count))
+                }
+            }
+        }
+    }
+
+    fn gather(pieces: Vec<Option<std::io::Result<Vec<u8>>>>, room: usize) -> Vec<Result<Vec<u8>, std::io::ErrorKind>> {
+        let mut gatherer = Gatherer { remote: Pieces(pieces.into()), end: None };
+        let mut buffer = vec![0u8; room];
+        let mut reads = Vec::new();
+        futures::executor::block_on(async {
+            loop {
+                match gatherer.read(&mut buffer).await {
+                    Ok(0) => return,
+                    Ok(count) => reads.push(Ok(buffer[..count].to_vec())),
+                    Err(error) => return reads.push(Err(error.kind())),
+                }
+            }
+        });
+        reads
+    }
+
+    #[test]
+    fn what_is_there_is_read_at_once_and_nothing_is_waited_for() {
+        let pieces = || vec![Some(Ok(vec![1, 2])), Some(Ok(vec![3])), None, Some(Ok(vec![4, 5, 6]))];
+        assert_eq!(gather(pieces(), 10), [Ok(vec![1, 2, 3]), Ok(vec![4, 5, 6])]);
+        assert_eq!(gather(pieces(), 2), [Ok(vec![1, 2]), Ok(vec![3]), Ok(vec![4, 5]), Ok(vec![6])]);
+    }
+
+    #[test]
+    fn what_came_before_an_error_is_not_lost_and_the_error_neither() {
+        let broken = || Some(Err(std::io::ErrorKind::ConnectionReset.into()));
+        let reset = Err(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(gather(vec![Some(Ok(vec![1])), broken()], 10), [Ok(vec![1]), reset.clone()]);
+        assert_eq!(gather(vec![broken()], 10), [reset]);
     }
 
     #[test]

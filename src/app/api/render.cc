@@ -380,6 +380,14 @@ Json event_json(const LoggedEvent& event) {
   }
   if (!event.notice.phase.empty()) json["phase"] = event.notice.phase;
   if (!event.notice.text.empty()) json["text"] = event.notice.text;
+  if (const auto& transfer = event.notice.transfer) {
+    json["transfer"] = {{"cid", transfer->root.text()},
+                        {"path", transfer->path},
+                        {"bytes", transfer->bytes},
+                        {"bytes_here", transfer->bytes_here},
+                        {"bytes_per_s", transfer->bytes_per_s},
+                        {"holders", transfer->holders}};
+  }
   // Base64, since a log may be cut inside a character.
   if (!event.notice.bytes.empty()) json["data"] = multibase_encode(Base::base64, event.notice.bytes);
   return json;

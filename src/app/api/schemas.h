@@ -129,9 +129,11 @@ inline constexpr std::array schema_table{
     NamedSchema{"Ping", "peer:string rtt_us:integer"},
     NamedSchema{"ReachAttempt", "address:string outcome:string text:string"},
     NamedSchema{"Reach", "peer:string already_connected:boolean attempts:ReachAttempt[]"},
+    NamedSchema{"TransferProgress",
+                "cid:string path:string bytes:integer bytes_here:integer bytes_per_s:integer holders:integer"},
     NamedSchema{"Event",
-                "seq:integer time:string kind:string job?:string peer?:string shard?:integer phase?:string "
-                "text?:string data?:string"},
+                "seq:integer time:string kind:string job?:string peer?:string shard?:integer shards?:integer[][] "
+                "phase?:string text?:string transfer?:TransferProgress data?:string"},
 };
 
 }  // namespace mesh::app

@@ -77,6 +77,8 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     std::unique_ptr<store::PartFile> part;  ///< while no other thread works on it
     std::optional<std::vector<std::uint32_t>> here;  ///< leaves in `part`
     LeafFetch::Figures last;
+    std::uint64_t told_hundredths = 0;  ///< when somebody was last told how far it is
+    std::chrono::steady_clock::time_point told_at;
     bool pause_asked = false, cancel_asked = false;
     asio::steady_timer changed;  ///< cancelled when there is something to look at
   };
@@ -193,9 +195,26 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
 
   // ---- One download.
 
-  void tell_begun(const Download& download) const {
-    tell("transfer.began", download.wanted,
-         fmt::format("{} is being fetched to {}", download.wanted.path, download.file.string()));
+  void tell_of(std::string_view kind, const Download& download, const std::string& text) const {
+    tell(kind, view_of(download), text);
+  }
+
+  void tell_begun(Download& download) const {
+    download.told_at = std::chrono::steady_clock::now();
+    tell_of("transfer.began", download,
+            fmt::format("{} is being fetched to {}", download.wanted.path, download.file.string()));
+  }
+
+  /// How far it is. Never of the last hundredth: that it is done is told then.
+  void tell_progress(Download& download) const {
+    const LeafFetch::Figures figures = download.fetch->figures();
+    const std::uint64_t hundredths = figures.bytes_here / std::max<std::uint64_t>(download.bytes / 100, 1);
+    const auto now = std::chrono::steady_clock::now();
+    if (hundredths <= download.told_hundredths || hundredths >= 100 || now - download.told_at < limits.telling) return;
+    download.told_hundredths = hundredths;
+    download.told_at = now;
+    tell_of("transfer.progress", download,
+            fmt::format("{}: {} % of {} bytes are here", download.wanted.path, hundredths, download.bytes));
   }
 
   static asio::awaitable<void> run(std::shared_ptr<Impl> self, DownloadPointer download) {
@@ -245,8 +264,8 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     }
     if (download->pause_asked) return false;
     download->error = outcome.error().message;
-    tell("transfer.waits", download->wanted,
-         fmt::format("{} is not whole yet: {}", download->wanted.path, download->error));
+    tell_of("transfer.waits", *download,
+            fmt::format("{} is not whole yet: {}", download->wanted.path, download->error));
     std::vector<Done> waiters = std::exchange(download->waiters, {});
     for (Done& done : waiters) done(std::unexpected(outcome.error()));
     return false;
@@ -273,11 +292,11 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     }
     store.commit(std::move(batch), {});
     if (status) {
-      tell("transfer.done", download->wanted,
-           fmt::format("{} is here: {}", download->wanted.path, download->file.string()));
+      tell_of("transfer.done", *download,
+              fmt::format("{} is here: {}", download->wanted.path, download->file.string()));
     } else {
-      tell("transfer.failed", download->wanted,
-           fmt::format("{} was not fetched: {}", download->wanted.path, download->error));
+      tell_of("transfer.failed", *download,
+              fmt::format("{} was not fetched: {}", download->wanted.path, download->error));
     }
     std::vector<Done> waiters = std::exchange(download->waiters, {});
     for (Done& done : waiters) {
@@ -325,8 +344,8 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     if (!removed->empty()) {
       std::uint64_t freed = 0;
       for (const FetchedFiles::Entry& entry : *removed) freed += entry.bytes;
-      self->tell(
-          "transfer.room", download->wanted,
+      self->tell_of(
+          "transfer.room", *download,
           fmt::format("{} fetched files ({} bytes) that were used least recently, such as {}, were removed to make "
                       "room for {}",
                       removed->size(), freed, removed->front().path, download->wanted.path));
@@ -469,9 +488,10 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
 
     download->fetch = std::make_unique<LeafFetch>(
         self->io, self->exchange, download->wanted.root, leaves,
-        [download = download.get(), &leaves](std::uint32_t leaf, ByteView bytes) -> Status {
+        [impl = self.get(), download = download.get(), &leaves](std::uint32_t leaf, ByteView bytes) -> Status {
           MESH_TRY(download->part->write(leaves[leaf].offset, bytes));
           download->here->push_back(leaf);
+          impl->tell_progress(*download);
           return {};
         },
         self->limits.leaves);
@@ -513,6 +533,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     const LeafFetch::Figures figures = download.fetch ? download.fetch->figures() : download.last;
     return {.root = download.wanted.root,
             .path = download.wanted.path,
+            .visibility = download.wanted.visibility,
             .file = download.file,
             .state = download.state,
             .bytes = download.bytes,

@@ -32,6 +32,7 @@ class Downloads {
     std::size_t max_running = 4;  ///< more wait
     std::size_t max_ended_told = 256;  ///< that are listed after their end
     Duration first_wait{std::chrono::seconds(1)};  ///< when nobody has it; doubles up to a minute
+    Duration telling{std::chrono::milliseconds(250)};  ///< so long at least between two words on how far one is
     LeafFetch::Limits leaves;
   };
 
@@ -69,6 +70,7 @@ class Downloads {
   struct View {
     Cid root;
     std::string path;
+    std::optional<asset::Visibility> visibility;
     std::filesystem::path file;  ///< where it lies when it is done
     State state = State::queued;
     std::uint64_t bytes = 0;  ///< of the file; 0: not known yet
@@ -81,9 +83,10 @@ class Downloads {
   using Done = std::move_only_function<void(Result<std::filesystem::path>)>;
   /// Peers that tell of this content now; from the io_context.
   using Holders = std::function<std::vector<NodeId>(const Cid&)>;
-  /// A download began, ended, waits, or had others removed for its room (`kind`: transfer.began, transfer.done,
-  /// transfer.failed, transfer.waits, transfer.room); from the io_context.
-  using Tell = std::function<void(std::string_view kind, const Wanted& wanted, const std::string& text)>;
+  /// A download began, is a further hundredth on its way (not more often than Limits::telling), ended, waits, or had others
+  /// removed for its room (`kind`: transfer.began, transfer.progress, transfer.done, transfer.failed, transfer.waits,
+  /// transfer.room); from the io_context.
+  using Tell = std::function<void(std::string_view kind, const View& view, const std::string& text)>;
 
   Downloads(boost::asio::io_context& io, std::filesystem::path folder, store::NodeStore& store,
             store::BlockStore& blocks, ContentExchange& exchange, FetchedFiles& fetched, Holders holders, Tell tell,

@@ -55,6 +55,7 @@ struct DownloadsTest : testing::Test {
   std::vector<NodeId> holders{they};
   std::vector<std::pair<NodeId, std::string>> liars;
   std::vector<std::string> told;
+  std::vector<std::uint64_t> told_bytes_here;
   std::unique_ptr<ContentExchange> client, server, second;
   std::shared_ptr<FetchedFiles> fetched;
   std::uint64_t quota_bytes = 0;
@@ -65,6 +66,7 @@ struct DownloadsTest : testing::Test {
   Downloads::Limits limits;
 
   DownloadsTest() {
+    limits.telling = std::chrono::hours(1);  // Only the tests of it want to hear how far something is.
     limits.leaves.first_pause = Duration(0);
     limits.leaves.stall = seconds(2);
     server = std::make_unique<ContentExchange>(io, *theirs.blocks, nobody, ContentExchange::Limits{});
@@ -93,7 +95,10 @@ struct DownloadsTest : testing::Test {
     fetched = std::move(*opened);
     downloads = std::make_unique<Downloads>(
         io, folder, *ours.node, *ours.blocks, *client, *fetched, [this](const Cid&) { return holders; },
-        [this](std::string_view kind, const Downloads::Wanted&, const std::string&) { told.emplace_back(kind); },
+        [this](std::string_view kind, const Downloads::View& view, const std::string&) {
+          told.emplace_back(kind);
+          told_bytes_here.push_back(view.bytes_here);
+        },
         limits);
   }
 
@@ -152,6 +157,17 @@ TEST_F(DownloadsTest, AFileComesToItsPlace) {
   EXPECT_EQ(all[0].holders[0].node, they);
   EXPECT_EQ(told, (std::vector<std::string>{"transfer.began", "transfer.done"}));
   EXPECT_TRUE(ours.node->scan("download/", 10)->empty());
+}
+
+TEST_F(DownloadsTest, HowFarItIsIsToldByTheHundredth) {
+  limits.telling = Duration(0);
+  downloads.reset();
+  start();
+  const Bytes content = noise(5 * mib, 1);
+  ASSERT_TRUE(get(add(theirs, content)));
+  EXPECT_EQ(told, (std::vector<std::string>{"transfer.began", "transfer.progress", "transfer.progress",
+                                            "transfer.progress", "transfer.progress", "transfer.done"}));
+  EXPECT_EQ(told_bytes_here, (std::vector<std::uint64_t>{0, mib, 2 * mib, 3 * mib, 4 * mib, 5 * mib}));
 }
 
 TEST_F(DownloadsTest, EmptySmallAndOneLeafFiles) {
@@ -525,7 +541,7 @@ TEST_F(QuotaTest, ABlockStoreThatIsFullEndsItWithThat) {
   ASSERT_TRUE(opened);
   downloads = std::make_unique<Downloads>(
       io, folder, *narrow.node, *narrow.blocks, *client, **opened, [this](const Cid&) { return holders; },
-      [](std::string_view, const Downloads::Wanted&, const std::string&) {}, limits);
+      [](std::string_view, const Downloads::View&, const std::string&) {}, limits);
   asset::FileBuilder builder(theirs.sink());
   const Bytes zeros(mib);
   for (int i = 0; i < 160; ++i) ASSERT_TRUE(builder.feed(zeros));

@@ -7,7 +7,8 @@ namespace mesh::app {
 namespace {
 
 std::size_t size_of(const node::Notice& notice) {
-  return sizeof(LoggedEvent) + notice.kind.size() + notice.phase.size() + notice.text.size() + notice.bytes.size();
+  return sizeof(LoggedEvent) + notice.kind.size() + notice.phase.size() + notice.text.size() + notice.bytes.size() +
+         (notice.transfer ? notice.transfer->path.size() : 0);
 }
 
 }  // namespace

@@ -74,6 +74,18 @@ std::string story_of(const ShareKeeper::Refreshed& done) {
                             first.path.empty() ? "the folder" : first.path, first.share, first.why);
 }
 
+node::TransferProgress progress_of(const Downloads::View& view) {
+  node::TransferProgress progress{.root = view.root,
+                                  .path = view.path,
+                                  .bytes = view.bytes,
+                                  .bytes_here = view.bytes_here,
+                                  .holders = static_cast<std::uint32_t>(view.holders.size())};
+  if (view.state == Downloads::State::running) {
+    for (const LeafFetch::HolderFigures& holder : view.holders) progress.bytes_per_s += holder.bytes_per_s;
+  }
+  return progress;
+}
+
 /// What was added where it lies, as the store remembers it.
 struct AddedPath {
   static constexpr std::string_view type = "added-path";
@@ -363,10 +375,12 @@ class Runtime::Impl final : public StreamOpener {
             peers.push_back(holding.peer);
           return peers.empty() ? dht->known(root, [this] { downloads->look_again(); }) : peers;
         },
-        [this](std::string_view kind, const Downloads::Wanted& wanted, const std::string& text) {
-          if ((kind == "transfer.done" && wanted.visibility) || kind == "transfer.room")
+        [this](std::string_view kind, const Downloads::View& view, const std::string& text) {
+          if ((kind == "transfer.done" && view.visibility) || kind == "transfer.room")
             keeper->refresh([](const ShareKeeper::Refreshed&) {});
-          post([this, kind = std::string(kind), text] { tell({.kind = kind, .text = text}); });
+          post([this, notice = node::Notice{.kind = std::string(kind), .text = text, .transfer = progress_of(view)}] {
+            tell(notice);
+          });
         },
         download_limits);
     MESH_TRY(downloads->resume_all());
