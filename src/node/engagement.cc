@@ -313,7 +313,11 @@ Status Engagement::on_seats_changed(Instant now, const Envelope& record, const C
     return fail(ErrorCode::not_found, "unknown-draw: the draw that this changes is not known here");
   const auto bench = task->second.benches.find(commitment);
   if (bench == task->second.benches.end()) return {};  // This node's own commitment, or one decided before it came in.
-  const bool is_new = bench->second.changes.try_emplace(record.cid(), change).second;
+  const auto [kept, is_new] = bench->second.changes.try_emplace(record.cid(), change);
+  // Whatever else it names is of no account here, and could be a million shards.
+  std::erase_if(kept->second.shards,
+                [&](std::uint32_t shard) { return !std::ranges::binary_search(bench->second.covered, shard); });
+  kept->second.shards.shrink_to_fit();
   if (is_new && intent_.record.is_sealed()) bench->second.change_records.push_back(record);
   take_seats(now, draw, commitment, out);
   return {};
@@ -418,7 +422,6 @@ Status Engagement::on_verdict(Instant now, const Envelope& envelope, Outbox& out
   commit_all_ready(now, out);
   for (const std::uint32_t shard : shards) {
     retries_.erase(shard);
-    held_keys_.erase(shard);
     awaited_keys_.erase(shard);
   }
   return {};

@@ -151,6 +151,8 @@ class Engagement {
   void on_wrong_key(Instant now, std::uint32_t shard, Outbox& out);
   /// Asks the publisher and, where that does not help, the workers of the shards that are to be verified.
   void ask_for_keys(Instant now, Outbox& out);
+  /// Whether this node still has to run the shard, or to show what it found.
+  [[nodiscard]] bool has_use_for(std::uint32_t shard) const;
   void ask_workers(Outbox& out) const;
   /// Whether `node` did these shards, on which this node has seats.
   [[nodiscard]] bool is_worker_of(const NodeId& node, std::uint32_t shard) const;
@@ -202,7 +204,9 @@ class Engagement {
   std::optional<Instant> ask_keys_at_;
   std::uint32_t key_asks_ = 0;  ///< in a row that brought nothing
   std::optional<Asked> asked_;
-  std::map<NodeId, Instant> keys_given_;  ///< to other members: when they last asked and were heard
+  /// Other members that asked for keys of a commitment of this node's: when each was last heard.
+  std::map<std::pair<NodeId, Cid>, Instant> keys_given_;
+  std::map<NodeId, std::uint32_t> wraps_under_way_;
   std::map<std::uint32_t, Cid> opened_;  ///< round -> the one RoundOpen that the nonce was revealed for
   std::map<Cid, Signed<verification::RoundOpen>> opens_;
   std::map<Cid, Signed<verification::NonceReveal>> reveals_;

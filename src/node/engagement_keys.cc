@@ -14,7 +14,9 @@ constexpr Duration first_ask_after = seconds(2);  // Keys follow the award or th
 constexpr std::uint32_t max_ask_doublings = 3;
 constexpr std::uint32_t max_key_asks = 20;
 constexpr std::uint32_t max_wrong_keys = 3;  // Of one shard by one node.
-constexpr Duration given_at_most_every = milliseconds(500);  // To each member, which may ask at any rate.
+// To each member and of each commitment, which may be asked for at any rate; and so many answers being made for a member.
+constexpr Duration given_at_most_every = milliseconds(500);
+constexpr std::uint32_t max_wraps_under_way = 4;
 
 }  // namespace
 
@@ -65,10 +67,9 @@ Status Engagement::on_keys(Instant now, const NodeId& from, const Envelope& enve
   if (taken.empty()) return {};
   // A worker that restarts may have to give them to its verifiers, whatever its publisher does then.
   journal("keys", record::encode(envelope), out);
-  if (awaited_keys_.empty()) {
-    ask_keys_at_.reset();
-    key_asks_ = 0;
-  }
+  // They come: it is not for nothing that this node asks.
+  key_asks_ = 0;
+  ask_keys_at_ = awaited_keys_.empty() ? std::nullopt : std::optional(now + first_ask_after);
   for (auto& [purpose, shards] : taken) need(now, std::move(shards), purpose, nullptr, out);
   return {};
 }
@@ -108,8 +109,21 @@ void Engagement::on_refused(const Signed<market::Refusal>& refusal) {
   asked_.reset();
 }
 
+bool Engagement::has_use_for(std::uint32_t shard) const {
+  if (awarded(shard)) return true;
+  for (const auto& [draw, drawn] : draws_) {
+    for (const auto& [cid, bench] : drawn.benches) {
+      if (bench.running.contains(shard) || bench.committed.contains(shard)) return true;
+    }
+  }
+  return std::ranges::any_of(own_commitments_,
+                             [&](const auto& own) { return task::covers(own.second.commitment.record.shards, shard); });
+}
+
 void Engagement::ask_for_keys(Instant now, Outbox& out) {
   asked_.reset();
+  // A seat that was lost meanwhile needs none.
+  std::erase_if(awaited_keys_, [&](const auto& entry) { return !has_use_for(entry.first); });
   if (awaited_keys_.empty()) {
     ask_keys_at_.reset();
     key_asks_ = 0;
@@ -172,9 +186,6 @@ void Engagement::ask_workers(Outbox& out) const {
 
 Status Engagement::on_key_request(Instant now, const NodeId& from, const Envelope& envelope, Outbox& out) {
   if (!intent_.record.is_sealed()) return fail(ErrorCode::invalid, "not-sealed: the inputs of this task have no keys");
-  if (const auto given = keys_given_.find(from);
-      given != keys_given_.end() && now - given->second < given_at_most_every)
-    return {};
   MESH_LET(const Signed<verification::KeyRequest> request,
            open<verification::KeyRequest>(envelope, around_.signer.federation()));
   if (request.signer != from) return fail(ErrorCode::unauthorised, "not-the-asker: another node asks for these keys");
@@ -183,7 +194,12 @@ Status Engagement::on_key_request(Instant now, const NodeId& from, const Envelop
       request.record.commitment ? own_commitments_.find(*request.record.commitment) : own_commitments_.end();
   if (own == own_commitments_.end() || own->second.commitment.record.worker)
     return fail(ErrorCode::not_found, "unknown-commitment: this node is the worker of no such commitment");
-  keys_given_.insert_or_assign(from, now);
+  if (wraps_under_way_[from] >= max_wraps_under_way) return {};
+  const std::pair<NodeId, Cid> asker(from, own->first);
+  if (const auto given = keys_given_.find(asker);
+      given != keys_given_.end() && now - given->second < given_at_most_every)
+    return {};
+  keys_given_.insert_or_assign(asker, now);
   MESH_TRY(verification::check_drawn(*field_, request, own->second.commitment, shards, around_.signer.federation()));
   effect::WrapKeys wrap{.id = 0, .intent = id(), .inputs = intent_.record.inputs, .to = from, .shards = {}, .keys = {}};
   for (const std::uint32_t shard : shards) {
@@ -194,11 +210,15 @@ Status Engagement::on_key_request(Instant now, const NodeId& from, const Envelop
   }
   if (wrap.shards.empty())
     return fail(ErrorCode::not_found, "no-keys: this node has not the keys of these shards (any more)");
+  ++wraps_under_way_[from];
   out.add({std::move(wrap)});
   return {};
 }
 
 void Engagement::on_keys_wrapped(const event::KeysWrapped& wrapped, Outbox& out) {
+  if (const auto under_way = wraps_under_way_.find(wrapped.to);
+      under_way != wraps_under_way_.end() && under_way->second > 0)
+    --under_way->second;
   if (!wrapped.keys) return;  // Who lacks them asks again.
   out.send(wrapped.to, Channel::receipt,
            around_.signer.seal(verification::ShardKeys{.intent = id(),

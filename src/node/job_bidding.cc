@@ -208,7 +208,7 @@ void Job::on_gave_up(Instant now, const Signed<market::Decline>& decline, Outbox
         shards.insert(shards.end(), panel.shards.begin(), panel.shards.end());
     }
     std::ranges::sort(shards);
-    const bool keyless = decline.record.reason.starts_with("no-keys:");
+    const bool keyless = intent_.record.is_sealed() && decline.record.reason.starts_with("no-keys:");
     if (!shards.empty())
       lose_seat(now, batch, shards, decline.signer, keyless ? "got no keys of the inputs" : "gave up", out);
   }

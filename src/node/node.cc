@@ -357,8 +357,13 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
       take(std::type_identity<receipt::VerificationReceipt>(),
            [&](const auto& receipt) { job->on_verification(now, receipt, out_); });
     } else if (type == verification::KeyRequest::type) {
-      take(std::type_identity<verification::KeyRequest>(),
-           [&](const auto& request) { job->on_key_request(now, request, out_); });
+      take(std::type_identity<verification::KeyRequest>(), [&](const auto& request) {
+        // Another's, sent again, would keep its author from being heard.
+        if (request.signer != from)
+          return refuse(from, address->intent, request.cid,
+                        {ErrorCode::unauthorised, "not-the-asker: another node asks for these keys"});
+        job->on_key_request(now, request, out_);
+      });
     } else if (type == market::Refusal::type) {
       take(std::type_identity<market::Refusal>(), [&](auto&& refusal) { job->on_refused(now, refusal, out_); });
     } else {

@@ -148,8 +148,9 @@ void TransportChoice::opened(std::optional<Transport> wanted, Transport actual, 
 }
 
 void TransportChoice::not_opened(std::optional<Transport> wanted, Instant now) {
-  if (trial_ && wanted == trial_->way) trial_.reset();
-  if (wanted && way(*wanted).connected) rest(*wanted, limits_.broken, now);
+  const bool in_trial = trial_ && wanted == trial_->way;
+  if (in_trial) trial_.reset();
+  if (wanted && way(*wanted).connected) rest(*wanted, in_trial ? limits_.again : limits_.broken, now);
 }
 
 void TransportChoice::arrived(Transport transport, std::uint64_t bytes, Instant now) {

@@ -41,6 +41,13 @@ Status check_drawn(const Field& field, const Signed<KeyRequest>& request, const 
                    const std::vector<std::uint32_t>& shards, const Cid& federation) {
   const auto bad = [](std::string_view why) { return fail(ErrorCode::unauthorised, "not-drawn: " + std::string(why)); };
   if (field.offer_of(request.signer) == nullptr) return bad("the asker is not on the roster");
+  // A few bytes can name all shards of the task: only those that are asked for are looked at.
+  const auto asked_of = [&](const std::vector<task::ShardRange>& ranges) {
+    std::vector<std::uint32_t> found;
+    std::ranges::copy_if(shards, std::back_inserter(found),
+                         [&](std::uint32_t shard) { return task::covers(ranges, shard); });
+    return found;
+  };
   std::optional<Signed<RoundOpen>> round;
   std::optional<Signed<Draw>> draw;
   std::vector<Signed<NonceReveal>> given;
@@ -59,14 +66,12 @@ Status check_drawn(const Field& field, const Signed<KeyRequest>& request, const 
     } else if (type == Substitution::type && is_publishers) {
       MESH_LET(const Signed<Substitution> change, open<Substitution>(envelope, federation));
       if (change.record.commitment != own.cid) return bad("a substitution on another commitment");
-      MESH_LET(std::vector<std::uint32_t> changed, task::expand(change.record.shards, field.intent.record.shards));
-      changes.push_back({change.record.draw, {.shards = std::move(changed), .lost = change.record.failed}});
+      changes.push_back({change.record.draw, {.shards = asked_of(change.record.shards), .lost = change.record.failed}});
     } else if (type == Extension::type && is_publishers) {
       MESH_LET(const Signed<Extension> change, open<Extension>(envelope, federation));
       if (change.record.commitment != own.cid) return bad("an extension on another commitment");
-      MESH_LET(std::vector<std::uint32_t> changed, task::expand(change.record.shards, field.intent.record.shards));
       changes.push_back(
-          {change.record.draw, {.shards = std::move(changed), .lost = {}, .wanted = change.record.seats}});
+          {change.record.draw, {.shards = asked_of(change.record.shards), .lost = {}, .wanted = change.record.seats}});
     } else {
       return bad("a record that shows no seat");
     }
