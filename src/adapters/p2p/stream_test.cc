@@ -166,6 +166,7 @@ TEST_F(StreamTest, ASecondTransportCarriesWhatPrefersIt) {
   };
   EXPECT_EQ(open_by("")->transport, "tcp");
   EXPECT_EQ(open_by("tcp")->transport, "tcp");
+  ASSERT_TRUE(until([&] { return b.count<StreamOpened>() == 2; }));
   b.events.clear();
   const auto stream = open_by("quic");
   ASSERT_TRUE(stream);
