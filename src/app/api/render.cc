@@ -196,10 +196,8 @@ Json added_json(const store::Shares::Added& added) {
 }
 
 Json transfer_json(const Downloads::View& view) {
-  std::uint64_t speed = 0;
   Json holders = Json::array();
   for (const LeafFetch::HolderFigures& holder : view.holders) {
-    if (view.state == Downloads::State::running) speed += holder.bytes_per_s;
     Json transports = Json::array();
     for (const LeafFetch::TransportFigures& one : holder.transports)
       transports.push_back({{"transport", one.transport}, {"bytes", one.bytes}, {"bytes_per_s", one.bytes_per_s}});
@@ -215,7 +213,7 @@ Json transfer_json(const Downloads::View& view) {
           {"bytes", view.bytes},
           {"bytes_here", view.bytes_here},
           {"bytes_fetched", view.bytes_fetched},
-          {"bytes_per_s", speed},
+          {"bytes_per_s", view.bytes_per_s()},
           {"holders", holders},
           {"error", view.error}};
 }

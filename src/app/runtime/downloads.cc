@@ -64,6 +64,14 @@ fs::path Downloads::folder_of(const fs::path& folder, std::optional<asset::Visib
                               : std::string_view("private"));
 }
 
+std::uint64_t Downloads::View::bytes_per_s() const {
+  std::uint64_t speed = 0;
+  if (state == State::running) {
+    for (const LeafFetch::HolderFigures& holder : holders) speed += holder.bytes_per_s;
+  }
+  return speed;
+}
+
 struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
   struct Download {
     Download(asio::io_context& io, Wanted given) : wanted(std::move(given)), changed(io) {}

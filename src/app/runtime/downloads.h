@@ -78,6 +78,9 @@ class Downloads {
     std::uint64_t bytes_fetched = 0;  ///< by this process, what came twice counted twice
     std::vector<LeafFetch::HolderFigures> holders;
     std::string error;  ///< of the last attempt
+
+    /// From all holders together, lately.
+    [[nodiscard]] std::uint64_t bytes_per_s() const;
   };
 
   using Done = std::move_only_function<void(Result<std::filesystem::path>)>;

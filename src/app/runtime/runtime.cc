@@ -75,15 +75,12 @@ std::string story_of(const ShareKeeper::Refreshed& done) {
 }
 
 node::TransferProgress progress_of(const Downloads::View& view) {
-  node::TransferProgress progress{.root = view.root,
-                                  .path = view.path,
-                                  .bytes = view.bytes,
-                                  .bytes_here = view.bytes_here,
-                                  .holders = static_cast<std::uint32_t>(view.holders.size())};
-  if (view.state == Downloads::State::running) {
-    for (const LeafFetch::HolderFigures& holder : view.holders) progress.bytes_per_s += holder.bytes_per_s;
-  }
-  return progress;
+  return {.root = view.root,
+          .path = view.path,
+          .bytes = view.bytes,
+          .bytes_here = view.bytes_here,
+          .bytes_per_s = view.bytes_per_s(),
+          .holders = static_cast<std::uint32_t>(view.holders.size())};
 }
 
 /// What was added where it lies, as the store remembers it.

@@ -43,13 +43,16 @@ Status SealedInputs::check(const store::BlockStore& blocks, const Cid& input, co
 }
 
 Result<sealing::ContentKey> SealedInputs::unwrap(const Cid& intent, std::uint32_t shard,
-                                                 const verification::WrappedKey& wrapped) const {
-  sealing::KeyPoint point{};
-  std::ranges::copy(wrapped.point.view(), point.begin());
-  const auto context = intent.binary();
-  Result<sealing::KeyUnwrapper> unwrapper = sealing::KeyUnwrapper::start(own_, point, context);
-  if (!unwrapper) return fail(ErrorCode::denied, unwrapper.error().message);
-  return unwrapper->unwrap(wrapped.key.view().first<verification::WrappedKeyBytes::size>(), shard);
+                                                 const verification::WrappedKey& wrapped) {
+  if (!parcel_ || parcel_->intent != intent || parcel_->point != wrapped.point) {
+    sealing::KeyPoint point{};
+    std::ranges::copy(wrapped.point.view(), point.begin());
+    const auto context = intent.binary();
+    Result<sealing::KeyUnwrapper> unwrapper = sealing::KeyUnwrapper::start(own_, point, context);
+    if (!unwrapper) return fail(ErrorCode::denied, unwrapper.error().message);
+    parcel_.emplace(Parcel{.intent = intent, .point = wrapped.point, .unwrapper = std::move(*unwrapper)});
+  }
+  return parcel_->unwrapper.unwrap(wrapped.key.view().first<verification::WrappedKeyBytes::size>(), shard);
 }
 
 Result<sealing::ContentKey> SealedInputs::own_key(const Cid& input) {

@@ -10,6 +10,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 
 #include "adapters/sealing/sealing.h"
 #include "adapters/store/block_store.h"
@@ -29,7 +30,7 @@ class SealedInputs {
 
   /// A key that came wrapped for this node. Error: denied.
   [[nodiscard]] Result<sealing::ContentKey> unwrap(const Cid& intent, std::uint32_t shard,
-                                                   const verification::WrappedKey& wrapped) const;
+                                                   const verification::WrappedKey& wrapped);
   /// The key of a file that is sealed for this node. Errors: invalid (it is not, or is damaged), not_found, storage,
   /// unsupported (another version).
   [[nodiscard]] Result<sealing::ContentKey> own_key(const Cid& input);
@@ -43,6 +44,13 @@ class SealedInputs {
   Seed own_;
   std::map<Cid, sealing::ContentKey> keys_;
   std::deque<Cid> key_order_;
+  /// Of the keys that came together last: they share a secret, and to agree on it takes longer than all else.
+  struct Parcel {
+    Cid intent;
+    verification::KeyPoint point;
+    sealing::KeyUnwrapper unwrapper;
+  };
+  std::optional<Parcel> parcel_;
 };
 
 }  // namespace mesh::app
