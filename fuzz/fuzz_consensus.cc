@@ -37,6 +37,7 @@ struct Said {
 };
 Said talk() {
   Said said;
+  const Bytes block = frame(mesh::as_bytes("header"), mesh::as_bytes("rest"));
   std::vector<Consensus> nodes;
   std::vector<std::pair<std::size_t, Input>> inputs;
   for (std::uint8_t number = 1; number <= 4; ++number) {
@@ -57,9 +58,9 @@ Said talk() {
           if (other != node) inputs.emplace_back(other, Message{said.messages.back()});
         }
       } else if (const auto* wanted = std::get_if<GetBlock>(&output.effect)) {
-        inputs.emplace_back(node, Propose{.height = 1, .round = wanted->round, .block = mesh::as_bytes("block")});
+        inputs.emplace_back(node, Propose{.height = 1, .round = wanted->round, .block = block});
       } else if (const auto* asked = std::get_if<Validate>(&output.effect)) {
-        inputs.emplace_back(node, Verdict{.height = 1, .block = asked->block, .valid = true});
+        inputs.emplace_back(node, Verdict{.question = asked->question, .judgement = Judgement::valid});
       } else if (const auto* append = std::get_if<Append>(&output.effect); append != nullptr && node == 0) {
         said.log.push_back(append->entry);
       } else if (const auto* decided = std::get_if<Decided>(&output.effect)) {

@@ -9,7 +9,7 @@
 //! Effects have an order: those that come after an `Append` may be released only when that entry is durable. `after` says
 //! so for each: how many entries, of all since this was made, must be on the disk before.
 //!
-//! Bounds: 256 validators, blocks of 4 MiB and eight of them at a height, messages at most ten rounds ahead and one height
+//! Bounds: 256 validators, blocks of 5 MiB and eight of them at a height, messages at most ten rounds ahead and one height
 //! ahead, 64 votes of each validator held or remembered, 16,384 signatures remembered as checked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +28,7 @@ use crate::error::{Code, Error, Result};
 use crate::planted::{planted, Bug};
 use crate::signatures::{all_hold, Known, Signed};
 use crate::types::{
-    BlockId, BlockRef, Ctx, Federation, Height, Key, Sig, SignedProposal, SignedVote, ValidatorSet, Vote,
-    MAX_BLOCK_BYTES, MAX_HEIGHT,
+    BlockId, BlockRef, Ctx, Federation, Height, Key, Sig, SignedProposal, SignedVote, ValidatorSet, Vote, MAX_HEIGHT,
 };
 use crate::wire::{
     block_id, encode_polka, encode_proposal, encode_round_certificate, encode_vote, proposal_body, proposal_input,
@@ -91,6 +90,8 @@ pub enum TimerKind {
     Prevote,
     Precommit,
     Rebroadcast,
+    /// What is missing is said again.
+    Remind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +99,18 @@ pub struct Timer {
     pub height: u64,
     pub kind: TimerKind,
     pub round: u32,
+}
+
+/// What the application says of bytes that it was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verdict {
+    Valid = 1,
+    Invalid,
+    /// These bytes are not the block that their header names. It says nothing about that block.
+    Mismatched,
+    /// It cannot say yet, because the block's time is ahead of its clock: it is asked again.
+    Undecided,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,9 +133,8 @@ pub enum Input {
     },
     /// The answer to `Validate`.
     Verdict {
-        height: u64,
-        block: BlockId,
-        valid: bool,
+        question: u64,
+        verdict: Verdict,
     },
     Elapsed(Timer),
     /// What others have decided at the present height.
@@ -172,13 +184,17 @@ pub enum Effect {
         round: u32,
         within_ms: u64,
     },
-    /// Whether the block may follow on the last decided one. `certified`: two thirds say so already.
+    /// Whether these bytes are the block that their header names, and whether it may follow on the last decided one. Of one block
+    /// it may be asked more than once: for other bytes, or because more is known. `wanted`: two thirds have prevoted for it, so
+    /// that an honest validator found its time right. `certified`: two thirds have precommitted, so that it is final.
     Validate {
+        question: u64,
         height: u64,
         round: u32,
         block: BlockId,
         bytes: Arc<[u8]>,
         proposer: Key,
+        wanted: bool,
         certified: bool,
     },
     Decided {
@@ -305,6 +321,9 @@ pub struct Consensus {
     /// While a log is replayed: what is in it, and the round that a block was asked for in.
     replayed: Option<BTreeSet<Vec<u8>>>,
     asked_in: Option<u32>,
+    /// Of all since this was made; those that wait for an answer.
+    last_question: u64,
+    questions: BTreeMap<u64, BlockId>,
     fatal: Option<Error>,
     out: Vec<Output>,
 }
@@ -348,6 +367,8 @@ impl Consensus {
             position: 0,
             replayed: None,
             asked_in: None,
+            last_question: 0,
+            questions: BTreeMap::new(),
             fatal: None,
             out: Vec::new(),
         }
@@ -377,7 +398,7 @@ impl Consensus {
             Input::Wake => self.on_wake(),
             Input::Message(bytes) => Message::decode(&bytes).and_then(|message| self.on_message(message)),
             Input::Propose { height, round, block } => self.on_propose(height, round, block),
-            Input::Verdict { height, block, valid } => self.on_verdict(height, block, valid),
+            Input::Verdict { question, verdict } => self.on_verdict(question, verdict),
             Input::Elapsed(timer) => self.on_elapsed(timer),
             Input::Synced { certificate, block } => self.on_synced(&certificate, block),
             Input::SafeFrom { height } => self.on_safe_from(height),
@@ -447,6 +468,7 @@ impl Consensus {
         self.blocks.clear();
         self.held.clear();
         self.certified = None;
+        self.questions.clear();
         self.phase = Phase::Waiting;
         self.emit(Effect::Forget { below: height });
         if !entries.is_empty() {
@@ -619,10 +641,7 @@ impl Consensus {
     // Answers of the application
 
     fn on_propose(&mut self, height: u64, round: u32, block: Vec<u8>) -> Result<()> {
-        if block.is_empty() || block.len() > MAX_BLOCK_BYTES {
-            let text = format!("a block of {} bytes: 1 to {MAX_BLOCK_BYTES}", block.len());
-            return Err(Error::new(Code::TooLarge, text));
-        }
+        let id = block_id(&block)?;
         if self.phase != Phase::Running || height != self.height || round != self.round() {
             return Ok(());
         }
@@ -630,7 +649,6 @@ impl Consensus {
         if self.signed.contains_key(&(0, round)) || self.set()?.proposer(height, round).key != self.own {
             return Ok(());
         }
-        let id = block_id(&block);
         self.make_room()?;
         let fresh =
             Block { bytes: block.into(), round, pol_round: None, proposer: self.own, valid: Some(true), logged: false };
@@ -638,10 +656,29 @@ impl Consensus {
         self.drive(CoreInput::Propose(LocallyProposedValue::new(Height(height), Round::new(round), BlockRef(id))))
     }
 
-    fn on_verdict(&mut self, height: u64, id: BlockId, valid: bool) -> Result<()> {
-        if height != self.height || self.phase == Phase::Decided {
+    fn ask(&mut self, id: BlockId, certified: bool) {
+        let Some(block) = self.blocks.get(&id) else { return };
+        let (round, bytes, proposer) = (block.round, block.bytes.clone(), block.proposer);
+        self.last_question += 1;
+        let (question, height) = (self.last_question, self.height);
+        self.questions.insert(question, id);
+        let wanted = certified;
+        self.emit(Effect::Validate { question, height, round, block: id, bytes, proposer, wanted, certified });
+    }
+
+    fn on_verdict(&mut self, question: u64, verdict: Verdict) -> Result<()> {
+        let Some(id) = self.questions.remove(&question).filter(|_| self.phase != Phase::Decided) else {
             return Ok(());
-        }
+        };
+        let valid = match verdict {
+            Verdict::Valid => true,
+            Verdict::Invalid => false,
+            Verdict::Mismatched => {
+                self.blocks.remove(&id);
+                return Ok(());
+            }
+            Verdict::Undecided => return Ok(()),
+        };
         let certified = self.certified.as_ref().is_some_and(|(_, block)| *block == id);
         let Some(block) = self.blocks.get_mut(&id) else { return Ok(()) };
         if block.valid.is_some() {
@@ -681,6 +718,7 @@ impl Consensus {
             TimerKind::Prevote => TimeoutKind::Prevote,
             TimerKind::Precommit => TimeoutKind::Precommit,
             TimerKind::Rebroadcast => TimeoutKind::Rebroadcast,
+            TimerKind::Remind => return Ok(()),
         };
         self.drive(CoreInput::TimeoutElapsed(Timeout::new(Round::new(timer.round), kind)))
     }
@@ -692,7 +730,7 @@ impl Consensus {
             let text = format!("a certificate of height {} while {} is being decided", certificate.height, self.height);
             return Err(Error::new(Code::WrongHeight, text));
         }
-        if block.is_empty() || block.len() > MAX_BLOCK_BYTES || block_id(&block) != certificate.block {
+        if block_id(&block)? != certificate.block {
             return Err(Error::new(Code::BadBlock, format!("not the block {} of the certificate", certificate.block)));
         }
         certificate.verify(&self.config.federation, &validators)?;
@@ -706,8 +744,7 @@ impl Consensus {
         let proposer = validators.proposer(certificate.height, certificate.round).key;
         let round = certificate.round;
         let fresh = Block { bytes: block.into(), round, pol_round: None, proposer, valid: None, logged: false };
-        let block = self.blocks.entry(id).or_insert(fresh);
-        let (bytes, judged) = (block.bytes.clone(), block.valid);
+        let judged = self.blocks.entry(id).or_insert(fresh).valid;
         let asked = self.certified.replace((certificate, id)).is_some_and(|(_, before)| before == id);
         match judged {
             Some(true) => self.end_sync(),
@@ -717,7 +754,7 @@ impl Consensus {
                 if let Some(block) = self.blocks.get_mut(&id) {
                     block.valid = None;
                 }
-                self.emit(Effect::Validate { height: self.height, round, block: id, bytes, proposer, certified: true });
+                self.ask(id, true);
                 Ok(())
             }
         }
@@ -933,7 +970,7 @@ impl Consensus {
         }
         let signed = self.signed_proposal(&proposal);
         self.check_signed(&[signed])?;
-        if block_id(&bytes) != id {
+        if block_id(&bytes)? != id {
             return Err(Error::new(Code::BadBlock, format!("the block that came is not {id}")));
         }
         let fresh = !self.blocks.contains_key(&id);
@@ -947,7 +984,7 @@ impl Consensus {
         }
         if fresh {
             let (round, pol_round, proposer) = (proposal.round, proposal.pol_round, proposal.proposer);
-            let block = Block { bytes: bytes.clone(), round, pol_round, proposer, valid: None, logged: false };
+            let block = Block { bytes, round, pol_round, proposer, valid: None, logged: false };
             self.blocks.insert(id, block);
         }
         // Of two that contradict each other either may be what two thirds want.
@@ -959,11 +996,12 @@ impl Consensus {
             }
         }
         if fresh && self.phase != Phase::Decided {
-            let (height, round, proposer) = (self.height, proposal.round, proposal.proposer);
             if planted(Bug::VotedUnjudged) {
-                return self.on_verdict(height, id, true);
+                self.last_question += 1;
+                self.questions.insert(self.last_question, id);
+                return self.on_verdict(self.last_question, Verdict::Valid);
             }
-            self.emit(Effect::Validate { height, round, block: id, bytes, proposer, certified: false });
+            self.ask(id, false);
         }
         Ok(())
     }
@@ -1104,7 +1142,7 @@ impl Consensus {
                 if taken || proposal.round > MAX_HELD_PROPOSAL_ROUND || signer != turn {
                     return Ok(());
                 }
-                if block_id(bytes) != proposal.block.0 {
+                if block_id(bytes)? != proposal.block.0 {
                     return Err(Error::new(Code::BadBlock, "the block that came is not the one proposed"));
                 }
             }
@@ -1335,7 +1373,7 @@ impl Consensus {
             TimerKind::Propose => timeouts.propose_ms,
             TimerKind::Prevote => timeouts.prevote_ms,
             TimerKind::Precommit => timeouts.precommit_ms,
-            TimerKind::Rebroadcast => return timeouts.rebroadcast_ms,
+            TimerKind::Rebroadcast | TimerKind::Remind => return timeouts.rebroadcast_ms,
         };
         first.saturating_add(timeouts.step_ms.saturating_mul(u64::from(timer.round))).min(timeouts.max_ms)
     }

@@ -1,4 +1,4 @@
-//! Byzantine agreement on a chain of blocks, each of opaque bytes: Malachite's core behind one step.
+//! Byzantine agreement on a chain of blocks, each of a header that names it and opaque bytes: Malachite's core behind one step.
 //!
 //! No domain rules, no FFI, no I/O, no clock. `Consensus` is one validator or follower, `Certificate` what proves a block to
 //! anyone who has the validators of its height, `Evidence` what proves that a validator said two things that exclude each
@@ -13,10 +13,10 @@ pub mod types;
 pub mod wire;
 
 pub use certificate::Certificate;
-pub use consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer, TimerKind};
+pub use consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer, TimerKind, Verdict};
 pub use error::{Code, Error};
 pub use types::{BlockId, Federation, Key, ValidatorSet};
-pub use wire::{block_id, Evidence};
+pub use wire::{block_id, header_of, Evidence};
 
 #[cfg(test)]
 mod tests;

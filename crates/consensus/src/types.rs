@@ -17,7 +17,8 @@ pub const MAX_TOTAL_POWER: u64 = 1 << 60;
 /// Beyond it a number is a mistake or an attack, and adding to it cannot overflow.
 pub const MAX_HEIGHT: u64 = 1 << 60;
 pub const MAX_ROUND: u32 = 1 << 30;
-pub const MAX_BLOCK_BYTES: usize = 4 << 20;
+/// With its header and the four bytes before it.
+pub const MAX_BLOCK_BYTES: usize = 5 << 20;
 
 /// A federation's CID in its binary form: version, codec, hash function, length, SHA-256.
 pub type Federation = [u8; 36];
@@ -31,7 +32,7 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 32]);
 
-/// SHA-256 of the block: the digest in its CID.
+/// SHA-256 of the block's header: the digest in the CID that the application knows the block by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockId(pub [u8; 32]);
 

@@ -24,8 +24,23 @@ pub const MAX_MESSAGE_BYTES: usize = MAX_BLOCK_BYTES + 256;
 
 const NO_ROUND: u32 = u32::MAX;
 
-pub fn block_id(block: &[u8]) -> BlockId {
-    BlockId(Sha256::digest(block).into())
+/// A block is the length of its header in four bytes, the header, and the rest. The header names it; what binds the rest to the
+/// header only the application can tell.
+pub fn header_of(block: &[u8]) -> Result<&[u8]> {
+    if block.len() > MAX_BLOCK_BYTES {
+        let text = format!("a block of {} bytes: at most {MAX_BLOCK_BYTES}", block.len());
+        return Err(Error::new(Code::TooLarge, text));
+    }
+    let mut reader = Reader::new(block);
+    let length = reader.u32().unwrap_or(0) as usize;
+    match reader.bytes(length) {
+        Ok(header) if length > 0 => Ok(header),
+        _ => Err(Error::new(Code::BadBlock, "a block has its header's length in four bytes and at least that header")),
+    }
+}
+
+pub fn block_id(block: &[u8]) -> Result<BlockId> {
+    header_of(block).map(|header| BlockId(Sha256::digest(header).into()))
 }
 
 /// Takes a prefix of what is left, or says what is missing.
@@ -606,7 +621,7 @@ impl Entry {
                     true => Some(reader.block()?.into()),
                     false => None,
                 };
-                if bytes.as_ref().is_some_and(|bytes| block_id(bytes) != block) {
+                if bytes.as_ref().is_some_and(|bytes| block_id(bytes) != Ok(block)) {
                     return Err(Error::new(Code::BadBlock, "the block in the log is not the one that it is named"));
                 }
                 Self::Verdict { height, round, pol_round, proposer, block, valid, bytes }

@@ -6,8 +6,8 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use mesh_consensus::{
-    safe_height, BlockId, Certificate, Code, Config, Consensus, Effect, Error, Evidence, Input, Key, Output, Timeouts,
-    Timer, TimerKind, ValidatorSet,
+    safe_height, Certificate, Code, Config, Consensus, Effect, Error, Evidence, Input, Key, Output, Timeouts, Timer,
+    TimerKind, ValidatorSet, Verdict,
 };
 
 #[cxx::bridge(namespace = "mesh::engines")]
@@ -72,10 +72,11 @@ mod ffi {
         kind: ConsensusKind,
         height: u64,
         round: u32,
-        /// A log position, or milliseconds.
+        /// A log position, milliseconds, or a question.
         number: u64,
         timer: u8,
-        flag: bool,
+        wanted: bool,
+        certified: bool,
         key: [u8; 32],
         block: [u8; 32],
         bytes: Vec<u8>,
@@ -131,9 +132,8 @@ mod ffi {
         ) -> ConsensusOutcome;
         fn verdict(
             self: &mut ConsensusNode,
-            height: u64,
-            block: &[u8; 32],
-            valid: bool,
+            question: u64,
+            verdict: u8,
             out: &mut Vec<ConsensusOutput>,
         ) -> ConsensusOutcome;
         fn elapsed(
@@ -277,14 +277,15 @@ impl ConsensusNode {
         self.step(Input::Propose { height, round, block: block.to_vec() }, out)
     }
 
-    fn verdict(
-        &mut self,
-        height: u64,
-        block: &[u8; 32],
-        valid: bool,
-        out: &mut Vec<ConsensusOutput>,
-    ) -> ConsensusOutcome {
-        self.step(Input::Verdict { height, block: BlockId(*block), valid }, out)
+    fn verdict(&mut self, question: u64, verdict: u8, out: &mut Vec<ConsensusOutput>) -> ConsensusOutcome {
+        let verdict = match verdict {
+            1 => Verdict::Valid,
+            2 => Verdict::Invalid,
+            3 => Verdict::Mismatched,
+            4 => Verdict::Undecided,
+            other => return outcome(Err(Error::new(Code::UnknownKind, format!("verdict of kind {other}: 1 to 4")))),
+        };
+        self.step(Input::Verdict { question, verdict }, out)
     }
 
     fn elapsed(&mut self, height: u64, timer: u8, round: u32, out: &mut Vec<ConsensusOutput>) -> ConsensusOutcome {
@@ -293,7 +294,8 @@ impl ConsensusNode {
             2 => TimerKind::Prevote,
             3 => TimerKind::Precommit,
             4 => TimerKind::Rebroadcast,
-            other => return outcome(Err(Error::new(Code::UnknownKind, format!("timer of kind {other}: 1 to 4")))),
+            5 => TimerKind::Remind,
+            other => return outcome(Err(Error::new(Code::UnknownKind, format!("timer of kind {other}: 1 to 5")))),
         };
         self.step(Input::Elapsed(Timer { height, kind, round }), out)
     }
@@ -315,7 +317,8 @@ fn blank(kind: ConsensusKind) -> ConsensusOutput {
         round: 0,
         number: 0,
         timer: 0,
-        flag: false,
+        wanted: false,
+        certified: false,
         key: [0; 32],
         block: [0; 32],
         bytes: Vec::new(),
@@ -348,11 +351,13 @@ fn convert(output: Output) -> ConsensusOutput {
         Effect::GetBlock { height, round, within_ms } => {
             ConsensusOutput { height, round, number: within_ms, ..blank(ConsensusKind::GetBlock) }
         }
-        Effect::Validate { height, round, block, bytes, proposer, certified } => ConsensusOutput {
+        Effect::Validate { question, height, round, block, bytes, proposer, wanted, certified } => ConsensusOutput {
             round,
+            number: question,
             block: block.0,
             bytes: bytes.to_vec(),
-            flag: certified,
+            wanted,
+            certified,
             ..about(ConsensusKind::Validate, proposer, height)
         },
         Effect::Decided { height, round, block, bytes, certificate } => ConsensusOutput {

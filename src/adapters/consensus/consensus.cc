@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 
 using Array = std::array<std::uint8_t, 32>;
 
+constexpr std::size_t header_length_bytes = 4;
+
 /// mesh_consensus::Code, from 1.
 constexpr std::array codes = {
     ErrorCode::invalid,       // malformed
@@ -103,12 +105,14 @@ Effect effect_of(const rs::ConsensusOutput& raw) {
     case rs::ConsensusKind::GetBlock:
       return GetBlock{.height = raw.height, .round = raw.round, .within = ms_of(raw.number)};
     case rs::ConsensusKind::Validate:
-      return Validate{.height = raw.height,
+      return Validate{.question = raw.number,
+                      .height = raw.height,
                       .round = raw.round,
                       .block = block,
                       .bytes = bytes_of(raw.bytes),
                       .proposer = key,
-                      .certified = raw.flag};
+                      .wanted = raw.wanted,
+                      .certified = raw.certified};
     case rs::ConsensusKind::Decided:
       return Decided{.height = raw.height,
                      .round = raw.round,
@@ -168,7 +172,7 @@ struct Call {
     return node.propose(propose.height, propose.round, slice_of(propose.block), out);
   }
   rs::ConsensusOutcome operator()(const Verdict& verdict) const {
-    return node.verdict(verdict.height, array_of(verdict.block), verdict.valid, out);
+    return node.verdict(verdict.question, static_cast<std::uint8_t>(verdict.judgement), out);
   }
   rs::ConsensusOutcome operator()(const Elapsed& elapsed) const {
     const Timer& timer = elapsed.timer;
@@ -181,6 +185,33 @@ struct Call {
 };
 
 }  // namespace
+
+Bytes frame(ByteView header, ByteView rest) {
+  Bytes block;
+  block.reserve(header_length_bytes + header.size() + rest.size());
+  for (std::size_t byte = 0; byte < header_length_bytes; ++byte) {
+    const std::size_t shift = 8 * (header_length_bytes - 1 - byte);
+    block.push_back(static_cast<std::uint8_t>(header.size() >> shift));
+  }
+  block.insert(block.end(), header.begin(), header.end());
+  block.insert(block.end(), rest.begin(), rest.end());
+  return block;
+}
+
+Result<Parts> parts_of(ByteView block) {
+  if (block.size() > max_block_bytes) {
+    return fail(ErrorCode::exhausted, "too-large: a block of " + std::to_string(block.size()) + " bytes, of at most " +
+                                          std::to_string(max_block_bytes));
+  }
+  std::size_t length = 0;
+  for (const std::uint8_t byte : block.first(std::min(block.size(), header_length_bytes))) length = length << 8U | byte;
+  if (block.size() < header_length_bytes || length == 0 || length > block.size() - header_length_bytes) {
+    return fail(ErrorCode::invalid,
+                "bad-block: a block has its header's length in four bytes and at least that header");
+  }
+  const ByteView header = block.subspan(header_length_bytes, length);
+  return Parts{.id = sha256(header), .header = header, .rest = block.subspan(header_length_bytes + length)};
+}
 
 Status check(const Validators& validators) {
   const auto outcome = rs::consensus_validators(slice_of(list_of(validators)));

@@ -1,14 +1,15 @@
 // Agreement on a chain of blocks among a federation's validators: one validator or follower as a step from inputs to effects.
 //
 // A thin class over Malachite's core (crates/consensus, by the bridge of crates/engines). It has no clock, no thread, no file
-// and no socket, and comes out alike for the same inputs, so the simulator may use it as it is. A block is bytes, named by their
-// SHA-256; what is in it, and whether it may follow, is for the application to say. docs/design/protocols.md, "Ledger", has the
-// bytes of votes, certificates and evidence, and what wakes a validator.
+// and no socket, and comes out alike for the same inputs, so the simulator may use it as it is. A block is a header and a rest
+// (frame below) and is named by the SHA-256 of the header; what is in it, whether the rest belongs to the header, and whether the
+// block may follow, is for the application to say. docs/design/protocols.md, "Ledger", has the bytes of votes, certificates and
+// evidence, and what wakes a validator.
 //
 // Order: an effect may be carried out when the first `after` entries that were given to append since the start are durable.
 // That is all that keeps a validator from signing twice: what it sends was written down before.
 //
-// Bounds: 256 validators, blocks of 4 MiB, eight of them at one height, messages of ten rounds ahead and one height ahead at
+// Bounds: 256 validators, blocks of 5 MiB, eight of them at one height, messages of ten rounds ahead and one height ahead at
 // most. What is beyond is refused by name. Errors: invalid (bad bytes, not this height), unauthorised (a signature, a signer),
 // exhausted (a bound), denied (an unsafe height; it would sign twice), storage (a log that cannot be read), unavailable
 // (nothing started yet), internal (a fault of ours: it has stopped for good). Their text begins with the refusal's name.
@@ -31,14 +32,26 @@
 namespace mesh::consensus {
 
 inline constexpr std::size_t max_validators = 256;
-inline constexpr std::size_t max_block_bytes = std::size_t{4} << 20;
+/// With its header and the four bytes before it.
+inline constexpr std::size_t max_block_bytes = std::size_t{5} << 20;
 /// A proposal's bytes, with the largest block.
 inline constexpr std::size_t max_message_bytes = max_block_bytes + 256;
 
 using Height = std::uint64_t;
 using Round = std::uint32_t;
-/// SHA-256 of a block: the digest in its CID.
+/// SHA-256 of a block's header: the digest in the CID that the application knows the block by.
 using BlockId = Digest;
+
+/// The bytes of a block: the header's length in four bytes, big-endian, the header, the rest.
+[[nodiscard]] Bytes frame(ByteView header, ByteView rest);
+
+struct Parts {
+  BlockId id;
+  ByteView header;  ///< of the block's bytes, like `rest`
+  ByteView rest;
+};
+/// Errors: invalid (bad-block: no header, or less of it than is said), exhausted (too-large).
+[[nodiscard]] Result<Parts> parts_of(ByteView block);
 
 struct Validator {
   PublicKey key;
@@ -68,7 +81,7 @@ struct Config {
   Timeouts timeouts;
 };
 
-enum class TimerKind : std::uint8_t { propose = 1, prevote, precommit, rebroadcast };
+enum class TimerKind : std::uint8_t { propose = 1, prevote, precommit, rebroadcast, remind };
 
 struct Timer {
   Height height = 0;
@@ -95,13 +108,18 @@ struct Message {
 struct Propose {
   Height height = 0;
   Round round = 0;
-  ByteView block;
+  ByteView block;  ///< framed
 };
-/// The answer to Validate.
+enum class Judgement : std::uint8_t {
+  valid = 1,
+  invalid,  ///< this block, whatever the clock says, may not follow
+  mismatched,  ///< these bytes are not the block that their header names; nothing is said about that block
+  undecided,  ///< its time is ahead of the clock: Validate comes again
+};
+/// The answer to the Validate of this number. Every Validate is owed one.
 struct Verdict {
-  Height height = 0;
-  BlockId block;
-  bool valid = false;
+  std::uint64_t question = 0;
+  Judgement judgement = Judgement::invalid;
 };
 struct Elapsed {
   Timer timer;
@@ -109,7 +127,7 @@ struct Elapsed {
 /// What others decided at the present height.
 struct Synced {
   ByteView certificate;
-  ByteView block;
+  ByteView block;  ///< framed
 };
 /// From this height on it is certain that the key signed nothing that is not in the log (safe_height below).
 struct SafeFrom {
@@ -152,14 +170,19 @@ struct GetBlock {
   Round round = 0;
   std::chrono::milliseconds within{};
 };
-/// Whether the block may follow on the last decided one.
+/// Whether these bytes are the block that their header names, and whether it may follow on the last decided one. It comes in the
+/// step of the message that brought the bytes, so whoever passed on what is mismatched is known. Of one block it may come more
+/// than once: with other bytes, or because more is known.
 struct Validate {
+  std::uint64_t question = 0;  ///< for the Verdict
   Height height = 0;
   Round round = 0;
   BlockId block;
-  Bytes bytes;
+  Bytes bytes;  ///< framed
   PublicKey proposer;
-  bool certified = false;  ///< two thirds say so already
+  bool wanted =
+      false;  ///< two thirds have prevoted for it: an honest validator found its time right, so the clock need not
+  bool certified = false;  ///< two thirds have precommitted to it: it is final
 };
 struct Decided {
   Height height = 0;

@@ -16,6 +16,9 @@ Seed seed(std::uint8_t number) {
 
 Cid federation() { return Cid::of(Multicodec::dag_cbor, as_bytes("a federation")); }
 
+/// A block with this text as its header.
+Bytes framed(std::string_view text) { return frame(as_bytes(text), as_bytes("rest")); }
+
 Validators validators_of(std::uint8_t count) {
   Validators validators;
   for (std::uint8_t number = 1; number <= count; ++number) validators.push_back({public_key_of(seed(number)), 1});
@@ -87,12 +90,14 @@ struct Mesh {
   void carry_out(std::size_t node, const CancelTimer& effect) { timers[node].erase(effect.timer); }
   void carry_out(std::size_t node, const CancelTimers&) { timers[node].clear(); }
   void carry_out(std::size_t node, const GetBlock& effect) {
-    const Bytes block = to_bytes("block " + std::to_string(effect.height));
+    const Bytes block = framed("block " + std::to_string(effect.height));
     give(node, Propose{.height = effect.height, .round = effect.round, .block = block});
   }
   void carry_out(std::size_t node, const Validate& effect) {
-    EXPECT_EQ(sha256(effect.bytes), effect.block);
-    give(node, Verdict{.height = effect.height, .block = effect.block, .valid = true});
+    const auto parts = parts_of(effect.bytes);
+    ASSERT_TRUE(parts);
+    EXPECT_EQ(parts->id, effect.block);
+    give(node, Verdict{.question = effect.question, .judgement = Judgement::valid});
   }
   void carry_out(std::size_t node, Decided& effect) {
     EXPECT_EQ(effect.height, chains[node].size() + 1);
@@ -140,12 +145,34 @@ struct Mesh {
   std::set<std::size_t> down;
 };
 
+TEST(Consensus, a_block_is_named_by_its_header) {
+  const Bytes block = frame(as_bytes("header"), as_bytes("rest"));
+  const auto parts = parts_of(block);
+  ASSERT_TRUE(parts) << parts.error().message;
+  EXPECT_EQ(parts->id, sha256(as_bytes("header")));
+  EXPECT_EQ(as_text(parts->header), "header");
+  EXPECT_EQ(as_text(parts->rest), "rest");
+  EXPECT_TRUE(parts_of(frame(as_bytes("header"), {})));
+  const Bytes full = frame(as_bytes("h"), Bytes(max_block_bytes - 5, 1));
+  EXPECT_TRUE(parts_of(full));
+  const auto refused = [](const Bytes& bytes) {
+    const auto read = parts_of(bytes);
+    return read ? std::string() : read.error().message.substr(0, read.error().message.find(':'));
+  };
+  EXPECT_EQ(refused({}), "bad-block");
+  EXPECT_EQ(refused({0, 0, 1}), "bad-block");
+  EXPECT_EQ(refused({0, 0, 0, 0, 7}), "bad-block");
+  EXPECT_EQ(refused({0, 0, 0, 2, 7}), "bad-block");
+  EXPECT_EQ(refused({255, 255, 255, 255, 7}), "bad-block");
+  EXPECT_EQ(refused(frame(as_bytes("h"), Bytes(max_block_bytes - 4, 1))), "too-large");
+}
+
 TEST(Consensus, one_validator_decides_alone) {
   Mesh mesh(1);
   mesh.decide(3);
   ASSERT_EQ(mesh.chains[0].size(), 3U);
   const auto& last = mesh.chains[0][2];
-  EXPECT_EQ(as_text(last.bytes), "block 3");
+  EXPECT_EQ(last.bytes, framed("block 3"));
   const auto certified = verify_certificate(federation(), validators_of(1), last.certificate);
   ASSERT_TRUE(certified) << certified.error().message;
   EXPECT_EQ(certified->height, 3U);
@@ -200,9 +227,10 @@ TEST(Consensus, effects_wait_for_the_log) {
   Consensus node = consensus(1);
   std::ignore = taken(node, start(1, 1));
   std::ignore = taken(node, Wake{});
+  const Bytes block = framed("block");
   std::uint64_t appended = 0;
   std::size_t sent = 0;
-  for (const auto& output : taken(node, Propose{.height = 1, .round = 0, .block = as_bytes("block")})) {
+  for (const auto& output : taken(node, Propose{.height = 1, .round = 0, .block = block})) {
     EXPECT_EQ(output.after, appended);
     if (const auto* append = std::get_if<Append>(&output.effect)) {
       EXPECT_EQ(append->position, ++appended);
@@ -234,7 +262,7 @@ TEST(Consensus, a_restart_by_the_log_signs_nothing_otherwise) {
   EXPECT_EQ(repeated[0].message, said[0]);
   EXPECT_TRUE(all<Append>(outputs).empty());
   for (const auto& one : asked) {
-    const auto late = taken(again, Propose{.height = 1, .round = one.round, .block = as_bytes("late")});
+    const auto late = taken(again, Propose{.height = 1, .round = one.round, .block = framed("late")});
     for (const auto& broadcast : all<Broadcast>(late)) EXPECT_NE(broadcast.message[0], said[0][0]);
   }
   // Its own words, told by a peer, are nothing new; to one that has lost its log they are.
@@ -290,11 +318,14 @@ TEST(Consensus, bad_inputs_are_refused_by_name) {
   const Bytes huge(max_message_bytes + 1, 2);
   expect_refused(node, Message{huge}, ErrorCode::exhausted, "too-large", true);
   expect_refused(node, Propose{.height = 1, .round = 0, .block = huge}, ErrorCode::exhausted, "too-large", true);
+  expect_refused(node, Propose{.height = 1, .round = 0, .block = {}}, ErrorCode::invalid, "bad-block", true);
   expect_refused(node, Synced{.certificate = noise, .block = noise}, ErrorCode::invalid, "unknown-kind", true);
   EXPECT_TRUE(taken(node, Elapsed{{.height = 9, .kind = TimerKind::prevote, .round = 3}}).empty());
   expect_refused(node, Elapsed{{.height = 1, .kind = static_cast<TimerKind>(9), .round = 0}}, ErrorCode::invalid,
                  "unknown-kind", true);
-  EXPECT_TRUE(taken(node, Verdict{.height = 1, .block = {}, .valid = true}).empty());
+  EXPECT_TRUE(taken(node, Verdict{.question = 1, .judgement = Judgement::valid}).empty());
+  expect_refused(node, Verdict{.question = 1, .judgement = static_cast<Judgement>(5)}, ErrorCode::invalid,
+                 "unknown-kind", true);
 }
 
 /// Every byte of what validators say, changed: never taken for what somebody signed.
@@ -365,7 +396,7 @@ TEST(Consensus, a_validator_that_says_two_things_is_convicted) {
       std::ignore = taken(node, start(1, 4));
       for (const auto& wanted : all<GetBlock>(taken(node, Wake{}))) {
         const auto outputs =
-            taken(node, Propose{.height = wanted.height, .round = wanted.round, .block = as_bytes(text)});
+            taken(node, Propose{.height = wanted.height, .round = wanted.round, .block = framed(text)});
         for (const auto& broadcast : all<Broadcast>(outputs)) said.push_back(broadcast.message);
       }
     }

@@ -3,6 +3,8 @@
 use arc_malachitebft_core_types as core;
 use core::{NilOrVal, Round, RoundCertificateType, VoteType};
 
+use sha2::{Digest, Sha256};
+
 use super::mesh::{key_of, set_of, sign, Rng, FEDERATION};
 use crate::certificate::Certificate;
 use crate::error::{Code, Result};
@@ -21,14 +23,24 @@ pub fn vote(member: usize, kind: VoteType, height: u64, round: u32, block: Optio
     SignedVote::new(Vote { kind, height, round, block, signer: key_of(member) }, signature)
 }
 
-pub fn proposal(member: usize, height: u64, round: u32, pol_round: Option<u32>, block: &[u8]) -> SignedProposal {
-    let proposal = Proposal { height, round, pol_round, block: BlockRef(block_id(block)), proposer: key_of(member) };
+/// A block with this header.
+pub fn framed(header: &[u8]) -> Vec<u8> {
+    [&(header.len() as u32).to_be_bytes(), header, b"rest"].concat()
+}
+
+/// The name of every block with this header.
+pub fn named(header: &[u8]) -> BlockId {
+    block_id(&framed(header)).expect("a block")
+}
+
+pub fn proposal(member: usize, height: u64, round: u32, pol_round: Option<u32>, header: &[u8]) -> SignedProposal {
+    let proposal = Proposal { height, round, pol_round, block: BlockRef(named(header)), proposer: key_of(member) };
     let signature = sign(member, &proposal_input(&FEDERATION, &proposal_body(&proposal)));
     SignedProposal::new(proposal, signature)
 }
 
-pub fn certificate(members: &[usize], height: u64, round: u32, block: &[u8]) -> Certificate {
-    let mut certificate = Certificate { height, round, block: block_id(block), signers: Vec::new() };
+pub fn certificate(members: &[usize], height: u64, round: u32, header: &[u8]) -> Certificate {
+    let mut certificate = Certificate { height, round, block: named(header), signers: Vec::new() };
     let input = certificate.input(&FEDERATION);
     certificate.signers = members.iter().map(|member| (key_of(*member), sign(*member, &input))).collect();
     certificate.signers.sort_unstable();
@@ -36,7 +48,7 @@ pub fn certificate(members: &[usize], height: u64, round: u32, block: &[u8]) -> 
 }
 
 fn polka() -> PolkaCertificate {
-    let id = block_id(b"block");
+    let id = named(b"block");
     let votes = (0..3).map(|member| vote(member, VoteType::Prevote, 7, 2, Some(id))).collect();
     PolkaCertificate::new(Height(7), Round::new(2), id, votes)
 }
@@ -44,19 +56,19 @@ fn polka() -> PolkaCertificate {
 fn round_certificate(kind: RoundCertificateType) -> RoundCertificate {
     let votes = vec![
         vote(0, VoteType::Precommit, 7, 2, None),
-        vote(1, VoteType::Precommit, 7, 2, Some(block_id(b"block"))),
+        vote(1, VoteType::Precommit, 7, 2, Some(named(b"block"))),
         vote(2, VoteType::Precommit, 7, 2, None),
     ];
     RoundCertificate::new_from_votes(Height(7), Round::new(2), kind, votes)
 }
 
 fn messages() -> Vec<Message> {
-    let id = block_id(b"block");
+    let id = named(b"block");
     vec![
         Message::Vote(vote(0, VoteType::Prevote, 1, 0, None)),
         Message::Vote(vote(1, VoteType::Precommit, MAX_HEIGHT, MAX_ROUND, Some(id))),
-        Message::Proposal(proposal(0, 3, 0, None, b"block"), b"block".as_slice().into()),
-        Message::Proposal(proposal(0, 3, 9, Some(8), b"block"), b"block".as_slice().into()),
+        Message::Proposal(proposal(0, 3, 0, None, b"block"), framed(b"block").into()),
+        Message::Proposal(proposal(0, 3, 9, Some(8), b"block"), framed(b"block").into()),
         Message::Polka(polka()),
         Message::Round(round_certificate(RoundCertificateType::Skip)),
         Message::Round(round_certificate(RoundCertificateType::Precommit)),
@@ -69,7 +81,7 @@ fn entries() -> Vec<Entry> {
         round: 3,
         pol_round: Some(1),
         proposer: key_of(2),
-        block: block_id(b"block"),
+        block: named(b"block"),
         valid,
         bytes: bytes.map(Into::into),
     };
@@ -77,14 +89,14 @@ fn entries() -> Vec<Entry> {
         Entry::Vote(vote(0, VoteType::Prevote, 1, 0, None)),
         Entry::Proposal(proposal(0, 3, 0, None, b"block")),
         Entry::Polka(polka()),
-        verdict(true, Some(b"block")),
+        verdict(true, Some(&framed(b"block"))),
         verdict(false, None),
         Entry::Timeout { height: 9, kind: 3, round: 4 },
     ]
 }
 
 fn evidence() -> [Evidence; 2] {
-    let id = block_id(b"block");
+    let id = named(b"block");
     [
         Evidence::of_votes(vote(1, VoteType::Prevote, 5, 0, Some(id)), vote(1, VoteType::Prevote, 5, 0, None)),
         Evidence::of_proposals(proposal(1, 5, 0, None, b"one"), proposal(1, 5, 0, None, b"other")),
@@ -120,6 +132,24 @@ fn is_strict<T>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T>, encode: impl 
             assert_eq!(encode(&taken), noise);
         }
     }
+}
+
+#[test]
+fn a_block_is_named_by_its_header_alone() {
+    let id = block_id(&framed(b"block")).expect("a block");
+    assert_eq!(id.0, <[u8; 32]>::from(Sha256::digest(b"block")));
+    assert_eq!(block_id(b"\0\0\0\x05blockand something else"), Ok(id));
+    assert_eq!(block_id(b"\0\0\0\x05block"), Ok(id));
+    assert_ne!(block_id(b"\0\0\0\x06block "), Ok(id));
+    let code = |bytes: &[u8]| block_id(bytes).expect_err("refused").code;
+    for bad in [b"".as_slice(), b"\0\0\0", b"\0\0\0\0block", b"\0\0\0\x06block", b"\xff\xff\xff\xffblock"] {
+        assert_eq!(code(bad), Code::BadBlock, "{bad:?}");
+    }
+    let mut large = framed(b"block");
+    large.resize(MAX_BLOCK_BYTES, 0);
+    assert_eq!(block_id(&large), Ok(id));
+    large.push(0);
+    assert_eq!(code(&large), Code::TooLarge);
 }
 
 #[test]
@@ -198,7 +228,7 @@ fn bad_messages_are_refused_by_name() {
         (with(&vote, body + 9, &[255; 4]), Code::OutOfRange),
         (with(&vote, body + 13, &[2]), Code::Malformed),
         (with(&vote, body + 13, &[0]), Code::Malformed),
-        (vec![1; 5 << 20], Code::TooLarge),
+        (vec![1; 6 << 20], Code::TooLarge),
     ] {
         assert_eq!(code(Message::decode(&bytes)), expected);
     }
@@ -306,7 +336,7 @@ fn evidence_is_two_signatures_that_exclude_each_other() {
         assert_eq!(code(Evidence::check(&FEDERATION, &[head, other, one].concat())), Code::NotEquivocation);
         assert_eq!(code(Evidence::check(&FEDERATION, &[head, one, one].concat())), Code::NotEquivocation);
     }
-    let id = block_id(b"block");
+    let id = named(b"block");
     let base = vote(1, VoteType::Prevote, 5, 0, Some(id));
     for other in [
         vote(1, VoteType::Precommit, 5, 0, None),

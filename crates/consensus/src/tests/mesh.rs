@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sha2::{Digest, Sha256};
 
 use crate::certificate::Certificate;
-use crate::consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer};
+use crate::consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer, Verdict};
 use crate::error::Code;
 use crate::types::{BlockId, Federation, Key, ValidatorSet};
 use crate::wire::{
@@ -488,7 +488,7 @@ impl Mesh {
         let pool: Vec<u64> = live.pool.iter().copied().take(20).collect();
         let block = make_block(!liar_spoils, height, &parent, salt, &pool);
         let life = one.life;
-        self.said_valid.insert((node, block_id(&block)));
+        self.said_valid.insert((node, name_of(&block)));
         self.at(think, Event::Input { node, life, input: Input::Propose { height, round, block } });
     }
 
@@ -586,13 +586,14 @@ impl Mesh {
                 }
                 self.answer(node);
             }
-            Effect::Validate { height, block, bytes, .. } => {
+            Effect::Validate { question, height, block, bytes, .. } => {
                 let valid = liar || self.is_valid(node, height, &bytes);
                 if valid {
                     self.said_valid.insert((node, block));
                 }
+                let verdict = if valid { Verdict::Valid } else { Verdict::Invalid };
                 let think = self.rng.below(4);
-                self.at(think, Event::Input { node, life, input: Input::Verdict { height, block, valid } });
+                self.at(think, Event::Input { node, life, input: Input::Verdict { question, verdict } });
             }
             Effect::Decided { height, block, bytes, certificate, .. } => {
                 self.on_decided(node, height, block, &bytes, certificate);
@@ -668,9 +669,9 @@ impl Mesh {
         let parent = chain.last().map_or([0; 32], |link| link.id.0);
         let numbers = transactions_of(bytes);
         chain.len() as u64 + 1 == height
-            && bytes[0] == 1
-            && bytes[1..9] == height.to_be_bytes()
-            && bytes[9..41] == parent
+            && bytes[4] == 1
+            && bytes[5..13] == height.to_be_bytes()
+            && bytes[13..45] == parent
             && !numbers.is_empty()
             && chain.iter().flat_map(|link| transactions_of(&link.bytes)).all(|number| !numbers.contains(&number))
     }
@@ -853,7 +854,7 @@ impl Mesh {
                 let valid = self.rng.chance(500);
                 let block = make_block(valid, height, &parent, self.rng.next(), &[1_000_000 + self.rng.below(1000)]);
                 let pol_round = (round > 0 && self.rng.chance(300)).then(|| round - 1);
-                let id = crate::types::BlockRef(block_id(&block));
+                let id = crate::types::BlockRef(name_of(&block));
                 let proposal = crate::types::Proposal { height, round, pol_round, block: id, proposer: own };
                 let signature = sign(member, &proposal_input(&FEDERATION, &proposal_body(&proposal)));
                 Packet::Consensus(encode_proposal(&crate::types::SignedProposal::new(proposal, signature), &block))
@@ -867,7 +868,7 @@ impl Mesh {
                 let height = self.nodes[to].disk.chain.len() as u64 + 1;
                 let parent = self.nodes[to].disk.chain.last().map_or([0; 32], |link| link.id.0);
                 let block = make_block(true, height, &parent, self.rng.next(), &[2_000_000 + height]);
-                let mut certificate = Certificate { height, round: 0, block: block_id(&block), signers: Vec::new() };
+                let mut certificate = Certificate { height, round: 0, block: name_of(&block), signers: Vec::new() };
                 let signature = sign(member, &certificate.input(&FEDERATION));
                 certificate.signers = vec![(own, signature); 2 * self.plan.members];
                 Packet::Sync { certificate: certificate.encode(), block }
@@ -880,7 +881,8 @@ impl Mesh {
 use arc_malachitebft_core_types as core_types;
 
 fn make_block(valid: bool, height: u64, parent: &[u8; 32], salt: u64, numbers: &[u64]) -> Vec<u8> {
-    let mut block = vec![u8::from(valid)];
+    let mut block = (49 + 8 * numbers.len() as u32).to_be_bytes().to_vec();
+    block.push(u8::from(valid));
     block.extend(height.to_be_bytes());
     block.extend(parent);
     block.extend(salt.to_be_bytes());
@@ -888,7 +890,11 @@ fn make_block(valid: bool, height: u64, parent: &[u8; 32], salt: u64, numbers: &
     block
 }
 
+fn name_of(block: &[u8]) -> BlockId {
+    block_id(block).expect("a block")
+}
+
 fn transactions_of(block: &[u8]) -> Vec<u64> {
-    let numbers = block.get(49..).unwrap_or(&[]).chunks_exact(8);
+    let numbers = block.get(53..).unwrap_or(&[]).chunks_exact(8);
     numbers.map(|bytes| u64::from_be_bytes(bytes.try_into().expect("eight bytes"))).collect()
 }

@@ -1,13 +1,15 @@
 //! Single rules, by hand: what wakes a node, what it votes for, what it tells, what it refuses.
 
+use std::collections::BTreeMap;
+
 use arc_malachitebft_core_types::{NilOrVal, RoundCertificateType, VoteType};
 
-use super::codec::{certificate, proposal, vote};
+use super::codec::{certificate, framed, named, proposal, vote};
 use super::mesh::{key_of, seed_of, set_of, Rng, FEDERATION};
-use crate::consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer, TimerKind};
+use crate::consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer, TimerKind, Verdict};
 use crate::error::{Code, Error};
 use crate::types::{BlockId, Key, SignedVote, ValidatorSet, MAX_BLOCK_BYTES};
-use crate::wire::{block_id, encode_proposal, encode_vote, Evidence, Message};
+use crate::wire::{encode_proposal, encode_vote, Evidence, Message};
 
 const PREVOTE: VoteType = VoteType::Prevote;
 const PRECOMMIT: VoteType = VoteType::Precommit;
@@ -36,6 +38,8 @@ struct Node {
     own: usize,
     others: Vec<usize>,
     log: Vec<Vec<u8>>,
+    /// The latest question about each block.
+    questions: BTreeMap<BlockId, u64>,
 }
 
 impl Node {
@@ -49,7 +53,7 @@ impl Node {
 
     fn of(own: usize, observe: bool) -> Self {
         let others = (0..4).filter(|member| *member != own).collect();
-        Self { consensus: fresh(own, observe), own, others, log: Vec::new() }
+        Self { consensus: fresh(own, observe), own, others, log: Vec::new(), questions: BTreeMap::new() }
     }
 
     fn step(&mut self, input: Input) -> Result<Vec<Effect>, Error> {
@@ -63,6 +67,9 @@ impl Node {
             } else if let Some(position) = appended {
                 assert_eq!(*after, position, "{effect:?}");
             }
+            if let Effect::Validate { question, block, .. } = effect {
+                self.questions.insert(*block, *question);
+            }
         }
         Ok(outputs.into_iter().map(|output| output.effect).collect())
     }
@@ -73,6 +80,11 @@ impl Node {
 
     fn code(&mut self, input: Input) -> Code {
         self.step(input).expect_err("refused").code
+    }
+
+    fn judge(&mut self, header: &[u8], verdict: Verdict) -> Vec<Effect> {
+        let question = self.questions.get(&named(header)).copied().unwrap_or(0);
+        self.ok(Input::Verdict { question, verdict })
     }
 
     fn hear(&mut self, vote: &SignedVote) -> Vec<Effect> {
@@ -108,22 +120,21 @@ fn decided(effects: &[Effect]) -> Option<(u64, BlockId, Vec<u8>)> {
     })
 }
 
-fn propose(block: &[u8]) -> Input {
-    Input::Message(encode_proposal(&proposal(turn(1, 0), 1, 0, None, block), block))
-}
-
-fn verdict(block: &[u8], valid: bool) -> Input {
-    Input::Verdict { height: 1, block: block_id(block), valid }
+fn propose(header: &[u8]) -> Input {
+    Input::Message(encode_proposal(&proposal(turn(1, 0), 1, 0, None, header), &framed(header)))
 }
 
 #[test]
 fn nothing_is_done_before_the_first_height() {
     let mut node = Node::of(0, false);
-    let synced = Input::Synced { certificate: certificate(&[0, 1, 2], 1, 0, b"b").encode(), block: b"b".to_vec() };
+    let synced = Input::Synced { certificate: certificate(&[0, 1, 2], 1, 0, b"b").encode(), block: framed(b"b") };
     for input in [Input::Wake, propose(b"b"), synced] {
         assert_eq!(node.code(input), Code::NotStarted);
     }
-    for input in [verdict(b"b", true), Input::Propose { height: 1, round: 0, block: vec![1] }] {
+    for input in [
+        Input::Verdict { question: 1, verdict: Verdict::Valid },
+        Input::Propose { height: 1, round: 0, block: framed(b"b") },
+    ] {
         assert_eq!(node.ok(input), vec![]);
     }
     assert_eq!(node.code(height(0)), Code::WrongHeight);
@@ -135,16 +146,16 @@ fn nothing_is_done_before_the_first_height() {
 
 #[test]
 fn one_validator_decides_in_one_step() {
-    let mut node = Node { consensus: fresh(0, false), own: 0, others: vec![], log: vec![] };
+    let mut node = Node { consensus: fresh(0, false), own: 0, others: vec![], log: vec![], questions: BTreeMap::new() };
     let validators = set_of(&[(0, 9)]);
     let start = |height| Input::Height { height, validators: validators.clone(), log: vec![] };
     assert!(!started(&node.ok(start(1))));
     for at in 1..4 {
         let effects = node.ok(Input::Wake);
         assert!(matches!(effects.last(), Some(Effect::SetTimer { .. } | Effect::GetBlock { .. })), "{effects:?}");
-        let effects = node.ok(Input::Propose { height: at, round: 0, block: vec![at as u8] });
+        let effects = node.ok(Input::Propose { height: at, round: 0, block: framed(&[at as u8]) });
         let (height, block, bytes) = decided(&effects).expect("decided");
-        assert_eq!((height, block), (at, block_id(&[at as u8])));
+        assert_eq!((height, block), (at, named(&[at as u8])));
         let certificate = crate::Certificate::decode(&bytes).expect("well formed");
         assert_eq!(certificate.verify(&FEDERATION, &validators), Ok(()));
         assert_eq!(certificate.signers.len(), 1);
@@ -169,15 +180,15 @@ fn a_proposal_wakes_when_the_application_finds_it_valid() {
     assert!(matches!(effects.as_slice(), [Effect::Validate { certified: false, .. }]), "{effects:?}");
     // Again: it is known.
     assert_eq!(node.ok(propose(b"block")), vec![]);
-    let effects = node.ok(verdict(b"block", true));
+    let effects = node.judge(b"block", Verdict::Valid);
     assert!(started(&effects));
     let votes = votes(&effects);
     assert_eq!(votes.len(), 1);
-    assert_eq!((votes[0].kind, &votes[0].block), (PREVOTE, &NilOrVal::Val(block_id(b"block"))));
+    assert_eq!((votes[0].kind, &votes[0].block), (PREVOTE, &NilOrVal::Val(named(b"block"))));
 
     let mut node = Node::new();
     node.ok(propose(b"block"));
-    assert_eq!(node.ok(verdict(b"block", false)), vec![]);
+    assert_eq!(node.judge(b"block", Verdict::Invalid), vec![]);
 }
 
 #[test]
@@ -186,27 +197,27 @@ fn nothing_is_voted_for_before_the_verdict_and_the_refused_gets_a_vote_for_none(
     node.ok(Input::Wake);
     assert!(!signed_anything(&node.ok(propose(b"block"))));
     for member in node.others.clone() {
-        assert!(votes(&node.hear(&vote(member, PREVOTE, 1, 0, Some(block_id(b"block"))))).is_empty());
+        assert!(votes(&node.hear(&vote(member, PREVOTE, 1, 0, Some(named(b"block"))))).is_empty());
     }
-    let effects = node.ok(verdict(b"block", false));
+    let effects = node.judge(b"block", Verdict::Invalid);
     assert_eq!(votes(&effects).first().map(|vote| vote.block), Some(NilOrVal::Nil));
     // No second opinion.
-    assert_eq!(node.ok(verdict(b"block", true)), vec![]);
-    assert_eq!(node.ok(verdict(b"unknown", true)), vec![]);
+    assert_eq!(node.judge(b"block", Verdict::Valid), vec![]);
+    assert_eq!(node.judge(b"unknown", Verdict::Valid), vec![]);
 }
 
 #[test]
 fn bad_proposals_are_refused_by_name() {
     let mut node = Node::new();
     let stranger = (turn(1, 0) + 2) % 4;
-    let send = |proposal, block: &[u8]| Input::Message(encode_proposal(&proposal, block));
+    let send = |proposal, header: &[u8]| Input::Message(encode_proposal(&proposal, &framed(header)));
     assert_eq!(node.code(send(proposal(stranger, 1, 0, None, b"b"), b"b")), Code::NotProposer);
     assert_eq!(node.code(send(proposal(turn(1, 0), 1, 0, None, b"b"), b"c")), Code::BadBlock);
     let mut forged = proposal(turn(1, 0), 1, 0, None, b"b");
     forged.signature[5] ^= 1;
     assert_eq!(node.code(send(forged, b"b")), Code::BadSignature);
     assert_eq!(node.code(send(proposal(turn(1, 11), 1, 11, None, b"b"), b"b")), Code::TooFar);
-    assert_eq!(node.code(Input::Propose { height: 1, round: 0, block: vec![] }), Code::TooLarge);
+    assert_eq!(node.code(Input::Propose { height: 1, round: 0, block: vec![] }), Code::BadBlock);
     let large = vec![0; MAX_BLOCK_BYTES + 1];
     assert_eq!(node.code(Input::Propose { height: 1, round: 0, block: large }), Code::TooLarge);
     let foreign = encode_vote(&vote(9, PREVOTE, 1, 0, None));
@@ -225,7 +236,7 @@ fn blocks_of_a_height_are_bounded() {
     let mut refused = 0;
     for number in 0..20u8 {
         let block = [number; 3];
-        let message = encode_proposal(&proposal(turn(1, 0), 1, 0, None, &block), &block);
+        let message = encode_proposal(&proposal(turn(1, 0), 1, 0, None, &block), &framed(&block));
         refused += u8::from(node.step(Input::Message(message)).is_err_and(|error| error.code == Code::TooMany));
     }
     assert_eq!(refused, 12);
@@ -304,32 +315,32 @@ fn a_synced_block_needs_its_certificate_and_the_applications_word() {
     let good = certificate(&[0, 1, 2], 1, 0, b"block").encode();
     let synced =
         |certificate: &[u8], block: &[u8]| Input::Synced { certificate: certificate.to_vec(), block: block.to_vec() };
-    assert_eq!(node.code(synced(&good, b"other")), Code::BadBlock);
+    assert_eq!(node.code(synced(&good, &framed(b"other"))), Code::BadBlock);
     assert_eq!(node.code(synced(&good, b"")), Code::BadBlock);
-    assert_eq!(node.code(synced(&[], b"block")), Code::Malformed);
+    assert_eq!(node.code(synced(&[], &framed(b"block"))), Code::Malformed);
     let few = certificate(&[0, 1], 1, 0, b"block").encode();
-    assert_eq!(node.code(synced(&few, b"block")), Code::TooLittlePower);
+    assert_eq!(node.code(synced(&few, &framed(b"block"))), Code::TooLittlePower);
     let next = certificate(&[0, 1, 2], 2, 0, b"block").encode();
-    assert_eq!(node.code(synced(&next, b"block")), Code::WrongHeight);
+    assert_eq!(node.code(synced(&next, &framed(b"block"))), Code::WrongHeight);
 
     let own = node.own;
     let without: Vec<_> = (0..4).filter(|member| *member != own).collect();
     let good = certificate(&without, 1, 0, b"block").encode();
-    let effects = node.ok(synced(&good, b"block"));
+    let effects = node.ok(synced(&good, &framed(b"block")));
     assert!(matches!(effects.as_slice(), [Effect::Validate { certified: true, .. }]), "{effects:?}");
-    assert_eq!(node.ok(synced(&good, b"block")), vec![]);
-    let effects = node.ok(verdict(b"block", false));
-    assert_eq!(effects, vec![Effect::CertifiedRefused { height: 1, block: block_id(b"block") }]);
+    assert_eq!(node.ok(synced(&good, &framed(b"block"))), vec![]);
+    let effects = node.judge(b"block", Verdict::Invalid);
+    assert_eq!(effects, vec![Effect::CertifiedRefused { height: 1, block: named(b"block") }]);
     // It may be asked again.
-    node.ok(synced(&good, b"block"));
-    let effects = node.ok(verdict(b"block", true));
-    assert_eq!(decided(&effects), Some((1, block_id(b"block"), good.clone())));
-    assert_eq!(node.code(synced(&good, b"block")), Code::WrongHeight);
+    node.ok(synced(&good, &framed(b"block")));
+    let effects = node.judge(b"block", Verdict::Valid);
+    assert_eq!(decided(&effects), Some((1, named(b"block"), good.clone())));
+    assert_eq!(node.code(synced(&good, &framed(b"block"))), Code::WrongHeight);
     // Also in the middle of a height, and of a block that the application knows.
     let mut node = Node::new();
     node.ok(propose(b"block"));
-    node.ok(verdict(b"block", true));
-    assert!(decided(&node.ok(synced(&good, b"block"))).is_some());
+    node.judge(b"block", Verdict::Valid);
+    assert!(decided(&node.ok(synced(&good, &framed(b"block")))).is_some());
 }
 
 #[test]
@@ -340,10 +351,10 @@ fn an_observer_follows_and_signs_nothing_until_it_is_safe() {
     assert!(node.consensus.is_observing());
     let mut all = node.ok(Input::Wake);
     all.extend(node.ok(propose(b"block")));
-    all.extend(node.ok(verdict(b"block", true)));
+    all.extend(node.judge(b"block", Verdict::Valid));
     for kind in [PREVOTE, PRECOMMIT] {
         for member in node.others.clone() {
-            all.extend(node.hear(&vote(member, kind, 1, 0, Some(block_id(b"block")))));
+            all.extend(node.hear(&vote(member, kind, 1, 0, Some(named(b"block")))));
         }
     }
     assert!(!signed_anything(&all));
@@ -378,7 +389,7 @@ fn who_has_forgotten_what_it_signed_stops_signing() {
     let mut node = Node::new();
     let members = [node.own, node.others[0], node.others[1]];
     let certificate = certificate(&members, 1, 0, b"block").encode();
-    let effects = node.ok(Input::Synced { certificate, block: b"block".to_vec() });
+    let effects = node.ok(Input::Synced { certificate, block: framed(b"block") });
     assert!(effects.contains(&Effect::Amnesia { height: 1, round: 0 }), "{effects:?}");
 }
 
@@ -399,7 +410,7 @@ fn its_own_echo_is_no_amnesia_also_after_a_restart() {
     // A proposal that comes now changes nothing of it.
     let effects = again.ok(propose(b"block"));
     assert!(votes(&effects).is_empty());
-    assert!(votes(&again.ok(verdict(b"block", true))).is_empty());
+    assert!(votes(&again.judge(b"block", Verdict::Valid)).is_empty());
 }
 
 #[test]
@@ -429,10 +440,10 @@ fn what_comes_too_late_changes_nothing() {
     assert_eq!(node.ok(Input::Wake), vec![]);
     for (height, round) in [(1, 5), (2, 0), (1, u32::MAX)] {
         assert_eq!(node.ok(Input::Elapsed(Timer { height, kind: TimerKind::Propose, round })), vec![]);
-        assert_eq!(node.ok(Input::Propose { height, round, block: vec![1] }), vec![]);
+        assert_eq!(node.ok(Input::Propose { height, round, block: framed(b"b") }), vec![]);
     }
     // Asked or not, it is not its turn.
-    assert_eq!(node.ok(Input::Propose { height: 1, round: 0, block: vec![1] }), vec![]);
+    assert_eq!(node.ok(Input::Propose { height: 1, round: 0, block: framed(b"b") }), vec![]);
 }
 
 #[test]
@@ -441,7 +452,7 @@ fn a_repeated_vote_brings_the_proposal_again() {
     let mut node = Node::of(own, false);
     node.ok(height(1));
     node.ok(Input::Wake);
-    node.ok(Input::Propose { height: 1, round: 0, block: b"block".to_vec() });
+    node.ok(Input::Propose { height: 1, round: 0, block: framed(b"block") });
     let effects = node.ok(Input::Elapsed(Timer { height: 1, kind: TimerKind::Rebroadcast, round: 0 }));
     let again = effects.iter().filter(|effect| {
         matches!(effect, Effect::Broadcast { message } if matches!(Message::decode(message), Ok(Message::Proposal(..))))
@@ -475,7 +486,7 @@ fn noise_changes_nothing() {
     let other = node.others[0];
     let templates = [
         encode_vote(&vote(other, PREVOTE, 1, 0, None)),
-        encode_proposal(&proposal(turn(1, 0), 1, 0, None, b"block"), b"block"),
+        encode_proposal(&proposal(turn(1, 0), 1, 0, None, b"block"), &framed(b"block")),
         certificate(&[0, 1, 2], 1, 0, b"block").encode(),
     ];
     for _ in 0..3000 {
@@ -485,13 +496,13 @@ fn noise_changes_nothing() {
             bytes[place] = rng.next() as u8;
         }
         let input = match rng.below(3) {
-            0 => Input::Synced { certificate: bytes, block: b"block".to_vec() },
+            0 => Input::Synced { certificate: bytes, block: framed(b"block") },
             _ => Input::Message(bytes),
         };
         assert!(!node.step(input).is_ok_and(|effects| signed_anything(&effects)));
     }
     node.ok(propose(b"block"));
-    assert!(signed_anything(&node.ok(verdict(b"block", true))));
+    assert!(signed_anything(&node.judge(b"block", Verdict::Valid)));
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::codec::framed;
 use super::mesh::{key_of, seed_of, set_of, FEDERATION};
-use crate::consensus::{Config, Consensus, Effect, Input, Timeouts};
+use crate::consensus::{Config, Consensus, Effect, Input, Timeouts, Verdict};
 
 fn decide(count: usize, heights: u64, block_bytes: usize) {
     let members: Vec<_> = (0..count).map(|member| (member, 1)).collect();
@@ -30,12 +31,12 @@ fn decide(count: usize, heights: u64, block_bytes: usize) {
                     inputs.extend(others.map(|other| (other, Input::Message(message.clone()))));
                 }
                 Effect::GetBlock { height, round, .. } => {
-                    let mut block = height.to_be_bytes().to_vec();
+                    let mut block = framed(&height.to_be_bytes());
                     block.resize(block_bytes, 7);
                     inputs.push_back((node, Input::Propose { height, round, block }));
                 }
-                Effect::Validate { height, block, .. } => {
-                    inputs.push_back((node, Input::Verdict { height, block, valid: true }));
+                Effect::Validate { question, .. } => {
+                    inputs.push_back((node, Input::Verdict { question, verdict: Verdict::Valid }));
                 }
                 Effect::Append { .. } => appended += 1,
                 Effect::Decided { height, .. } => {
