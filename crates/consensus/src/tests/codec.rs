@@ -241,8 +241,9 @@ fn bad_messages_are_refused_by_name() {
     ] {
         assert_eq!(code(Message::decode(&bytes)), expected);
     }
-    let largest = vec![7; MAX_BLOCK_BYTES];
-    assert!(Message::decode(&encode_proposal(&self::proposal(0, 1, 0, None, &largest), &largest)).is_ok());
+    let mut largest = framed(b"block");
+    largest.resize(MAX_BLOCK_BYTES, 7);
+    assert!(Message::decode(&encode_proposal(&self::proposal(0, 1, 0, None, b"block"), &largest)).is_ok());
     let polka = Message::Polka(polka()).encode();
     for (bytes, expected) in [
         (with(&polka, 45, &[0, 0]), Code::TooLittlePower),

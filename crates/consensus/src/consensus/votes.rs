@@ -1,0 +1,244 @@
+//! Messages of peers: signatures, votes, what contradicts them, and certificates among validators.
+
+use super::*;
+
+impl Consensus {
+    pub(super) fn on_message(&mut self, message: Message) -> Result<()> {
+        if self.phase == Phase::Empty {
+            return Err(Error::new(Code::NotStarted, "no height was started yet"));
+        }
+        if message.height() > self.height {
+            return self.on_early(message);
+        }
+        if message.height() < self.height || self.phase == Phase::Decided {
+            return self.on_late(message);
+        }
+        match message {
+            Message::Vote(vote) => self.on_vote(vote),
+            Message::Proposal(proposal, block) => self.on_proposal(proposal, block),
+            Message::Polka(polka) => self.on_polka(polka),
+            Message::Round(certificate) => self.on_round_certificate(certificate),
+        }
+    }
+
+    pub(super) fn check_round(&self, round: u32) -> Result<()> {
+        if round > self.round().saturating_add(MAX_ROUNDS_AHEAD) {
+            let text = format!("round {round}: at most {MAX_ROUNDS_AHEAD} after {}", self.round());
+            return Err(Error::new(Code::TooFar, text));
+        }
+        Ok(())
+    }
+
+    /// That members of the present set have signed; remembers what held.
+    pub(super) fn check_signed(&mut self, signed: &[(Key, Vec<u8>, Sig)]) -> Result<()> {
+        let validators = self.set()?;
+        let mut unknown = Vec::new();
+        for (key, message, signature) in signed {
+            if validators.get(key).is_none() {
+                return Err(Error::new(Code::UnknownValidator, format!("{key} is no validator at {}", self.height)));
+            }
+            let one = Signed { key, message, signature };
+            let digest = Known::digest(&one);
+            if !self.known.holds(&digest) {
+                unknown.push((one, digest));
+            }
+        }
+        let held = match unknown.as_slice() {
+            [] => true,
+            [(one, _)] => validators
+                .get(one.key)
+                .is_some_and(|member| member.point.verify(&Signature::from(*one.signature), one.message).is_ok()),
+            _ => {
+                let all: Vec<_> = unknown
+                    .iter()
+                    .map(|(one, _)| Signed { key: one.key, message: one.message, signature: one.signature })
+                    .collect();
+                all_hold(&all)
+            }
+        };
+        if !held {
+            return Err(Error::new(Code::BadSignature, "a signature does not hold"));
+        }
+        for (_, digest) in unknown {
+            self.known.add(digest);
+        }
+        Ok(())
+    }
+
+    pub(super) fn signed_vote(&self, vote: &SignedVote) -> (Key, Vec<u8>, Sig) {
+        let body = vote_body(vote.kind, vote.height, vote.round, &vote.block);
+        (vote.signer, vote_input(&self.config.federation, &body), vote.signature)
+    }
+
+    pub(super) fn signed_proposal(&self, proposal: &SignedProposal) -> (Key, Vec<u8>, Sig) {
+        let input = proposal_input(&self.config.federation, &proposal_body(proposal));
+        (proposal.proposer, input, proposal.signature)
+    }
+
+    /// Takes what was checked to be signed, and tells of what contradicts it.
+    pub(super) fn hear(&mut self, said: Said) -> News {
+        let (height, slot) = match &said {
+            Said::Vote(vote) => (vote.height, (vote.signer, slot_of(vote.kind), vote.round)),
+            Said::Proposal(proposal) => (proposal.height, (proposal.proposer, 0, proposal.round)),
+        };
+        if slot.0 == self.own && height >= self.height {
+            let body = match &said {
+                Said::Vote(vote) => vote_body(vote.kind, vote.height, vote.round, &vote.block).to_vec(),
+                Said::Proposal(proposal) => proposal_body(proposal).to_vec(),
+            };
+            let recorded =
+                height == self.height && self.signed.get(&(slot.1, slot.2)).is_some_and(|(own, _)| *own == body);
+            if !recorded {
+                self.forgot(height, slot.2);
+            }
+        }
+        let heard = if height == self.height { &mut self.heard } else { &mut self.heard_before };
+        let Some(before) = heard.said.get(&slot) else {
+            // Votes of rounds long gone make room: their contradictions were found or will not be.
+            let of_signer = (slot.0, 0, 0)..=(slot.0, u8::MAX, u32::MAX);
+            if heard.said.range(of_signer.clone()).count() >= MAX_VOTES_EACH {
+                let oldest = heard.said.range(of_signer).map(|(slot, _)| *slot).min_by_key(|slot| slot.2);
+                oldest.map(|oldest| heard.said.remove(&oldest));
+            }
+            heard.said.insert(slot, said);
+            return News::First;
+        };
+        let evidence = match (before, &said) {
+            (Said::Vote(one), Said::Vote(other)) if one.message != other.message => {
+                Evidence::of_votes(one.clone(), other.clone())
+            }
+            (Said::Proposal(one), Said::Proposal(other)) if one.message != other.message => {
+                Evidence::of_proposals(one.clone(), other.clone())
+            }
+            _ => return News::Repeated,
+        };
+        if heard.accused.insert(slot.0) {
+            let evidence = evidence.encode();
+            self.emit(Effect::Evidence { offender: slot.0, height, evidence });
+        }
+        News::Contradiction
+    }
+
+    /// Somebody holds what this key has signed and this node has not: its log is not its own last one.
+    pub(super) fn forgot(&mut self, height: u64, round: u32) {
+        if height >= self.unsafe_below {
+            self.unsafe_below = height + 1;
+            self.signs_from = u64::MAX;
+            self.emit(Effect::Amnesia { height, round });
+        }
+    }
+
+    fn was_heard(&self, vote: &SignedVote) -> bool {
+        let heard = self.heard.said.get(&(vote.signer, slot_of(vote.kind), vote.round));
+        matches!(heard, Some(Said::Vote(before)) if before == vote)
+    }
+
+    fn on_vote(&mut self, vote: SignedVote) -> Result<()> {
+        self.check_round(vote.round)?;
+        if self.was_heard(&vote) {
+            return Ok(());
+        }
+        let signed = self.signed_vote(&vote);
+        self.check_signed(&[signed])?;
+        self.take_vote(vote)
+    }
+
+    /// Its signature was checked.
+    fn take_vote(&mut self, vote: SignedVote) -> Result<()> {
+        // The core counts a validator's first vote alone, too.
+        if self.hear(Said::Vote(vote.clone())) != News::First {
+            return Ok(());
+        }
+        match self.phase {
+            Phase::Running => self.drive(CoreInput::Vote(vote)),
+            Phase::Waiting => {
+                self.held.push(Held::Vote(vote));
+                self.wake_by_votes()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wake_by_votes(&mut self) -> Result<()> {
+        let validators = self.set()?;
+        let voters: BTreeSet<_> = self
+            .held
+            .iter()
+            .filter_map(|held| match held {
+                Held::Vote(vote) => Some(vote.signer),
+                Held::Proposal(_) => None,
+            })
+            .collect();
+        if validators.has_honest(power_of(&validators, voters.iter())?) {
+            return self.start();
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_polka(&mut self, polka: &PolkaCertificate) -> Result<Vec<SignedVote>> {
+        let validators = self.set()?;
+        let power = power_of(&validators, polka.polka_signatures.iter().map(|one| &one.address))?;
+        if !validators.is_quorum(power) {
+            return Err(Error::new(Code::TooLittlePower, "a polka certificate of less than two thirds"));
+        }
+        let votes: Vec<_> = polka.votes(&Ctx).collect();
+        let signed: Vec<_> = votes.iter().map(|vote| self.signed_vote(vote)).collect();
+        self.check_signed(&signed)?;
+        Ok(votes)
+    }
+
+    fn on_polka(&mut self, polka: PolkaCertificate) -> Result<()> {
+        let known =
+            self.core.as_ref().is_some_and(|core| core.polka_certificate(polka.round, &polka.value_id).is_some());
+        if known {
+            return Ok(());
+        }
+        let votes = self.check_polka(&polka)?;
+        self.drive_if_running(CoreInput::PolkaCertificate(polka))?;
+        self.take_votes(votes)
+    }
+
+    /// The votes of a certificate, which the core may have had no use for as a whole. Those of rounds too far ahead it would
+    /// drop: they must not count as heard.
+    fn take_votes(&mut self, votes: Vec<SignedVote>) -> Result<()> {
+        for vote in votes {
+            if self.check_round(vote.round).is_ok() {
+                self.take_vote(vote)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_round_certificate(&mut self, certificate: &RoundCertificate) -> Result<Vec<SignedVote>> {
+        let validators = self.set()?;
+        let power = power_of(&validators, certificate.round_signatures.iter().map(|one| &one.address))?;
+        let enough = match certificate.cert_type {
+            RoundCertificateType::Skip => validators.has_honest(power),
+            RoundCertificateType::Precommit => validators.is_quorum(power),
+        };
+        if !enough {
+            return Err(Error::new(Code::TooLittlePower, "a round certificate of too little power"));
+        }
+        let votes: Vec<_> = certificate.votes(&Ctx).collect();
+        let signed: Vec<_> = votes.iter().map(|vote| self.signed_vote(vote)).collect();
+        self.check_signed(&signed)?;
+        Ok(votes)
+    }
+
+    fn on_round_certificate(&mut self, certificate: RoundCertificate) -> Result<()> {
+        let all_heard = certificate.votes(&Ctx).all(|vote| self.was_heard(&vote));
+        if all_heard && round_of(certificate.round) <= self.round() {
+            return Ok(());
+        }
+        let votes = self.check_round_certificate(&certificate)?;
+        self.drive_if_running(CoreInput::RoundCertificate(certificate))?;
+        self.take_votes(votes)
+    }
+
+    fn drive_if_running(&mut self, input: CoreInput) -> Result<()> {
+        match self.phase {
+            Phase::Running => self.drive(input),
+            _ => Ok(()),
+        }
+    }
+}
