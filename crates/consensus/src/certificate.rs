@@ -4,12 +4,10 @@
 use arc_malachitebft_core_types::{NilOrVal, VoteType};
 
 use crate::error::{Code, Error, Result};
+use crate::layout::{check_order, put_signer, take_signers, vote_body, vote_input, Reader, Signers};
 use crate::planted::{planted, Bug};
 use crate::signatures::{all_hold, Signed};
-use crate::types::{BlockId, Federation, Key, Sig, ValidatorSet};
-use crate::wire::{check_order, take_count, vote_body, vote_input, Reader};
-
-pub type Signers = Vec<(Key, Sig)>;
+use crate::types::{BlockId, Federation, Key, ValidatorSet};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -18,25 +16,6 @@ pub struct Certificate {
     pub block: BlockId,
     /// Ascending by key, each key once.
     pub signers: Signers,
-}
-
-pub(crate) fn put_signer(out: &mut Vec<u8>, (key, signature): &(Key, Sig)) {
-    out.extend(key.0);
-    out.extend(signature);
-}
-
-pub(crate) fn take_signers(reader: &mut Reader) -> Result<Signers> {
-    let count = take_count(reader)?;
-    let mut signers: Signers = Vec::with_capacity(count);
-    for _ in 0..count {
-        let key = reader.key()?;
-        match check_order(signers.last().map(|(before, _)| before), &key) {
-            Err(error) if error.code == Code::DuplicateSigner && planted(Bug::SignerCountedTwice) => (),
-            checked => checked?,
-        }
-        signers.push((key, reader.array()?));
-    }
-    Ok(signers)
 }
 
 impl Certificate {

@@ -9,8 +9,8 @@
 //! Effects have an order: those that come after an `Append` may be released only when that entry is durable. `after` says
 //! so for each: how many entries, of all since this was made, must be on the disk before.
 //!
-//! Bounds: 256 validators, blocks of 5 MiB and eight of them at a height, messages at most ten rounds ahead and one height
-//! ahead, 64 votes of each validator held or remembered, 16,384 signatures remembered as checked.
+//! Bounds: 256 validators, blocks of 5 MiB and eight of them at a height, two of one round that nobody votes for, messages at most
+//! ten rounds ahead and one height ahead, 64 votes of each validator held or remembered, 16,384 signatures remembered as checked.
 
 mod blocks;
 mod engine;
@@ -23,23 +23,16 @@ use std::sync::Arc;
 
 use arc_malachitebft_core_consensus as malachite;
 use arc_malachitebft_core_types as core;
-use core::{
-    NilOrVal, Round, RoundCertificateType, Timeout, TimeoutKind, Validity, ValueOrigin, ValuePayload, VoteType,
-};
-use ed25519_zebra::{Signature, SigningKey, VerificationKey};
-use malachite::{LivenessMsg, LocallyProposedValue, ProposedValue, Resumable, Resume, SignedConsensusMsg};
+use core::{Round, VoteType};
+use ed25519_zebra::{SigningKey, VerificationKey};
 
-use crate::certificate::{power_of, Certificate};
+use self::blocks::{Block, Question};
+use crate::certificate::Certificate;
 use crate::error::{Code, Error, Result};
 use crate::planted::{planted, Bug};
-use crate::signatures::{all_hold, Known, Signed};
-use crate::types::{
-    BlockId, BlockRef, Ctx, Federation, Height, Key, Sig, SignedProposal, SignedVote, ValidatorSet, Vote, MAX_HEIGHT,
-};
-use crate::wire::{
-    block_id, encode_polka, encode_proposal, encode_round_certificate, encode_vote, proposal_body, proposal_input,
-    vote_body, vote_input, Entry, Evidence, Message, PolkaCertificate, RoundCertificate,
-};
+use crate::signatures::Known;
+use crate::types::{BlockId, Ctx, Federation, Key, Sig, SignedProposal, SignedVote, ValidatorSet};
+use crate::wire::{Entry, Message};
 
 type Core = malachite::State<Ctx>;
 type CoreInput = malachite::Input<Ctx>;
@@ -48,10 +41,10 @@ type CoreEffect = malachite::Effect<Ctx>;
 const MAX_ROUNDS_AHEAD: u32 = malachite::MAX_FUTURE_ROUND_LOOKAHEAD;
 /// Votes of one validator that are remembered or held: two kinds, and more rounds than any message may be ahead.
 const MAX_VOTES_EACH: usize = 64;
-/// Blocks of one height. Of those that nobody can want any more the oldest goes first.
-const MAX_BLOCKS: usize = 8;
 /// A proposal of the next height is held for its first rounds alone: it may be 4 MiB.
 const MAX_HELD_PROPOSAL_ROUND: u32 = 1;
+/// Votes of the next height that are held of each validator.
+const MAX_EARLY_VOTES_EACH: usize = 8;
 const MAX_LOG_ENTRIES: usize = 1 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,16 +255,6 @@ enum Phase {
     Decided,
 }
 
-struct Block {
-    bytes: Arc<[u8]>,
-    round: u32,
-    pol_round: Option<u32>,
-    proposer: Key,
-    /// None until the application has said.
-    valid: Option<bool>,
-    logged: bool,
-}
-
 #[derive(Clone)]
 enum Said {
     Vote(SignedVote),
@@ -314,22 +297,41 @@ pub struct Consensus {
     unsafe_below: u64,
     /// Everything signed at this height, by slot: none is signed otherwise, whatever the core wants.
     signed: BTreeMap<(u8, u32), (Vec<u8>, Sig)>,
+    /// Whether the log says that from here on this key signs.
+    logged_signing: bool,
     own_proposal: Option<(u32, Vec<u8>)>,
     blocks: BTreeMap<BlockId, Block>,
     heard: Heard,
     heard_before: Heard,
     held: Vec<Held>,
     next_held: Vec<Message>,
-    certified: Option<(Certificate, BlockId)>,
-    ahead: BTreeMap<Key, u64>,
+    /// The names proposed in each round.
+    offered: BTreeMap<u32, Vec<BlockId>>,
+    /// Those of them that had to make room.
+    dropped: BTreeSet<BlockId>,
+    /// Those of which the log has the bytes.
+    logged: BTreeSet<BlockId>,
+    /// Of all since this was made; those that wait for an answer.
+    last_question: u64,
+    questions: BTreeMap<u64, Question>,
+    /// What two thirds were seen to prevote for, and what is to be counted whether they precommit to it.
+    polkas: BTreeSet<(u32, BlockId)>,
+    precommitted: BTreeSet<(u32, BlockId)>,
+    /// Of a block of this height that is not decided here only because it is not here, or not called valid.
+    certified: Option<Certificate>,
+    /// The latest height that each validator was seen to sign at.
+    latest: BTreeMap<Key, u64>,
+    /// Of whom it was said since the last reminder.
+    told_behind: BTreeSet<Key>,
+    reminding: bool,
+    remind_ms: u64,
+    /// Those that the core has set.
+    timers: BTreeSet<Timer>,
     known: Known,
     position: u64,
     /// While a log is replayed: what is in it, and the round that a block was asked for in.
     replayed: Option<BTreeSet<Vec<u8>>>,
     asked_in: Option<u32>,
-    /// Of all since this was made; those that wait for an answer.
-    last_question: u64,
-    questions: BTreeMap<u64, BlockId>,
     fatal: Option<Error>,
     out: Vec<Output>,
 }
@@ -361,20 +363,30 @@ impl Consensus {
             signs_from,
             unsafe_below: 0,
             signed: BTreeMap::new(),
+            logged_signing: true,
             own_proposal: None,
             blocks: BTreeMap::new(),
             heard: Heard::default(),
             heard_before: Heard::default(),
             held: Vec::new(),
             next_held: Vec::new(),
+            offered: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            logged: BTreeSet::new(),
+            last_question: 0,
+            questions: BTreeMap::new(),
+            polkas: BTreeSet::new(),
+            precommitted: BTreeSet::new(),
             certified: None,
-            ahead: BTreeMap::new(),
+            latest: BTreeMap::new(),
+            told_behind: BTreeSet::new(),
+            reminding: false,
+            remind_ms: 0,
+            timers: BTreeSet::new(),
             known: Known::default(),
             position: 0,
             replayed: None,
             asked_in: None,
-            last_question: 0,
-            questions: BTreeMap::new(),
             fatal: None,
             out: Vec::new(),
         }
@@ -409,6 +421,7 @@ impl Consensus {
             Input::Synced { certificate, block } => self.on_synced(&certificate, block),
             Input::SafeFrom { height } => self.on_safe_from(height),
         };
+        let done = done.and_then(|()| self.settle_wanted()).and_then(|()| self.settle_certified());
         let out = std::mem::take(&mut self.out);
         if let Some(fatal) = &self.fatal {
             // What was about to be released is dropped with the entries that it rests on.
@@ -420,6 +433,12 @@ impl Consensus {
             Err(_) if !out.is_empty() => Ok(out),
             Err(error) => Err(error),
         }
+    }
+
+    /// Proposals that are held while a height waits.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.held.iter().filter(|held| matches!(held, Held::Proposal(_))).count()
     }
 
     fn emit(&mut self, effect: Effect) {

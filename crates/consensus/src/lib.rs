@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod consensus;
 pub mod error;
+pub mod layout;
 mod planted;
 pub mod signatures;
 pub mod types;
@@ -15,8 +16,9 @@ pub mod wire;
 pub use certificate::Certificate;
 pub use consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer, TimerKind, Verdict};
 pub use error::{Code, Error};
+pub use layout::{block_id, header_of};
 pub use types::{BlockId, Federation, Key, ValidatorSet};
-pub use wire::{block_id, header_of, Evidence};
+pub use wire::Evidence;
 
 #[cfg(test)]
 mod tests;

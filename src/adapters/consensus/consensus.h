@@ -81,6 +81,7 @@ struct Config {
   Timeouts timeouts;
 };
 
+/// `remind`: what is missing is said again.
 enum class TimerKind : std::uint8_t { propose = 1, prevote, precommit, rebroadcast, remind };
 
 struct Timer {
@@ -112,7 +113,7 @@ struct Propose {
 };
 enum class Judgement : std::uint8_t {
   valid = 1,
-  invalid,  ///< this block, whatever the clock says, may not follow
+  invalid,  ///< this block may not follow
   mismatched,  ///< these bytes are not the block that their header names; nothing is said about that block
   undecided,  ///< its time is ahead of the clock: Validate comes again
 };
@@ -129,7 +130,8 @@ struct Synced {
   ByteView certificate;
   ByteView block;  ///< framed
 };
-/// From this height on it is certain that the key signed nothing that is not in the log (safe_height below).
+/// From this height on it is certain that the key signed nothing that is not in the log (safe_height below). It holds for the
+/// height that runs, too.
 struct SafeFrom {
   Height height = 0;
 };
@@ -197,16 +199,17 @@ struct Evidence {
   Height height = 0;
   Bytes evidence;
 };
-/// Decided, but the block is not here: fetch it with its certificate.
+/// Decided, but the block is not here: fetch it with its certificate. It comes again while that is so.
 struct WantSync {
   Height height = 0;
 };
-/// A validator is at a later height: what lies between can be fetched.
+/// A validator is at a later height: what lies between can be fetched. It comes again while that is so.
 struct PeerAhead {
   PublicKey validator;
   Height height = 0;
 };
-/// A validator still votes at a height that is decided here: it lacks block and certificate.
+/// A validator still votes at a height that is decided here: it lacks block and certificate. Once for each until the next reminder,
+/// however often its votes are repeated, by whomever.
 struct PeerBehind {
   PublicKey validator;
   Height height = 0;

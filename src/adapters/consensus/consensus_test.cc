@@ -167,6 +167,71 @@ TEST(Consensus, a_block_is_named_by_its_header) {
   EXPECT_EQ(refused(frame(as_bytes("h"), Bytes(max_block_bytes - 4, 1))), "too-large");
 }
 
+/// What a proposer broadcasts of a block, and to whom that is new.
+struct Offer {
+  Bytes proposal;
+  std::uint8_t other = 0;
+};
+Offer offer_of(std::string_view text) {
+  Offer offer;
+  for (std::uint8_t number = 1; number <= 4; ++number) {
+    Consensus node = consensus(number);
+    std::ignore = taken(node, start(1, 4));
+    for (const auto& wanted : all<GetBlock>(taken(node, Wake{}))) {
+      const Bytes block = framed(text);
+      for (auto& broadcast : all<Broadcast>(taken(node, Propose{.height = 1, .round = wanted.round, .block = block}))) {
+        if (broadcast.message[0] == 2) offer.proposal = std::move(broadcast.message);
+      }
+      offer.other = static_cast<std::uint8_t>(number % 4 + 1);
+    }
+  }
+  return offer;
+}
+
+Validate asked(const std::vector<Output>& outputs) {
+  const auto found = all<Validate>(outputs);
+  EXPECT_EQ(found.size(), 1U);
+  return found.empty() ? Validate{} : found[0];
+}
+
+/// Whoever passes a proposal on can put another rest behind the header.
+TEST(Consensus, a_wrong_rest_keeps_nobody_from_the_right_one) {
+  const auto [proposal, other] = offer_of("block");
+  ASSERT_FALSE(proposal.empty());
+  Bytes wrong = proposal;
+  wrong.back() ^= 1U;
+  Consensus node = consensus(other);
+  std::ignore = taken(node, start(1, 4));
+  std::ignore = taken(node, Wake{});
+  const Validate first = asked(taken(node, Message{wrong}));
+  EXPECT_TRUE(taken(node, Message{wrong}).empty());
+  const Validate second = asked(taken(node, Message{proposal}));
+  EXPECT_EQ(first.block, second.block);
+  EXPECT_NE(first.question, second.question);
+  EXPECT_NE(first.bytes, second.bytes);
+  EXPECT_EQ(second.bytes, framed("block"));
+  EXPECT_TRUE(taken(node, Verdict{.question = first.question, .judgement = Judgement::mismatched}).empty());
+  const auto outputs = taken(node, Verdict{.question = second.question, .judgement = Judgement::valid});
+  EXPECT_EQ(all<Broadcast>(outputs).size(), 1U);
+}
+
+TEST(Consensus, what_is_undecided_is_asked_again) {
+  const auto [proposal, other] = offer_of("block");
+  Consensus node = consensus(other);
+  std::ignore = taken(node, start(1, 4));
+  std::ignore = taken(node, Wake{});
+  const Validate first = asked(taken(node, Message{proposal}));
+  EXPECT_FALSE(first.wanted);
+  EXPECT_FALSE(first.certified);
+  const auto waits = all<SetTimer>(taken(node, Verdict{.question = first.question, .judgement = Judgement::undecided}));
+  ASSERT_EQ(waits.size(), 1U);
+  EXPECT_EQ(waits[0].timer.kind, TimerKind::remind);
+  const Validate again = asked(taken(node, Elapsed{waits[0].timer}));
+  EXPECT_EQ(again.block, first.block);
+  const auto outputs = taken(node, Verdict{.question = again.question, .judgement = Judgement::valid});
+  EXPECT_EQ(all<Broadcast>(outputs).size(), 1U);
+}
+
 TEST(Consensus, one_validator_decides_alone) {
   Mesh mesh(1);
   mesh.decide(3);

@@ -1,6 +1,17 @@
 //! Malachite's core: what it is given and what it asks for.
 
-use super::*;
+use arc_malachitebft_core_consensus as malachite;
+use arc_malachitebft_core_types as core;
+use core::{Round, Timeout, TimeoutKind, VoteType};
+use malachite::{LivenessMsg, Resumable, Resume, SignedConsensusMsg};
+
+use super::{round_of, slot_of, Consensus, CoreEffect, CoreInput, Effect, Phase, Said, Timer, TimerKind};
+use crate::certificate::Certificate;
+use crate::error::{Code, Error, Result};
+use crate::layout::{proposal_body, proposal_input, vote_body, vote_input};
+use crate::signatures::{Known, Signed};
+use crate::types::{Ctx, Sig, SignedProposal, SignedVote};
+use crate::wire::{encode_polka, encode_proposal, encode_round_certificate, encode_vote, Entry};
 
 impl Consensus {
     /// Gives the core one input and carries out what it asks for.
@@ -10,8 +21,10 @@ impl Consensus {
             self.fatal = Some(error.clone());
             return Err(error);
         };
-        if !self.may_sign() {
-            core.params.enabled = false;
+        // While a log is replayed the core signs where it did before.
+        core.params.enabled = self.may_sign() && (self.replayed.is_none() || self.logged_signing);
+        if self.replayed.is_none() {
+            self.log_signing();
         }
         let done: std::result::Result<(), malachite::Error<Ctx>> = malachite::process!(
             input: input, state: &mut core, metrics: &(), with: effect => self.on_effect(effect));
@@ -41,11 +54,14 @@ impl Consensus {
     fn on_effect(&mut self, effect: CoreEffect) -> Result<Resume<Ctx>> {
         Ok(match effect {
             CoreEffect::CancelAllTimeouts(resume) => {
-                self.emit(Effect::CancelTimers);
+                // Not what is no business of the core: the reminder.
+                for timer in std::mem::take(&mut self.timers) {
+                    self.emit(Effect::CancelTimer { timer });
+                }
                 resume.resume_with(())
             }
             CoreEffect::CancelTimeout(timeout, resume) => {
-                if let Some(timer) = self.timer(timeout) {
+                if let Some(timer) = self.timer(timeout).filter(|timer| self.timers.remove(timer)) {
                     self.emit(Effect::CancelTimer { timer });
                 }
                 resume.resume_with(())
@@ -53,11 +69,13 @@ impl Consensus {
             CoreEffect::ScheduleTimeout(timeout, resume) => {
                 if let Some(timer) = self.timer(timeout).filter(|_| self.phase == Phase::Running) {
                     let after_ms = self.duration(timer);
+                    self.timers.insert(timer);
                     self.emit(Effect::SetTimer { timer, after_ms });
                 }
                 resume.resume_with(())
             }
             CoreEffect::StartRound(height, round, proposer, _, resume) => {
+                self.forget_offers(round_of(round));
                 self.emit(Effect::RoundStarted { height: height.0, round: round_of(round), proposer });
                 resume.resume_with(())
             }
@@ -111,6 +129,7 @@ impl Consensus {
                 let input = vote_input(&self.config.federation, &body);
                 let signature = self.sign((slot_of(vote.kind), vote.round), vote.height, &body, &input)?;
                 let vote = SignedVote::new(vote, signature);
+                self.note_precommit(&vote);
                 self.heard.said.insert((vote.signer, slot_of(vote.kind), vote.round), Said::Vote(vote.clone()));
                 resume.resume_with(vote)
             }
@@ -161,9 +180,17 @@ impl Consensus {
     }
 
     pub(super) fn on_elapsed(&mut self, timer: Timer) -> Result<()> {
-        if self.phase != Phase::Running || timer.height != self.height || timer.round != self.round() {
+        if timer.height != self.height {
             return Ok(());
         }
+        if timer.kind == TimerKind::Remind {
+            self.on_remind();
+            return Ok(());
+        }
+        if self.phase != Phase::Running || timer.round != self.round() {
+            return Ok(());
+        }
+        self.timers.remove(&timer);
         let kind = match timer.kind {
             TimerKind::Propose => TimeoutKind::Propose,
             TimerKind::Prevote => TimeoutKind::Prevote,
@@ -174,15 +201,15 @@ impl Consensus {
         self.drive(CoreInput::TimeoutElapsed(Timeout::new(Round::new(timer.round), kind)))
     }
 
-    fn broadcast(&mut self, message: Vec<u8>) {
+    pub(super) fn broadcast(&mut self, message: Vec<u8>) {
         self.emit(Effect::Broadcast { message });
     }
 
-    fn publish_proposal(&mut self, proposal: &SignedProposal) {
-        let Some(block) = self.blocks.get(&proposal.block.0) else {
+    pub(super) fn publish_proposal(&mut self, proposal: &SignedProposal) {
+        let Some(content) = self.content(&proposal.block.0) else {
             return self.trouble(format!("block {} was dropped: its proposal is not sent", proposal.block.0));
         };
-        let message = encode_proposal(proposal, &block.bytes);
+        let message = encode_proposal(proposal, content);
         if proposal.proposer == self.own {
             self.own_proposal = Some((proposal.round, message.clone()));
         }
@@ -217,7 +244,7 @@ impl Consensus {
         first.saturating_add(timeouts.step_ms.saturating_mul(u64::from(timer.round))).min(timeouts.max_ms)
     }
 
-    fn sign(&mut self, slot: (u8, u32), height: u64, body: &[u8], input: &[u8]) -> Result<Sig> {
+    pub(super) fn sign(&mut self, slot: (u8, u32), height: u64, body: &[u8], input: &[u8]) -> Result<Sig> {
         if let Some((before, signature)) = self.signed.get(&slot) {
             if before == body {
                 return Ok(*signature);
@@ -246,15 +273,13 @@ impl Consensus {
 
     fn on_decide(&mut self, certificate: core::CommitCertificate<Ctx>) {
         let certificate = own_certificate(&certificate);
-        match self.blocks.get(&certificate.block) {
-            Some(block) => {
-                let bytes = block.bytes.clone();
-                self.end_height(certificate, bytes);
-            }
+        match self.content(&certificate.block).cloned() {
+            Some(content) => self.end_height(certificate, content),
             None => {
                 self.phase = Phase::Blind;
-                self.emit(Effect::CancelTimers);
-                self.emit(Effect::WantSync { height: self.height });
+                self.cancel_timers();
+                self.certified = Some(certificate);
+                self.want_certified();
             }
         }
     }
@@ -266,10 +291,8 @@ impl Consensus {
             CoreInput::PolkaCertificate(polka) => Entry::Polka(polka),
             CoreInput::ProposedValue(value, _) => {
                 let id = value.value.0;
-                let bytes = self.blocks.get_mut(&id).filter(|block| !block.logged).map(|block| {
-                    block.logged = true;
-                    block.bytes.clone()
-                });
+                // Once at a height: it is large, and may come again after it was dropped.
+                let bytes = self.content(&id).cloned().filter(|_| self.logged.insert(id));
                 Entry::Verdict {
                     height: value.height.0,
                     round: round_of(value.round),

@@ -1,6 +1,19 @@
 //! Messages of peers: signatures, votes, what contradicts them, and certificates among validators.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use arc_malachitebft_core_types::{NilOrVal, RoundCertificateType, VoteType};
+use ed25519_zebra::Signature;
+
+use super::{
+    round_of, slot_of, Consensus, CoreInput, Effect, Held, News, Phase, Said, MAX_ROUNDS_AHEAD, MAX_VOTES_EACH,
+};
+use crate::certificate::power_of;
+use crate::error::{Code, Error, Result};
+use crate::layout::{proposal_body, proposal_input, vote_body, vote_input};
+use crate::signatures::{all_hold, Known, Signed};
+use crate::types::{Ctx, Key, Sig, SignedProposal, SignedVote};
+use crate::wire::{Evidence, Message, PolkaCertificate, RoundCertificate};
 
 impl Consensus {
     pub(super) fn on_message(&mut self, message: Message) -> Result<()> {
@@ -81,16 +94,11 @@ impl Consensus {
             Said::Vote(vote) => (vote.height, (vote.signer, slot_of(vote.kind), vote.round)),
             Said::Proposal(proposal) => (proposal.height, (proposal.proposer, 0, proposal.round)),
         };
-        if slot.0 == self.own && height >= self.height {
-            let body = match &said {
-                Said::Vote(vote) => vote_body(vote.kind, vote.height, vote.round, &vote.block).to_vec(),
-                Said::Proposal(proposal) => proposal_body(proposal).to_vec(),
-            };
-            let recorded =
-                height == self.height && self.signed.get(&(slot.1, slot.2)).is_some_and(|(own, _)| *own == body);
-            if !recorded {
-                self.forgot(height, slot.2);
-            }
+        self.check_own(&said);
+        let latest = self.latest.entry(slot.0).or_insert(0);
+        *latest = height.max(*latest);
+        if let Said::Vote(vote) = &said {
+            self.note_precommit(vote);
         }
         let heard = if height == self.height { &mut self.heard } else { &mut self.heard_before };
         let Some(before) = heard.said.get(&slot) else {
@@ -119,10 +127,45 @@ impl Consensus {
         News::Contradiction
     }
 
+    /// Whether this node knows of what its own key has signed.
+    fn check_own(&mut self, said: &Said) {
+        let (signer, height, slot, body) = match said {
+            Said::Vote(vote) => {
+                let body = vote_body(vote.kind, vote.height, vote.round, &vote.block).to_vec();
+                (vote.signer, vote.height, (slot_of(vote.kind), vote.round), body)
+            }
+            Said::Proposal(proposal) => {
+                (proposal.proposer, proposal.height, (0, proposal.round), proposal_body(proposal).to_vec())
+            }
+        };
+        let known = || height == self.height && self.signed.get(&slot).is_some_and(|(own, _)| *own == body);
+        if signer == self.own && height >= self.height && !known() {
+            self.forgot(height, slot.1);
+        }
+    }
+
+    /// The votes of a certificate, before the core acts on it.
+    fn check_own_votes(&mut self, votes: &[SignedVote]) {
+        for vote in votes {
+            self.check_own(&Said::Vote(vote.clone()));
+        }
+    }
+
+    /// That there may be two thirds for a block.
+    pub(super) fn note_precommit(&mut self, vote: &SignedVote) {
+        if let (VoteType::Precommit, NilOrVal::Val(id), true) = (vote.kind, vote.block, vote.height == self.height) {
+            self.precommitted.insert((vote.round, id));
+        }
+    }
+
     /// Somebody holds what this key has signed and this node has not: its log is not its own last one.
     pub(super) fn forgot(&mut self, height: u64, round: u32) {
-        if height >= self.unsafe_below {
-            self.unsafe_below = height + 1;
+        if height < self.unsafe_below {
+            return;
+        }
+        self.unsafe_below = height + 1;
+        // It does not contradict that from a later height on all is known.
+        if self.signs_from <= height || self.signs_from == u64::MAX {
             self.signs_from = u64::MAX;
             self.emit(Effect::Amnesia { height, round });
         }
@@ -194,6 +237,7 @@ impl Consensus {
             return Ok(());
         }
         let votes = self.check_polka(&polka)?;
+        self.check_own_votes(&votes);
         self.drive_if_running(CoreInput::PolkaCertificate(polka))?;
         self.take_votes(votes)
     }
@@ -231,6 +275,7 @@ impl Consensus {
             return Ok(());
         }
         let votes = self.check_round_certificate(&certificate)?;
+        self.check_own_votes(&votes);
         self.drive_if_running(CoreInput::RoundCertificate(certificate))?;
         self.take_votes(votes)
     }

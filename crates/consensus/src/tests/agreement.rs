@@ -61,6 +61,14 @@ fn liars_change_nothing_and_are_found() {
     assert!(accusations > 0);
 }
 
+#[test]
+fn clocks_that_differ_stop_nobody() {
+    for seed in 0..4 {
+        run(Plan { clocks: 300, ..Plan::new(seed, 4) });
+        run(Plan { clocks: 300, liars: 1, crashes: true, followers: 1, ..rough(seed, 4) });
+    }
+}
+
 /// At every entry of one node's log, before and after it is durable: what is signed afterwards never contradicts what was
 /// signed before.
 #[test]
@@ -182,7 +190,9 @@ fn many_seeds() {
     for seed in first.parse().expect("a number")..last.parse().expect("a number") {
         let members = [1, 3, 4, 5, 7][seed as usize % 5];
         let liars = if seed % 2 == 0 { (members - 1) / 3 } else { 0 };
-        let plain = Plan { liars, crashes: seed % 3 == 0, followers: seed as usize % 2, ..rough(seed, members) };
+        let clocks = if seed % 4 == 0 { 200 } else { 0 };
+        let plain =
+            Plan { liars, clocks, crashes: seed % 3 == 0, followers: seed as usize % 2, ..rough(seed, members) };
         run(plain.clone());
         if members > 3 && liars == 0 {
             run(Plan { restored: Some(1), crashes: false, ..plain.clone() });

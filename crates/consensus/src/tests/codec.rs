@@ -8,14 +8,12 @@ use sha2::{Digest, Sha256};
 use super::mesh::{key_of, set_of, sign, Rng, FEDERATION};
 use crate::certificate::Certificate;
 use crate::error::{Code, Result};
+use crate::layout::{block_id, proposal_body, proposal_input, vote_body, vote_input};
 use crate::types::{
     BlockId, BlockRef, Height, Key, Proposal, SignedProposal, SignedVote, ValidatorSet, Vote, MAX_BLOCK_BYTES,
     MAX_HEIGHT, MAX_ROUND, MAX_TOTAL_POWER, MAX_VALIDATORS,
 };
-use crate::wire::{
-    block_id, encode_proposal, encode_vote, proposal_body, proposal_input, vote_body, vote_input, Entry, Evidence,
-    Message, PolkaCertificate, RoundCertificate,
-};
+use crate::wire::{encode_proposal, encode_vote, Entry, Evidence, Message, PolkaCertificate, RoundCertificate};
 
 pub fn vote(member: usize, kind: VoteType, height: u64, round: u32, block: Option<BlockId>) -> SignedVote {
     let block = block.map_or(NilOrVal::Nil, NilOrVal::Val);
@@ -92,6 +90,7 @@ fn entries() -> Vec<Entry> {
         verdict(true, Some(&framed(b"block"))),
         verdict(false, None),
         Entry::Timeout { height: 9, kind: 3, round: 4 },
+        Entry::Signs { height: 9, signs: false },
     ]
 }
 
@@ -264,7 +263,7 @@ fn bad_log_entries_are_refused_by_name() {
     let verdict = entries()[3].encode();
     let bytes = verdict.len() - 5;
     assert_eq!(code(Entry::decode(&with(&verdict, bytes, b"other"))), Code::BadBlock);
-    assert_eq!(code(Entry::decode(&[6])), Code::UnknownKind);
+    assert_eq!(code(Entry::decode(&[7])), Code::UnknownKind);
     let timeout = entries()[5].encode();
     assert_eq!(code(Entry::decode(&with(&timeout, 9, &[4]))), Code::UnknownKind);
 }

@@ -8,10 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::certificate::Certificate;
 use crate::consensus::{safe_height, Config, Consensus, Effect, Input, Output, Timeouts, Timer, Verdict};
 use crate::error::Code;
+use crate::layout::{block_id, proposal_body, proposal_input, vote_body, vote_input};
 use crate::types::{BlockId, Federation, Key, ValidatorSet};
-use crate::wire::{
-    block_id, encode_proposal, encode_vote, proposal_body, proposal_input, vote_body, vote_input, Evidence, Message,
-};
+use crate::wire::{encode_proposal, encode_vote, Evidence, Message};
 
 pub const FEDERATION: Federation = *b"\x01\x71\x12\x20a federation of thirty-two bytes";
 
@@ -79,6 +78,8 @@ pub struct Plan {
     pub observe: bool,
     /// Members that are never there.
     pub silent: usize,
+    /// Of how many in a thousand blocks a node cannot say yet what it thinks, or calls them invalid by its clock.
+    pub clocks: u64,
 }
 
 impl Plan {
@@ -100,6 +101,7 @@ impl Plan {
             restored: None,
             observe: true,
             silent: 0,
+            clocks: 0,
         }
     }
 }
@@ -586,12 +588,18 @@ impl Mesh {
                 }
                 self.answer(node);
             }
-            Effect::Validate { question, height, block, bytes, .. } => {
-                let valid = liar || self.is_valid(node, height, &bytes);
-                if valid {
+            Effect::Validate { question, height, block, bytes, wanted, .. } => {
+                let by_clock = !liar && !wanted && self.rng.chance(self.plan.clocks);
+                let verdict = if !liar && !is_whole(&bytes) {
+                    Verdict::Mismatched
+                } else if by_clock {
+                    [Verdict::Undecided, Verdict::Invalid][self.rng.below(2) as usize]
+                } else if liar || self.is_valid(node, height, &bytes) {
                     self.said_valid.insert((node, block));
-                }
-                let verdict = if valid { Verdict::Valid } else { Verdict::Invalid };
+                    Verdict::Valid
+                } else {
+                    Verdict::Invalid
+                };
                 let think = self.rng.below(4);
                 self.at(think, Event::Input { node, life, input: Input::Verdict { question, verdict } });
             }
@@ -668,7 +676,8 @@ impl Mesh {
         let chain = &self.nodes[node].disk.chain;
         let parent = chain.last().map_or([0; 32], |link| link.id.0);
         let numbers = transactions_of(bytes);
-        chain.len() as u64 + 1 == height
+        is_whole(bytes)
+            && chain.len() as u64 + 1 == height
             && bytes[4] == 1
             && bytes[5..13] == height.to_be_bytes()
             && bytes[13..45] == parent
@@ -819,6 +828,25 @@ impl Mesh {
         }
         let member = self.nodes[node].member;
         let to = self.rng.below(self.nodes.len() as u64) as usize;
+        // What others made, passed on with another rest.
+        let by = self.rng.next();
+        let altered = match packet {
+            Packet::Consensus(bytes) => match Message::decode(bytes) {
+                Ok(Message::Proposal(proposal, block)) => {
+                    Some(Packet::Consensus(encode_proposal(&proposal, &alter(&block, by))))
+                }
+                _ => None,
+            },
+            Packet::Sync { certificate, block } => {
+                Some(Packet::Sync { certificate: certificate.clone(), block: alter(block, by) })
+            }
+            Packet::Status { .. } => None,
+        };
+        if let Some(altered) = altered.filter(|_| by.is_multiple_of(2)) {
+            for other in 0..self.nodes.len() {
+                self.send(node, other, altered.clone());
+            }
+        }
         let (height, round, seen) = match packet {
             Packet::Consensus(bytes) => match Message::decode(bytes) {
                 Ok(Message::Vote(vote)) => {
@@ -881,13 +909,28 @@ impl Mesh {
 use arc_malachitebft_core_types as core_types;
 
 fn make_block(valid: bool, height: u64, parent: &[u8; 32], salt: u64, numbers: &[u64]) -> Vec<u8> {
-    let mut block = (49 + 8 * numbers.len() as u32).to_be_bytes().to_vec();
+    let rest: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+    let mut block = (HEADER_BYTES as u32).to_be_bytes().to_vec();
     block.push(u8::from(valid));
     block.extend(height.to_be_bytes());
     block.extend(parent);
     block.extend(salt.to_be_bytes());
-    numbers.iter().for_each(|number| block.extend(number.to_be_bytes()));
+    block.extend(Sha256::digest(&rest));
+    block.extend(rest);
     block
+}
+
+const HEADER_BYTES: usize = 49 + 32;
+
+/// Whether the rest is the header's.
+fn is_whole(block: &[u8]) -> bool {
+    let (header, rest) = block[4..].split_at(HEADER_BYTES.min(block.len() - 4));
+    header.len() == HEADER_BYTES && header[49..] == Sha256::digest(rest)[..]
+}
+
+/// With the same name and another rest.
+fn alter(block: &[u8], by: u64) -> Vec<u8> {
+    [block, &by.to_be_bytes()].concat()
 }
 
 fn name_of(block: &[u8]) -> BlockId {
@@ -895,6 +938,6 @@ fn name_of(block: &[u8]) -> BlockId {
 }
 
 fn transactions_of(block: &[u8]) -> Vec<u64> {
-    let numbers = block.get(53..).unwrap_or(&[]).chunks_exact(8);
+    let numbers = block.get(4 + HEADER_BYTES..).unwrap_or(&[]).chunks_exact(8);
     numbers.map(|bytes| u64::from_be_bytes(bytes.try_into().expect("eight bytes"))).collect()
 }
