@@ -38,29 +38,37 @@ Execution::Execution(const State& base, std::uint64_t time_ms)
               {base.tables.members, base.frame.last_block.digest()},
               {base.tables.attestations, base.frame.last_block.digest()},
               {base.tables.conflicts, base.frame.last_block.digest()}},
-      withdrawals_waiting_(base.unbonding_count) {
+      unbonding_count_(base.unbonding_count) {
   MESH_CHECK(frame_.height != std::numeric_limits<std::uint64_t>::max(), "ledger-height-exhausted");
   ++frame_.height;
   frame_.time_ms = time_ms;
-  release_withdrawals();
+  happen_by_itself();
   activate_validators();
 }
 
 // ---- what happens before the first transaction
 
-void Execution::release_withdrawals() {
-  const auto due = base_.unbonding.find(frame_.height);
-  if (due == base_.unbonding.end()) return;
-  std::vector<AccountId> accounts = due->second;
-  std::ranges::sort(accounts);
-  accounts.erase(std::ranges::unique(accounts).begin(), accounts.end());
-  for (const AccountId& id : accounts) {
-    Account& account = tables_.accounts.edit(id);
-    const std::optional<std::uint64_t> balance = checked_add(account.balance, account.release_unbonding(frame_.height));
-    MESH_CHECK(balance.has_value(), "ledger-release-overflow");
-    account.balance = *balance;
+void Execution::happen_by_itself() {
+  std::size_t left = max_due_of_block;
+  for (const Due& due : base_.due) {
+    // By the parent's time: before this block there was one in which that could be known.
+    if (due.time_ms > base_.frame.time_ms || left-- == 0) return;
+    due_[due] = false;
+    switch (due.kind) {
+      case DueKind::withdrawal:
+        release_withdrawals(due);
+        break;
+    }
   }
-  withdrawals_waiting_ -= due->second.size();
+}
+
+void Execution::release_withdrawals(const Due& due) {
+  Account& account = tables_.accounts.edit(*AccountId::from(due.key.view()));
+  const std::size_t before = account.unbonding().size();
+  const std::optional<std::uint64_t> balance = checked_add(account.balance, account.release_unbonding(due.time_ms));
+  MESH_CHECK(balance.has_value(), "ledger-release-overflow");
+  account.balance = *balance;
+  unbonding_count_ -= before - account.unbonding().size();
 }
 
 void Execution::activate_validators() {
@@ -176,15 +184,15 @@ Status Execution::rule(const Transaction& transaction, const Unbond& unbond) {
                 "bond-at-stake: of the bond " + std::to_string(account.at_stake) + " cannot be withdrawn now");
   }
   if (left != 0 && left < frame_.parameters.minimum_bond) return bond_too_small(left, frame_.parameters.minimum_bond);
-  if (account.unbonding().size() >= max_unbonding_of_account || withdrawals_waiting_ >= max_unbonding)
+  if (account.unbonding().size() >= max_unbonding_of_account || unbonding_count_ >= max_unbonding)
     return fail(ErrorCode::exhausted, "unbonding-full: too many withdrawals are waiting; try when one has arrived");
-  const std::optional<std::uint64_t> release = checked_add(frame_.height, frame_.parameters.lock_heights);
-  if (!release) return overflow("the height of the release");
+  const std::optional<std::uint64_t> release = checked_add(frame_.time_ms, frame_.parameters.lock_ms);
+  if (!release) return overflow("the time of the release");
   Account& changed = tables_.accounts.edit(transaction.account);
   changed.bonded = left;
   changed.add_unbonding({unbond.amount, *release});
-  withdrawals_.emplace_back(*release, transaction.account);
-  ++withdrawals_waiting_;
+  due_[due_withdrawal(transaction.account, *release)] = true;
+  ++unbonding_count_;
   return {};
 }
 
@@ -353,7 +361,8 @@ Draft Execution::finish() && {
               .frame = std::move(frame_),
               .patches = {tables_.accounts.finish(), tables_.members.finish(), tables_.attestations.finish(),
                           tables_.conflicts.finish()},
-              .withdrawals = std::move(withdrawals_)};
+              .due = std::move(due_),
+              .unbonding_count = unbonding_count_};
   draft.state_root = root_of(summary_of(draft.frame, draft.patches));
   return draft;
 }

@@ -5,6 +5,8 @@
 // A rule for another kind of transaction is an overload of `rule`.
 #pragma once
 
+#include <map>
+
 #include "domain/ledger/state.h"
 #include "domain/ledger/table_draft.h"
 
@@ -20,12 +22,13 @@ struct Draft {
   Digest state_root;
   Frame frame;  ///< last_block is set at the commit
   Tables<PatchOf> patches;
-  std::vector<std::pair<std::uint64_t, AccountId>> withdrawals;  ///< release heights that came in
+  std::map<Due, bool> due;  ///< whether it stands in the queue after the block, for those for which that changed
+  std::size_t unbonding_count = 0;  ///< after the block
 };
 
 class Execution {
  public:
-  /// Begins the block of the next height: what is due at this height happens first.
+  /// Begins the block of the next height: what is due in it happens first.
   Execution(const State& base, std::uint64_t time_ms);
 
   /// Executes one, or says why not and changes nothing.
@@ -46,7 +49,8 @@ class Execution {
   Status rule(const Transaction& transaction, const Rotate& rotate);
   Status rule(const Transaction& transaction, const Evidence& evidence);
 
-  void release_withdrawals();
+  void happen_by_itself();
+  void release_withdrawals(const Due& due);
   void activate_validators();
   /// Whether an account may sign and what number it is at; null is one that is not there yet.
   Status check_signer(const Account* account, const Transaction& transaction) const;
@@ -60,8 +64,8 @@ class Execution {
   const State& base_;
   Frame frame_;
   Tables<TableDraft> tables_;
-  std::vector<std::pair<std::uint64_t, AccountId>> withdrawals_;
-  std::size_t withdrawals_waiting_;
+  std::map<Due, bool> due_;  ///< see Draft
+  std::size_t unbonding_count_;
 };
 
 }  // namespace mesh::ledger

@@ -40,8 +40,8 @@ Status check(const identity::Charter& charter, const Genesis& genesis) {
       genesis.founders.end()) {
     return fail(ErrorCode::invalid, "founders-unordered: each is named once, ascending by account");
   }
-  if (genesis.parameters.lock_heights == 0)
-    return fail(ErrorCode::invalid, "bad-parameters: a bond's lock period is at least 1 block");
+  if (genesis.parameters.lock_ms == 0)
+    return fail(ErrorCode::invalid, "bad-parameters: a bond's lock period is at least 1 ms");
   for (const Founder& founder : genesis.founders) MESH_TRY(check(founder, genesis.parameters));
   return {};
 }

@@ -76,9 +76,22 @@ Status Ledger::check_header(const BlockHeader& header, std::optional<std::uint64
   return {};
 }
 
+std::optional<std::uint64_t> Ledger::next_due() const {
+  if (state_.due.empty()) return std::nullopt;
+  return state_.due.begin()->time_ms;
+}
+
+bool Ledger::wants_empty_block(std::uint64_t time_ms) const {
+  // What is due by the parent's time happens in this block, and what is due by its own in the next.
+  const std::optional<std::uint64_t> due = next_due();
+  return due && *due <= time_ms;
+}
+
 Result<Draft> Ledger::execute(const OpenedBlock& opened, std::optional<std::uint64_t> now_ms) const {
   const BlockHeader& header = opened.block().header;
   MESH_TRY(check_header(header, now_ms));
+  if (opened.transactions().empty() && !wants_empty_block(header.time_ms))
+    return fail(ErrorCode::invalid, "empty-block: there is no transaction in it, and nothing is due by its time");
   Execution execution(state_, header.time_ms);
   for (std::size_t i = 0; i < opened.transactions().size(); ++i) {
     if (Status done = execution.apply(opened.transactions()[i]); !done)
@@ -97,12 +110,14 @@ void Ledger::commit(const Cid& block, Draft&& draft) {
   for_each_table(state_.tables, draft.patches, [](auto& table, auto& patch) { table.commit(std::move(patch)); });
   state_.frame = std::move(draft.frame);
   state_.frame.last_block = block;
-  if (const auto released = state_.unbonding.find(state_.frame.height); released != state_.unbonding.end()) {
-    state_.unbonding_count -= released->second.size();
-    state_.unbonding.erase(released);
+  for (const auto& [due, stands] : draft.due) {
+    if (stands) {
+      state_.due.insert(due);
+    } else {
+      state_.due.erase(due);
+    }
   }
-  for (const auto& [height, account] : draft.withdrawals) state_.unbonding[height].push_back(account);
-  state_.unbonding_count += draft.withdrawals.size();
+  state_.unbonding_count = draft.unbonding_count;
 }
 
 Result<Proposal> Ledger::propose(std::span<const Opened> offered, const Proposer& proposer) const {
@@ -132,7 +147,9 @@ Result<Proposal> Ledger::propose(std::span<const Opened> offered, const Proposer
                   .transactions = dagcbor::cid_of(record::encode(block.list)),
                   .state_root = draft.state_root,
                   .beacon = proposer.beacon};
-  return Proposal{OpenedBlock(std::move(block), std::move(taken)), std::move(draft), std::move(refused), considered};
+  const bool of_use = !taken.empty() || wants_empty_block(proposer.time_ms);
+  return Proposal{OpenedBlock(std::move(block), std::move(taken)), std::move(draft), std::move(refused), considered,
+                  of_use};
 }
 
 }  // namespace mesh::ledger

@@ -6,6 +6,10 @@
 //
 // Nothing of a block counts where anything in it is refused. Nothing here reads a clock: who votes on a proposal says what
 // time it has, and who replays what is final does not ask.
+//
+// A block without transactions is made only where it is of use. Some things happen by themselves, each in the first block
+// whose parent's time has reached that of the thing (Due): next_due() says when that is. A block whose time reaches it is
+// wanted then, and one after it; either may be empty.
 // Bounds: those of blocks (block.h), transactions (transactions.h) and state (state.h).
 #pragma once
 
@@ -52,6 +56,7 @@ struct Proposal {
   Draft draft;
   std::vector<Refused> refused;
   std::size_t considered = 0;  ///< what comes later did not fit in
+  bool of_use = true;  ///< if not, it is empty and refused as `empty-block`: there is nothing to propose
 };
 
 class Ledger {
@@ -66,6 +71,11 @@ class Ledger {
   [[nodiscard]] const Member* member(const NodeId& node) const { return state_.tables.members.find(node); }
   [[nodiscard]] Digest state_root() const { return root_of(state_.summary()); }
   [[nodiscard]] EntryProof prove_account(const AccountId& id) const;
+
+  /// The time at which the next thing happens by itself, reached or not; none if there is nothing.
+  [[nodiscard]] std::optional<std::uint64_t> next_due() const;
+  /// Whether a block of this time is of use though it has no transactions.
+  [[nodiscard]] bool wants_empty_block(std::uint64_t time_ms) const;
 
   /// Executes the next block over the state as it is. `now_ms` is what the time of a proposal is held against; with none the
   /// block is final, and its time is what it is.

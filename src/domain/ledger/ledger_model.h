@@ -10,6 +10,8 @@
 namespace mesh::ledger {
 
 class Model {
+  using Amount = std::uint64_t;
+
  public:
   struct Purse {
     std::uint64_t next = 0;
@@ -29,7 +31,8 @@ class Model {
     std::map<AccountId, std::uint64_t> stakes;
   };
 
-  explicit Model(const Genesis& genesis) : rules_(genesis.parameters), supply(genesis.treasury) {
+  explicit Model(const Genesis& genesis)
+      : rules_(genesis.parameters), time_ms(genesis.time_ms), supply(genesis.treasury) {
     for (const Founder& one : genesis.founders) {
       const std::uint64_t stake = one.power > 0 ? rules_.minimum_bond : 0;
       purses[one.account] = {0, one.credits, one.bonded, stake, one.account, {}};
@@ -39,12 +42,13 @@ class Model {
     }
   }
 
-  void begin_block() {
+  void begin_block(Amount time) {
     ++height;
-    for (auto& [id, purse] : purses) {
-      for (const Unbonding& one : purse.leaving) purse.balance += one.release_height == height ? one.amount : 0;
-      std::erase_if(purse.leaving, [&](const Unbonding& one) { return one.release_height == height; });
+    for (auto& [id, purse] : purses) {  // By the time of the block before.
+      for (const Unbonding& one : purse.leaving) purse.balance += one.release_ms <= time_ms ? one.amount : 0;
+      std::erase_if(purse.leaving, [&](const Unbonding& one) { return one.release_ms <= time_ms; });
     }
+    time_ms = time;
     if (!coming || coming->from != height) return;
     for (const auto& [id, stake] : council.stakes) {
       if (!coming->stakes.contains(id)) purses[id].stake -= stake;
@@ -70,6 +74,15 @@ class Model {
     return "taken";
   }
 
+  /// What happens by itself later: the account and the time.
+  std::set<std::pair<Amount, AccountId>> due() const {
+    std::set<std::pair<Amount, AccountId>> due;
+    for (const auto& [id, purse] : purses) {
+      for (const Unbonding& one : purse.leaving) due.emplace(one.release_ms, id);
+    }
+    return due;
+  }
+
   std::map<AccountId, Purse> purses;
   std::map<NodeId, Credential> credentials;
   std::map<NodeId, Attest> attested;
@@ -78,8 +91,6 @@ class Model {
   std::optional<Council> coming;
 
  private:
-  using Amount = std::uint64_t;
-
   std::string lacks(const AccountId& id, Role role) const {
     const auto found = credentials.find(id);
     if (found == credentials.end()) return "not-a-member";
@@ -130,7 +141,7 @@ class Model {
     if (purse.bond != unbond.amount && purse.bond - unbond.amount < rules_.minimum_bond) return "bond-too-small";
     if (purse.leaving.size() == 16) return "unbonding-full";
     purse.bond -= unbond.amount;
-    purse.leaving.push_back({unbond.amount, height + rules_.lock_heights});
+    purse.leaving.push_back({unbond.amount, time_ms + rules_.lock_ms});
     return "";
   }
   std::string rule(const Transaction& one, const Admit& admit) {
@@ -202,6 +213,7 @@ class Model {
 
  public:
   std::uint64_t height = 0;
+  Amount time_ms = 0;  ///< of the last block
   Amount supply = 0;
   Amount granted = 0;
 };

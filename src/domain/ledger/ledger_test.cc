@@ -19,7 +19,7 @@ const AccountId eve = nobody(5);  // Has nothing.
 /// A town where nobody signs: rules are looked at here, signatures elsewhere.
 class Town {
  public:
-  explicit Town(Parameters parameters = {.minimum_bond = 100, .lock_heights = 3}) {
+  explicit Town(Parameters parameters = {.minimum_bond = 100, .lock_ms = 3}) {
     const Person founder = person(0);
     ledger_.emplace(found_on(genesis_of({{.account = founder.id,
                                           .credits = 1'000'000,
@@ -74,29 +74,37 @@ class Town {
     const std::string& text = proposal->refused[0].error.message;
     return text.substr(0, text.find(':'));
   }
-  /// Makes the block.
-  void next() {
+  /// Makes the block, a millisecond after the one before or where it is said. One that is empty without use has something
+  /// of the founder's in it.
+  void next(std::optional<std::uint64_t> time_ms = std::nullopt) {
+    time_ms_ = time_ms.value_or(time_ms_);
+    if (pending_.empty() && !ledger_->wants_empty_block(time_ms_))
+      must(Transfer{.account = founder_, .to = founder_, .amount = 1});
     Result<Proposal> proposal = propose();
     ASSERT_TRUE(proposal->refused.empty());
+    EXPECT_TRUE(proposal->of_use);
     // As others do: by its bytes.
     Result<Block> block = decode_block(encode_block(proposal->block.block()));
     ASSERT_TRUE(block.has_value()) << block.error().message;
     const Cid cid = block->cid();
     Result<OpenedBlock> opened = OpenedBlock::join(std::move(*block), pending_);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
-    Result<Draft> draft = ledger_->execute(*opened, 1'000'000);
+    Result<Draft> draft = ledger_->execute(*opened, time_ms_);
     ASSERT_TRUE(draft.has_value()) << draft.error().message;
     ledger_->commit(cid, std::move(*draft));
+    ++time_ms_;
     EXPECT_EQ(ledger_->state_root(), opened->block().header.state_root);
     EXPECT_EQ(broken_invariant(ledger_->state()), "");
     pending_.clear();
   }
-  void next(std::uint64_t blocks) {
+  void pass(std::uint64_t blocks) {
     for (std::uint64_t i = 0; i < blocks; ++i) next();
   }
   [[nodiscard]] Result<Proposal> propose() const {
-    return ledger_->propose(pending_, {.account = founder_, .time_ms = 1'000'000});
+    return ledger_->propose(pending_, {.account = founder_, .time_ms = time_ms_});
   }
+  /// Of the block that is being made.
+  [[nodiscard]] std::uint64_t time_ms() const { return time_ms_; }
 
  private:
   [[nodiscard]] PublicKey signer(const AccountId& id) const {
@@ -108,6 +116,7 @@ class Town {
   AccountId founder_;
   std::map<AccountId, std::uint64_t> next_;
   std::vector<Opened> pending_;
+  std::uint64_t time_ms_ = 1'000'000;
 };
 
 // ---- transfer, grant
@@ -212,6 +221,8 @@ TEST(Bond, IsTakenFromTheBalance) {
 
 TEST(Unbond, ArrivesWhenTheLockPeriodIsOver) {
   Town town;
+  const std::uint64_t start = town.time_ms();
+  EXPECT_EQ(town.ledger().next_due(), std::nullopt);
   town.must(Unbond{.account = cyd, .amount = 20});
   town.must(Unbond{.account = cyd, .amount = 30});
   town.must(Unbond{.account = bob, .amount = 1'000});
@@ -222,18 +233,30 @@ TEST(Unbond, ArrivesWhenTheLockPeriodIsOver) {
   EXPECT_EQ(town.account(cyd).balance, 9'850U);
   EXPECT_EQ(town.account(cyd).unbonding.size(), 3U);
   EXPECT_EQ(town.ledger().state().frame.totals.unbonding, 1'150U);
-  town.next();
+  EXPECT_EQ(town.ledger().state().due.size(), 3U) << "one for both of an account's";
+  EXPECT_EQ(town.ledger().next_due(), start + 3);
+  town.next(start + 2);
   EXPECT_EQ(town.account(cyd).balance, 9'850U);
+  town.next(start + 3);
+  EXPECT_EQ(town.account(cyd).balance, 9'850U) << "its parent is of before that";
   // At the start of the block: what arrives can be spent in it.
   town.must(Transfer{.account = cyd, .to = eve, .amount = 9'900});
-  town.next();
+  town.next(start + 3);
   EXPECT_EQ(town.account(cyd).balance, 0U);
   EXPECT_EQ(town.account(bob).balance, 10'000U);
-  EXPECT_EQ(town.account(cyd).unbonding, (std::vector<Unbonding>{{100, 6}}));
-  town.next();
+  EXPECT_EQ(town.account(cyd).unbonding, (std::vector<Unbonding>{{100, start + 4}}));
+  town.next(start + 1'000);
+  EXPECT_EQ(town.account(cyd).balance, 0U) << "however late that block is";
+  EXPECT_EQ(town.ledger().next_due(), start + 4) << "and wanted at once is the next";
+  town.next(start + 1'000);
   EXPECT_EQ(town.account(cyd).balance, 100U);
-  EXPECT_TRUE(town.ledger().state().unbonding.empty());
+  EXPECT_EQ(town.ledger().next_due(), std::nullopt);
   EXPECT_EQ(town.ledger().state().frame.totals.unbonding, 0U);
+}
+
+TEST(Unbond, HasNoEndPastTheLastTime) {
+  Town town({.minimum_bond = 100, .lock_ms = most});
+  EXPECT_EQ(town.attempt_next(Unbond{.account = cyd, .amount = 50}), "overflow");
 }
 
 TEST(Unbond, IsRefusedByName) {
@@ -254,7 +277,7 @@ TEST(Unbond, SoManyAndNoMoreWait) {
   for (std::size_t i = 0; i < max_unbonding_of_account; ++i) town.must(Unbond{.account = bob, .amount = 1});
   EXPECT_EQ(town.attempt_next(Unbond{.account = bob, .amount = 1}), "unbonding-full");
   EXPECT_EQ(town.attempt_next(Unbond{.account = ada, .amount = 1}), "taken");
-  town.next(4);
+  town.pass(5);
   EXPECT_EQ(town.attempt_next(Unbond{.account = bob, .amount = 1}), "taken");
 }
 
@@ -330,7 +353,7 @@ TEST(Member, TheLastStewardStays) {
 }
 
 TEST(OpenEnrolment, GivesTheMemberRoleAlone) {
-  Town town({.minimum_bond = 100, .lock_heights = 3, .enrolment = Enrolment::open});
+  Town town({.minimum_bond = 100, .lock_ms = 3, .enrolment = Enrolment::open});
   EXPECT_EQ(town.attempt_next(Admit{.account = eve, .node = eve, .roles = {Role::worker}}), "role-missing");
   EXPECT_EQ(town.attempt_next(Admit{.account = eve, .node = eve, .roles = {Role::member, Role::steward}}),
             "role-missing");
@@ -384,7 +407,9 @@ TEST(Validators, TakeOverAtTheirHeight) {
   EXPECT_EQ(town.account(town.founder()).at_stake, 100U);
   ASSERT_FALSE(town.propose().has_value());
   EXPECT_EQ(town.propose().error().message, "not-a-validator: the proposer does not validate at this height");
-  const Result<Proposal> others = town.ledger().propose({}, {.account = bob, .time_ms = 1'000'000});
+  const Result<Proposal> others =
+      town.ledger().propose(std::vector{as_signed(Transfer{.account = dan, .to = eve, .amount = 1}, dan)},
+                            {.account = bob, .time_ms = town.time_ms()});
   ASSERT_TRUE(others.has_value());
   Draft draft = *town.ledger().execute(others->block, std::nullopt);
   town.ledger().commit(others->block.block().cid(), std::move(draft));
@@ -501,7 +526,7 @@ class Blocks : public testing::Test {
                              .bonded = 1'000'000,
                              .power = 1,
                              .roles = {Role::validator, Role::steward}},
-                            {.account = ben.id, .credits = 1'000, .roles = {Role::member}}})),
+                            {.account = ben.id, .credits = 1'000, .bonded = 2'000'000, .roles = {Role::member}}})),
         ledger(found_on(genesis)) {}
 
   [[nodiscard]] identity::Signer signer(const Person& who) const { return {who.seed, ledger.federation()}; }
@@ -586,7 +611,7 @@ TEST_F(Blocks, HeadersAreChecked) {
 }
 
 TEST_F(Blocks, TimeRunsForwardsAndNotAhead) {
-  const Block block = block_of({});
+  const Block block = block_of({transfer(ann, 0, 1)});
   const std::uint64_t ahead = genesis.parameters.max_time_ahead_ms;
   EXPECT_EQ(name_of_refusal(block, 2'000'000 - ahead), "taken");
   EXPECT_EQ(name_of_refusal(block, 2'000'000 - ahead - 1), "time-ahead");
@@ -596,6 +621,68 @@ TEST_F(Blocks, TimeRunsForwardsAndNotAhead) {
   EXPECT_EQ(name_of_refusal(tomorrow), "time-ahead");
   EXPECT_EQ(name_of_refusal(tomorrow, std::nullopt), "wrong-state-root")
       << "what is final is not held against the clock";
+}
+
+TEST_F(Blocks, AreEmptyWhereThatIsOfUseAlone) {
+  const auto empty = [&](std::uint64_t time_ms) {
+    return *ledger.propose({}, {.account = ann.id, .time_ms = time_ms});
+  };
+  const auto take = [&](Proposal proposal) {
+    ASSERT_EQ(refusal(proposal.block.block(), proposal.block.block().header.time_ms), "taken");
+    ledger.commit(proposal.block.block().cid(), std::move(proposal.draft));
+  };
+  constexpr std::uint64_t start = 2'000'000;
+  EXPECT_FALSE(empty(start).of_use);
+  EXPECT_EQ(name_of_refusal(empty(start).block.block()), "empty-block");
+  const Proposal without = *ledger.propose(std::vector{transfer(ann, 7, 1)}, {.account = ann.id, .time_ms = start});
+  EXPECT_FALSE(without.of_use) << "what is refused is not in it";
+  EXPECT_EQ(without.refused.size(), 1U);
+  take(*ledger.propose(std::vector{sign(Unbond{.account = ben.id, .amount = 5}, signer(ben))},
+                       {.account = ann.id, .time_ms = start}));
+  const std::uint64_t due = start + genesis.parameters.lock_ms;
+  EXPECT_EQ(ledger.next_due(), due);
+  EXPECT_FALSE(empty(due - 1).of_use);
+  EXPECT_EQ(name_of_refusal(empty(due - 1).block.block(), due), "empty-block");
+  take(empty(due));
+  EXPECT_EQ(ledger.account(ben.id)->balance, 1'000U);
+  take(empty(due));
+  EXPECT_EQ(ledger.account(ben.id)->balance, 1'005U);
+  EXPECT_EQ(name_of_refusal(empty(due + 1).block.block(), due + 1), "empty-block") << "nothing is left";
+}
+
+TEST(Due, SoManyHappenInABlockAndNoMore) {
+  // Each founder withdraws in each of five blocks, so that five times as many things are due as there are founders.
+  std::vector<Founder> founders;
+  for (std::uint64_t i = 0; i < max_founders; ++i)
+    founders.push_back({.account = person(i).id, .bonded = 100, .roles = {Role::member}});
+  founders[0].roles = {Role::validator, Role::steward};
+  founders[0].power = 1;
+  const AccountId proposer = founders[0].account;
+  const Genesis genesis = genesis_of(founders, {.minimum_bond = 10, .lock_ms = 1'000});
+  Ledger ledger = found_on(genesis);
+  const auto block = [&](std::uint64_t time_ms, const std::vector<Opened>& transactions) {
+    Proposal proposal = *ledger.propose(transactions, {.account = proposer, .time_ms = time_ms});
+    ASSERT_TRUE(proposal.refused.empty());
+    ASSERT_TRUE(proposal.of_use);
+    ledger.commit(proposal.block.block().cid(), std::move(proposal.draft));
+    EXPECT_EQ(broken_invariant(ledger.state()), "");
+  };
+  const std::uint64_t start = genesis.time_ms;
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    std::vector<Opened> all;
+    for (const Founder& one : founders)
+      all.push_back(as_signed(Unbond{.account = one.account, .sequence = i, .amount = 1}, one.account));
+    block(start + i, all);
+  }
+  EXPECT_EQ(ledger.state().due.size(), 5 * max_founders);
+  block(start + 5'000, {});
+  EXPECT_EQ(ledger.state().due.size(), 5 * max_founders);
+  block(start + 5'000, {});
+  EXPECT_EQ(ledger.state().due.size(), 5 * max_founders - max_due_of_block);
+  EXPECT_EQ(ledger.next_due(), start + 4 + 1'000) << "the earliest went first";
+  block(start + 5'000, {});
+  EXPECT_EQ(ledger.next_due(), std::nullopt);
+  EXPECT_EQ(ledger.state().frame.totals.unbonding, 0U);
 }
 
 TEST_F(Blocks, OfAHundredMegabytesAreRefusedUnread) {
@@ -827,7 +914,7 @@ TEST(Genesis, IsRefusedByName) {
   Genesis genesis = genesis_of({founder});
   genesis.treasury = most;
   EXPECT_EQ(refusal(genesis), "overflow");
-  genesis = genesis_of({founder}, {.lock_heights = 0});
+  genesis = genesis_of({founder}, {.lock_ms = 0});
   EXPECT_EQ(refusal(genesis), "bad-parameters");
   genesis = genesis_of({founder});
   identity::Charter charter = charter_of("town", {}, genesis);

@@ -48,6 +48,7 @@ template <record::Typed T>
 [[nodiscard]] inline std::string broken_invariant(const State& state) {
   Totals sums{.treasury = state.frame.totals.treasury};
   std::size_t waiting = 0;
+  std::set<Due> due;
   std::string broken;
   state.tables.accounts.visit([&](const Account& account) {
     sums.balances += account.balance;
@@ -55,9 +56,7 @@ template <record::Typed T>
     for (const Unbonding& one : account.unbonding()) {
       sums.unbonding += one.amount;
       ++waiting;
-      const auto due = state.unbonding.find(one.release_height);
-      if (due == state.unbonding.end() || std::ranges::count(due->second, account.key()) == 0)
-        broken = "a withdrawal that nobody will release";
+      due.insert(due_withdrawal(account.key(), one.release_ms));
     }
     if (account.at_stake > account.bonded) broken = "more at stake than bonded";
     return true;
@@ -67,6 +66,7 @@ template <record::Typed T>
     broken = "totals that are not the sums of the accounts";
   if (!totals.are_conserved()) broken = "credits that came or went without a grant";
   if (waiting != state.unbonding_count) broken = "a count of withdrawals that is not theirs";
+  if (due != state.due) broken = "a queue of what is due that does not follow from the tables";
   std::uint64_t stewards = 0;
   state.tables.members.visit([&](const Member& member) {
     if (member.is_lasting_steward()) ++stewards;

@@ -21,7 +21,7 @@ class Trial {
               .roles = {Role::validator, Role::steward}},
              {.account = person(1).id, .credits = 5'000, .bonded = 500, .roles = {Role::worker, Role::validator}}},
             {.minimum_bond = 100,
-             .lock_heights = seed % 3 == 0 ? 80U : 4U,
+             .lock_ms = seed % 3 == 0 ? 80U : 4U,
              .enrolment = seed % 2 == 0 ? Enrolment::open : Enrolment::invitation})),
         ledger_(found_on(genesis_)),
         model_(genesis_) {
@@ -141,14 +141,20 @@ class Trial {
     // Each operation is made when those before it are in the model, so that it can build on them.
     std::vector<Opened> offered;
     std::vector<std::string> expected;
-    model_.begin_block();
+    const Model before = model_;
+    const std::uint64_t time_ms = model_.time_ms + (chance(50) ? below(200) : below(3));
+    const auto due = model_.due();
+    const bool something_due = !due.empty() && due.begin()->first <= time_ms;
+    if (ledger_.next_due().has_value() == due.empty() || (!due.empty() && *ledger_.next_due() != due.begin()->first))
+      return "another time at which something is due";
+    model_.begin_block(time_ms);
     for (std::uint64_t count = below(40); count > 0; --count, ++done_) {
       offered.push_back(operation());
       expected.push_back(model_.apply(*offered.back()));
       ++verdicts_[expected.back()];
     }
     const AccountId proposer = ledger_.state().frame.validators_at(model_.height).validators.front().account;
-    const Proposer header{.account = proposer, .time_ms = 1'000'000 + model_.height};
+    const Proposer header{.account = proposer, .time_ms = time_ms};
     Result<Proposal> proposal = ledger_.propose(offered, header);
     if (!proposal) return "no proposal: " + proposal.error().message;
     std::vector<std::string> verdicts(offered.size(), "taken");
@@ -157,19 +163,25 @@ class Trial {
     for (std::size_t i = 0; i < offered.size(); ++i) {
       if (verdicts[i] != expected[i]) return "the ledger says " + verdicts[i] + ", the model " + expected[i];
     }
-    return carry_out(*proposal);
+    const bool of_use = something_due || std::ranges::count(expected, "taken") > 0;
+    if (proposal->of_use != of_use) return "the two differ about whether a block is of use";
+    if (of_use) return carry_out(*proposal);
+    model_ = before;
+    return execute(*proposal, proposal->block.block()) ? "a block without use is taken" : compare();
+  }
+
+  [[nodiscard]] Result<Draft> execute(const Proposal& proposal, Block block) const {
+    return ledger_.execute(*OpenedBlock::join(std::move(block), {proposal.block.transactions().begin(),
+                                                                 proposal.block.transactions().end()}),
+                           std::nullopt);
   }
 
   /// As others execute it, after they were offered it spoilt.
   std::string carry_out(const Proposal& proposal) {
-    const std::vector<Opened> transactions(proposal.block.transactions().begin(), proposal.block.transactions().end());
-    const auto execute = [&](Block block) {
-      return ledger_.execute(*OpenedBlock::join(std::move(block), transactions), std::nullopt);
-    };
     Block spoilt = proposal.block.block();
     spoilt.header.state_root.data()[below(32)] ^= static_cast<std::uint8_t>(1 + below(255));
-    if (execute(spoilt)) return "a block with another state root is taken";
-    Result<Draft> draft = execute(proposal.block.block());
+    if (execute(proposal, spoilt)) return "a block with another state root is taken";
+    Result<Draft> draft = execute(proposal, proposal.block.block());
     if (!draft) return "the proposal is refused: " + draft.error().message;
     ledger_.commit(proposal.block.block().cid(), std::move(*draft));
     if (ledger_.state_root() != proposal.block.block().header.state_root) return "another state root after the commit";
@@ -204,9 +216,13 @@ class Trial {
     if (tables.accounts.size() != model_.purses.size() || tables.members.size() != model_.credentials.size() ||
         tables.attestations.size() != model_.attested.size() || tables.conflicts.size() != model_.conflicts.size())
       return "a table has another size";
+    const auto due = model_.due();
+    const auto same_due = [](const Due& a, const auto& b) { return a == due_withdrawal(b.second, b.first); };
+    if (!std::ranges::equal(ledger_.state().due, due, same_due)) return "the queue of what is due differs";
     const Frame& frame = ledger_.state().frame;
     if (frame.totals.supply != model_.supply || frame.totals.granted != model_.granted) return "a total differs";
-    if (frame.height != model_.height || frame.scheduled.has_value() != model_.coming.has_value())
+    if (frame.height != model_.height || frame.time_ms != model_.time_ms ||
+        frame.scheduled.has_value() != model_.coming.has_value())
       return "the frame differs";
     for (const Validator& one : frame.validators.validators) {
       if (!model_.council.stakes.contains(one.account)) return "the validators differ";

@@ -73,7 +73,7 @@ Digest Account::digest() const {
   for (const Unbonding& one : waiting) {
     out.head(5, 2);
     out.number("amount", one.amount);
-    out.number("release_height", one.release_height);
+    out.number("release_ms", one.release_ms);
   }
   return sha256(out.written());
 }
@@ -96,13 +96,13 @@ void Account::set_signer(const PublicKey& key) { seldom().key = key == id_ ? std
 
 void Account::add_unbonding(const Unbonding& one) { seldom().unbonding.push_back(one); }
 
-std::uint64_t Account::release_unbonding(std::uint64_t height) {
+std::uint64_t Account::release_unbonding(std::uint64_t time_ms) {
   if (!seldom_) return 0;
   std::uint64_t released = 0;
   for (const Unbonding& one : seldom_->unbonding) {
-    if (one.release_height <= height) released += one.amount;
+    if (one.release_ms <= time_ms) released += one.amount;
   }
-  std::erase_if(seldom_->unbonding, [&](const Unbonding& one) { return one.release_height <= height; });
+  std::erase_if(seldom_->unbonding, [&](const Unbonding& one) { return one.release_ms <= time_ms; });
   if (seldom_->unbonding.empty() && !seldom_->key) seldom_ = nullptr;
   return released;
 }

@@ -8,11 +8,14 @@
 //
 // Another table is an entry type here, a line in Tables and its root in StateSummary::Roots.
 //
+// What happens by itself (a withdrawal arrives) stands in one queue with the time at which it does. That follows from the
+// tables and is no part of the state root.
+//
 // Bounds: 4,194,304 accounts, 65,536 members (and as many attestations), one conflict for each account that had one;
-// 16 withdrawals from a bond wait for each account and 65,536 in all.
+// 16 withdrawals from a bond wait for each account and 65,536 in all; 4,096 entries of the queue happen in one block.
 #pragma once
 
-#include <map>
+#include <set>
 
 #include "domain/ledger/merkle_map.h"
 #include "domain/ledger/transactions.h"
@@ -23,6 +26,7 @@ inline constexpr std::size_t max_accounts = std::size_t{1} << 22;
 inline constexpr std::size_t max_members = std::size_t{1} << 16;
 inline constexpr std::size_t max_unbonding_of_account = 16;
 inline constexpr std::size_t max_unbonding = std::size_t{1} << 16;
+inline constexpr std::size_t max_due_of_block = 4096;
 
 /// Where an entry lies in its table.
 [[nodiscard]] Digest place_in(std::string_view table, ByteView key);
@@ -32,11 +36,11 @@ inline constexpr std::size_t max_unbonding = std::size_t{1} << 16;
 /// Credits on the way from a bond to the balance.
 struct Unbonding {
   std::uint64_t amount = 0;
-  std::uint64_t release_height = 0;  ///< in whose block they arrive
+  std::uint64_t release_ms = 0;  ///< the time at which they are due (see Due)
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("amount", self.amount);
-    v("release_height", self.release_height);
+    v("release_ms", self.release_ms);
   }
   bool operator==(const Unbonding&) const = default;
 };
@@ -100,8 +104,8 @@ class Account {
     return seldom_ ? std::span<const Unbonding>(seldom_->unbonding) : std::span<const Unbonding>();
   }
   void add_unbonding(const Unbonding& one);
-  /// Takes out what is due at `height` and says how much that is; all of it together was once in the balance.
-  [[nodiscard]] std::uint64_t release_unbonding(std::uint64_t height);
+  /// Takes out what is due at `time_ms` and says how much that is; all of it together was once in the balance.
+  [[nodiscard]] std::uint64_t release_unbonding(std::uint64_t time_ms);
 
  private:
   struct Seldom {
@@ -224,6 +228,25 @@ void for_each_table(A& a, B& b, const Visit& visit) {
   visit(a.conflicts, b.conflicts);
 }
 
+// ---- what happens by itself
+
+enum class DueKind : std::uint8_t {
+  withdrawal,  ///< what the account `key` withdrew from its bond until then arrives in its balance
+};
+
+/// What happens by itself at a time. That is a time of blocks: due is it in the first block whose parent's time has reached
+/// it, so that however long no block was made, there is one before it in which somebody can still act.
+struct Due {
+  std::uint64_t time_ms = 0;
+  DueKind kind = DueKind::withdrawal;
+  Digest key;  ///< of the entry that it is about, in the table that goes with the kind
+  auto operator<=>(const Due&) const = default;  // The order in which they happen.
+};
+/// The entry for an account's withdrawals of one release time; there is one for all of them.
+[[nodiscard]] inline Due due_withdrawal(const AccountId& account, std::uint64_t release_ms) {
+  return {release_ms, DueKind::withdrawal, *Digest::from(account.view())};
+}
+
 // ---- the frame
 
 enum class Enrolment : std::uint8_t {
@@ -235,13 +258,13 @@ enum class Enrolment : std::uint8_t {
 /// The rules' numbers. From the genesis record; to change them is governance's.
 struct Parameters {
   std::uint64_t minimum_bond = 1'000'000;  ///< a bond is nothing or at least this; a validator has this at stake
-  std::uint64_t lock_heights = 1'000;  ///< blocks between a withdrawal from a bond and its arrival; at least 1
+  std::uint64_t lock_ms = 86'400'000;  ///< between a withdrawal from a bond and its arrival; at least 1
   std::uint64_t max_time_ahead_ms = 10'000;  ///< that a proposal's time may be ahead of who votes on it
   Enrolment enrolment = Enrolment::invitation;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("minimum_bond", self.minimum_bond);
-    v("lock_heights", self.lock_heights);
+    v("lock_ms", self.lock_ms);
     v("max_time_ahead_ms", self.max_time_ahead_ms);
     v("enrolment", self.enrolment);
   }
@@ -375,9 +398,9 @@ template <class AnyTables>
 struct State {
   Tables<MerkleMap> tables;
   Frame frame;
-  /// Whose withdrawals are due, by height; an account stands there once for each. Follows from the accounts.
-  std::map<std::uint64_t, std::vector<AccountId>> unbonding;
-  std::size_t unbonding_count = 0;
+  // Both follow from the tables.
+  std::set<Due> due;
+  std::size_t unbonding_count = 0;  ///< withdrawals that wait
 
   [[nodiscard]] StateSummary summary() const { return summary_of(frame, tables); }
 };
