@@ -1,5 +1,6 @@
 // What a transfer costs a validator apart from the check of its signature: reading it, executing it, the state root of a
-// block of them, making the block's changes. Blocks of 10,000 transfers among 1,000,000 accounts. And what an account costs.
+// block of them, making the block's changes. Blocks of 10,000 transfers among 1,000,000 accounts. What an account costs. And what
+// signatures cost in batches, with some that do not hold.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
@@ -12,6 +13,7 @@ using namespace mesh::ledger;
 
 constexpr std::uint64_t accounts = 1'000'000;
 constexpr std::uint64_t transfers = 10'000;
+const Digest table_seed = sha256(as_bytes("bench"));
 
 AccountId account_of(std::uint64_t n) {
   return *AccountId::from(sha256({as_bytes("bench account"), big_endian(n)}).view());
@@ -61,7 +63,7 @@ class Town {
   }
   void commit(const std::vector<Opened>& block) {
     Proposal proposal = propose(block);
-    ledger_.commit(proposal.block.block().cid(), std::move(proposal.draft));
+    ledger_.commit(std::move(proposal.draft));
   }
   [[nodiscard]] Proposal propose(const std::vector<Opened>& block) const {
     Proposal proposal = ledger_.propose(block, {.account = steward_, .time_ms = 1}).value();
@@ -78,7 +80,8 @@ class Town {
     Founder founder{.account = steward_, .credits = 0, .bonded = 1'000'000, .power = 1};
     founder.roles = {Role::validator, Role::steward};
     const Genesis genesis{.founders = {founder}};
-    return std::move(*Ledger::found(charter_of("bench", Cid::of(Multicodec::dag_cbor, {}), genesis), genesis));
+    return std::move(
+        *Ledger::found(charter_of("bench", Cid::of(Multicodec::dag_cbor, {}), genesis), genesis, table_seed));
   }
 
   AccountId steward_;
@@ -114,7 +117,7 @@ BENCHMARK(ledger_decode)->Unit(benchmark::kMillisecond);
 void ledger_execute(benchmark::State& state) {
   const std::vector<Opened> block = town().block();
   for (auto _ : state) {
-    Execution execution(town().ledger().state(), 1);
+    Execution execution(town().ledger().state(), 1, table_seed);
     for (const Opened& one : block) {
       const Status done = execution.apply(one);
       MESH_CHECK(done.has_value(), "ledger-bench-execute");
@@ -129,7 +132,7 @@ void ledger_root(benchmark::State& state) {
   const std::vector<Opened> block = town().block();
   for (auto _ : state) {
     state.PauseTiming();
-    Execution execution(town().ledger().state(), 1);
+    Execution execution(town().ledger().state(), 1, table_seed);
     for (const Opened& one : block) MESH_CHECK(execution.apply(one).has_value(), "ledger-bench-execute");
     state.ResumeTiming();
     Draft draft = std::move(execution).finish();
@@ -143,9 +146,8 @@ void ledger_commit(benchmark::State& state) {
   for (auto _ : state) {
     state.PauseTiming();
     Proposal proposal = town().propose(town().block());
-    const Cid cid = proposal.block.block().cid();
     state.ResumeTiming();
-    town().ledger().commit(cid, std::move(proposal.draft));
+    town().ledger().commit(std::move(proposal.draft));
   }
   per_transfer(state);
 }
@@ -160,10 +162,9 @@ void ledger_block(benchmark::State& state) {
     const Bytes bytes = encode_block(town().propose(transactions).block.block());
     state.ResumeTiming();
     Block block = decode_block(bytes).value();
-    const Cid cid = block.cid();
     const OpenedBlock whole = OpenedBlock::join(std::move(block), std::move(transactions)).value();
     Draft draft = town().ledger().execute(whole, std::nullopt).value();
-    town().ledger().commit(cid, std::move(draft));
+    town().ledger().commit(std::move(draft));
   }
   per_transfer(state);
 }
@@ -178,6 +179,28 @@ void ledger_propose(benchmark::State& state) {
   per_transfer(state);
 }
 BENCHMARK(ledger_propose)->Unit(benchmark::kMillisecond);
+
+/// Transactions with their signatures, 512 at once, of which so many were signed for elsewhere.
+void ledger_open(benchmark::State& state) {
+  constexpr std::uint64_t at_once = 512;
+  const Cid federation = Cid::of(Multicodec::dag_cbor, as_bytes("bench"));
+  const auto bad = static_cast<std::uint64_t>(state.range(0));
+  const Seed seed = *Seed::from(Bytes(32, 2));
+  std::vector<Bytes> envelopes;
+  for (std::uint64_t i = 0; i < at_once; ++i) {
+    const bool is_bad = i * bad / at_once != (i + 1) * bad / at_once;  // Spread evenly.
+    const identity::Signer signer(seed, is_bad ? Cid::of(Multicodec::dag_cbor, as_bytes("elsewhere")) : federation);
+    envelopes.push_back(record::encode(signer.seal(Bond{.account = public_key_of(seed), .sequence = i, .amount = 1})));
+  }
+  for (auto _ : state) {
+    const std::vector<Result<Opened>> opened = open_all(envelopes, federation);
+    const auto refused = std::ranges::count_if(opened, [](const auto& one) { return !one; });
+    MESH_CHECK(refused == static_cast<std::ptrdiff_t>(bad), "ledger-bench-open");
+  }
+  state.counters["per_transaction"] = benchmark::Counter(
+      static_cast<double>(at_once), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(ledger_open)->Unit(benchmark::kMillisecond)->Arg(0)->Arg(1)->Arg(4)->Arg(32)->Arg(512);
 
 /// No time is measured: the counter is what an account takes of the heap, all tables and indices counted.
 void ledger_account_bytes(benchmark::State& state) {

@@ -5,8 +5,12 @@
 #include <deque>
 #include <set>
 
+#include "domain/ledger/block.h"
+
 namespace mesh::consensus {
 namespace {
+
+static_assert(ledger::max_full_block_bytes <= max_block_bytes, "every block of the ledger can be proposed");
 
 Seed seed(std::uint8_t number) {
   std::array<std::uint8_t, Seed::size> bytes{};

@@ -27,10 +27,20 @@ Status check_bounds(const TransactionList& list) {
   std::size_t bytes = 0;
   for (const Bytes& envelope : list.transactions) bytes += envelope.size();
   if (bytes > max_block_bytes) {
-    return fail(ErrorCode::exhausted,
-                "block-too-large: the transactions have " + std::to_string(bytes) + " bytes, more than 4 MiB");
+    return fail(ErrorCode::exhausted, "block-too-large: the transactions have " + std::to_string(bytes) +
+                                          " bytes, more than the " + std::to_string(max_block_bytes) + " allowed");
   }
   return {};
+}
+
+Result<dagcbor::Value> read(ByteView bytes) {
+  if (bytes.size() > max_full_block_bytes) {
+    return fail(ErrorCode::exhausted, "block-too-large: it has " + std::to_string(bytes.size()) +
+                                          " bytes, more than the " + std::to_string(max_full_block_bytes) + " allowed");
+  }
+  Result<dagcbor::Value> value = dagcbor::decode(bytes, block_limits);
+  if (!value) return wrap("malformed", std::move(value.error()));
+  return value;
 }
 
 Status check_list(const Block& block) {
@@ -45,17 +55,20 @@ Status check_list(const Block& block) {
 Bytes encode_block(const Block& block) { return record::encode(FullBlock{block.header, block.list.transactions}); }
 
 Result<Block> decode_block(ByteView bytes) {
-  if (bytes.size() > max_full_block_bytes) {
-    return fail(ErrorCode::exhausted, "block-too-large: it has " + std::to_string(bytes.size()) +
-                                          " bytes, more than the " + std::to_string(max_full_block_bytes) + " allowed");
-  }
-  const Result<dagcbor::Value> value = dagcbor::decode(bytes, block_limits);
-  if (!value) return wrap("malformed", value.error());
+  MESH_LET(const dagcbor::Value value, read(bytes));
   FullBlock full;
-  if (Status read = record::from_value(*value, full); !read) return wrap("malformed", std::move(read.error()));
+  if (Status taken = record::from_value(value, full); !taken) return wrap("malformed", std::move(taken.error()));
   Block block{std::move(full.header), {std::move(full.transactions)}};
   MESH_TRY(check_list(block));
   return block;
+}
+
+Result<TransactionList> decode_list(ByteView bytes) {
+  MESH_LET(const dagcbor::Value value, read(bytes));
+  TransactionList list;
+  if (Status taken = record::from_value(value, list); !taken) return wrap("malformed", std::move(taken.error()));
+  MESH_TRY(check_bounds(list));
+  return list;
 }
 
 Result<OpenedBlock> OpenedBlock::open(Block block, const Cid& federation) {

@@ -3,7 +3,8 @@
 // A block is named by the CID of its header, which links to the list of its transactions, so that a light client that checks
 // a balance needs the header alone and not 16,384 transactions. On the wire the two travel together as one `full-block`.
 //
-// Bounds: 16,384 transactions, 4 MiB of them. A larger message is refused by its size, before anything of it is read.
+// Bounds: 16,384 transactions, and 4 MiB for the whole message, which is what consensus carries. A larger one is refused by its
+// size, before anything of it is read.
 #pragma once
 
 #include "domain/ledger/transactions.h"
@@ -11,9 +12,9 @@
 namespace mesh::ledger {
 
 inline constexpr std::size_t max_block_transactions = std::size_t{1} << 14;
-inline constexpr std::size_t max_block_bytes = std::size_t{4} << 20;
-/// Of a full-block: the transactions, the lengths before them, and the header.
-inline constexpr std::size_t max_full_block_bytes = max_block_bytes + 5 * max_block_transactions + 1024;
+inline constexpr std::size_t max_full_block_bytes = std::size_t{4} << 20;
+/// Of all transactions together: what the lengths before them and the header leave of a full-block.
+inline constexpr std::size_t max_block_bytes = max_full_block_bytes - 5 * max_block_transactions - 1024;
 
 struct BlockHeader {
   static constexpr std::string_view type = "block";
@@ -62,6 +63,9 @@ struct Block {
 /// Reads it strictly, by its own bounds: block-too-large, too-many-transactions, malformed, or wrong-transactions where the
 /// header links to another list.
 [[nodiscard]] Result<Block> decode_block(ByteView bytes);
+
+/// Reads a list of transactions by itself, which may be larger than other records: by the bounds of a block.
+[[nodiscard]] Result<TransactionList> decode_list(ByteView bytes);
 
 /// A block with its transactions opened.
 class OpenedBlock {

@@ -21,23 +21,39 @@ std::unexpected<Error> overdraft(std::string_view of, std::uint64_t has, std::ui
                                      " is less than the " + std::to_string(amount) + " asked for");
 }
 
+std::unexpected<Error> fee_unpaid(std::uint64_t has, std::uint64_t fee) {
+  return fail(ErrorCode::denied,
+              "fee-unpaid: the balance of " + std::to_string(has) + " is less than the fee of " + std::to_string(fee));
+}
+
 std::unexpected<Error> bond_too_small(std::uint64_t bond, std::uint64_t minimum) {
   return fail(ErrorCode::denied, "bond-too-small: a bond of " + std::to_string(bond) + " is below the minimum of " +
                                      std::to_string(minimum));
 }
 
+/// Whether a kind costs the fee. Stewards' work does not, nor to report a conflict, nor (`member`) to enrol: who comes has nothing.
+bool pays_fee(const Body& body) {
+  return !(std::holds_alternative<Grant>(body) || std::holds_alternative<Admit>(body) ||
+           std::holds_alternative<Revoke>(body) || std::holds_alternative<SetValidators>(body) ||
+           std::holds_alternative<Evidence>(body));
+}
+
 constexpr std::uint64_t notice_heights = 2;  // A set is known for a whole block before it decides one.
 constexpr std::uint64_t max_notice_heights = 100'000;
 
+std::unexpected<Error> key_taken() {
+  return fail(ErrorCode::conflict, "key-taken: two validators of a set would vote by one key");
+}
+
 }  // namespace
 
-Execution::Execution(const State& base, std::uint64_t time_ms)
+Execution::Execution(const State& base, std::uint64_t time_ms, const Digest& seed)
     : base_(base),
       frame_(base.frame),
-      tables_{{base.tables.accounts, base.frame.last_block.digest()},
-              {base.tables.members, base.frame.last_block.digest()},
-              {base.tables.attestations, base.frame.last_block.digest()},
-              {base.tables.conflicts, base.frame.last_block.digest()}},
+      tables_{{base.tables.accounts, seed},
+              {base.tables.members, seed},
+              {base.tables.attestations, seed},
+              {base.tables.conflicts, seed}},
       unbonding_count_(base.unbonding_count) {
   MESH_CHECK(frame_.height != std::numeric_limits<std::uint64_t>::max(), "ledger-height-exhausted");
   ++frame_.height;
@@ -72,12 +88,64 @@ void Execution::release_withdrawals(const Due& due) {
 }
 
 void Execution::activate_validators() {
-  if (!frame_.scheduled || frame_.scheduled->from_height > frame_.height) return;
-  for (const Validator& old : frame_.validators.validators) {
-    if (frame_.scheduled->find(old.account) == nullptr) tables_.accounts.edit(old.account).at_stake -= old.stake;
+  if (frame_.scheduled.empty() || frame_.scheduled.front().from_height > frame_.height) return;
+  const std::map<AccountId, std::uint64_t> before = stakes();
+  frame_.validators = std::move(frame_.scheduled.front());
+  frame_.scheduled.erase(frame_.scheduled.begin());
+  settle_stakes(before);
+}
+
+// ---- sets of validators
+
+std::map<AccountId, std::uint64_t> Execution::stakes() const {
+  std::map<AccountId, std::uint64_t> stakes;
+  for (const Validator& one : frame_.validators.validators) stakes.emplace(one.account, one.stake);
+  for (const ValidatorSet& set : frame_.scheduled) {
+    for (const Validator& one : set.validators) stakes.emplace(one.account, one.stake);
   }
-  frame_.validators = std::move(*frame_.scheduled);
-  frame_.scheduled.reset();
+  return stakes;
+}
+
+void Execution::settle_stakes(const std::map<AccountId, std::uint64_t>& before) {
+  const std::map<AccountId, std::uint64_t> after = stakes();
+  for (const auto& [account, stake] : before) {
+    if (!after.contains(account)) tables_.accounts.edit(account).at_stake -= stake;
+  }
+  for (const auto& [account, stake] : after) {
+    if (!before.contains(account)) tables_.accounts.edit(account).at_stake += stake;
+  }
+}
+
+template <class Change>
+std::vector<ValidatorSet> Execution::schedule_with(const Change& change) const {
+  const std::uint64_t earliest = frame_.height + notice_heights;
+  std::vector<ValidatorSet> sets = frame_.scheduled;
+  auto at = std::ranges::find_if(sets, [&](const ValidatorSet& set) { return set.from_height >= earliest; });
+  if (at == sets.end() || at->from_height != earliest) {
+    ValidatorSet another = frame_.validators_at(earliest);
+    another.from_height = earliest;
+    if (change(another)) at = std::next(sets.insert(at, std::move(another)));
+  }
+  for (; at != sets.end(); ++at) change(*at);
+  return sets;
+}
+
+Result<std::vector<ValidatorSet>> Execution::schedule_without(const AccountId& account) const {
+  std::vector<ValidatorSet> sets = schedule_with([&](ValidatorSet& set) {
+    return std::erase_if(set.validators, [&](const Validator& one) { return one.account == account; }) != 0;
+  });
+  if (std::ranges::any_of(sets, [](const ValidatorSet& set) { return set.validators.empty(); }))
+    return fail(ErrorCode::denied, "last-validator: no validator would be left; name others first");
+  return sets;
+}
+
+void Execution::schedule(std::vector<ValidatorSet> sets) {
+  // One for the next block, one for that after it, and one for later that stewards named.
+  MESH_CHECK(sets.size() <= max_scheduled_sets, "ledger-scheduled-bound");
+  if (sets == frame_.scheduled) return;
+  const std::map<AccountId, std::uint64_t> before = stakes();
+  frame_.scheduled = std::move(sets);
+  settle_stakes(before);
 }
 
 // ---- one transaction
@@ -93,9 +161,18 @@ Status Execution::apply(const Opened& opened) {
     if (tables_.accounts.size() >= max_accounts) return fail(ErrorCode::exhausted, "accounts-full: no more fit in");
   }
   MESH_TRY(check_signer(account, transaction));
-  MESH_TRY(std::visit([&](const auto& body) { return rule(transaction, body); }, transaction.body));
+  const std::uint64_t fee = pays_fee(transaction.body) ? frame_.parameters.transaction_fee : 0;
+  if (fee != 0) {
+    if (account->balance < fee) return fee_unpaid(account->balance, fee);
+    tables_.accounts.edit(transaction.account).balance -= fee;
+  }
+  if (Status done = std::visit([&](const auto& body) { return rule(transaction, body); }, transaction.body); !done) {
+    if (fee != 0) tables_.accounts.edit(transaction.account).balance += fee;
+    return done;
+  }
   if (account == nullptr) tables_.accounts.put(Account(transaction.account));
   tables_.accounts.edit(transaction.account).sequence = transaction.sequence + 1;
+  frame_.totals.treasury += fee;  // Part of the supply.
   return {};
 }
 
@@ -127,6 +204,11 @@ Status Execution::check_role_of(const AccountId& account, Role role) {
 Status Execution::check_credit(const AccountId& to, std::uint64_t amount) {
   const Account* account = tables_.accounts.find(to);
   if (account == nullptr) {
+    if (amount < frame_.parameters.minimum_balance) {
+      return fail(ErrorCode::denied, "balance-too-small: a new account begins with at least " +
+                                         std::to_string(frame_.parameters.minimum_balance) + ", not " +
+                                         std::to_string(amount));
+    }
     if (tables_.accounts.size() >= max_accounts) return fail(ErrorCode::exhausted, "accounts-full: no more fit in");
     return {};
   }
@@ -179,6 +261,11 @@ Status Execution::rule(const Transaction& transaction, const Unbond& unbond) {
   const Account& account = *tables_.accounts.find(transaction.account);
   if (account.bonded < unbond.amount) return overdraft("bond", account.bonded, unbond.amount);
   const std::uint64_t left = account.bonded - unbond.amount;
+  if (left != 0 && unbond.amount < frame_.parameters.minimum_balance) {
+    return fail(ErrorCode::denied, "withdrawal-too-small: of a bond at least " +
+                                       std::to_string(frame_.parameters.minimum_balance) +
+                                       " or all of it is withdrawn");
+  }
   if (left < account.at_stake && !planted(Bug::bond_withdrawn_at_stake)) {
     return fail(ErrorCode::denied,
                 "bond-at-stake: of the bond " + std::to_string(account.at_stake) + " cannot be withdrawn now");
@@ -217,7 +304,8 @@ Status Execution::rule(const Transaction& transaction, const Admit& admit) {
   }
   if (admit.expires_height && *admit.expires_height <= frame_.height)
     return fail(ErrorCode::denied, "credential-expired: a credential that expires now would never hold");
-  if (before == nullptr && tables_.members.size() >= max_members)
+  // Who enrols costs nobody anything, so stewards have half of the table to themselves.
+  if (before == nullptr && tables_.members.size() >= (steward ? max_members : max_members / 2))
     return fail(ErrorCode::exhausted, "members-full: no more fit in");
   Member member{.node = admit.node,
                 .roles = admit.roles,
@@ -229,6 +317,10 @@ Status Execution::rule(const Transaction& transaction, const Admit& admit) {
   const bool is = member.is_lasting_steward();
   if (was && !is && frame_.lasting_stewards == 1)
     return fail(ErrorCode::denied, "last-steward: there would be no steward left that stays one");
+  if (!member.has_lasting(Role::validator)) {
+    MESH_LET(std::vector<ValidatorSet> sets, schedule_without(admit.node));
+    schedule(std::move(sets));
+  }
   frame_.lasting_stewards += (is ? 1U : 0U);
   frame_.lasting_stewards -= (was ? 1U : 0U);
   tables_.members.put(std::move(member));
@@ -240,11 +332,12 @@ Status Execution::rule(const Transaction& transaction, const Revoke& revoke) {
   const Member* before = tables_.members.find(revoke.node);
   if (before == nullptr) return fail(ErrorCode::not_found, "not-a-member: there is no credential to take back");
   if (before->revoked) return fail(ErrorCode::conflict, "revoked: the credential was taken back before");
-  if (before->is_lasting_steward()) {
-    if (frame_.lasting_stewards == 1)
-      return fail(ErrorCode::denied, "last-steward: there would be no steward left that stays one");
-    --frame_.lasting_stewards;
-  }
+  const bool was = before->is_lasting_steward();
+  if (was && frame_.lasting_stewards == 1)
+    return fail(ErrorCode::denied, "last-steward: there would be no steward left that stays one");
+  MESH_LET(std::vector<ValidatorSet> sets, schedule_without(revoke.node));
+  schedule(std::move(sets));
+  frame_.lasting_stewards -= (was ? 1U : 0U);
   tables_.members.edit(revoke.node).revoked = true;
   return {};
 }
@@ -266,39 +359,44 @@ Status Execution::rule(const Transaction& transaction, const SetValidators& set)
     return fail(ErrorCode::denied, "bad-height: a set of validators holds from 2 to 100000 blocks ahead, here from " +
                                        std::to_string(earliest));
   }
-  // One that takes over with the next block is known to others as what decides it.
-  if (frame_.scheduled && frame_.scheduled->from_height < earliest)
-    return fail(ErrorCode::conflict, "validators-pending: another set takes over with the next block; try after it");
   ValidatorSet next{.from_height = set.from_height};
-  std::vector<Validator> newcomers;
+  const std::map<AccountId, std::uint64_t> held = stakes();
   for (const SetValidators::Seat& seat : set.validators) {
     MESH_TRY(check_role_of(seat.account, Role::validator));
-    const Validator* held = frame_.validators.find(seat.account);
-    if (held == nullptr && frame_.scheduled) held = frame_.scheduled->find(seat.account);
-    const std::uint64_t stake = held == nullptr ? frame_.parameters.minimum_bond : held->stake;
-    next.validators.push_back({seat.account, seat.power, stake});
-    if (held != nullptr) continue;
+    if (tables_.members.find(seat.account)->expires_height)
+      return fail(ErrorCode::denied, "credential-expires: a validator's credential has no expiry");
     const Account* account = tables_.accounts.find(seat.account);
-    const std::uint64_t free =
-        account == nullptr ? 0 : checked_subtract(account->bonded, account->at_stake).value_or(0);
+    if (account == nullptr) return fail(ErrorCode::not_found, "unknown-account: a validator has an account");
+    const auto at = held.find(seat.account);
+    const std::uint64_t stake = at == held.end() ? frame_.parameters.minimum_bond : at->second;
+    next.validators.push_back({seat.account, account->signer(), seat.power, stake});
+    if (at != held.end()) continue;
+    const std::uint64_t free = checked_subtract(account->bonded, account->at_stake).value_or(0);
     if (free < stake) return bond_too_small(free, stake);
-    newcomers.push_back(next.validators.back());
   }
-  for (const Validator& one : newcomers) tables_.accounts.edit(one.account).at_stake += one.stake;
-  if (frame_.scheduled) {
-    for (const Validator& old : frame_.scheduled->validators) {
-      if (frame_.validators.find(old.account) == nullptr && next.find(old.account) == nullptr)
-        tables_.accounts.edit(old.account).at_stake -= old.stake;
-    }
-  }
-  frame_.scheduled = std::move(next);
+  if (!next.has_distinct_keys()) return key_taken();
+  // In the place of what stewards named for later. What takes over before is known to others, or follows from keys and credentials.
+  std::vector<ValidatorSet> sets = frame_.scheduled;
+  std::erase_if(sets, [&](const ValidatorSet& other) {
+    return other.from_height > earliest || other.from_height == next.from_height;
+  });
+  sets.push_back(std::move(next));
+  schedule(std::move(sets));
   return {};
 }
 
 Status Execution::rule(const Transaction& transaction, const Rotate& rotate) {
   if (rotate.key == tables_.accounts.find(transaction.account)->signer())
     return fail(ErrorCode::conflict, "key-unchanged: this is the account's key already");
-  tables_.accounts.edit(transaction.account).set_signer(rotate.key);
+  std::vector<ValidatorSet> sets = schedule_with([&](ValidatorSet& set) {
+    const auto seat = std::ranges::find(set.validators, transaction.account, &Validator::account);
+    if (seat == set.validators.end()) return false;
+    seat->key = rotate.key;
+    return true;
+  });
+  if (!std::ranges::all_of(sets, &ValidatorSet::has_distinct_keys)) return key_taken();
+  schedule(std::move(sets));
+  tables_.accounts.edit(transaction.account).rotate_to(rotate.key);
   return {};
 }
 
@@ -308,9 +406,10 @@ Status Execution::rule(const Transaction& transaction, const Evidence& evidence)
   const Transaction& second = transaction.shown[1];
   const Account* account = tables_.accounts.find(first.account);
   if (account == nullptr) return fail(ErrorCode::not_found, "unknown-account: there is no account that it is about");
-  // By the current key alone: whoever found an old one could make up conflicts for ever.
-  if (first.signer != account->signer() || second.signer != account->signer())
-    return fail(ErrorCode::unauthorised, "wrong-key: not both are signed by the account's current key");
+  // By the current key or one of the latest before it, so that nobody gets out of it by rotating. Of old keys but the latest:
+  // whoever found one could make up conflicts for ever.
+  if (!account->knows(first.signer) || !account->knows(second.signer))
+    return fail(ErrorCode::unauthorised, "wrong-key: not both are signed by a key that is or lately was the account's");
   if (tables_.conflicts.find(first.account) != nullptr)
     return fail(ErrorCode::conflict, "evidence-repeated: a conflict of this account is on record");
   tables_.conflicts.put({.account = first.account,

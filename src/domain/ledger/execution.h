@@ -2,7 +2,8 @@
 //
 // A transaction is checked as a whole before anything of it is written, so one that is refused has changed nothing. The text
 // of a refusal begins with its stable name.
-// A rule for another kind of transaction is an overload of `rule`.
+// A rule for another kind of transaction is an overload of `rule`. The fee is paid before the rule is asked, and given back where
+// it refuses: what a rule finds in the balance is what can be spent. Kinds that cost nothing are named in `pays_fee`.
 #pragma once
 
 #include <map>
@@ -19,6 +20,7 @@ using PatchOf = typename MerkleMap<Value>::Patch;
 struct Draft {
   std::uint64_t height = 0;
   Cid base;  ///< the block that it was executed after
+  Cid block;  ///< whose draft it is
   Digest state_root;
   Frame frame;  ///< last_block is set at the commit
   Tables<PatchOf> patches;
@@ -28,13 +30,13 @@ struct Draft {
 
 class Execution {
  public:
-  /// Begins the block of the next height: what is due in it happens first.
-  Execution(const State& base, std::uint64_t time_ms);
+  /// Begins the block of the next height: what is due in it happens first. `seed` is for TableDraft.
+  Execution(const State& base, std::uint64_t time_ms, const Digest& seed);
 
   /// Executes one, or says why not and changes nothing.
   [[nodiscard]] Status apply(const Opened& opened);
 
-  /// The draft, hashed. Conservation is asserted here.
+  /// The draft, hashed; whose block it is is not known here. Conservation is asserted.
   [[nodiscard]] Draft finish() &&;
 
  private:
@@ -52,10 +54,20 @@ class Execution {
   void happen_by_itself();
   void release_withdrawals(const Due& due);
   void activate_validators();
+  /// What each validator of a set, of this one or one to come, has at stake.
+  [[nodiscard]] std::map<AccountId, std::uint64_t> stakes() const;
+  /// Puts at stake, and gives free, what is otherwise than `before`.
+  void settle_stakes(const std::map<AccountId, std::uint64_t>& before);
+  /// The sets to come, each that can still be changed as `change` leaves it. It says whether it changed anything.
+  template <class Change>
+  [[nodiscard]] std::vector<ValidatorSet> schedule_with(const Change& change) const;
+  /// Without the account; last-validator where nobody else is left.
+  [[nodiscard]] Result<std::vector<ValidatorSet>> schedule_without(const AccountId& account) const;
+  void schedule(std::vector<ValidatorSet> sets);
   /// Whether an account may sign and what number it is at; null is one that is not there yet.
   Status check_signer(const Account* account, const Transaction& transaction) const;
   Status check_role_of(const AccountId& account, Role role);
-  /// Whether `amount` can be put into the balance of `to`.
+  /// Whether `amount` can be put into the balance of `to`, and is enough where that account begins with it.
   Status check_credit(const AccountId& to, std::uint64_t amount);
   void credit(const AccountId& to, std::uint64_t amount);
   Status check_open_enrolment(const Admit& admit, const Member* before) const;

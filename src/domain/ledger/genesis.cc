@@ -91,7 +91,7 @@ Result<State> found(const identity::Charter& charter, const Genesis& genesis) {
         return fail(ErrorCode::invalid, "power-overflow: all power together is at most 2^60");
       power += founder.power;
       account.at_stake = genesis.parameters.minimum_bond;
-      frame.validators.validators.push_back({founder.account, founder.power, account.at_stake});
+      frame.validators.validators.push_back({founder.account, founder.account, founder.power, account.at_stake});
     }
     accounts.push_back(std::move(account));
     members.push_back({.node = founder.account,

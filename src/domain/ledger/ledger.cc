@@ -36,9 +36,9 @@ Result<std::optional<Bytes>> check_entry(const Digest& state_root, std::string_v
   return proof.entry;
 }
 
-Result<Ledger> Ledger::found(const identity::Charter& charter, const Genesis& genesis) {
+Result<Ledger> Ledger::found(const identity::Charter& charter, const Genesis& genesis, const Digest& seed) {
   MESH_LET(State state, ledger::found(charter, genesis));
-  return Ledger(std::move(state));
+  return Ledger(std::move(state), seed);
 }
 
 EntryProof Ledger::prove_account(const AccountId& id) const {
@@ -49,12 +49,8 @@ EntryProof Ledger::prove_account(const AccountId& id) const {
   return proof;
 }
 
-Status Ledger::check_proposer(const AccountId& proposer, std::uint64_t time_ms) const {
+Status Ledger::check_proposer(const AccountId& proposer) const {
   const Frame& frame = state_.frame;
-  if (time_ms < frame.time_ms) {
-    return fail(ErrorCode::invalid, "time-backwards: the block is of " + std::to_string(time_ms) +
-                                        " ms, before its parent's " + std::to_string(frame.time_ms));
-  }
   if (frame.validators_at(frame.height + 1).find(proposer) == nullptr)
     return fail(ErrorCode::denied, "not-a-validator: the proposer does not validate at this height");
   return {};
@@ -68,7 +64,11 @@ Status Ledger::check_header(const BlockHeader& header, std::optional<std::uint64
   }
   if (header.parents != std::vector{frame.last_block})
     return fail(ErrorCode::invalid, "wrong-parent: the block does not follow the last one here");
-  MESH_TRY(check_proposer(header.proposer, header.time_ms));
+  if (header.time_ms < frame.time_ms) {
+    return fail(ErrorCode::invalid, "time-backwards: the block is of " + std::to_string(header.time_ms) +
+                                        " ms, before its parent's " + std::to_string(frame.time_ms));
+  }
+  MESH_TRY(check_proposer(header.proposer));
   if (now_ms && checked_subtract(header.time_ms, *now_ms).value_or(0) > frame.parameters.max_time_ahead_ms) {
     return fail(ErrorCode::invalid, "time-ahead: the block is of " + std::to_string(header.time_ms) +
                                         " ms, too far ahead of " + std::to_string(*now_ms));
@@ -92,7 +92,7 @@ Result<Draft> Ledger::execute(const OpenedBlock& opened, std::optional<std::uint
   MESH_TRY(check_header(header, now_ms));
   if (opened.transactions().empty() && !wants_empty_block(header.time_ms))
     return fail(ErrorCode::invalid, "empty-block: there is no transaction in it, and nothing is due by its time");
-  Execution execution(state_, header.time_ms);
+  Execution execution(state_, header.time_ms, seed_);
   for (std::size_t i = 0; i < opened.transactions().size(); ++i) {
     if (Status done = execution.apply(opened.transactions()[i]); !done)
       return std::unexpected(about_transaction(i, std::move(done.error())));
@@ -102,14 +102,15 @@ Result<Draft> Ledger::execute(const OpenedBlock& opened, std::optional<std::uint
     return fail(ErrorCode::invalid, "wrong-state-root: the block says " + header.state_root.hex() + ", it leads to " +
                                         draft.state_root.hex());
   }
+  draft.block = opened.block().cid();
   return draft;
 }
 
-void Ledger::commit(const Cid& block, Draft&& draft) {
+void Ledger::commit(Draft&& draft) {
   MESH_CHECK(draft.base == state_.frame.last_block, "ledger-draft-of-another-base");
   for_each_table(state_.tables, draft.patches, [](auto& table, auto& patch) { table.commit(std::move(patch)); });
   state_.frame = std::move(draft.frame);
-  state_.frame.last_block = block;
+  state_.frame.last_block = draft.block;
   for (const auto& [due, stands] : draft.due) {
     if (stands) {
       state_.due.insert(due);
@@ -121,8 +122,9 @@ void Ledger::commit(const Cid& block, Draft&& draft) {
 }
 
 Result<Proposal> Ledger::propose(std::span<const Opened> offered, const Proposer& proposer) const {
-  MESH_TRY(check_proposer(proposer.account, proposer.time_ms));
-  Execution execution(state_, proposer.time_ms);
+  MESH_TRY(check_proposer(proposer.account));
+  const std::uint64_t time_ms = std::max(proposer.time_ms, state_.frame.time_ms);
+  Execution execution(state_, time_ms, seed_);
   Block block;
   std::vector<Opened> taken;
   std::vector<Proposal::Refused> refused;
@@ -142,12 +144,13 @@ Result<Proposal> Ledger::propose(std::span<const Opened> offered, const Proposer
   Draft draft = std::move(execution).finish();
   block.header = {.height = draft.height,
                   .parents = {state_.frame.last_block},
-                  .time_ms = proposer.time_ms,
+                  .time_ms = time_ms,
                   .proposer = proposer.account,
                   .transactions = dagcbor::cid_of(record::encode(block.list)),
                   .state_root = draft.state_root,
                   .beacon = proposer.beacon};
-  const bool of_use = !taken.empty() || wants_empty_block(proposer.time_ms);
+  draft.block = block.cid();
+  const bool of_use = !taken.empty() || wants_empty_block(time_ms);
   return Proposal{OpenedBlock(std::move(block), std::move(taken)), std::move(draft), std::move(refused), considered,
                   of_use};
 }

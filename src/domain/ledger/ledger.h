@@ -61,8 +61,10 @@ struct Proposal {
 
 class Ledger {
  public:
-  /// The ledger at height 0.
-  [[nodiscard]] static Result<Ledger> found(const identity::Charter& charter, const Genesis& genesis);
+  /// The ledger at height 0. `seed` is a secret of this node's, of which nothing is ever shown: without it nobody can choose keys
+  /// that are found slowly here. Ledgers with different seeds agree on everything.
+  [[nodiscard]] static Result<Ledger> found(const identity::Charter& charter, const Genesis& genesis,
+                                            const Digest& seed);
 
   [[nodiscard]] const State& state() const { return state_; }
   [[nodiscard]] const Cid& federation() const { return state_.frame.federation; }
@@ -80,18 +82,20 @@ class Ledger {
   /// Executes the next block over the state as it is. `now_ms` is what the time of a proposal is held against; with none the
   /// block is final, and its time is what it is.
   [[nodiscard]] Result<Draft> execute(const OpenedBlock& block, std::optional<std::uint64_t> now_ms) const;
-  /// The draft of the block named `block`, drafted from the state as it is, becomes the state.
-  void commit(const Cid& block, Draft&& draft);
+  /// The draft, drafted from the state as it is, becomes the state, and its block the last one.
+  void commit(Draft&& draft);
 
-  /// A block of those of `offered` that can be executed, in their order, as far as they fit in.
+  /// A block of those of `offered` that can be executed, in their order, as far as they fit in. Its time is the proposer's, or the
+  /// parent's where that is later: no clock is behind what is final.
   [[nodiscard]] Result<Proposal> propose(std::span<const Opened> offered, const Proposer& proposer) const;
 
  private:
-  explicit Ledger(State state) : state_(std::move(state)) {}
+  Ledger(State state, const Digest& seed) : state_(std::move(state)), seed_(seed) {}
   [[nodiscard]] Status check_header(const BlockHeader& header, std::optional<std::uint64_t> now_ms) const;
-  [[nodiscard]] Status check_proposer(const AccountId& proposer, std::uint64_t time_ms) const;
+  [[nodiscard]] Status check_proposer(const AccountId& proposer) const;
 
   State state_;
+  Digest seed_;
 };
 
 }  // namespace mesh::ledger

@@ -17,27 +17,34 @@ class Model {
     std::uint64_t next = 0;
     std::uint64_t balance = 0;
     std::uint64_t bond = 0;
-    std::uint64_t stake = 0;
     PublicKey key;
     std::vector<Unbonding> leaving;
+    std::vector<PublicKey> old_keys;  ///< all of them, the last one last
   };
   struct Credential {
     std::vector<Role> roles;
     std::optional<std::uint64_t> expires;
     bool revoked;
   };
-  struct Council {
-    std::uint64_t from = 0;
-    std::map<AccountId, std::uint64_t> stakes;
+  struct Seat {
+    std::uint64_t power = 0;
+    PublicKey key;
+    bool operator==(const Seat&) const = default;
+  };
+  using Council = std::map<AccountId, Seat>;
+  struct Report {
+    std::uint64_t sequence = 0;
+    std::set<Cid> bodies;
+    AccountId reporter;
+    std::uint64_t height = 0;
   };
 
   explicit Model(const Genesis& genesis)
-      : rules_(genesis.parameters), time_ms(genesis.time_ms), supply(genesis.treasury) {
+      : rules_(genesis.parameters), time_ms(genesis.time_ms), supply(genesis.treasury), treasury(genesis.treasury) {
     for (const Founder& one : genesis.founders) {
-      const std::uint64_t stake = one.power > 0 ? rules_.minimum_bond : 0;
-      purses[one.account] = {0, one.credits, one.bonded, stake, one.account, {}};
+      purses[one.account] = {0, one.credits, one.bonded, one.account, {}, {}};
       credentials[one.account] = {one.roles, {}, false};
-      if (one.power > 0) council.stakes[one.account] = stake;
+      if (one.power > 0) council[one.account] = {one.power, one.account};
       supply += one.credits + one.bonded;
     }
   }
@@ -49,12 +56,16 @@ class Model {
       std::erase_if(purse.leaving, [&](const Unbonding& one) { return one.release_ms <= time_ms; });
     }
     time_ms = time;
-    if (!coming || coming->from != height) return;
-    for (const auto& [id, stake] : council.stakes) {
-      if (!coming->stakes.contains(id)) purses[id].stake -= stake;
-    }
-    council = *coming;
-    coming.reset();
+    if (!coming.contains(height)) return;
+    council = coming[height];
+    coming.erase(height);
+  }
+
+  /// "A validator has the minimum bond at stake until it is in no set, neither the one that decides nor one to come."
+  [[nodiscard]] Amount stake_of(const AccountId& id) const {
+    bool sits = council.contains(id);
+    for (const auto& [from, set] : coming) sits = sits || set.contains(id);
+    return sits ? rules_.minimum_bond : 0;
   }
 
   /// "taken", or the name of the refusal.
@@ -67,8 +78,14 @@ class Model {
     if (one.signer != key) return key == one.account ? "wrong-key" : "key-rotated";
     if (one.sequence < next) return "sequence-repeated";
     if (one.sequence > next) return "sequence-gap";
+    const bool pays = std::visit([]<class T>(const T&) { return costs<T>; }, one.body);
+    const Amount fee = pays ? rules_.transaction_fee : 0;
+    if (pays && purses[one.account].balance < fee) return "fee-unpaid";
+    if (pays) purses[one.account].balance -= fee;
     std::string refusal = std::visit([&](const auto& body) { return rule(one, body); }, one.body);
+    if (!refusal.empty() && pays) purses[one.account].balance += fee;
     if (!refusal.empty()) return refusal;
+    treasury += fee;
     if (!known) purses[one.account].key = one.account;
     purses[one.account].next = one.sequence + 1;
     return "taken";
@@ -83,14 +100,28 @@ class Model {
     return due;
   }
 
+  /// Of the keys that an account gave up the last four, each once, the current one left out.
+  [[nodiscard]] std::vector<PublicKey> latest_keys(const AccountId& id) const {
+    const Purse& purse = purses.at(id);
+    std::vector<PublicKey> latest;
+    for (auto key = purse.old_keys.rbegin(); key != purse.old_keys.rend() && latest.size() < 4; ++key) {
+      if (*key != purse.key && std::ranges::count(latest, *key) == 0) latest.insert(latest.begin(), *key);
+    }
+    return latest;
+  }
+
   std::map<AccountId, Purse> purses;
   std::map<NodeId, Credential> credentials;
   std::map<NodeId, Attest> attested;
-  std::set<AccountId> conflicts;
+  std::map<AccountId, Report> conflicts;
   Council council;
-  std::optional<Council> coming;
+  std::map<std::uint64_t, Council> coming;  ///< by the height from which it decides
 
  private:
+  template <class T>
+  static constexpr bool costs = std::same_as<T, Transfer> || std::same_as<T, Bond> || std::same_as<T, Unbond> ||
+                                std::same_as<T, Attest> || std::same_as<T, Rotate>;
+
   std::string lacks(const AccountId& id, Role role) const {
     const auto found = credentials.find(id);
     if (found == credentials.end()) return "not-a-member";
@@ -106,13 +137,42 @@ class Model {
   bool is_last_steward(const NodeId& node) const {
     return lasts(node) && std::ranges::count_if(credentials, [&](const auto& one) { return lasts(one.first); }) == 1;
   }
+  bool is_little_to_begin_with(const AccountId& to, Amount amount) const {
+    return !purses.contains(to) && amount < rules_.minimum_balance;
+  }
   void give(const AccountId& to, Amount amount) {
     if (!purses.contains(to)) purses[to].key = to;
     purses[to].balance += amount;
   }
+  /// The sets as they are after `edit(set)` of those that can still be edited, which are those from the height after the next on.
+  template <class Edit>
+  std::map<std::uint64_t, Council> edited(const Edit& edit) const {
+    std::map<std::uint64_t, Council> sets = coming;
+    Council then = coming.contains(height + 1) ? coming.at(height + 1) : council;
+    if (coming.contains(height + 2)) then = coming.at(height + 2);
+    const Council before = then;
+    edit(then);
+    if (then != before) sets[height + 2] = then;
+    for (auto& [from, set] : sets) {
+      if (from > height + 2) edit(set);
+    }
+    return sets;
+  }
+  std::map<std::uint64_t, Council> without(const AccountId& id) const {
+    return edited([&](Council& set) { set.erase(id); });
+  }
+  static bool leaves_nobody(const std::map<std::uint64_t, Council>& sets) {
+    return std::ranges::any_of(sets, [](const auto& one) { return one.second.empty(); });
+  }
+  static bool has_key_twice(const Council& set) {
+    std::set<PublicKey> keys;
+    for (const auto& [id, seat] : set) keys.insert(seat.key);
+    return keys.size() != set.size();
+  }
 
   std::string rule(const Transaction& one, const Transfer& transfer) {
     if (purses[one.account].balance < transfer.amount) return "overdraft";
+    if (is_little_to_begin_with(transfer.to, transfer.amount)) return "balance-too-small";
     purses[one.account].balance -= transfer.amount;
     give(transfer.to, transfer.amount);
     return "";
@@ -120,6 +180,7 @@ class Model {
   std::string rule(const Transaction& one, const Grant& grant) {
     if (const auto lack = lacks(one.account, Role::steward); !lack.empty()) return lack;
     if (grant.amount > ~supply) return "overflow";
+    if (is_little_to_begin_with(grant.to, grant.amount)) return "balance-too-small";
     supply += grant.amount;
     granted += grant.amount;
     give(grant.to, grant.amount);
@@ -137,7 +198,8 @@ class Model {
   std::string rule(const Transaction& one, const Unbond& unbond) {
     Purse& purse = purses[one.account];
     if (purse.bond < unbond.amount) return "overdraft";
-    if (purse.bond - unbond.amount < purse.stake) return "bond-at-stake";
+    if (unbond.amount < rules_.minimum_balance && unbond.amount != purse.bond) return "withdrawal-too-small";
+    if (purse.bond - unbond.amount < stake_of(one.account)) return "bond-at-stake";
     if (purse.bond != unbond.amount && purse.bond - unbond.amount < rules_.minimum_bond) return "bond-too-small";
     if (purse.leaving.size() == 16) return "unbonding-full";
     purse.bond -= unbond.amount;
@@ -156,6 +218,10 @@ class Model {
     if (admit.expires_height && *admit.expires_height <= height) return "credential-expired";
     const bool steward = std::ranges::count(admit.roles, Role::steward) > 0 && !admit.expires_height;
     if (!steward && is_last_steward(admit.node)) return "last-steward";
+    if (std::ranges::count(admit.roles, Role::validator) == 0 || admit.expires_height) {
+      if (leaves_nobody(without(admit.node))) return "last-validator";
+      coming = without(admit.node);
+    }
     credentials[admit.node] = {admit.roles, admit.expires_height, false};
     return "";
   }
@@ -164,6 +230,8 @@ class Model {
     if (!credentials.contains(revoke.node)) return "not-a-member";
     if (credentials[revoke.node].revoked) return "revoked";
     if (is_last_steward(revoke.node)) return "last-steward";
+    if (leaves_nobody(without(revoke.node))) return "last-validator";
+    coming = without(revoke.node);
     credentials[revoke.node].revoked = true;
     return "";
   }
@@ -176,37 +244,44 @@ class Model {
   std::string rule(const Transaction& one, const SetValidators& set) {
     if (const auto lack = lacks(one.account, Role::steward); !lack.empty()) return lack;
     if (set.from_height < height + 2 || set.from_height > height + 100'000) return "bad-height";
-    if (coming && coming->from == height + 1) return "validators-pending";
-    Council next{set.from_height, {}};
-    std::map<AccountId, Amount> stakes;  // What each would have at stake.
+    Council next;
     for (const auto& seat : set.validators) {
       if (std::string lack = lacks(seat.account, Role::validator); !lack.empty()) return lack;
-      const Amount stake = next.stakes[seat.account] = rules_.minimum_bond;
-      const bool held = council.stakes.contains(seat.account) || (coming && coming->stakes.contains(seat.account));
-      const auto purse = purses.find(seat.account);
-      const Amount free = purse == purses.end() ? 0 : purse->second.bond - purse->second.stake;
-      if (!held && free < stake) return "bond-too-small";
-      if (!held) stakes[seat.account] = stake;
+      if (credentials[seat.account].expires) return "credential-expires";
+      if (!purses.contains(seat.account)) return "unknown-account";
+      // Who has it at stake already has it.
+      if (purses[seat.account].bond < rules_.minimum_bond) return "bond-too-small";
+      next[seat.account] = {seat.power, purses[seat.account].key};
     }
-    for (const auto& [id, stake] : stakes) purses[id].stake += stake;
-    for (const auto& [id, stake] : coming ? coming->stakes : std::map<AccountId, Amount>()) {
-      if (!council.stakes.contains(id) && !next.stakes.contains(id)) purses[id].stake -= stake;
-    }
-    coming = next;
+    if (has_key_twice(next)) return "key-taken";
+    std::erase_if(coming, [&](const auto& other) { return other.first > height + 2; });
+    coming[set.from_height] = next;
     return "";
   }
   std::string rule(const Transaction& one, const Rotate& rotate) {
     if (rotate.key == purses[one.account].key) return "key-unchanged";
+    const auto sets = edited([&](Council& set) {
+      if (set.contains(one.account)) set[one.account].key = rotate.key;
+    });
+    for (const auto& [from, set] : sets) {
+      if (has_key_twice(set)) return "key-taken";
+    }
+    coming = sets;
+    purses[one.account].old_keys.push_back(purses[one.account].key);
     purses[one.account].key = rotate.key;
     return "";
   }
   std::string rule(const Transaction& one, const Evidence&) {
     const AccountId& about = one.shown[0].account;
     if (!purses.contains(about)) return "unknown-account";
+    std::vector<PublicKey> latest = latest_keys(about);
+    latest.push_back(purses[about].key);
     for (const Transaction& shown : one.shown) {
-      if (shown.signer != purses[about].key) return "wrong-key";
+      if (std::ranges::count(latest, shown.signer) == 0) return "wrong-key";
     }
-    return conflicts.insert(about).second ? "" : "evidence-repeated";
+    if (conflicts.contains(about)) return "evidence-repeated";
+    conflicts[about] = {one.shown[0].sequence, {one.shown[0].cid, one.shown[1].cid}, one.account, height};
+    return "";
   }
 
   Parameters rules_;
@@ -215,6 +290,7 @@ class Model {
   std::uint64_t height = 0;
   Amount time_ms = 0;  ///< of the last block
   Amount supply = 0;
+  Amount treasury = 0;
   Amount granted = 0;
 };
 

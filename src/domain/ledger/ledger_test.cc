@@ -19,7 +19,7 @@ const AccountId eve = nobody(5);  // Has nothing.
 /// A town where nobody signs: rules are looked at here, signatures elsewhere.
 class Town {
  public:
-  explicit Town(Parameters parameters = {.minimum_bond = 100, .lock_ms = 3}) {
+  explicit Town(Parameters parameters = without_costs({.minimum_bond = 100, .lock_ms = 3})) {
     const Person founder = person(0);
     ledger_.emplace(found_on(genesis_of({{.account = founder.id,
                                           .credits = 1'000'000,
@@ -86,12 +86,12 @@ class Town {
     // As others do: by its bytes.
     Result<Block> block = decode_block(encode_block(proposal->block.block()));
     ASSERT_TRUE(block.has_value()) << block.error().message;
-    const Cid cid = block->cid();
     Result<OpenedBlock> opened = OpenedBlock::join(std::move(*block), pending_);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     Result<Draft> draft = ledger_->execute(*opened, time_ms_);
     ASSERT_TRUE(draft.has_value()) << draft.error().message;
-    ledger_->commit(cid, std::move(*draft));
+    ledger_->commit(std::move(*draft));
+    EXPECT_EQ(ledger_->state().frame.last_block, opened->block().cid());
     ++time_ms_;
     EXPECT_EQ(ledger_->state_root(), opened->block().header.state_root);
     EXPECT_EQ(broken_invariant(ledger_->state()), "");
@@ -255,7 +255,7 @@ TEST(Unbond, ArrivesWhenTheLockPeriodIsOver) {
 }
 
 TEST(Unbond, HasNoEndPastTheLastTime) {
-  Town town({.minimum_bond = 100, .lock_ms = most});
+  Town town(without_costs({.minimum_bond = 100, .lock_ms = most}));
   EXPECT_EQ(town.attempt_next(Unbond{.account = cyd, .amount = 50}), "overflow");
 }
 
@@ -286,6 +286,105 @@ TEST(Unbond, NeedsNoCredential) {
   town.must(Revoke{.account = ada, .node = bob});
   EXPECT_EQ(town.attempt_next(Bond{.account = bob, .amount = 1}), "revoked");
   EXPECT_EQ(town.attempt_next(Unbond{.account = bob, .amount = 1'000}), "taken");
+}
+
+// ---- costs
+
+TEST(Costs, AFeeGoesToTheTreasury) {
+  Town town({.minimum_bond = 100, .lock_ms = 3, .transaction_fee = 7, .minimum_balance = 50});
+  const auto balance = [&](const AccountId& id) { return town.account(id).balance; };
+  const std::uint64_t treasury = town.ledger().state().frame.totals.treasury;
+  EXPECT_EQ(treasury, 7U * 7) << "four transfers and three bonds";
+  const std::array before{balance(ada), balance(bob), balance(cyd), balance(dan)};
+  town.must(Transfer{.account = dan, .to = cyd, .amount = 1});
+  town.must(Bond{.account = bob, .amount = 1});
+  town.must(Unbond{.account = bob, .amount = 50});
+  town.must(Attest{.account = bob, .memory_mb = 1, .fuel_per_second = 1});
+  town.must(Rotate{.account = bob, .key = nobody(70)});
+  // Stewards' work, and reports, cost nothing.
+  town.must(Grant{.account = ada, .to = cyd, .amount = 1});
+  town.must(Admit{.account = ada, .node = eve, .roles = {Role::member}});
+  town.must(Revoke{.account = ada, .node = eve});
+  town.must(SetValidators{.account = ada, .from_height = 9, .validators = {{ada, 1}}});
+  town.must(Evidence{.account = cyd,
+                     .first = unsigned_envelope(Bond{.account = dan, .sequence = 9, .amount = 1}, dan),
+                     .second = unsigned_envelope(Bond{.account = dan, .sequence = 9, .amount = 2}, dan)});
+  town.next();
+  EXPECT_EQ(balance(ada), before[0]);
+  EXPECT_EQ(balance(bob), before[1] - 1 - 4 * 7);
+  EXPECT_EQ(balance(cyd), before[2] + 2);
+  EXPECT_EQ(balance(dan), before[3] - 1 - 7);
+  EXPECT_EQ(town.ledger().state().frame.totals.treasury, treasury + 5 * 7);
+}
+
+TEST(Costs, WhatIsRefusedCostsNothing) {
+  Town town({.minimum_bond = 100, .lock_ms = 3, .transaction_fee = 7, .minimum_balance = 50});
+  const std::uint64_t treasury = town.ledger().state().frame.totals.treasury;
+  EXPECT_EQ(town.attempt_next(Transfer{.account = dan, .to = cyd, .amount = 9'994}), "overdraft") << "with the fee";
+  town.must(Transfer{.account = dan, .to = cyd, .amount = 9'993});
+  EXPECT_EQ(town.attempt_next(Transfer{.account = dan, .to = cyd, .amount = 1}), "fee-unpaid");
+  EXPECT_EQ(town.attempt_next(Rotate{.account = dan, .key = nobody(70)}), "fee-unpaid");
+  town.must(Transfer{.account = cyd, .to = dan, .amount = 6});
+  EXPECT_EQ(town.attempt_next(Rotate{.account = dan, .key = nobody(70)}), "fee-unpaid");
+  town.must(Transfer{.account = cyd, .to = dan, .amount = 1});
+  EXPECT_EQ(town.attempt_next(Rotate{.account = dan, .key = dan}), "key-unchanged");
+  town.must(Rotate{.account = dan, .key = nobody(70)});
+  // Refused in the middle of a block that others are in.
+  EXPECT_EQ(town.attempt_next(Bond{.account = eve, .amount = 100}), "unknown-account");
+  EXPECT_EQ(town.attempt_next(Bond{.account = cyd, .amount = most}), "overdraft");
+  town.next();
+  EXPECT_EQ(town.account(dan).balance, 0U);
+  EXPECT_EQ(town.ledger().state().frame.totals.treasury, treasury + 4 * 7);
+}
+
+TEST(Costs, ANewAccountBeginsWithTheMinimum) {
+  Town town({.minimum_bond = 100, .lock_ms = 3, .transaction_fee = 0, .minimum_balance = 50});
+  EXPECT_EQ(town.attempt_next(Transfer{.account = dan, .to = eve, .amount = 49}), "balance-too-small");
+  EXPECT_EQ(town.attempt_next(Grant{.account = ada, .to = eve, .amount = 49}), "balance-too-small");
+  EXPECT_EQ(town.attempt_next(Transfer{.account = dan, .to = eve, .amount = 50}), "taken");
+  EXPECT_EQ(town.attempt_next(Transfer{.account = dan, .to = eve, .amount = 1}), "taken") << "it is there now";
+  EXPECT_EQ(town.attempt_next(Grant{.account = ada, .to = nobody(70), .amount = 50}), "taken");
+  town.next();
+}
+
+TEST(Costs, AWithdrawalIsTheMinimumOrAll) {
+  Town town({.minimum_bond = 20, .lock_ms = 3, .transaction_fee = 0, .minimum_balance = 50});
+  EXPECT_EQ(town.attempt_next(Unbond{.account = cyd, .amount = 49}), "withdrawal-too-small");
+  EXPECT_EQ(town.attempt_next(Unbond{.account = cyd, .amount = 50}), "taken");
+  EXPECT_EQ(town.attempt_next(Unbond{.account = cyd, .amount = 80}), "taken");
+  EXPECT_EQ(town.attempt_next(Unbond{.account = cyd, .amount = 19}), "withdrawal-too-small");
+  EXPECT_EQ(town.attempt_next(Unbond{.account = cyd, .amount = 20}), "taken") << "all there is";
+  town.next();
+}
+
+TEST(Costs, WhoEnrolsLeavesHalfOfTheTableToStewards) {
+  const AccountId founder = person(0).id;
+  const Genesis genesis =
+      genesis_of({{.account = founder, .bonded = 1'000'000, .power = 1, .roles = {Role::validator, Role::steward}}},
+                 {.enrolment = Enrolment::open});
+  Ledger ledger = found_on(genesis);
+  std::uint64_t next = 0;
+  const auto enrolment = [](std::uint64_t n) {
+    return as_signed(Admit{.account = nobody(n), .node = nobody(n), .roles = {Role::member}}, nobody(n));
+  };
+  const auto block = [&](const std::vector<Opened>& offered) {
+    Proposal proposal = *ledger.propose(offered, {.account = founder, .time_ms = 2'000'000});
+    ledger.commit(std::move(proposal.draft));
+    return proposal.refused;
+  };
+  while (ledger.state().tables.members.size() < max_members / 2) {
+    std::vector<Opened> offered;
+    const std::size_t room = max_members / 2 - ledger.state().tables.members.size();
+    for (std::size_t i = 0; i < std::min(room, max_block_transactions); ++i) offered.push_back(enrolment(next++));
+    ASSERT_TRUE(block(offered).empty());
+  }
+  const std::vector<Proposal::Refused> refused = block(
+      {enrolment(next), as_signed(Admit{.account = founder, .node = nobody(next), .roles = {Role::member}}, founder)});
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].index, 0U);
+  EXPECT_EQ(refused[0].error.message, "members-full: no more fit in");
+  EXPECT_EQ(ledger.state().tables.members.size(), max_members / 2 + 1);
+  EXPECT_EQ(ledger.account(nobody(next)), nullptr) << "who is refused has no account";
 }
 
 // ---- members
@@ -339,6 +438,7 @@ TEST(Member, IsRevokedAndAdmittedAgain) {
 
 TEST(Member, TheLastStewardStays) {
   Town town;
+  town.must(SetValidators{.account = ada, .from_height = 4, .validators = {{bob, 1}}});  // So that the founder can go.
   town.must(Revoke{.account = ada, .node = town.founder()});
   EXPECT_EQ(town.attempt_next(Revoke{.account = ada, .node = ada}), "last-steward");
   EXPECT_EQ(town.attempt_next(Admit{.account = ada, .node = ada, .roles = {Role::member}}), "last-steward");
@@ -353,7 +453,7 @@ TEST(Member, TheLastStewardStays) {
 }
 
 TEST(OpenEnrolment, GivesTheMemberRoleAlone) {
-  Town town({.minimum_bond = 100, .lock_ms = 3, .enrolment = Enrolment::open});
+  Town town(without_costs({.minimum_bond = 100, .lock_ms = 3, .enrolment = Enrolment::open}));
   EXPECT_EQ(town.attempt_next(Admit{.account = eve, .node = eve, .roles = {Role::worker}}), "role-missing");
   EXPECT_EQ(town.attempt_next(Admit{.account = eve, .node = eve, .roles = {Role::member, Role::steward}}),
             "role-missing");
@@ -412,11 +512,11 @@ TEST(Validators, TakeOverAtTheirHeight) {
                             {.account = bob, .time_ms = town.time_ms()});
   ASSERT_TRUE(others.has_value());
   Draft draft = *town.ledger().execute(others->block, std::nullopt);
-  town.ledger().commit(others->block.block().cid(), std::move(draft));
+  town.ledger().commit(std::move(draft));
   EXPECT_EQ(town.account(town.founder()).at_stake, 0U) << "who leaves has nothing at stake";
   EXPECT_EQ(town.account(bob).at_stake, 100U);
   EXPECT_EQ(frame.validators.from_height, 4U);
-  EXPECT_FALSE(frame.scheduled.has_value());
+  EXPECT_TRUE(frame.scheduled.empty());
   EXPECT_EQ(broken_invariant(town.ledger().state()), "");
 }
 
@@ -448,12 +548,130 @@ TEST(Validators, AreRefusedByName) {
   EXPECT_EQ(attempt(ada, 4, {{cyd, 1}}), "role-missing");
   EXPECT_EQ(attempt(ada, 4, {{eve, 1}}), "not-a-member");
   town.must(Admit{.account = ada, .node = eve, .roles = {Role::validator}});
-  EXPECT_EQ(attempt(ada, 4, {{eve, 1}}), "bond-too-small") << "no account at all";
+  EXPECT_EQ(attempt(ada, 4, {{eve, 1}}), "unknown-account");
+  town.must(Admit{.account = ada, .node = dan, .roles = {Role::validator}, .expires_height = 1'000});
+  EXPECT_EQ(attempt(ada, 4, {{dan, 1}}), "credential-expires");
+  town.must(Admit{.account = ada, .node = dan, .roles = {Role::validator}});
+  EXPECT_EQ(attempt(ada, 4, {{dan, 1}}), "bond-too-small");
   town.must(Unbond{.account = bob, .amount = 1'000});
   EXPECT_EQ(attempt(ada, 4, {{bob, 1}}), "bond-too-small");
-  town.must(SetValidators{.account = ada, .from_height = 4, .validators = {{ada, 1}}});
+}
+
+TEST(Validators, WithoutABondTheyHaveAnAccountAllTheSame) {
+  Town town(without_costs({.minimum_bond = 0, .lock_ms = 3}));
+  town.must(Admit{.account = ada, .node = eve, .roles = {Role::validator}});
+  const SetValidators set{.account = ada, .from_height = 4, .validators = seats({{ada, 1}, {eve, 1}})};
+  EXPECT_EQ(town.attempt_next(set), "unknown-account");
+  town.must(Transfer{.account = dan, .to = eve, .amount = 1});
+  EXPECT_EQ(town.attempt_next(set), "taken");
   town.next();
-  EXPECT_EQ(attempt(ada, 9, {{town.founder(), 1}}), "validators-pending") << "it takes over with the next block";
+  EXPECT_EQ(town.account(eve).at_stake, 0U);
+}
+
+TEST(Validators, VoteByTheKeyOfTheirAccount) {
+  Town town;
+  const AccountId founder = town.founder();
+  const PublicKey second = nobody(70);
+  const Frame& frame = town.ledger().state().frame;
+  EXPECT_EQ(frame.validators_at(2).find(founder)->key, founder);
+  town.must(SetValidators{.account = ada, .from_height = 8, .validators = seats({{founder, 5}, {bob, 2}})});
+  town.must(Rotate{.account = founder, .key = second});
+  town.next();  // Height 2.
+  ASSERT_EQ(frame.scheduled.size(), 2U) << "the one with the key and the stewards' one";
+  EXPECT_EQ(frame.validators_at(3).find(founder)->key, founder);
+  EXPECT_EQ(frame.validators_at(4).find(founder)->key, second);
+  EXPECT_EQ(frame.validators_at(4).find(founder)->power, 1U);
+  EXPECT_EQ(frame.validators_at(4).find(bob), nullptr);
+  EXPECT_EQ(frame.validators_at(8).find(founder)->key, second);
+  EXPECT_EQ(frame.validators_at(8).find(founder)->power, 5U);
+  town.must(Rotate{.account = bob, .key = nobody(71)});
+  town.must(Rotate{.account = founder, .key = nobody(73)});
+  town.next();  // Height 3.
+  ASSERT_EQ(frame.scheduled.size(), max_scheduled_sets);
+  EXPECT_EQ(frame.validators_at(4).find(founder)->key, second) << "it was told, so it stays";
+  EXPECT_EQ(frame.validators_at(5).find(founder)->key, nobody(73));
+  EXPECT_EQ(frame.validators_at(8).find(bob)->key, nobody(71));
+  // Stewards' next set takes the place of theirs, with the keys of that time, and of nothing before it.
+  town.must(SetValidators{.account = ada, .from_height = 9, .validators = {{founder, 1}}});
+  town.must(Rotate{.account = founder, .key = nobody(74)});
+  town.next();  // Height 4.
+  ASSERT_EQ(frame.scheduled.size(), max_scheduled_sets);
+  EXPECT_EQ(frame.validators.find(founder)->key, second);
+  EXPECT_EQ(frame.validators_at(5).find(founder)->key, nobody(73));
+  EXPECT_EQ(frame.validators_at(8).find(founder)->key, nobody(74));
+  EXPECT_EQ(frame.validators_at(8).find(bob), nullptr);
+  EXPECT_EQ(town.account(bob).at_stake, 0U);
+  town.pass(5);  // Height 9.
+  EXPECT_TRUE(frame.scheduled.empty());
+  EXPECT_EQ(frame.validators.from_height, 9U);
+  EXPECT_EQ(frame.validators.find(founder)->key, nobody(74));
+}
+
+TEST(Validators, NoTwoOfASetHaveOneKey) {
+  Town town;
+  const PublicKey second = nobody(70);
+  town.must(Rotate{.account = ada, .key = second});
+  town.must(Rotate{.account = bob, .key = second});  // Neither is a validator yet.
+  town.next();
+  const SetValidators both{.account = ada, .from_height = 6, .validators = seats({{ada, 1}, {bob, 1}})};
+  EXPECT_EQ(town.attempt_next(both), "key-taken");
+  EXPECT_EQ(town.attempt_next(Rotate{.account = town.founder(), .key = second}), "taken");
+  EXPECT_EQ(town.attempt_next(
+                SetValidators{.account = ada, .from_height = 6, .validators = seats({{town.founder(), 1}, {bob, 1}})}),
+            "key-taken");
+  town.must(Rotate{.account = bob, .key = nobody(71)});
+  town.must(both);
+  town.next();
+  EXPECT_EQ(town.attempt_next(Rotate{.account = bob, .key = second}), "key-taken");
+  EXPECT_EQ(town.attempt_next(Rotate{.account = bob, .key = nobody(72)}), "taken");
+  town.next();
+}
+
+TEST(Validators, GoWithTheirCredential) {
+  const std::vector<Role> roles{Role::validator};
+  const auto losses = std::vector<std::variant<Revoke, Admit>>{
+      Revoke{.account = ada, .node = bob}, Admit{.account = ada, .node = bob, .roles = {Role::member}},
+      Admit{.account = ada, .node = bob, .roles = roles, .expires_height = 1'000}};
+  for (const auto& loss : losses) {
+    Town town;
+    town.must(SetValidators{.account = ada, .from_height = 4, .validators = seats({{town.founder(), 1}, {bob, 1}})});
+    town.must(SetValidators{.account = ada, .from_height = 9, .validators = seats({{ada, 1}, {bob, 1}})});
+    town.next();
+    const Frame& frame = town.ledger().state().frame;
+    EXPECT_EQ(frame.scheduled.size(), 2U) << "what takes over with the height after the next stays";
+    town.pass(2);
+    EXPECT_EQ(town.account(bob).at_stake, 100U);
+    EXPECT_NE(frame.validators.find(bob), nullptr);
+    std::visit([&](const auto& one) { town.must(one); }, loss);
+    town.next();  // Height 5.
+    EXPECT_NE(frame.validators_at(6).find(bob), nullptr);
+    EXPECT_EQ(frame.validators_at(7).find(bob), nullptr);
+    EXPECT_NE(frame.validators_at(7).find(town.founder()), nullptr);
+    EXPECT_EQ(frame.validators_at(9).find(bob), nullptr);
+    EXPECT_EQ(town.attempt_next(Unbond{.account = bob, .amount = 1'000}), "bond-at-stake");
+    town.pass(2);  // Height 7.
+    EXPECT_EQ(town.account(bob).at_stake, 0U);
+    EXPECT_EQ(town.attempt_next(Unbond{.account = bob, .amount = 1'000}), "taken");
+  }
+}
+
+TEST(Validators, TheLastOneStays) {
+  Town town;
+  const AccountId founder = town.founder();
+  EXPECT_EQ(town.attempt_next(Revoke{.account = ada, .node = founder}), "last-validator");
+  EXPECT_EQ(town.attempt_next(Admit{.account = ada, .node = founder, .roles = {Role::steward}}), "last-validator");
+  EXPECT_EQ(
+      town.attempt_next(Admit{.account = ada, .node = founder, .roles = {Role::validator}, .expires_height = 1'000}),
+      "last-validator");
+  EXPECT_EQ(town.attempt_next(Admit{.account = ada, .node = founder, .roles = {Role::validator}}), "taken");
+  // One who is alone in a set to come.
+  town.must(SetValidators{.account = ada, .from_height = 9, .validators = {{bob, 1}}});
+  EXPECT_EQ(town.attempt_next(Revoke{.account = ada, .node = bob}), "last-validator");
+  EXPECT_EQ(town.attempt_next(Revoke{.account = ada, .node = founder}), "last-validator") << "until 9";
+  town.must(SetValidators{.account = ada, .from_height = 4, .validators = seats({{ada, 1}, {founder, 1}})});
+  EXPECT_EQ(town.attempt_next(Revoke{.account = ada, .node = founder}), "taken");
+  town.next();
+  EXPECT_EQ(town.ledger().state().frame.validators_at(4).validators.size(), 1U);
 }
 
 // ---- keys, evidence
@@ -511,8 +729,30 @@ TEST(Evidence, IsKeptOnce) {
   EXPECT_EQ(kept->reporter, cyd);
   EXPECT_EQ(kept->height, 2U);
   town.must(Rotate{.account = bob, .key = nobody(70)});
-  EXPECT_EQ(town.attempt_next(conflict_of(bob, bob, bob)), "wrong-key") << "by a key that was given up";
-  EXPECT_EQ(town.attempt_next(conflict_of(bob, nobody(70), nobody(70))), "taken");
+}
+
+TEST(Evidence, IsNotEvadedByRotating) {
+  Town town;
+  const auto rotate = [&](std::uint64_t from, std::uint64_t to) {
+    for (std::uint64_t i = from; i <= to; ++i) {
+      town.must(Rotate{.account = bob, .key = nobody(70 + i)});
+      town.next();
+    }
+  };
+  rotate(1, 1);
+  EXPECT_EQ(town.attempt_next(conflict_of(bob, bob, nobody(99))), "wrong-key");
+  EXPECT_EQ(town.attempt_next(conflict_of(bob, nobody(99), nobody(71))), "wrong-key");
+  rotate(2, 4);
+  EXPECT_EQ(town.account(bob).former, (std::vector<PublicKey>{bob, nobody(71), nobody(72), nobody(73)}));
+  rotate(5, 5);
+  EXPECT_EQ(town.account(bob).former, (std::vector<PublicKey>{nobody(71), nobody(72), nobody(73), nobody(74)}));
+  EXPECT_EQ(town.attempt_next(conflict_of(bob, bob, bob)), "wrong-key") << "five keys ago";
+  town.must(Rotate{.account = bob, .key = nobody(72)});
+  town.next();
+  EXPECT_EQ(town.account(bob).former, (std::vector<PublicKey>{nobody(71), nobody(73), nobody(74), nobody(75)}))
+      << "the current one is no former one";
+  // The number is one that is final: bob has made more than those.
+  EXPECT_EQ(town.attempt_next(conflict_of(bob, nobody(71), nobody(72), 1)), "taken") << "by two of his keys";
 }
 
 // ---- blocks
@@ -526,7 +766,8 @@ class Blocks : public testing::Test {
                              .bonded = 1'000'000,
                              .power = 1,
                              .roles = {Role::validator, Role::steward}},
-                            {.account = ben.id, .credits = 1'000, .bonded = 2'000'000, .roles = {Role::member}}})),
+                            {.account = ben.id, .credits = 1'000, .bonded = 2'000'000, .roles = {Role::member}}},
+                           without_costs())),
         ledger(found_on(genesis)) {}
 
   [[nodiscard]] identity::Signer signer(const Person& who) const { return {who.seed, ledger.federation()}; }
@@ -629,7 +870,7 @@ TEST_F(Blocks, AreEmptyWhereThatIsOfUseAlone) {
   };
   const auto take = [&](Proposal proposal) {
     ASSERT_EQ(refusal(proposal.block.block(), proposal.block.block().header.time_ms), "taken");
-    ledger.commit(proposal.block.block().cid(), std::move(proposal.draft));
+    ledger.commit(std::move(proposal.draft));
   };
   constexpr std::uint64_t start = 2'000'000;
   EXPECT_FALSE(empty(start).of_use);
@@ -658,13 +899,13 @@ TEST(Due, SoManyHappenInABlockAndNoMore) {
   founders[0].roles = {Role::validator, Role::steward};
   founders[0].power = 1;
   const AccountId proposer = founders[0].account;
-  const Genesis genesis = genesis_of(founders, {.minimum_bond = 10, .lock_ms = 1'000});
+  const Genesis genesis = genesis_of(founders, without_costs({.minimum_bond = 10, .lock_ms = 1'000}));
   Ledger ledger = found_on(genesis);
   const auto block = [&](std::uint64_t time_ms, const std::vector<Opened>& transactions) {
     Proposal proposal = *ledger.propose(transactions, {.account = proposer, .time_ms = time_ms});
     ASSERT_TRUE(proposal.refused.empty());
     ASSERT_TRUE(proposal.of_use);
-    ledger.commit(proposal.block.block().cid(), std::move(proposal.draft));
+    ledger.commit(std::move(proposal.draft));
     EXPECT_EQ(broken_invariant(ledger.state()), "");
   };
   const std::uint64_t start = genesis.time_ms;
@@ -700,6 +941,38 @@ TEST_F(Blocks, OfAHundredMegabytesAreRefusedUnread) {
   EXPECT_EQ(name_of_refusal(block), "too-many-transactions");
 }
 
+TEST_F(Blocks, FitIntoWhatConsensusCarries) {
+  constexpr std::size_t carried = std::size_t{4} << 20;  // Of adapters/consensus and crates/consensus.
+  static_assert(max_full_block_bytes <= carried);
+  // As many transactions and as many bytes as there may be, and every number in the header at its longest.
+  Block block;
+  block.header = {.height = most,
+                  .parents = {ledger.federation()},
+                  .time_ms = most,
+                  .proposer = ann.id,
+                  .state_root = ledger.state_root(),
+                  .beacon = ledger.state_root()};
+  block.list.transactions.assign(max_block_transactions, Bytes(max_block_bytes / max_block_transactions));
+  block.list.transactions.back().resize(block.list.transactions.back().size() +
+                                        max_block_bytes % max_block_transactions);
+  block.header.transactions = dagcbor::cid_of(record::encode(block.list));
+  const Bytes many = encode_block(block);
+  EXPECT_LE(many.size(), carried);
+  EXPECT_EQ(decode_block(many), block);
+  const Bytes list = record::encode(block.list);
+  EXPECT_GT(list.size(), dagcbor::record_limits.max_bytes) << "as a record among others it would be refused";
+  EXPECT_EQ(decode_list(list), block.list);
+  // Few that are as large as evidence may be.
+  block.list.transactions.assign(max_block_bytes / max_evidence_bytes, Bytes(max_evidence_bytes));
+  block.header.transactions = dagcbor::cid_of(record::encode(block.list));
+  EXPECT_LE(encode_block(block).size(), carried);
+  EXPECT_EQ(decode_block(encode_block(block)), block);
+  block.list.transactions.emplace_back(max_evidence_bytes);
+  EXPECT_EQ(decode_list(record::encode(block.list)).error().message.substr(0, 16), "block-too-large:");
+  EXPECT_EQ(decode_list(Bytes(max_full_block_bytes + 1)).error().message.substr(0, 16), "block-too-large:");
+  EXPECT_EQ(decode_list(to_bytes("\xa0")).error().message.substr(0, 10), "malformed:");
+}
+
 TEST_F(Blocks, AreReadStrictly) {
   const Block block = block_of({transfer(ann, 0, 1), transfer(ben, 0, 2)});
   const Bytes bytes = encode_block(block);
@@ -727,7 +1000,10 @@ TEST_F(Blocks, AProposalLeavesOutWhatIsRefused) {
   EXPECT_EQ(proposal->refused[2].index, 3U);
   EXPECT_EQ(proposal->refused[2].error.message.substr(0, 10), "overdraft:");
   EXPECT_EQ(refusal(proposal->block.block()), "taken");
-  EXPECT_FALSE(ledger.propose(offered, {.account = ann.id, .time_ms = 1}).has_value()) << "before the parent";
+  const Result<Proposal> late = ledger.propose(offered, {.account = ann.id, .time_ms = 1});
+  ASSERT_TRUE(late.has_value());
+  EXPECT_EQ(late->block.block().header.time_ms, genesis.time_ms) << "whose clock is behind takes the parent's time";
+  EXPECT_EQ(refusal(late->block.block()), "taken");
 }
 
 TEST_F(Blocks, AProposalEndsWhereTheBlockIsFull) {
@@ -763,7 +1039,7 @@ TEST_F(Blocks, SeveralDraftsFromOneBase) {
   EXPECT_EQ(first.state_root, third.state_root);
   EXPECT_EQ(ledger.state_root(), before);
   EXPECT_EQ(ledger.account(nobody(1)), nullptr);
-  ledger.commit(two.cid(), std::move(second));
+  ledger.commit(std::move(second));
   EXPECT_EQ(ledger.state_root(), two.header.state_root);
   EXPECT_EQ(ledger.account(nobody(1))->balance, 5U);
   EXPECT_EQ(ledger.state().frame.last_block, two.cid());
@@ -771,7 +1047,7 @@ TEST_F(Blocks, SeveralDraftsFromOneBase) {
 }
 
 TEST_F(Blocks, TwoNodesAgree) {
-  Ledger other = found_on(genesis);
+  Ledger other = found_on(genesis, "town", sha256(as_bytes("another node's")));
   std::uint64_t sequence = 0;
   for (std::uint64_t height = 1; height <= 20; ++height) {
     std::vector<Opened> transactions;
@@ -781,13 +1057,12 @@ TEST_F(Blocks, TwoNodesAgree) {
     }
     Proposal proposal = *ledger.propose(transactions, {.account = ann.id, .time_ms = 2'000'000 + height});
     const Bytes bytes = encode_block(proposal.block.block());
-    const Cid cid = proposal.block.block().cid();
-    ledger.commit(cid, std::move(proposal.draft));
+    ledger.commit(std::move(proposal.draft));
     const Result<OpenedBlock> received = OpenedBlock::open(*decode_block(bytes), other.federation());
     ASSERT_TRUE(received.has_value());
     Result<Draft> draft = other.execute(*received, 2'000'000);
     ASSERT_TRUE(draft.has_value()) << draft.error().message;
-    other.commit(received->block().cid(), std::move(*draft));
+    other.commit(std::move(*draft));
     ASSERT_EQ(other.state_root(), ledger.state_root());
   }
   EXPECT_EQ(other.state().frame.last_block, ledger.state().frame.last_block);
@@ -808,15 +1083,21 @@ TEST(Account, ItsDigestIsThatOfItsRecord) {
     account.sequence = number - 1;
     expect_same();
   }
-  account.set_signer(nobody(2));
+  account.rotate_to(nobody(2));
+  expect_same();
+  account.rotate_to(nobody(1));
+  expect_same();
+  for (std::uint64_t i = 2; i < 9; ++i) account.rotate_to(nobody(i));
   expect_same();
   for (std::uint64_t i = 0; i < max_unbonding_of_account; ++i) account.add_unbonding({most, most - i});
   expect_same();
   const Account copy = account;
   EXPECT_EQ(copy.record(), account.record());
   EXPECT_EQ(record::decode<AccountRecord>(record::encode(account.record())), account.record());
-  account.set_signer(nobody(1));
-  EXPECT_EQ(account.release_unbonding(most), most * max_unbonding_of_account) << "modulo 2^64, which no ledger reaches";
+  account.rotate_to(nobody(1));
+  std::uint64_t sum = 0;  // Modulo 2^64, which no ledger reaches.
+  for (std::uint64_t i = 0; i < max_unbonding_of_account; ++i) sum += most;
+  EXPECT_EQ(account.release_unbonding(most), sum);
   expect_same();
   EXPECT_EQ(copy.unbonding().size(), max_unbonding_of_account);
 }
@@ -887,7 +1168,7 @@ TEST(Genesis, IsRefusedByName) {
       .account = ann.id, .credits = 5, .bonded = 1'000'000, .power = 1, .roles = {Role::validator, Role::steward}};
   const auto refusal = [](const Genesis& genesis) {
     const Result<Ledger> ledger =
-        Ledger::found(charter_of("town", Cid::of(Multicodec::dag_cbor, {}), genesis), genesis);
+        Ledger::found(charter_of("town", Cid::of(Multicodec::dag_cbor, {}), genesis), genesis, {});
     return ledger ? "taken" : ledger.error().message.substr(0, ledger.error().message.find(':'));
   };
   const auto of = [&](auto change) {
@@ -919,14 +1200,14 @@ TEST(Genesis, IsRefusedByName) {
   genesis = genesis_of({founder});
   identity::Charter charter = charter_of("town", {}, genesis);
   genesis.time_ms += 1;
-  EXPECT_EQ(Ledger::found(charter, genesis).error().message.substr(0, 17), "wrong-federation:");
+  EXPECT_EQ(Ledger::found(charter, genesis, {}).error().message.substr(0, 17), "wrong-federation:");
   charter.ledger.reset();
-  EXPECT_EQ(Ledger::found(charter, genesis).error().message.substr(0, 17), "wrong-federation:");
+  EXPECT_EQ(Ledger::found(charter, genesis, {}).error().message.substr(0, 17), "wrong-federation:");
   charter = charter_of("town", {}, genesis);
   charter.founders.push_back(person(2).id);
-  EXPECT_EQ(Ledger::found(charter, genesis).error().message.substr(0, 15), "wrong-founders:");
+  EXPECT_EQ(Ledger::found(charter, genesis, {}).error().message.substr(0, 15), "wrong-founders:");
   charter = charter_of("No Town", {}, genesis);
-  EXPECT_FALSE(Ledger::found(charter, genesis).has_value());
+  EXPECT_FALSE(Ledger::found(charter, genesis, {}).has_value());
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // For the tests and benchmarks of the ledger: people with keys, a federation of theirs, transactions without signatures.
 #pragma once
 
+#include <map>
+
 #include "domain/ledger/ledger.h"
 
 namespace mesh::ledger {
@@ -24,9 +26,16 @@ struct Person {
   return {.time_ms = 1'000'000, .founders = std::move(founders), .parameters = parameters};
 }
 
-[[nodiscard]] inline Ledger found_on(const Genesis& genesis, std::string name = "town") {
+/// Parameters under which nothing costs anything, for tests that are about other things.
+[[nodiscard]] inline Parameters without_costs(Parameters parameters = {}) {
+  parameters.transaction_fee = 0;
+  parameters.minimum_balance = 0;
+  return parameters;
+}
+
+[[nodiscard]] inline Ledger found_on(const Genesis& genesis, std::string name = "town", const Digest& seed = {}) {
   Result<Ledger> ledger =
-      Ledger::found(charter_of(std::move(name), Cid::of(Multicodec::dag_cbor, {}), genesis), genesis);
+      Ledger::found(charter_of(std::move(name), Cid::of(Multicodec::dag_cbor, {}), genesis), genesis, seed);
   MESH_CHECK(ledger.has_value(), "ledger-testing-genesis");
   return std::move(*ledger);
 }
@@ -61,6 +70,27 @@ template <record::Typed T>
     if (account.at_stake > account.bonded) broken = "more at stake than bonded";
     return true;
   });
+  const Frame& frame = state.frame;
+  std::map<AccountId, std::uint64_t> stakes;
+  const auto look_at = [&](const ValidatorSet& set) {
+    for (const Validator& one : set.validators) {
+      if (!stakes.emplace(one.account, one.stake).second && stakes[one.account] != one.stake)
+        broken = "a validator with two stakes";
+    }
+    if (set.validators.empty() || !set.has_distinct_keys()) broken = "a set of validators that cannot decide";
+  };
+  look_at(frame.validators);
+  for (const ValidatorSet& set : frame.scheduled) look_at(set);
+  state.tables.accounts.visit([&](const Account& account) {
+    if (account.at_stake != (stakes.contains(account.key()) ? stakes[account.key()] : 0))
+      broken = "a stake without a seat";
+    return true;
+  });
+  for (const Validator& one : frame.validators_at(frame.height + 2).validators) {
+    const Member* member = state.tables.members.find(one.account);
+    if (member == nullptr || !member->has_lasting(Role::validator)) broken = "a validator without the role";
+    if (state.tables.accounts.find(one.account)->signer() != one.key) broken = "a validator with another key";
+  }
   const Totals& totals = state.frame.totals;
   if (sums.balances != totals.balances || sums.bonded != totals.bonded || sums.unbonding != totals.unbonding)
     broken = "totals that are not the sums of the accounts";

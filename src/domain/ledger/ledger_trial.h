@@ -1,5 +1,6 @@
-// Random operations, valid and invalid, on a ledger and on the model beside it: every verdict, balance and total must be the
-// same. From a seed; the same seed is the same trial.
+// Random operations, valid and invalid, on a ledger and on the model beside it: every verdict, balance, key, set and total must be
+// the same. A second ledger, with another seed in its tables, executes what the first proposes and has to come to the same roots.
+// From a seed; the same seed is the same trial.
 #pragma once
 
 #include <random>
@@ -22,8 +23,11 @@ class Trial {
              {.account = person(1).id, .credits = 5'000, .bonded = 500, .roles = {Role::worker, Role::validator}}},
             {.minimum_bond = 100,
              .lock_ms = seed % 3 == 0 ? 80U : 4U,
+             .transaction_fee = seed % 5 == 0 ? 0U : 3U,
+             .minimum_balance = 20,
              .enrolment = seed % 2 == 0 ? Enrolment::open : Enrolment::invitation})),
         ledger_(found_on(genesis_)),
+        other_(found_on(genesis_, "town", sha256(as_bytes("other")))),
         model_(genesis_) {
     for (std::uint64_t i = 0; i < 2; ++i) names_.push_back(person(i).id);
     for (std::uint64_t i = 0; i < 10; ++i) names_.push_back(nobody(i));
@@ -66,7 +70,7 @@ class Trial {
     return grant;
   }
 
-  Body body() {
+  Body body(const AccountId& by) {
     const std::uint64_t in = model_.height + below(12);
     switch (below(16)) {
       case 0:
@@ -95,24 +99,38 @@ class Trial {
       case 9: {
         SetValidators set{.from_height = model_.height + below(chance(500) ? 4 : 12)};
         std::vector<AccountId> some = names_;
+        if (chance(600)) std::erase_if(some, [&](const AccountId& one) { return !can_validate(one); });
+        if (some.empty()) some = {names_[0]};
         std::ranges::sort(some);
         for (const AccountId& one : some) {
-          if (chance(200) || (set.validators.empty() && one == some.back()))
+          if (chance(400) || (set.validators.empty() && one == some.back()))
             set.validators.push_back({one, 1 + below(9)});
         }
         return set;
       }
       case 10:
-        return Rotate{.key = chance(200) ? anyone() : nobody(100 + below(20))};
+        return Rotate{.key = chance(300) ? key_of(anyone()) : nobody(100 + below(20))};
       case 11: {
-        const AccountId& about = anyone();
-        const auto key = [&] { return chance(900) ? key_of(about) : anyone(); };
-        return Evidence{.first = unsigned_envelope(Bond{.account = about, .amount = 1}, key()),
-                        .second = unsigned_envelope(Unbond{.account = about, .amount = 1}, key())};
+        const AccountId& some = anyone();
+        const AccountId& about = some == by ? names_[by == names_[0] ? 1 : 0] : some;
+        const std::uint64_t sequence = below(9);
+        Bytes first = unsigned_envelope(Bond{.account = about, .sequence = sequence, .amount = 1}, some_key_of(about));
+        Bytes second =
+            unsigned_envelope(Unbond{.account = about, .sequence = sequence, .amount = 1}, some_key_of(about));
+        if (chance(500)) std::swap(first, second);
+        return Evidence{.first = std::move(first), .second = std::move(second)};
       }
       default:
         return Transfer{.to = chance(100) ? nobody(below(40)) : anyone(), .amount = amount(), .memo = ""};
     }
+  }
+
+  bool can_validate(const AccountId& id) const {
+    const auto credential = model_.credentials.find(id);
+    const auto purse = model_.purses.find(id);
+    return credential != model_.credentials.end() && !credential->second.revoked && !credential->second.expires &&
+           std::ranges::count(credential->second.roles, Role::validator) > 0 && purse != model_.purses.end() &&
+           purse->second.bond >= genesis_.parameters.minimum_bond;
   }
 
   PublicKey key_of(const AccountId& id) {
@@ -120,9 +138,16 @@ class Trial {
     return found == model_.purses.end() ? id : found->second.key;
   }
 
+  /// One that it has or had.
+  PublicKey some_key_of(const AccountId& id) {
+    if (!model_.purses.contains(id) || chance(50)) return anyone();
+    const std::vector<PublicKey>& old = model_.purses[id].old_keys;
+    return old.empty() || chance(500) ? key_of(id) : old[old.size() - 1 - below(std::min<std::size_t>(old.size(), 6))];
+  }
+
   Opened operation() {
-    Body next = body();
     const AccountId by = chance(250) ? names_[0] : anyone();
+    Body next = body(by);
     const auto purse = model_.purses.find(by);
     std::uint64_t sequence = purse == model_.purses.end() ? 0 : purse->second.next;
     if (chance(30)) sequence += 1 + below(3);
@@ -167,34 +192,40 @@ class Trial {
     if (proposal->of_use != of_use) return "the two differ about whether a block is of use";
     if (of_use) return carry_out(*proposal);
     model_ = before;
-    return execute(*proposal, proposal->block.block()) ? "a block without use is taken" : compare();
+    return execute(ledger_, *proposal, proposal->block.block()) ? "a block without use is taken" : compare();
   }
 
-  [[nodiscard]] Result<Draft> execute(const Proposal& proposal, Block block) const {
-    return ledger_.execute(*OpenedBlock::join(std::move(block), {proposal.block.transactions().begin(),
-                                                                 proposal.block.transactions().end()}),
-                           std::nullopt);
+  static Result<Draft> execute(const Ledger& ledger, const Proposal& proposal, Block block) {
+    return ledger.execute(*OpenedBlock::join(std::move(block), {proposal.block.transactions().begin(),
+                                                                proposal.block.transactions().end()}),
+                          std::nullopt);
   }
 
   /// As others execute it, after they were offered it spoilt.
-  std::string carry_out(const Proposal& proposal) {
+  std::string carry_out(Proposal& proposal) {
     Block spoilt = proposal.block.block();
     spoilt.header.state_root.data()[below(32)] ^= static_cast<std::uint8_t>(1 + below(255));
-    if (execute(proposal, spoilt)) return "a block with another state root is taken";
-    Result<Draft> draft = execute(proposal, proposal.block.block());
+    if (execute(other_, proposal, spoilt)) return "a block with another state root is taken";
+    Result<Draft> draft = execute(other_, proposal, proposal.block.block());
     if (!draft) return "the proposal is refused: " + draft.error().message;
-    ledger_.commit(proposal.block.block().cid(), std::move(*draft));
+    other_.commit(std::move(*draft));
+    ledger_.commit(std::move(proposal.draft));
+    if (ledger_.state().frame.last_block != other_.state().frame.last_block)
+      return "the two name the block differently";
+    if (other_.state_root() != ledger_.state_root()) return "the two come to different roots";
     if (ledger_.state_root() != proposal.block.block().header.state_root) return "another state root after the commit";
     return compare();
   }
 
-  std::string compare() const {
+  std::string compare() {
     for (const auto& [id, purse] : model_.purses) {
       const Account* account = ledger_.account(id);
       if (account == nullptr) return "an account is missing";
       bool same = account->balance == purse.balance && account->bonded == purse.bond &&
-                  account->at_stake == purse.stake && account->sequence == purse.next &&
-                  account->signer() == purse.key && account->unbonding().size() == purse.leaving.size();
+                  account->at_stake == model_.stake_of(id) && account->sequence == purse.next &&
+                  account->signer() == purse.key &&
+                  account->record().former.value_or(std::vector<PublicKey>()) == model_.latest_keys(id) &&
+                  account->unbonding().size() == purse.leaving.size();
       for (std::size_t i = 0; same && i < purse.leaving.size(); ++i) {
         same = account->unbonding()[i] == purse.leaving[i];
       }
@@ -212,6 +243,13 @@ class Trial {
           attestation->fuel_per_second != attest.fuel_per_second || attestation->verifies != attest.verifies)
         return "an attestation differs";
     }
+    for (const auto& [about, report] : model_.conflicts) {
+      const Conflict* conflict = ledger_.state().tables.conflicts.find(about);
+      if (conflict == nullptr || conflict->sequence != report.sequence || conflict->first != *report.bodies.begin() ||
+          conflict->second != *report.bodies.rbegin() || conflict->reporter != report.reporter ||
+          conflict->height != report.height)
+        return "a conflict differs";
+    }
     const auto& tables = ledger_.state().tables;
     if (tables.accounts.size() != model_.purses.size() || tables.members.size() != model_.credentials.size() ||
         tables.attestations.size() != model_.attested.size() || tables.conflicts.size() != model_.conflicts.size())
@@ -220,20 +258,30 @@ class Trial {
     const auto same_due = [](const Due& a, const auto& b) { return a == due_withdrawal(b.second, b.first); };
     if (!std::ranges::equal(ledger_.state().due, due, same_due)) return "the queue of what is due differs";
     const Frame& frame = ledger_.state().frame;
-    if (frame.totals.supply != model_.supply || frame.totals.granted != model_.granted) return "a total differs";
-    if (frame.height != model_.height || frame.time_ms != model_.time_ms ||
-        frame.scheduled.has_value() != model_.coming.has_value())
-      return "the frame differs";
-    for (const Validator& one : frame.validators.validators) {
-      if (!model_.council.stakes.contains(one.account)) return "the validators differ";
-    }
-    if (frame.validators.validators.size() != model_.council.stakes.size()) return "the validators differ";
-    return broken_invariant(ledger_.state());
+    if (frame.totals.supply != model_.supply || frame.totals.granted != model_.granted ||
+        frame.totals.treasury != model_.treasury)
+      return "a total differs";
+    ++verdicts_[std::to_string(frame.scheduled.size()) + " sets to come"];
+    if (frame.height != model_.height || frame.time_ms != model_.time_ms) return "the frame differs";
+    if (!is_same(frame.validators, model_.council)) return "the validators differ";
+    const auto same_set = [this](const ValidatorSet& set, const auto& council) {
+      return set.from_height == council.first && is_same(set, council.second);
+    };
+    if (!std::ranges::equal(frame.scheduled, model_.coming, same_set)) return "the validators to come differ";
+    std::string broken = broken_invariant(ledger_.state());
+    return broken.empty() ? broken_invariant(other_.state()) : broken;
+  }
+
+  [[nodiscard]] bool is_same(const ValidatorSet& set, const Model::Council& council) const {
+    return std::ranges::equal(set.validators, council, [&](const Validator& one, const auto& seat) {
+      return one == Validator{seat.first, seat.second.key, seat.second.power, genesis_.parameters.minimum_bond};
+    });
   }
 
   std::mt19937_64 random_;
   Genesis genesis_;
   Ledger ledger_;
+  Ledger other_;
   Model model_;
   std::vector<AccountId> names_;
   std::uint64_t done_ = 0;

@@ -15,7 +15,8 @@ class Pool : public testing::Test {
                                      .credits = 1'000'000'000,
                                      .bonded = 1'000'000,
                                      .power = 1,
-                                     .roles = {Role::validator, Role::steward}}}))) {}
+                                     .roles = {Role::validator, Role::steward}}},
+                                   without_costs()))) {}
 
   [[nodiscard]] static Opened transfer(const AccountId& from, std::uint64_t sequence, std::uint64_t amount = 1) {
     return as_signed(Transfer{.account = from, .sequence = sequence, .to = nobody(1'000), .amount = amount}, from);
@@ -28,7 +29,7 @@ class Pool : public testing::Test {
   void commit(const std::vector<Opened>& transactions) {
     Proposal proposal = *ledger.propose(transactions, {.account = ann, .time_ms = 1'000'000});
     ASSERT_TRUE(proposal.refused.empty()) << proposal.refused[0].error.message;
-    ledger.commit(proposal.block.block().cid(), std::move(proposal.draft));
+    ledger.commit(std::move(proposal.draft));
   }
   /// Accounts 0 to count - 1 with credits.
   void people(std::uint64_t count) {
@@ -199,7 +200,7 @@ TEST_F(Pool, WhoHasNoAccountCanEnrolWhereThatIsOpen) {
   EXPECT_EQ(add(enrols), "unknown-account");
   ledger = found_on(
       genesis_of({{.account = ann, .bonded = 1'000'000, .power = 1, .roles = {Role::validator, Role::steward}}},
-                 {.enrolment = Enrolment::open}));
+                 without_costs({.enrolment = Enrolment::open})));
   EXPECT_EQ(add(as_signed(Admit{.account = nobody(0), .node = nobody(1), .roles = {Role::member}}, nobody(0))),
             "unknown-account");
   EXPECT_EQ(add(as_signed(Admit{.account = nobody(0), .node = nobody(0), .roles = {Role::member}}, nobody(1))),

@@ -44,7 +44,13 @@ TEST(Model, AgreesOnRandomOperations) {
                                       "already-a-member",
                                       "last-steward",
                                       "bad-height",
-                                      "validators-pending",
+                                      "fee-unpaid",
+                                      "balance-too-small",
+                                      "withdrawal-too-small",
+                                      "last-validator",
+                                      "credential-expires",
+                                      "key-taken",
+                                      "3 sets to come",
                                       "key-unchanged",
                                       "evidence-repeated"}) {
     EXPECT_GT(verdicts[std::string(name)], 0U) << name;

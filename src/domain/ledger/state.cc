@@ -40,7 +40,7 @@ class AccountWriter {
     std::ranges::copy(bytes, buffer_.begin() + static_cast<std::ptrdiff_t>(size_));
     size_ += bytes.size();
   }
-  // All fields at their longest, and 16 withdrawals of 43 bytes each.
+  // All fields at their longest: 16 withdrawals of 37 bytes each and 5 keys of 34 among them.
   std::array<std::uint8_t, 1024> buffer_;
   std::size_t size_ = 0;
 };
@@ -55,9 +55,10 @@ Digest place_in(std::string_view table, ByteView key) {
 Digest Account::digest() const {
   AccountWriter out;
   const bool rotated = seldom_ && seldom_->key;
+  const bool has_former = seldom_ && !seldom_->former.empty();
   const std::span<const Unbonding> waiting = unbonding();
   MESH_CHECK(waiting.size() <= max_unbonding_of_account, "ledger-account-unbonding-bound");
-  out.head(5, rotated ? 7 : 6);
+  out.head(5, 6U + (rotated ? 1 : 0) + (has_former ? 1 : 0));
   out.text("id");
   out.bytes(id_.view());
   if (rotated) {
@@ -65,6 +66,11 @@ Digest Account::digest() const {
     out.bytes(seldom_->key->view());
   }
   out.number("bonded", bonded);
+  if (has_former) {
+    out.text("former");
+    out.head(4, seldom_->former.size());
+    for (const PublicKey& key : seldom_->former) out.bytes(key.view());
+  }
   out.number("balance", balance);
   out.number("at_stake", at_stake);
   out.number("sequence", sequence);
@@ -82,6 +88,7 @@ AccountRecord Account::record() const {
   AccountRecord record{.id = id_, .sequence = sequence, .balance = balance, .bonded = bonded, .at_stake = at_stake};
   if (seldom_) {
     record.key = seldom_->key;
+    if (!seldom_->former.empty()) record.former = seldom_->former;
     record.unbonding = seldom_->unbonding;
   }
   return record;
@@ -92,7 +99,14 @@ Account::Seldom& Account::seldom() {
   return *seldom_;
 }
 
-void Account::set_signer(const PublicKey& key) { seldom().key = key == id_ ? std::nullopt : std::optional(key); }
+void Account::rotate_to(const PublicKey& key) {
+  const PublicKey before = signer();
+  Seldom& now = seldom();
+  std::erase(now.former, key);
+  now.former.push_back(before);
+  if (now.former.size() > max_former_keys) now.former.erase(now.former.begin());
+  now.key = key == id_ ? std::nullopt : std::optional(key);
+}
 
 void Account::add_unbonding(const Unbonding& one) { seldom().unbonding.push_back(one); }
 
@@ -103,7 +117,7 @@ std::uint64_t Account::release_unbonding(std::uint64_t time_ms) {
     if (one.release_ms <= time_ms) released += one.amount;
   }
   std::erase_if(seldom_->unbonding, [&](const Unbonding& one) { return one.release_ms <= time_ms; });
-  if (seldom_->unbonding.empty() && !seldom_->key) seldom_ = nullptr;
+  if (seldom_->unbonding.empty() && seldom_->former.empty() && !seldom_->key) seldom_ = nullptr;
   return released;
 }
 
@@ -129,6 +143,13 @@ std::span<const std::string_view> enum_names(Enrolment) {
 const Validator* ValidatorSet::find(const AccountId& account) const {
   const auto at = std::ranges::lower_bound(validators, account, {}, &Validator::account);
   return at != validators.end() && at->account == account ? &*at : nullptr;
+}
+
+bool ValidatorSet::has_distinct_keys() const {
+  std::vector<PublicKey> keys;
+  for (const Validator& one : validators) keys.push_back(one.key);
+  std::ranges::sort(keys);
+  return std::ranges::adjacent_find(keys) == keys.end();
 }
 
 bool Totals::are_conserved() const {

@@ -12,7 +12,8 @@
 // tables and is no part of the state root.
 //
 // Bounds: 4,194,304 accounts, 65,536 members (and as many attestations), one conflict for each account that had one;
-// 16 withdrawals from a bond wait for each account and 65,536 in all; 4,096 entries of the queue happen in one block.
+// 16 withdrawals from a bond wait for each account and 65,536 in all; 4,096 entries of the queue happen in one block; 4 keys that
+// an account gave up are remembered; 3 sets of validators are to come.
 #pragma once
 
 #include <set>
@@ -27,6 +28,8 @@ inline constexpr std::size_t max_members = std::size_t{1} << 16;
 inline constexpr std::size_t max_unbonding_of_account = 16;
 inline constexpr std::size_t max_unbonding = std::size_t{1} << 16;
 inline constexpr std::size_t max_due_of_block = 4096;
+inline constexpr std::size_t max_former_keys = 4;
+inline constexpr std::size_t max_scheduled_sets = 3;
 
 /// Where an entry lies in its table.
 [[nodiscard]] Digest place_in(std::string_view table, ByteView key);
@@ -53,6 +56,8 @@ struct AccountRecord {
   std::uint64_t bonded = 0;
   std::uint64_t at_stake = 0;  ///< of the bond: what cannot be withdrawn now
   std::optional<PublicKey> key;  ///< the current one; left out while that is the first
+  std::optional<std::vector<PublicKey>>
+      former;  ///< the latest that it gave up, in their order; left out where there is none
   std::vector<Unbonding> unbonding;  ///< in the order in which they were withdrawn
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -62,6 +67,7 @@ struct AccountRecord {
     v("bonded", self.bonded);
     v("at_stake", self.at_stake);
     v("key", self.key);
+    v("former", self.former);
     v("unbonding", self.unbonding);
   }
   bool operator==(const AccountRecord&) const = default;
@@ -99,7 +105,12 @@ class Account {
 
   /// Whose signature counts now.
   [[nodiscard]] const PublicKey& signer() const { return seldom_ && seldom_->key ? *seldom_->key : id_; }
-  void set_signer(const PublicKey& key);
+  /// Another key counts from now on; the one so far is remembered among the latest.
+  void rotate_to(const PublicKey& key);
+  /// Whether the key is or was the account's, as far back as is remembered.
+  [[nodiscard]] bool knows(const PublicKey& key) const {
+    return key == signer() || (seldom_ && std::ranges::find(seldom_->former, key) != seldom_->former.end());
+  }
   [[nodiscard]] std::span<const Unbonding> unbonding() const {
     return seldom_ ? std::span<const Unbonding>(seldom_->unbonding) : std::span<const Unbonding>();
   }
@@ -110,6 +121,7 @@ class Account {
  private:
   struct Seldom {
     std::optional<PublicKey> key;
+    std::vector<PublicKey> former;
     std::vector<Unbonding> unbonding;
   };
   [[nodiscard]] Seldom& seldom();
@@ -150,8 +162,9 @@ struct Member {
   [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
 
   [[nodiscard]] bool has(Role role) const { return std::ranges::find(roles, role) != roles.end(); }
-  /// Whether it will be a steward for as long as nobody changes that.
-  [[nodiscard]] bool is_lasting_steward() const { return has(Role::steward) && !revoked && !expires_height; }
+  /// Whether it will have the role for as long as nobody changes that.
+  [[nodiscard]] bool has_lasting(Role role) const { return has(role) && !revoked && !expires_height; }
+  [[nodiscard]] bool is_lasting_steward() const { return has_lasting(Role::steward); }
 };
 
 /// Whether a credential is in force at `height` and has `role`; else not-a-member, revoked, credential-expired or role-missing.
@@ -260,12 +273,16 @@ struct Parameters {
   std::uint64_t minimum_bond = 1'000'000;  ///< a bond is nothing or at least this; a validator has this at stake
   std::uint64_t lock_ms = 86'400'000;  ///< between a withdrawal from a bond and its arrival; at least 1
   std::uint64_t max_time_ahead_ms = 10'000;  ///< that a proposal's time may be ahead of who votes on it
+  std::uint64_t transaction_fee = 100;  ///< of a transaction, to the treasury; some kinds are free (Execution)
+  std::uint64_t minimum_balance = 1'000;  ///< that a new account begins with, and the least that is taken out of a bond
   Enrolment enrolment = Enrolment::invitation;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("minimum_bond", self.minimum_bond);
     v("lock_ms", self.lock_ms);
     v("max_time_ahead_ms", self.max_time_ahead_ms);
+    v("transaction_fee", self.transaction_fee);
+    v("minimum_balance", self.minimum_balance);
     v("enrolment", self.enrolment);
   }
   bool operator==(const Parameters&) const = default;
@@ -273,11 +290,13 @@ struct Parameters {
 
 struct Validator {
   AccountId account;
+  PublicKey key;  ///< by which it votes: the account's, in a set that can still be changed the current one
   std::uint64_t power = 0;
   std::uint64_t stake = 0;  ///< of its bond, for as long as it is in this set or in the next
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("account", self.account);
+    v("key", self.key);
     v("power", self.power);
     v("stake", self.stake);
   }
@@ -298,6 +317,8 @@ struct ValidatorSet {
 
   /// Null unless the account is one of them.
   [[nodiscard]] const Validator* find(const AccountId& account) const;
+  /// Whether no key is in it twice, so that a vote is one validator's.
+  [[nodiscard]] bool has_distinct_keys() const;
 };
 
 /// Sums. Supply is what there is: balances, bonds, withdrawals on their way and the treasury, after every block.
@@ -331,12 +352,14 @@ struct Frame {
   Totals totals;
   Parameters parameters;
   ValidatorSet validators;  ///< that decide the next block
-  std::optional<ValidatorSet> scheduled;  ///< that take over later
+  std::vector<ValidatorSet> scheduled;  ///< that take over later, in their order
   std::uint64_t lasting_stewards = 0;  ///< Member::is_lasting_steward; never the last one goes
 
   /// The set that decides the block of `height`, the next or a later one, as far as is known now.
   [[nodiscard]] const ValidatorSet& validators_at(std::uint64_t at) const {
-    return scheduled && at >= scheduled->from_height ? *scheduled : validators;
+    const ValidatorSet* found = &validators;
+    for (const ValidatorSet& set : scheduled) found = set.from_height <= at ? &set : found;
+    return *found;
   }
 };
 
@@ -365,7 +388,7 @@ struct StateSummary {
   Totals totals;
   Parameters parameters;
   Cid validators;  ///< of the ValidatorSet
-  std::optional<Cid> scheduled;
+  std::vector<Cid> scheduled;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("federation", self.federation);
@@ -389,7 +412,7 @@ template <class AnyTables>
                        .totals = frame.totals,
                        .parameters = frame.parameters,
                        .validators = dagcbor::cid_of(record::encode(frame.validators))};
-  if (frame.scheduled) summary.scheduled = dagcbor::cid_of(record::encode(*frame.scheduled));
+  for (const ValidatorSet& set : frame.scheduled) summary.scheduled.push_back(dagcbor::cid_of(record::encode(set)));
   for_each_table(tables, summary.roots, [](const auto& table, Digest& root) { root = table.root(); });
   return summary;
 }

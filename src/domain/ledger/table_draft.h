@@ -1,7 +1,7 @@
 // TableDraft: a table as it would be after the transactions so far, over the committed one, which it leaves alone.
 //
-// Bounds: it holds what one block asked for. Keys are chosen by anyone, so the hash by which they are found is keyed with
-// something that nobody knew when the block before was made, and entries stand in the order in which they were asked for.
+// Bounds: it holds what one block asked for. Keys are chosen by anyone, so the hash by which they are found is keyed with the
+// node's own secret, and entries stand in the order in which they were asked for.
 #pragma once
 
 #include <deque>

@@ -9,8 +9,7 @@ namespace mesh::ledger {
 namespace {
 
 constexpr std::string_view rotation_type = "account-key";
-// An equation over this many signatures costs each of them little more than one over all, and one that does not hold spoils
-// no others.
+// An equation over this many signatures costs each of them little more than one over all.
 constexpr std::size_t signatures_at_once = 512;
 
 // ---- what can be said of each kind without keys and state
@@ -148,7 +147,7 @@ Result<Transaction> decode_unchecked(ByteView bytes, std::size_t max_bytes) {
   return transaction;
 }
 
-/// What evidence consists of, if it is a conflict at all.
+/// What evidence consists of, if it is a conflict of somebody else's at all.
 Result<std::vector<Transaction>> shown_by(const Evidence& evidence) {
   std::vector<Transaction> shown;
   for (const Bytes* envelope : {&evidence.first, &evidence.second}) {
@@ -159,6 +158,10 @@ Result<std::vector<Transaction>> shown_by(const Evidence& evidence) {
   if (shown[0].account != shown[1].account || shown[0].sequence != shown[1].sequence || shown[0].cid == shown[1].cid) {
     return fail(ErrorCode::invalid, "not-a-conflict: two different transactions of one account and sequence are one");
   }
+  if (!can_conflict(shown[0].body) || !can_conflict(shown[1].body))
+    return fail(ErrorCode::invalid, "not-a-conflict: evidence is none, whatever else is signed for its number");
+  if (shown[0].account == evidence.account)
+    return fail(ErrorCode::invalid, "own-evidence: an account's conflicts are for others to report");
   return shown;
 }
 
@@ -190,6 +193,46 @@ void need_all(std::vector<Needed>& needed, const Transaction& transaction, const
 
 bool holds(const Needed& one) { return verify(one.key, one.input, one.signature); }
 
+/// Which of many signatures hold. All are checked at once; where that fails, half of them, and so on down to those that do not
+/// hold. Somebody may send nothing but bad ones, so once as many signatures were looked at in vain as there are, the others
+/// are checked one by one.
+class Search {
+ public:
+  explicit Search(const std::vector<Needed>& needed)
+      : needed_(needed), good_(needed.size(), true), left_(needed.size()) {
+    messages_.reserve(needed.size());
+    for (const Needed& one : needed) messages_.push_back(one.message());
+    if (!verify_all(messages_)) find_bad(0, needed.size());
+  }
+  [[nodiscard]] bool is_good(std::size_t at) const { return good_[at]; }
+
+ private:
+  static constexpr std::size_t few = 4;  // An equation over so few is no cheaper than each by itself.
+
+  [[nodiscard]] bool all_hold(std::size_t begin, std::size_t end) {
+    const bool all = verify_all(std::span(messages_).subspan(begin, end - begin));
+    if (!all) left_ -= std::min(left_, end - begin);
+    return all;
+  }
+  /// Of signatures that do not all hold.
+  void find_bad(std::size_t begin, std::size_t end) {  // NOLINT(misc-no-recursion): as deep as halves can be halved
+    if (end - begin <= few || left_ == 0) {
+      for (std::size_t i = begin; i < end; ++i) good_[i] = holds(needed_[i]);
+      return;
+    }
+    const std::size_t middle = begin + (end - begin) / 2;
+    const bool first = all_hold(begin, middle);
+    if (!first) find_bad(begin, middle);
+    // Where the first half holds, it is known of the second that it does not.
+    if (first || !all_hold(middle, end)) find_bad(middle, end);
+  }
+
+  const std::vector<Needed>& needed_;
+  std::vector<SignedMessage> messages_;
+  std::vector<bool> good_;
+  std::size_t left_;  ///< signatures that may still be looked at in vain
+};
+
 std::unexpected<Error> refused_signature(const Transaction& transaction) {
   return fail(ErrorCode::unauthorised, "bad-signature: a signature is not the key's over this \"" +
                                            std::string(type_of(transaction)) + "\" in this federation");
@@ -203,20 +246,16 @@ void open_some(std::span<Result<Transaction>> decoded, const Cid& federation, st
     if (one) need_all(needed, *one, federation);
     ends.push_back(needed.size());
   }
-  std::vector<SignedMessage> messages;
-  messages.reserve(needed.size());
-  for (const Needed& one : needed) messages.push_back(one.message());
-  // One that does not hold spoils the sum of all: then each is looked at by itself.
-  const bool all = verify_all(messages);
+  const Search search(needed);
   for (std::size_t i = 0; i < decoded.size(); ++i) {
     if (!decoded[i]) {
       opened.emplace_back(std::unexpected(std::move(decoded[i].error())));
       continue;
     }
     const std::size_t begin = i == 0 ? 0 : ends[i - 1];
-    const std::span<const Needed> own = std::span(needed).subspan(begin, ends[i] - begin);
-    const bool good = std::ranges::all_of(own, [](const Needed& one) { return can_be_identity(one.key); }) &&
-                      (all || std::ranges::all_of(own, holds));
+    bool good = true;
+    for (std::size_t at = begin; at < ends[i]; ++at)
+      good = good && search.is_good(at) && can_be_identity(needed[at].key);
     if (good) {
       opened.emplace_back(Opened::trusted(std::move(*decoded[i])));
     } else {
@@ -236,6 +275,8 @@ std::span<const std::string_view> enum_names(EvidenceKind) {
   static constexpr std::array<std::string_view, 1> names{"transactions"};
   return names;
 }
+
+bool can_conflict(const Body& body) { return !std::holds_alternative<Evidence>(body); }
 
 Bytes rotation_input(const AccountId& account, std::uint64_t sequence, const Cid& federation) {
   Bytes body = to_bytes(account.view());

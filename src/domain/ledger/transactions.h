@@ -9,7 +9,8 @@
 // and checks all that needs neither keys nor state; the signatures are checked by open(), or for a batch by open_all(), on any
 // thread. What was opened is an Opened, and no other is executed.
 //
-// Bounds: an envelope has at most 16 KiB, one with evidence 40 KiB; texts have 128 bytes, a validator set 64 members.
+// Bounds: an envelope has at most 16 KiB, one with evidence 40 KiB, which is room for any two others; texts have 128 bytes, a
+// validator set 64 members.
 // A refusal's text begins with a stable name, a colon and one sentence.
 #pragma once
 
@@ -30,6 +31,7 @@ using AccountId = NodeId;
 
 inline constexpr std::size_t max_envelope_bytes = std::size_t{16} << 10;
 inline constexpr std::size_t max_evidence_bytes = std::size_t{40} << 10;
+static_assert(max_evidence_bytes >= 2 * max_envelope_bytes + 1024, "evidence holds any two transactions");
 inline constexpr std::size_t max_text_bytes = 128;
 inline constexpr std::size_t max_validators = 64;
 /// Of a validator set, all together: three times as much still fits into 64 bits.
@@ -219,11 +221,12 @@ struct Rotate {
 };
 
 enum class EvidenceKind : std::uint8_t {
-  transactions,  ///< two of one account and sequence with different bodies
+  transactions,  ///< two of one account and sequence with different bodies, neither of them evidence
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(EvidenceKind);
 
-/// Two things that one account should not both have signed.
+/// Two things that one account, another than the reporter's, should not both have signed. Evidence itself is none of them: it
+/// pays nobody and promises nothing, and could not be shown whole.
 struct Evidence {
   static constexpr std::string_view type = "evidence";
   static constexpr std::uint64_t version = 1;
@@ -245,6 +248,9 @@ struct Evidence {
 
 /// Every kind there is. Another one is an alternative here, a check of its form in transactions.cc and a rule in execution.cc.
 using Body = std::variant<Transfer, Grant, Bond, Unbond, Admit, Revoke, Attest, SetValidators, Rotate, Evidence>;
+
+/// Whether two of the kind with one number are a conflict that can be reported.
+[[nodiscard]] bool can_conflict(const Body& body);
 
 /// A transaction as read: its form is right, nobody has looked at its signatures.
 struct Transaction {
@@ -282,7 +288,8 @@ class Opened {
 
 /// Reads one and checks its signatures.
 [[nodiscard]] Result<Opened> open(ByteView envelope, const Cid& federation);
-/// The same for many at about half the cost, by one equation for all signatures; the answers are those of open().
+/// The same for many at about half the cost, by one equation for many signatures, with the answers of open(). Those that do not
+/// hold are searched for by halves: one costs a second look at all of them, any number at most about twice open() for each.
 [[nodiscard]] std::vector<Result<Opened>> open_all(std::span<const Bytes> envelopes, const Cid& federation);
 
 /// A transaction made here: signed, read back, opened.

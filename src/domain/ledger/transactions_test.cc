@@ -63,7 +63,9 @@ TEST(Transactions, EveryKindIsReadBack) {
                     .from_height = 9,
                     .validators = {{std::min(ada.id, bob.id), 1}, {std::max(ada.id, bob.id), 2}}},
       rotation(ada.id, 4, bob.seed, town),
-      Evidence{.account = ada.id, .first = sealed(transfer()), .second = sealed(Bond{.account = ada.id, .amount = 1})}};
+      Evidence{.account = ada.id,
+               .first = sealed(Bond{.account = bob.id, .amount = 1}, bob),
+               .second = sealed(Bond{.account = bob.id, .amount = 2}, bob)}};
   EXPECT_EQ(bodies.size(), std::variant_size_v<Body> + 1);
   std::vector<Bytes> envelopes;
   for (const Body& body : bodies) {
@@ -178,8 +180,22 @@ TEST(Transactions, EvidenceShowsAConflict) {
       << "one body, two signatures";
   EXPECT_EQ(refusal(sealed(conflict(first, sealed(transfer(1))), bob)), "not-a-conflict") << "another number";
   EXPECT_EQ(refusal(sealed(conflict(first, sealed(Bond{.account = bob.id, .amount = 1})), bob)), "not-a-conflict");
+  EXPECT_EQ(refusal(sealed(Evidence{.account = ada.id, .first = first, .second = second})), "own-evidence");
+  const Bytes report = sealed(Evidence{.account = ada.id,
+                                       .first = sealed(Bond{.account = bob.id, .amount = 1}, bob),
+                                       .second = sealed(Bond{.account = bob.id, .amount = 2}, bob)});
+  EXPECT_EQ(refusal(sealed(conflict(first, report), bob)), "not-a-conflict") << "evidence is none";
+  EXPECT_EQ(refusal(sealed(conflict(report, first), bob)), "not-a-conflict");
   EXPECT_EQ(refusal(sealed(conflict(first, {}), bob)), "bad-evidence");
   EXPECT_EQ(refusal(sealed(conflict(first, Bytes(max_envelope_bytes + 1)), bob)), "bad-evidence");
+  // Any two fit in, be they as large as a transaction may be.
+  Transfer wordy = transfer();
+  wordy.memo = std::string(max_envelope_bytes, 'a');
+  wordy.memo.resize(wordy.memo.size() - (sealed(wordy).size() - max_envelope_bytes));
+  const Bytes large = sealed(wordy);
+  EXPECT_EQ(large.size(), max_envelope_bytes);
+  wordy.memo.back() = 'b';
+  EXPECT_EQ(refusal_opening(sealed(conflict(large, sealed(wordy)), bob)), "taken");
   // Signatures of what is shown count, too.
   EXPECT_EQ(refusal_opening(sealed(conflict(first, sealed(Bond{.account = ada.id, .amount = 1}, ada, elsewhere)), bob)),
             "bad-signature");
@@ -248,6 +264,18 @@ TEST(Transactions, ABatchAnswersLikeEachAlone) {
     }
   }
   EXPECT_EQ(refused, 22U);
+  // None holds, one does, one does not.
+  for (const std::size_t odd : {std::size_t{0}, std::size_t{255}, std::size_t{511}}) {
+    std::vector<Bytes> bad(512, sealed(transfer(), ada, elsewhere));
+    std::vector<Bytes> good(512, sealed(transfer()));
+    std::swap(bad[odd], good[odd]);
+    const std::vector<Result<Opened>> nearly_none = open_all(bad, town);
+    const std::vector<Result<Opened>> nearly_all = open_all(good, town);
+    for (std::size_t i = 0; i < bad.size(); ++i) {
+      EXPECT_EQ(nearly_none[i].has_value(), i == odd);
+      EXPECT_EQ(nearly_all[i].has_value(), i != odd);
+    }
+  }
   EXPECT_TRUE(open_all({}, town).empty());
 }
 
