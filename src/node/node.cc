@@ -68,6 +68,7 @@ class Node::Impl {
         peers_(now),
         executions_(config_.slots, config_.policy.scheduling.max_queued_shards),
         quota_(config_.policy.free_quota),
+        pricing_(config_.pricing, config_.policy.reward_settings, config_.slots, now),
         around_{config_, signer_, policy_, peers_, executions_, quota_, experience_} {}
 
   Status restore(Instant now, const std::vector<JournalRecord>& journal);
@@ -95,6 +96,7 @@ class Node::Impl {
     last_ = now;
     std::visit([&](auto&& value) { on(now, std::forward<decltype(value)>(value)); }, std::move(event));
     housekeeping(now);
+    pricing_.observe(now, executions_.running(), executions_.queued());
     std::vector<Effect> effects = rename_requests(out_.take());
     return effects;
   }
@@ -125,11 +127,16 @@ class Node::Impl {
   // Heard of, offered on or not: enough to answer "why not" and to offer by hand.
   struct Heard {
     Signed<task::TaskIntent> intent;
+    Instant at{};  ///< first, or the last time that it came directly
     std::string state;
   };
 
   void consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand, bool direct);
+  /// Whether this node has what the task needs.
+  [[nodiscard]] Status able(const task::TaskIntent& intent) const;
+  /// Whether it also wants the task, at what is paid for it.
   [[nodiscard]] Status willing(Instant now, const Signed<task::TaskIntent>& intent) const;
+  [[nodiscard]] Status check_by_hand(Instant now, const event::OfferByHand& offer) const;
   void take_envelope(Instant now, const NodeId& from, const Envelope& envelope);
   void refuse(const NodeId& to, const Cid& intent, const Cid& about, const Error& error);
   /// What a run has just used lies in the store, and so an offer on the same again can say that nothing need be fetched.
@@ -149,6 +156,7 @@ class Node::Impl {
   PeerTable peers_;
   Executions executions_;
   market::FreeQuota quota_;
+  market::Pricing pricing_;
   reputation::Experience experience_;
   Surroundings around_;
   Outbox out_;
@@ -421,8 +429,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
 
 // ---------------------------------------------------------------------------------------------------- offering
 
-Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_intent) const {
-  const task::TaskIntent& intent = signed_intent.record;
+Status Node::Impl::able(const task::TaskIntent& intent) const {
   const PeerInfo& own = config_.resources;
   if (!config_.accepts_work) return fail(ErrorCode::denied, "takes no work");
   if (intent.fee != 0)
@@ -441,6 +448,14 @@ Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_i
     return fail(ErrorCode::exhausted, "busy: the queue is full");
   if (engagements_.size() >= config_.max_engagements)
     return fail(ErrorCode::exhausted, "busy: in too many tasks already");
+  return {};
+}
+
+Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_intent) const {
+  const task::TaskIntent& intent = signed_intent.record;
+  // Said even though nothing is paid yet: it is the answer that stays.
+  if (config_.accepts_work) MESH_TRY(pricing_.quote(intent.scope, intent.fee, now));
+  MESH_TRY(able(intent));
   // Booked by what is used; asked for here is a thousandth of what could be, since scopes are generous.
   return quota_.check(now, signed_intent.signer, intent.scope.fuel / 1000);
 }
@@ -460,10 +475,13 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
       heard_order_.pop_front();
     }
     heard_order_.push_back(cid);
-    heard_.emplace(cid, Heard{intent, "heard"});
+    heard_.emplace(cid, Heard{intent, now, "heard"});
     out_.notify({.kind = "intent.heard", .job = cid, .peer = intent.signer, .text = intent.record.label});
+  } else if (direct && !cost_by_hand) {
+    heard_.at(cid).at = now;  // Who asks once more waits as long again.
   }
-  if (const Status status = willing(now, intent); !status) {
+  // By hand is the owner's word: neither the price nor the quota is asked.
+  if (const Status status = cost_by_hand ? able(intent.record) : willing(now, intent); !status) {
     heard_.at(cid).state = "declined: " + status.error().message;
     // To peers alone: a decline is not worth a dial.
     if (peers_.connected(intent.signer)) {
@@ -474,9 +492,11 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
   }
   const std::uint64_t per_second = std::max<std::uint64_t>(1, config_.resources.fuel_per_second);
   const std::uint64_t seconds_needed = intent.record.scope.fuel / per_second;
+  const std::uint64_t cost =
+      cost_by_hand ? *cost_by_hand : pricing_.quote(intent.record.scope, intent.record.fee, now).value_or(0);
   Signed<market::ComputeOffer> offer = signer_.sign(market::ComputeOffer{
       .intent = cid,
-      .cost = cost_by_hand.value_or(intent.record.fee),
+      .cost = cost,
       .capacity = std::clamp<std::uint32_t>(config_.slots, 1, 4096),
       .eta_ms = std::min<std::uint64_t>(seconds_needed, 86'400) * 1000 + 1000,
       .valid_ms = intent.record.bid_window_ms * 4 + 10'000,
@@ -490,9 +510,30 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
   engagements_.emplace(cid, std::make_unique<Engagement>(around_, now, std::move(intent), std::move(offer)));
 }
 
+Status Node::Impl::check_by_hand(Instant now, const event::OfferByHand& offer) const {
+  if (jobs_.contains(offer.intent))
+    return fail(ErrorCode::denied, "own-task: a publisher does not bid on its own task");
+  if (engagements_.contains(offer.intent))
+    return fail(ErrorCode::conflict, "already-offered: this node has an offer on this task already");
+  const auto heard = heard_.find(offer.intent);
+  if (heard == heard_.end()) {
+    return fail(ErrorCode::not_found, "unknown-intent: no open intent " + offer.intent.text() +
+                                          " was heard of; GET /api/v1/intents has those that were");
+  }
+  const task::TaskIntent& intent = heard->second.intent.record;
+  if (heard->second.state == "over" || now - heard->second.at >= milliseconds(intent.bid_window_ms))
+    return fail(ErrorCode::conflict, "window-closed: the bidding was open for " + std::to_string(intent.bid_window_ms) +
+                                         " ms after the task was heard of");
+  if (offer.cost > intent.fee) {
+    return fail(ErrorCode::denied, "over-fee: a cost of " + std::to_string(offer.cost) + " is above the fee of " +
+                                       std::to_string(intent.fee));
+  }
+  return able(intent);
+}
+
 void Node::Impl::on(Instant now, event::OfferByHand&& event) {
-  const auto heard = heard_.find(event.intent);
-  if (heard != heard_.end()) consider(now, heard->second.intent, event.cost, true);
+  // check_offer_by_hand says why not, before.
+  if (check_by_hand(now, event)) consider(now, heard_.at(event.intent).intent, event.cost, true);
 }
 
 // ---------------------------------------------------------------------------------------------------- runs
@@ -686,6 +727,7 @@ Result<std::unique_ptr<Node>> Node::create(Config config, Instant now, const std
   MESH_TRY(policy::validate(config.policy));
   const Cid policy = policy::cid_of(config.policy);
   MESH_LET(const Cid federation, identity::derive_federation(config.federation, policy));
+  MESH_TRY(market::validate(config.pricing));
   if (config.slots < 1) return fail(ErrorCode::invalid, "a node has at least one slot");
   auto impl = std::make_unique<Impl>(std::move(config), policy, federation, now);
   MESH_TRY(impl->restore(now, journal));
@@ -713,6 +755,10 @@ Result<Cid> Node::check_submit(const event::Submit& submit) const {
   MESH_LET(const std::unique_ptr<Job> job,
            Job::create(impl_->around_, impl_->last_, submit.spec, submit.entropy, std::nullopt));
   return job->id();
+}
+
+Status Node::check_offer_by_hand(Instant now, const event::OfferByHand& offer) const {
+  return impl_->check_by_hand(now, offer);
 }
 
 const NodeId& Node::id() const { return impl_->signer_.id(); }
@@ -762,6 +808,7 @@ std::vector<Node::IntentView> Node::intents() const {
                      .publisher = heard.intent.signer,
                      .label = heard.intent.record.label,
                      .shards = heard.intent.record.shards,
+                     .fee = heard.intent.record.fee,
                      .state = heard.state});
   }
   return views;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "domain/market/pricing.h"
 #include "domain/market/selection.h"
 #include "domain/policy/policy.h"
 #include "domain/verification/records.h"
@@ -29,6 +30,7 @@ struct Config {
   PeerInfo resources;  ///< what this host has; load fields are filled in by the node
   std::uint32_t slots = 1;  ///< runs at a time
   bool accepts_work = true;  ///< offers and verifies for others
+  market::PricingSettings pricing;  ///< what is asked for tasks that have a fee
   std::uint32_t max_jobs = 1024;  ///< own unfinished jobs
   std::uint32_t max_engagements = 1024;  ///< others' tasks that this node is in
   Duration finished_kept{24LL * 3600 * 1'000'000};  ///< how long a finished job's journal is kept
@@ -104,6 +106,10 @@ class Node {
   /// many jobs). Pure: `Submit` with the same arguments then creates the job of that id.
   [[nodiscard]] Result<Cid> check_submit(const event::Submit& submit) const;
 
+  /// Whether `OfferByHand` makes an offer: else `own-task`, `unknown-intent`, `already-offered`, `window-closed`, `over-fee`, or
+  /// what this node lacks for the task.
+  [[nodiscard]] Status check_offer_by_hand(Instant now, const event::OfferByHand& offer) const;
+
   // What is read below of decisions and ends is durable: a crash takes none of it back.
   [[nodiscard]] const NodeId& id() const;
   [[nodiscard]] const Cid& federation() const;
@@ -122,7 +128,8 @@ class Node {
     NodeId publisher;
     std::string label;
     std::uint32_t shards = 0;
-    std::string state;  ///< "offered", "declined: ...", "working"
+    std::uint64_t fee = 0;  ///< per shard
+    std::string state;  ///< "heard", "offered", "declined: ...", "refused: ...", "over"
   };
   [[nodiscard]] std::vector<IntentView> intents() const;
   /// {running, queued} executions.

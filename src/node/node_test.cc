@@ -1725,5 +1725,153 @@ TEST(NodeSealed, AJournalOfBeforeReadsBack) {
   EXPECT_EQ(back.sealed, true);
 }
 
+// ---------------------------------------------------------------------------------------------------- prices, and offers by hand
+
+/// A task of node 1 that the subject could run, but for what `change` makes of it.
+Signed<task::TaskIntent> wanted(const std::function<void(task::TaskIntent&)>& change = {}) {
+  task::TaskIntent intent = testing::intent();
+  intent.engine = engine;
+  if (change) change(intent);
+  return testing::signer(1).sign(std::move(intent));
+}
+/// What the subject answers to the intent: "offers COST", or the reason for its decline.
+std::string answer(Subject& subject, const Signed<task::TaskIntent>& intent) {
+  subject.forget();
+  subject.gossip(Topic::intents, record::encode(intent.envelope));
+  const auto offers = subject.sent_to<market::ComputeOffer>(1);
+  const auto declines = subject.sent_to<market::Decline>(1);
+  EXPECT_EQ(offers.size() + declines.size(), 1U);
+  if (!offers.empty()) return "offers " + std::to_string(offers.front().cost);
+  return declines.empty() ? "" : declines.front().reason;
+}
+
+TEST(NodePricing, FreeTasksAreFreeWhateverThePrice) {
+  Subject without;
+  EXPECT_EQ(answer(without, wanted()), "offers 0");
+  Config config = Subject::config();
+  config.pricing = {.price = 1'000'000, .minimum = 1'000'000};
+  Subject with(config);
+  EXPECT_EQ(answer(with, wanted()), "offers 0");
+}
+
+TEST(NodePricing, AFeeBelowThePriceIsDeclinedByTheNumbers) {
+  const auto with_fee = [](std::uint64_t fee) {
+    return wanted([&](task::TaskIntent& intent) {
+      intent.fee = fee;
+      intent.scope.fuel = market::fuel_unit;
+    });
+  };
+  Config config = Subject::config();
+  config.pricing = {.price = 1000, .minimum = 0, .idle_discount = 10};
+  Subject subject(config);
+  EXPECT_EQ(answer(subject, with_fee(999)), "price: of the fee of 999 a worker gets 899, and a shard costs 900 here");
+  // Whoever pays enough is told that nothing can be paid yet.
+  EXPECT_EQ(answer(subject, with_fee(1000)), "fee: this version has no ledger yet, so only free tasks are taken");
+  Subject unset;
+  EXPECT_EQ(answer(unset, with_fee(1)), "fee: this version has no ledger yet, so only free tasks are taken");
+  config.accepts_work = false;
+  Subject resting(config);
+  EXPECT_EQ(answer(resting, with_fee(1)), "takes no work");
+}
+
+TEST(NodePricing, ThePriceFollowsWhatRunsHere) {
+  Config config = Subject::config();
+  config.slots = 1;
+  config.pricing = {.price = 1000};
+  Subject subject(config);
+  const Task task;
+  subject.gossip(Topic::intents, record::encode(task.intent.envelope));
+  subject.parcel(1, task.roster_parcel());
+  subject.parcel(1, {task.award({{0, 4}}).envelope});
+  ASSERT_EQ(subject.runs.size(), 1U);
+  subject.now += seconds(20);
+  subject.step(event::Tick{});
+  std::uint64_t fee = 1300;
+  const auto intent = wanted([&](task::TaskIntent& one) {
+    one.fee = fee;
+    one.scope.fuel = market::fuel_unit;
+  });
+  EXPECT_EQ(answer(subject, intent), "price: of the fee of 1300 a worker gets 1170, and a shard costs 1200 here");
+}
+
+TEST(NodePricing, SettingsOutOfBoundsAreRefused) {
+  Config config = Subject::config();
+  config.pricing.ceiling = 99;
+  EXPECT_FALSE(Node::create(std::move(config), Instant{}, {}).has_value());
+}
+
+std::string by_hand(Subject& subject, const Cid& intent, std::uint64_t cost) {
+  subject.forget();
+  const event::OfferByHand offer{.intent = intent, .cost = cost};
+  const Status status = subject.node->check_offer_by_hand(subject.now + milliseconds(1), offer);
+  subject.step(offer);
+  const auto offers = subject.sent_to<market::ComputeOffer>(1);
+  EXPECT_EQ(offers.size(), status ? 1U : 0U) << "the event does what the check says";
+  EXPECT_TRUE(subject.sent_to<market::Decline>(1).empty()) << "what the owner tried is nobody's business";
+  if (!status) return status.error().message.substr(0, status.error().message.find(':'));
+  return offers.empty() ? "" : "offers " + std::to_string(offers.front().cost);
+}
+
+TEST(NodeByHand, OffersWhereTheQuotaHadItDecline) {
+  Config config = Subject::config();
+  config.policy.free_quota.fuel_per_hour = 0;
+  Subject subject(config);
+  const auto intent = wanted([&](task::TaskIntent& one) { one.policy = policy::cid_of(config.policy); });
+  // The charter follows from the policy, so node 1 is of this node's federation only if it signs for that.
+  const identity::Signer publisher(testing::seed_of(1), subject.node->federation());
+  const Signed<task::TaskIntent> own = publisher.sign(task::TaskIntent(intent.record));
+  subject.gossip(Topic::intents, record::encode(own.envelope));
+  ASSERT_EQ(subject.node->intents().size(), 1U);
+  EXPECT_TRUE(subject.node->intents().front().state.starts_with("declined: free quota used up"));
+  subject.step(event::OfferByHand{.intent = own.cid, .cost = 0});
+  EXPECT_EQ(subject.node->intents().front().state, "offered");
+}
+
+TEST(NodeByHand, IsRefusedByName) {
+  Config config = Subject::config();
+  config.resources.memory_mb = 1024;
+  Subject subject(config);
+  EXPECT_EQ(by_hand(subject, testing::record("nothing"), 0), "unknown-intent");
+  const auto offered = wanted();
+  EXPECT_EQ(answer(subject, offered), "offers 0");
+  EXPECT_EQ(by_hand(subject, offered.cid, 0), "already-offered");
+  EXPECT_EQ(subject.node->intents().front().fee, 0U);
+
+  const auto large = wanted([](task::TaskIntent& intent) { intent.scope.memory_mb = 1025; });
+  EXPECT_EQ(answer(subject, large), "memory: 1025 MiB wanted, 1024 here");
+  EXPECT_EQ(by_hand(subject, large.cid, 80), "over-fee");
+  EXPECT_EQ(by_hand(subject, large.cid, 0), "memory");
+  const auto gpu = wanted([](task::TaskIntent& intent) { intent.scope.gpu_flops = 1; });
+  answer(subject, gpu);
+  EXPECT_EQ(by_hand(subject, gpu.cid, 0), "gpu");
+  const auto paid = wanted([](task::TaskIntent& intent) { intent.fee = 100; });
+  answer(subject, paid);
+  EXPECT_EQ(by_hand(subject, paid.cid, 101), "over-fee");
+  EXPECT_EQ(by_hand(subject, paid.cid, 80), "fee");
+  const auto other_engine = wanted([](task::TaskIntent& intent) { intent.engine = "another"; });
+  answer(subject, other_engine);
+  EXPECT_EQ(by_hand(subject, other_engine.cid, 0), "engine");
+
+  subject.now += milliseconds(2000);
+  EXPECT_EQ(by_hand(subject, large.cid, 0), "window-closed");
+  // It comes once more, directly: then it is open for as long again.
+  subject.parcel(1, {large.envelope});
+  EXPECT_EQ(by_hand(subject, large.cid, 0), "memory");
+  subject.gossip(Topic::events,
+                 record::encode(testing::signer(1).seal(market::Close{.intent = large.cid, .reason = "x"})));
+  EXPECT_EQ(by_hand(subject, large.cid, 0), "unknown-intent");
+}
+
+TEST(NodeByHand, AnOwnTaskOrANodeThatRestsOffersNothing) {
+  Publisher p;
+  EXPECT_EQ(by_hand(p.subject, p.job, 0), "own-task");
+  Config config = Subject::config();
+  config.accepts_work = false;
+  Subject resting(config);
+  const auto intent = wanted();
+  EXPECT_EQ(answer(resting, intent), "takes no work");
+  EXPECT_EQ(by_hand(resting, intent.cid, 0), "takes no work");
+}
+
 }  // namespace
 }  // namespace mesh::node

@@ -548,7 +548,9 @@ class Alone(Case):
             self.mesh("job", "logs", "-f", job)
             self.assertEqual(self.mesh("job", "get", job).stdout, b"9 20\n")
             self.assertEqual(call("list-peers", "--json").stdout.strip(), b"[]")
-            self.assertNotEqual(call("offer-execution", "--task-cid", data, "--cost", "80").returncode, 0)
+            # A node hears nothing of its own task by gossip, and so has none to offer on.
+            self.refused(call("offer-execution", "--task-cid", data, "--cost", "80"), 4, "unknown-intent")
+            self.refused(call("offer-execution", "--task-cid", job, "--cost", "0"), 5, "own-task")
         finally:
             start.terminate()
             start.communicate()

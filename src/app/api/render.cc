@@ -359,11 +359,9 @@ Json explain_json(const node::JobView& job, const std::vector<node::ShardView>& 
 }
 
 Json intent_json(const node::Node::IntentView& intent) {
-  return {{"cid", intent.cid.text()},
-          {"publisher", peer_text(intent.publisher)},
-          {"label", intent.label},
-          {"shards", intent.shards},
-          {"state", intent.state}};
+  return {{"cid", intent.cid.text()}, {"publisher", peer_text(intent.publisher)},
+          {"label", intent.label},    {"shards", intent.shards},
+          {"fee", intent.fee},        {"state", intent.state}};
 }
 
 Json event_json(const LoggedEvent& event) {

@@ -70,7 +70,7 @@ inline constexpr std::array schema_table{
     NamedSchema{"Explanation", "job:Job ranking:Rank[] refused:Refusal[] shards:Shard[]"},
     NamedSchema{"ShardResult", "shard:integer result:string log:string"},
     NamedSchema{"LogLine", "shard:integer peer:string|null data:string"},
-    NamedSchema{"Intent", "cid:string publisher:string label:string shards:integer state:string"},
+    NamedSchema{"Intent", "cid:string publisher:string label:string shards:integer fee:integer state:string"},
     NamedSchema{"Program", "cid:string language:string script?:string args?:string[]"},
     NamedSchema{"Source", "language:string source?:string source_base64?:string args?:string[]"},
     NamedSchema{"TaskRequest",

@@ -362,10 +362,12 @@ struct Program {
     publish->add_option("--wasm-cid", id)->required()->type_name("CID");
     publish->add_option("--input-cid", target)->required()->type_name("CID");
     publish->add_option("--fee", fee);
-    CLI::App* offer = command(app, "offer-execution", "offer to execute a task",
+    CLI::App* offer = command(app, "offer-execution", "offer by hand to execute a task of another node's",
                               [this] { return offer_execution(session, id, cost); });
-    offer->add_option("--task-cid", id)->required()->type_name("CID");
-    offer->add_option("--cost", cost)->required();
+    offer->add_option("--task-cid", id, "a task that this node heard of: GET /api/v1/intents")
+        ->required()
+        ->type_name("CID");
+    offer->add_option("--cost", cost, "micro-credits for a shard, at most the fee")->required();
     command(app, "list-peers", "who is there", [this] { return peers_ls(session); });
   }
 };

@@ -156,6 +156,10 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   wanted.slots = static_cast<unsigned>(settings.count("slots"));
   wanted.memory_mb = settings.count("memory");
   wanted.accepts_work = !settings.flag("no-work");
+  wanted.pricing = {.price = settings.count("pricing-per-gfuel"),
+                    .minimum = settings.count("pricing-minimum"),
+                    .idle_discount = static_cast<std::uint32_t>(settings.count("pricing-idle-discount")),
+                    .ceiling = static_cast<std::uint32_t>(settings.count("pricing-ceiling"))};
   wanted.owner = settings.text("owner");
   for (const config::ShareSetting& share : settings.shares()) {
     wanted.shares.push_back({.name = share.name,

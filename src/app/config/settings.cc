@@ -38,6 +38,15 @@ constexpr std::array table{
     SettingSpec{"memory", SettingType::count, "0", "MB",
                 "MiB that one task may have; 0 is decided by this machine's memory", 0, 1 << 20},
     SettingSpec{"no-work", SettingType::flag, "false", "", "neither run nor verify tasks of others"},
+    SettingSpec{"pricing-per-gfuel", SettingType::count, "0", "MICRO",
+                "micro-credits for 10^9 fuel of tasks that have a fee; 0, and no minimum, takes any fee", 0,
+                1'000'000'000'000},
+    SettingSpec{"pricing-minimum", SettingType::count, "0", "MICRO", "micro-credits for a shard at least", 0,
+                1'000'000'000'000},
+    SettingSpec{"pricing-idle-discount", SettingType::count, "0", "PERCENT",
+                "percent off the price while this node is idle", 0, 100},
+    SettingSpec{"pricing-ceiling", SettingType::count, "300", "PERCENT",
+                "percent of the price that demand may drive it to", 100, 10'000},
     SettingSpec{"owner", SettingType::text, "", "DID", "did of this node's owner; empty is the node itself"},
     SettingSpec{"share", SettingType::shares, "", "DIR",
                 "folder whose files peers on the local network may fetch (repeatable)"},
@@ -267,9 +276,21 @@ Result<Layer> read_file(const fs::path& path, bool required, const Variable& var
                 fmt::format("{}:{}: not TOML: {}", path.string(), problem.source().begin.line, problem.description()));
   }
 
-  Layer layer;
+  // [pricing] holds the settings pricing-KEY.
+  std::vector<std::pair<std::string, const toml::node*>> entries;
   for (const auto& [key, node] : document) {
     const std::string name(key.str());
+    const toml::table* const group = name == "pricing" ? node.as_table() : nullptr;
+    if (group == nullptr) {
+      entries.emplace_back(name, &node);
+      continue;
+    }
+    for (const auto& [inner, value] : *group) entries.emplace_back(name + "-" + std::string(inner.str()), &value);
+  }
+
+  Layer layer;
+  for (const auto& [name, entry] : entries) {
+    const toml::node& node = *entry;
     const std::string origin = fmt::format("{}:{}", path.string(), node.source().begin.line);
     const SettingSpec* spec = find_setting(name);
     if (spec == nullptr)
@@ -301,7 +322,8 @@ Result<Layer> read_file(const fs::path& path, bool required, const Variable& var
                                                   is_list(spec->type) ? "list of texts" : "single value"));
     }
     MESH_LET(Value value, value_of(*spec, texts, origin, variable));
-    layer.emplace(name, std::move(value));
+    if (!layer.emplace(name, std::move(value)).second)
+      return fail(ErrorCode::invalid, fmt::format("{}: {} is there twice", origin, name));
   }
   return layer;
 }

@@ -235,5 +235,37 @@ TEST_F(SettingsTest, RoomAndRatesAreUnboundedUnlessTold) {
   EXPECT_NE(error().find("upload-mbit"), std::string::npos);
 }
 
+TEST_F(SettingsTest, PricesHaveATableOfTheirOwn) {
+  auto settings = Settings::load(sources_);
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_EQ(settings->count("pricing-per-gfuel"), 0U);
+  EXPECT_EQ(settings->count("pricing-minimum"), 0U);
+  EXPECT_EQ(settings->count("pricing-idle-discount"), 0U);
+  EXPECT_EQ(settings->count("pricing-ceiling"), 300U);
+
+  write(user_file(), "pricing-minimum = 1\n[pricing]\nper-gfuel = 120\nidle-discount = 20\n");
+  settings = Settings::load(sources_);
+  ASSERT_TRUE(settings.has_value()) << settings.error().message;
+  EXPECT_EQ(settings->count("pricing-per-gfuel"), 120U);
+  EXPECT_EQ(settings->count("pricing-idle-discount"), 20U);
+  EXPECT_EQ(settings->count("pricing-minimum"), 1U);
+  EXPECT_NE(settings->value("pricing-per-gfuel").origin.find("config.toml:3"), std::string::npos);
+  sources_.assignments = {"pricing-per-gfuel=7"};
+  EXPECT_EQ(Settings::load(sources_)->count("pricing-per-gfuel"), 7U);
+  sources_.assignments = {};
+
+  const auto with = [&](std::string_view text) {
+    write(user_file(), text);
+    return error();
+  };
+  EXPECT_NE(with("[pricing]\nfoo = 1\n").find("config.toml:2: there is no setting \"pricing-foo\""), std::string::npos);
+  EXPECT_NE(with("pricing = 3\n").find("there is no setting \"pricing\""), std::string::npos);
+  EXPECT_NE(with("[pricing]\nidle-discount = 101\n").find("must be a number from 0 to 100"), std::string::npos);
+  EXPECT_NE(with("[pricing]\nceiling = 99\n").find("must be a number from 100 to 10000"), std::string::npos);
+  EXPECT_NE(with("[pricing]\nminimum = -1\n").find("must be a number"), std::string::npos);
+  EXPECT_NE(with("[pricing.per-gfuel]\nx = 1\n").find("single value"), std::string::npos);
+  EXPECT_NE(with("pricing-minimum = 1\n[pricing]\nminimum = 2\n").find("twice"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace mesh::config

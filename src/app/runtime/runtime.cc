@@ -295,6 +295,7 @@ class Runtime::Impl final : public StreamOpener {
     config.owner = settings.owner;
     config.slots = settings.slots;
     config.accepts_work = settings.accepts_work;
+    config.pricing = settings.pricing;
     config.resources.boot = boot;
     config.resources.agent = settings.agent;
     config.resources.engine = config.engine;
@@ -1045,14 +1046,10 @@ void Runtime::stop_job(const Cid& job, std::move_only_function<void(Status)> don
 }
 
 void Runtime::offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) {
-  const auto known = impl_->node->intents();
-  if (std::ranges::find(known, intent, &node::Node::IntentView::cid) == known.end()) {
-    return done(fail(
-        ErrorCode::not_found,
-        fmt::format("no open intent {} was heard of; see which there are with GET /api/v1/intents", intent.text())));
-  }
+  const node::event::OfferByHand offer{.intent = intent, .cost = cost};
+  if (Status status = impl_->node->check_offer_by_hand(impl_->now(), offer); !status) return done(std::move(status));
   const auto promise = impl_->promise(std::move(done));
-  impl_->take(node::event::OfferByHand{.intent = intent, .cost = cost}, promise);
+  impl_->take(offer, promise);
   promise->release();
 }
 

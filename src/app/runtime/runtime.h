@@ -60,6 +60,7 @@ struct Settings {
   std::uint64_t memory_mb =
       0;  ///< MiB of one task at most; 0 = half of the machine's memory shared by the slots, at least 512
   bool accepts_work = true;
+  market::PricingSettings pricing;
   std::string owner;  ///< did; empty = the node itself
   std::string agent;  ///< empty: "meshwork/<version>"
   std::uint64_t block_quota_bytes = std::uint64_t{64} << 30;  ///< of all blocks; past it nothing more is kept
