@@ -21,4 +21,10 @@ namespace mesh {
   return a - b;
 }
 
+/// a * b; nullopt where that is past 2^64-1.
+[[nodiscard]] constexpr std::optional<std::uint64_t> checked_multiply(std::uint64_t a, std::uint64_t b) {
+  if (a != 0 && b > std::numeric_limits<std::uint64_t>::max() / a) return std::nullopt;
+  return a * b;
+}
+
 }  // namespace mesh

@@ -25,7 +25,7 @@ struct BlockHeader {
   AccountId proposer;  ///< a validator of this height
   Cid transactions;  ///< of the TransactionList
   Digest state_root;  ///< after this block
-  Digest beacon;  ///< the proposer's; the state machine does not look at it
+  Digest beacon;  ///< the next link of the proposer's hash chain, or zeros where it has none
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("height", self.height);

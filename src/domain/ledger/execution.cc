@@ -47,18 +47,26 @@ std::unexpected<Error> key_taken() {
 
 }  // namespace
 
-Execution::Execution(const State& base, std::uint64_t time_ms, const Digest& seed)
+Execution::Execution(const State& base, const BlockTerms& block, const Digest& seed)
     : base_(base),
       frame_(base.frame),
       tables_{{base.tables.accounts, seed},
               {base.tables.members, seed},
               {base.tables.attestations, seed},
-              {base.tables.conflicts, seed}},
+              {base.tables.conflicts, seed},
+              {base.tables.escrows, seed},
+              {base.tables.works, seed},
+              {base.tables.stakes, seed},
+              {base.tables.chains, seed}},
       unbonding_count_(base.unbonding_count) {
   MESH_CHECK(frame_.height != std::numeric_limits<std::uint64_t>::max(), "ledger-height-exhausted");
   ++frame_.height;
-  frame_.time_ms = time_ms;
+  frame_.time_ms = block.time_ms;
+  take_link(block);
+  // What is due may ask for another draw, but of the next block's beacon.
+  const std::vector<Digest> undrawn = std::exchange(frame_.undrawn, {});
   happen_by_itself();
+  for (const Digest& work : undrawn) draw(work);
   activate_validators();
 }
 
@@ -73,6 +81,18 @@ void Execution::happen_by_itself() {
     switch (due.kind) {
       case DueKind::withdrawal:
         release_withdrawals(due);
+        break;
+      case DueKind::work_due:
+        work_due(due.key);
+        break;
+      case DueKind::escrow_closing:
+        close_escrow(due.key);
+        break;
+      case DueKind::work_forgotten:
+        tables_.works.erase(due.key);
+        break;
+      case DueKind::escrow_forgotten:
+        forget_escrow(due.key);
         break;
     }
   }
@@ -450,6 +470,17 @@ void Execution::count_totals() {
   move(frame_.totals.balances, before.balances, after.balances);
   move(frame_.totals.bonded, before.bonded, after.bonded);
   move(frame_.totals.unbonding, before.unbonding, after.unbonding);
+  Wide held_before = 0;
+  Wide held_after = 0;
+  tables_.escrows.for_each_change([&](const Escrow* old, const Escrow* now) {
+    if (old != nullptr) held_before += old->held;
+    if (now != nullptr) held_after += now->held;
+  });
+  tables_.works.for_each_change([&](const Work* old, const Work* now) {
+    if (old != nullptr) held_before += old->dispute_stake;
+    if (now != nullptr) held_after += now->dispute_stake;
+  });
+  move(frame_.totals.escrowed, held_before, held_after);
 }
 
 Draft Execution::finish() && {
@@ -459,7 +490,8 @@ Draft Execution::finish() && {
               .base = base_.frame.last_block,
               .frame = std::move(frame_),
               .patches = {tables_.accounts.finish(), tables_.members.finish(), tables_.attestations.finish(),
-                          tables_.conflicts.finish()},
+                          tables_.conflicts.finish(), tables_.escrows.finish(), tables_.works.finish(),
+                          tables_.stakes.finish(), tables_.chains.finish()},
               .due = std::move(due_),
               .unbonding_count = unbonding_count_};
   draft.state_root = root_of(summary_of(draft.frame, draft.patches));

@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "domain/ledger/settlement.h"
 #include "domain/ledger/state.h"
 #include "domain/ledger/table_draft.h"
 
@@ -28,10 +29,23 @@ struct Draft {
   std::size_t unbonding_count = 0;  ///< after the block
 };
 
+/// What a block's header says to its execution.
+struct BlockTerms {
+  AccountId proposer;
+  std::uint64_t time_ms = 0;
+  Digest link;  ///< BlockHeader::beacon
+};
+
+/// The policy by which paid work is judged. There is one, until it can be changed.
+[[nodiscard]] const policy::MeshPolicy& active_policy();
+
 class Execution {
  public:
   /// Begins the block of the next height: what is due in it happens first. `seed` is for TableDraft.
-  Execution(const State& base, std::uint64_t time_ms, const Digest& seed);
+  Execution(const State& base, const BlockTerms& block, const Digest& seed);
+
+  /// Whether `link` is what a block of this proposer has to reveal: bad-link.
+  [[nodiscard]] static Status check_link(const State& base, const AccountId& proposer, const Digest& link);
 
   /// Executes one, or says why not and changes nothing.
   [[nodiscard]] Status apply(const Opened& opened);
@@ -50,6 +64,14 @@ class Execution {
   Status rule(const Transaction& transaction, const SetValidators& set);
   Status rule(const Transaction& transaction, const Rotate& rotate);
   Status rule(const Transaction& transaction, const Evidence& evidence);
+  // About paid work: execution_work.cc.
+  Status rule(const Transaction& transaction, const Lock& lock);
+  Status rule(const Transaction& transaction, const Anchor& anchor);
+  Status rule(const Transaction& transaction, const Timeout& timeout);
+  Status rule(const Transaction& transaction, const Settle& settlement);
+  Status rule(const Transaction& transaction, const Refund& refund);
+  Status rule(const Transaction& transaction, const Dispute& dispute);
+  Status rule(const Transaction& transaction, const CommitChain& chain);
 
   void happen_by_itself();
   void release_withdrawals(const Due& due);
@@ -72,6 +94,49 @@ class Execution {
   void credit(const AccountId& to, std::uint64_t amount);
   Status check_open_enrolment(const Admit& admit, const Member* before) const;
   void count_totals();
+
+  /// Whether a time of the due-queue has come in this block.
+  [[nodiscard]] bool is_due(std::uint64_t time_ms) const { return time_ms <= base_.frame.time_ms; }
+  void schedule(DueKind kind, const Digest& key, std::uint64_t time_ms) { due_[{time_ms, kind, key}] = true; }
+  void unschedule(DueKind kind, const Digest& key, std::uint64_t time_ms) { due_[{time_ms, kind, key}] = false; }
+
+  [[nodiscard]] const Escrow* find_escrow(const Cid& intent);
+  [[nodiscard]] const Work* find_work(const Cid& commitment);
+  [[nodiscard]] std::string owner_of(const AccountId& account);
+  void end_escrow(Escrow& escrow);
+  void close_escrow(const Digest& key);
+  void forget_escrow(const Digest& key);
+
+  Status anchor_works(const Transaction& transaction);
+  Status anchor_answers(const Transaction& transaction);
+  Status check_award(const Transaction& transaction, const Escrow& escrow);
+  Result<Work> check_work(const Transaction& transaction, const Signed<receipt::Commitment>& commitment,
+                          const Escrow& escrow, const std::vector<std::uint32_t>& awarded, ShardSet& claimed);
+  Result<Answer> check_answer(const Work& work, const Escrow& escrow, const Signed<receipt::Commitment>& commitment);
+  void stake_for(const AccountId& worker, std::size_t works);
+
+  /// Who can be drawn for a task, as the state before this block has it.
+  [[nodiscard]] std::vector<verification::Member> eligible(const Escrow& escrow) const;
+  [[nodiscard]] std::uint32_t draw_weight(const Member& member, const Account& account) const;
+  void draw(const Digest& key);
+  void draw_again(Work& work);
+
+  Status reveal_work(Work& work, const Escrow& escrow, const Attachments& shown);
+  Status reveal_answer(Work& work, const Escrow& escrow, const Signed<receipt::VerificationReceipt>& verification);
+  Status check_seats(const Work& work) const;
+  Status check_acceptance(const Work& work, const Escrow& escrow, const Attachments& shown);
+
+  void work_due(const Digest& key);
+  void end_work(const Digest& key, WorkEnding ending);
+  void owe_the_waiting(const Work& work, const Escrow& escrow, WorkResult& result);
+  void collect(Work& work, const WorkResult& result);
+  void return_stake(Work& work, const WorkResult& result);
+  /// As much of `amount` as can be had: all of the bond but what is at stake for something else than work.
+  std::uint64_t take_from_bond(const AccountId& id, std::uint64_t amount);
+  void release_stake(const AccountId& worker);
+
+  void take_link(const BlockTerms& block);
+  void count_skipped(const AccountId& proposer);
 
   const State& base_;
   Frame frame_;

@@ -84,7 +84,8 @@ std::optional<std::uint64_t> Ledger::next_due() const {
 bool Ledger::wants_empty_block(std::uint64_t time_ms) const {
   // What is due by the parent's time happens in this block, and what is due by its own in the next.
   const std::optional<std::uint64_t> due = next_due();
-  return due && *due <= time_ms;
+  // And draws of verifiers wait for a beacon.
+  return (due && *due <= time_ms) || !state_.frame.undrawn.empty();
 }
 
 Result<Draft> Ledger::execute(const OpenedBlock& opened, std::optional<std::uint64_t> now_ms) const {
@@ -92,7 +93,8 @@ Result<Draft> Ledger::execute(const OpenedBlock& opened, std::optional<std::uint
   MESH_TRY(check_header(header, now_ms));
   if (opened.transactions().empty() && !wants_empty_block(header.time_ms))
     return fail(ErrorCode::invalid, "empty-block: there is no transaction in it, and nothing is due by its time");
-  Execution execution(state_, header.time_ms, seed_);
+  MESH_TRY(Execution::check_link(state_, header.proposer, header.beacon));
+  Execution execution(state_, {.proposer = header.proposer, .time_ms = header.time_ms, .link = header.beacon}, seed_);
   for (std::size_t i = 0; i < opened.transactions().size(); ++i) {
     if (Status done = execution.apply(opened.transactions()[i]); !done)
       return std::unexpected(about_transaction(i, std::move(done.error())));
@@ -123,8 +125,9 @@ void Ledger::commit(Draft&& draft) {
 
 Result<Proposal> Ledger::propose(std::span<const Opened> offered, const Proposer& proposer) const {
   MESH_TRY(check_proposer(proposer.account));
+  MESH_TRY(Execution::check_link(state_, proposer.account, proposer.beacon));
   const std::uint64_t time_ms = std::max(proposer.time_ms, state_.frame.time_ms);
-  Execution execution(state_, time_ms, seed_);
+  Execution execution(state_, {.proposer = proposer.account, .time_ms = time_ms, .link = proposer.beacon}, seed_);
   Block block;
   std::vector<Opened> taken;
   std::vector<Proposal::Refused> refused;

@@ -44,7 +44,7 @@ struct EntryProof {
 struct Proposer {
   AccountId account;
   std::uint64_t time_ms = 0;
-  Digest beacon;
+  Digest beacon;  ///< the next link of its chain; zeros where it has none
 };
 
 struct Proposal {

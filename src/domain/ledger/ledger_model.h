@@ -170,6 +170,12 @@ class Model {
     return keys.size() != set.size();
   }
 
+  /// Paid work is not in the model yet, and the trial makes none of it.
+  template <class T>
+  std::string rule(const Transaction&, const T&) {
+    MESH_CHECK(false, "ledger-model-of-paid-work");
+    return {};
+  }
   std::string rule(const Transaction& one, const Transfer& transfer) {
     if (purses[one.account].balance < transfer.amount) return "overdraft";
     if (is_little_to_begin_with(transfer.to, transfer.amount)) return "balance-too-small";

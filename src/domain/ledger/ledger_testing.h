@@ -82,7 +82,9 @@ template <record::Typed T>
   look_at(frame.validators);
   for (const ValidatorSet& set : frame.scheduled) look_at(set);
   state.tables.accounts.visit([&](const Account& account) {
-    if (account.at_stake != (stakes.contains(account.key()) ? stakes[account.key()] : 0))
+    const WorkStake* for_work = state.tables.stakes.find(account.key());
+    const std::uint64_t as_validator = stakes.contains(account.key()) ? stakes[account.key()] : 0;
+    if (account.at_stake != as_validator + (for_work == nullptr ? 0 : for_work->stake))
       broken = "a stake without a seat";
     return true;
   });
@@ -91,7 +93,41 @@ template <record::Typed T>
     if (member == nullptr || !member->has_lasting(Role::validator)) broken = "a validator without the role";
     if (state.tables.accounts.find(one.account)->signer() != one.key) broken = "a validator with another key";
   }
+  std::uint64_t open_shards = 0;
+  std::map<AccountId, std::uint64_t> open_works;
+  std::set<Digest> undrawn(state.frame.undrawn.begin(), state.frame.undrawn.end());
+  state.tables.works.visit([&](const Work& work) {
+    sums.escrowed += work.dispute_stake;
+    if (work.phase == WorkPhase::ended) {
+      due.insert({work.due_ms, DueKind::work_forgotten, work.key()});
+      return true;
+    }
+    open_shards += work.count();
+    ++open_works[work.worker];
+    if (work.phase != WorkPhase::drawing) due.insert({work.due_ms, DueKind::work_due, work.key()});
+    if ((work.phase == WorkPhase::drawing) != (undrawn.erase(work.key()) == 1)) broken = "a draw that nobody makes";
+    return true;
+  });
+  if (!undrawn.empty()) broken = "a draw for no work";
+  state.tables.escrows.visit([&](const Escrow& escrow) {
+    sums.escrowed += escrow.held;
+    if (!escrow.closed) due.insert({escrow.closes_ms, DueKind::escrow_closing, escrow.key()});
+    due.insert({escrow.forget_ms, DueKind::escrow_forgotten, escrow.key()});
+    if (escrow.held != (escrow.ended ? 0 : escrow.fee * (escrow.shards - escrow.paid)))
+      broken = "an escrow of another sum";
+    if (escrow.ended && (escrow.works != 0 || !escrow.closed)) broken = "an escrow that ended too early";
+    return true;
+  });
+  state.tables.stakes.visit([&](const WorkStake& staked) {
+    if (open_works[staked.account] != staked.works || staked.works == 0)
+      broken = "a stake that is not of open works";
+    open_works.erase(staked.account);
+    return true;
+  });
+  if (!open_works.empty()) broken = "open works without a stake";
+  if (open_shards != state.frame.open_shards) broken = "a count of open shards that is not theirs";
   const Totals& totals = state.frame.totals;
+  if (sums.escrowed != totals.escrowed) broken = "a total of the escrows that is not theirs";
   if (sums.balances != totals.balances || sums.bonded != totals.bonded || sums.unbonding != totals.unbonding)
     broken = "totals that are not the sums of the accounts";
   if (!totals.are_conserved()) broken = "credits that came or went without a grant";

@@ -154,7 +154,7 @@ bool ValidatorSet::has_distinct_keys() const {
 
 bool Totals::are_conserved() const {
   std::optional<std::uint64_t> sum = balances;
-  for (const std::uint64_t part : {bonded, unbonding, treasury}) {
+  for (const std::uint64_t part : {bonded, unbonding, escrowed, treasury}) {
     if (sum) sum = checked_add(*sum, part);
   }
   return sum == supply;

@@ -18,7 +18,7 @@
 
 #include <set>
 
-#include "domain/ledger/merkle_map.h"
+#include "domain/ledger/escrow.h"
 #include "domain/ledger/transactions.h"
 
 namespace mesh::ledger {
@@ -30,9 +30,6 @@ inline constexpr std::size_t max_unbonding = std::size_t{1} << 16;
 inline constexpr std::size_t max_due_of_block = 4096;
 inline constexpr std::size_t max_former_keys = 4;
 inline constexpr std::size_t max_scheduled_sets = 3;
-
-/// Where an entry lies in its table.
-[[nodiscard]] Digest place_in(std::string_view table, ByteView key);
 
 // ---- accounts
 
@@ -224,6 +221,52 @@ struct Conflict {
   [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
 };
 
+/// What a worker has at stake for its open works, all together: one minimum bond.
+struct WorkStake {
+  using Key = AccountId;
+  static constexpr std::string_view table = "stakes";
+
+  AccountId account;
+  std::uint64_t works = 0;  ///< that are open
+  std::uint64_t stake = 0;  ///< part of the account's at_stake; less than it was where a part was lost
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("account", self.account);
+    v("works", self.works);
+    v("stake", self.stake);
+  }
+  bool operator==(const WorkStake&) const = default;
+
+  [[nodiscard]] const AccountId& key() const { return account; }
+  [[nodiscard]] static Digest place_of(const AccountId& account) { return place_in(table, account.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+
+/// A validator's hash chain: what its next block has to lead to.
+struct BeaconChain {
+  using Key = AccountId;
+  static constexpr std::string_view table = "chains";
+
+  AccountId account;
+  Digest link;  ///< the last one revealed, or the tip
+  std::uint64_t left = 0;  ///< links that are to come
+  std::uint64_t skipped = 0;  ///< blocks that others proposed in its turn
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("account", self.account);
+    v("link", self.link);
+    v("left", self.left);
+    v("skipped", self.skipped);
+  }
+  bool operator==(const BeaconChain&) const = default;
+
+  [[nodiscard]] const AccountId& key() const { return account; }
+  [[nodiscard]] static Digest place_of(const AccountId& account) { return place_in(table, account.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+
 /// All tables, held as `Table<Entry>`.
 template <template <class> class Table>
 struct Tables {
@@ -231,6 +274,10 @@ struct Tables {
   Table<Member> members;
   Table<Attestation> attestations;
   Table<Conflict> conflicts;
+  Table<Escrow> escrows;
+  Table<Work> works;
+  Table<WorkStake> stakes;
+  Table<BeaconChain> chains;
 };
 /// `visit(a.TABLE, b.TABLE)` for each table of two sets of them.
 template <class A, class B, class Visit>
@@ -239,12 +286,20 @@ void for_each_table(A& a, B& b, const Visit& visit) {
   visit(a.members, b.members);
   visit(a.attestations, b.attestations);
   visit(a.conflicts, b.conflicts);
+  visit(a.escrows, b.escrows);
+  visit(a.works, b.works);
+  visit(a.stakes, b.stakes);
+  visit(a.chains, b.chains);
 }
 
 // ---- what happens by itself
 
 enum class DueKind : std::uint8_t {
   withdrawal,  ///< what the account `key` withdrew from its bond until then arrives in its balance
+  work_due,  ///< a phase of the work `key` is over
+  escrow_closing,  ///< nothing more is claimed of the escrow `key`
+  work_forgotten,
+  escrow_forgotten,
 };
 
 /// What happens by itself at a time. That is a time of blocks: due is it in the first block whose parent's time has reached
@@ -272,6 +327,10 @@ enum class Enrolment : std::uint8_t {
 struct Parameters {
   std::uint64_t minimum_bond = 1'000'000;  ///< a bond is nothing or at least this; a validator has this at stake
   std::uint64_t lock_ms = 86'400'000;  ///< between a withdrawal from a bond and its arrival; at least 1
+  std::uint64_t answer_ms = 10'000;  ///< that a verifier has to answer a time-out
+  std::uint64_t dispute_ms = 30'000;  ///< between the reveal of a work and its settlement; at least 1
+  std::uint64_t notice_ms = 30'000;  ///< between asking for a refund and having it
+  std::uint64_t skip_penalty = 1'000;  ///< for not proposing in one's turn a block whose beacon is waited for
   std::uint64_t max_time_ahead_ms = 10'000;  ///< that a proposal's time may be ahead of who votes on it
   std::uint64_t transaction_fee = 100;  ///< of a transaction, to the treasury; some kinds are free (Execution)
   std::uint64_t minimum_balance = 1'000;  ///< that a new account begins with, and the least that is taken out of a bond
@@ -280,6 +339,10 @@ struct Parameters {
   static void fields(Self& self, V& v) {
     v("minimum_bond", self.minimum_bond);
     v("lock_ms", self.lock_ms);
+    v("answer_ms", self.answer_ms);
+    v("dispute_ms", self.dispute_ms);
+    v("notice_ms", self.notice_ms);
+    v("skip_penalty", self.skip_penalty);
     v("max_time_ahead_ms", self.max_time_ahead_ms);
     v("transaction_fee", self.transaction_fee);
     v("minimum_balance", self.minimum_balance);
@@ -321,13 +384,15 @@ struct ValidatorSet {
   [[nodiscard]] bool has_distinct_keys() const;
 };
 
-/// Sums. Supply is what there is: balances, bonds, withdrawals on their way and the treasury, after every block.
+/// Sums. Supply is what there is: balances, bonds, withdrawals on their way, escrows and the treasury, after every
+/// block.
 struct Totals {
   std::uint64_t supply = 0;
   std::uint64_t granted = 0;  ///< of the supply, since the genesis
   std::uint64_t balances = 0;
   std::uint64_t bonded = 0;
   std::uint64_t unbonding = 0;
+  std::uint64_t escrowed = 0;  ///< locked for tasks, or at stake in disputes
   std::uint64_t treasury = 0;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -336,6 +401,7 @@ struct Totals {
     v("balances", self.balances);
     v("bonded", self.bonded);
     v("unbonding", self.unbonding);
+    v("escrowed", self.escrowed);
     v("treasury", self.treasury);
   }
   bool operator==(const Totals&) const = default;
@@ -354,6 +420,9 @@ struct Frame {
   ValidatorSet validators;  ///< that decide the next block
   std::vector<ValidatorSet> scheduled;  ///< that take over later, in their order
   std::uint64_t lasting_stewards = 0;  ///< Member::is_lasting_steward; never the last one goes
+  Digest beacon;  ///< of the last block: H(the one before, the link that its proposer revealed)
+  std::vector<Digest> undrawn;  ///< works whose verifiers the next block draws, in the order in which they came
+  std::uint64_t open_shards = 0;  ///< under works that are open
 
   /// The set that decides the block of `height`, the next or a later one, as far as is known now.
   [[nodiscard]] const ValidatorSet& validators_at(std::uint64_t at) const {
@@ -372,12 +441,20 @@ struct StateSummary {
     Digest members;
     Digest attestations;
     Digest conflicts;
+    Digest escrows;
+    Digest works;
+    Digest stakes;
+    Digest chains;
     template <class Self, class V>
     static void fields(Self& self, V& v) {
       v("accounts", self.accounts);
       v("members", self.members);
       v("attestations", self.attestations);
       v("conflicts", self.conflicts);
+      v("escrows", self.escrows);
+      v("works", self.works);
+      v("stakes", self.stakes);
+      v("chains", self.chains);
     }
     bool operator==(const Roots&) const = default;
   };
@@ -387,6 +464,7 @@ struct StateSummary {
   Roots roots;
   Totals totals;
   Parameters parameters;
+  Digest beacon;
   Cid validators;  ///< of the ValidatorSet
   std::vector<Cid> scheduled;
   template <class Self, class V>
@@ -397,6 +475,7 @@ struct StateSummary {
     v("roots", self.roots);
     v("totals", self.totals);
     v("parameters", self.parameters);
+    v("beacon", self.beacon);
     v("validators", self.validators);
     v("scheduled", self.scheduled);
   }
@@ -411,6 +490,7 @@ template <class AnyTables>
                        .time_ms = frame.time_ms,
                        .totals = frame.totals,
                        .parameters = frame.parameters,
+                       .beacon = frame.beacon,
                        .validators = dagcbor::cid_of(record::encode(frame.validators))};
   for (const ValidatorSet& set : frame.scheduled) summary.scheduled.push_back(dagcbor::cid_of(record::encode(set)));
   for_each_table(tables, summary.roots, [](const auto& table, Digest& root) { root = table.root(); });

@@ -45,6 +45,15 @@ class TableDraft {
     return *found.value;
   }
 
+  /// Takes out the entry, which is there.
+  void erase(const Key& key) {
+    Slot& found = slot(key);
+    MESH_CHECK(found.now() != nullptr, "ledger-erase-of-nothing");
+    --size_;
+    found.value.reset();
+    found.changed = true;
+  }
+
   /// `visit(before, after)` for each entry that was changed, either of which is null where there is none.
   template <class Visit>
   void for_each_change(const Visit& visit) const {

@@ -159,10 +159,17 @@ Result<std::vector<Transaction>> shown_by(const Evidence& evidence) {
     return fail(ErrorCode::invalid, "not-a-conflict: two different transactions of one account and sequence are one");
   }
   if (!can_conflict(shown[0].body) || !can_conflict(shown[1].body))
-    return fail(ErrorCode::invalid, "not-a-conflict: evidence is none, whatever else is signed for its number");
+    return fail(ErrorCode::invalid, "not-a-conflict: evidence, anchors and settlements are none, whatever else is signed for their number");
   if (shown[0].account == evidence.account)
     return fail(ErrorCode::invalid, "own-evidence: an account's conflicts are for others to report");
   return shown;
+}
+
+std::size_t max_bytes_of(const Body& body) {
+  if (std::holds_alternative<Evidence>(body)) return max_evidence_bytes;
+  if (std::holds_alternative<Anchor>(body)) return max_anchor_bytes;
+  if (std::holds_alternative<Settle>(body)) return max_settle_bytes;
+  return max_envelope_bytes;
 }
 
 // ---- signatures
@@ -189,6 +196,9 @@ void need_all(std::vector<Needed>& needed, const Transaction& transaction, const
   if (const Rotate* rotate = std::get_if<Rotate>(&transaction.body))
     needed.push_back({rotate->key, rotate->proof, rotation_input(rotate->account, rotate->sequence, federation)});
   for (const Transaction& shown : transaction.shown) need(needed, shown, federation);
+  if (!transaction.attachments) return;
+  for (const Attachments::Claim& claim : transaction.attachments->claims)
+    needed.push_back({claim.key, claim.signature, signing_input(claim.type, federation, claim.body)});
 }
 
 bool holds(const Needed& one) { return verify(one.key, one.input, one.signature); }
@@ -276,7 +286,7 @@ std::span<const std::string_view> enum_names(EvidenceKind) {
   return names;
 }
 
-bool can_conflict(const Body& body) { return !std::holds_alternative<Evidence>(body); }
+bool can_conflict(const Body& body) { return max_bytes_of(body) == max_envelope_bytes; }
 
 Bytes rotation_input(const AccountId& account, std::uint64_t sequence, const Cid& federation) {
   Bytes body = to_bytes(account.view());
@@ -285,16 +295,24 @@ Bytes rotation_input(const AccountId& account, std::uint64_t sequence, const Cid
 }
 
 Result<Transaction> decode(ByteView envelope) {
-  MESH_LET(Transaction transaction, decode_unchecked(envelope, max_evidence_bytes));
-  const Evidence* evidence = std::get_if<Evidence>(&transaction.body);
-  if (evidence == nullptr && envelope.size() > max_envelope_bytes) {
+  MESH_LET(Transaction transaction, decode_unchecked(envelope, max_settle_bytes));
+  if (const std::size_t most = max_bytes_of(transaction.body); envelope.size() > most) {
     return fail(ErrorCode::exhausted, "transaction-too-large: it has " + std::to_string(envelope.size()) +
-                                          " bytes, more than the " + std::to_string(max_envelope_bytes) + " allowed");
+                                          " bytes, more than the " + std::to_string(most) + " allowed");
   }
   MESH_TRY(std::visit([](const auto& body) { return check(body); }, transaction.body));
-  if (evidence != nullptr) {
+  if (const Evidence* evidence = std::get_if<Evidence>(&transaction.body)) {
     MESH_LET(transaction.shown, shown_by(*evidence));
   }
+  MESH_TRY(std::visit(
+      [&](const auto& body) -> Status {
+        if constexpr (requires { attachments_of(body); }) {
+          MESH_LET(Attachments attachments, attachments_of(body));
+          transaction.attachments = std::make_shared<const Attachments>(std::move(attachments));
+        }
+        return {};
+      },
+      transaction.body));
   return transaction;
 }
 

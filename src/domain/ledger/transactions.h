@@ -9,8 +9,8 @@
 // and checks all that needs neither keys nor state; the signatures are checked by open(), or for a batch by open_all(), on any
 // thread. What was opened is an Opened, and no other is executed.
 //
-// Bounds: an envelope has at most 16 KiB, one with evidence 40 KiB, which is room for any two others; texts have 128 bytes, a
-// validator set 64 members.
+// Bounds: an envelope has at most 16 KiB, one with evidence 40 KiB, which is room for any two others, one that anchors 64 KiB,
+// one that settles 384 KiB; texts have 128 bytes, a validator set 64 members.
 // A refusal's text begins with a stable name, a colon and one sentence.
 #pragma once
 
@@ -22,16 +22,15 @@
 #include "base/check.h"
 #include "codec/envelope.h"
 #include "domain/identity/identity.h"
+#include "domain/ledger/work_transactions.h"
 
 namespace mesh::ledger {
-
-using identity::NodeId;
-/// An account, and with it a member: the first public key.
-using AccountId = NodeId;
 
 inline constexpr std::size_t max_envelope_bytes = std::size_t{16} << 10;
 inline constexpr std::size_t max_evidence_bytes = std::size_t{40} << 10;
 static_assert(max_evidence_bytes >= 2 * max_envelope_bytes + 1024, "evidence holds any two transactions");
+inline constexpr std::size_t max_anchor_bytes = std::size_t{64} << 10;
+inline constexpr std::size_t max_settle_bytes = std::size_t{384} << 10;
 inline constexpr std::size_t max_text_bytes = 128;
 inline constexpr std::size_t max_validators = 64;
 /// Of a validator set, all together: three times as much still fits into 64 bits.
@@ -247,7 +246,8 @@ struct Evidence {
 };
 
 /// Every kind there is. Another one is an alternative here, a check of its form in transactions.cc and a rule in execution.cc.
-using Body = std::variant<Transfer, Grant, Bond, Unbond, Admit, Revoke, Attest, SetValidators, Rotate, Evidence>;
+using Body = std::variant<Transfer, Grant, Bond, Unbond, Admit, Revoke, Attest, SetValidators, Rotate, Evidence, Lock,
+                          Anchor, Timeout, Settle, Refund, Dispute, CommitChain>;
 
 /// Whether two of the kind with one number are a conflict that can be reported.
 [[nodiscard]] bool can_conflict(const Body& body);
@@ -262,6 +262,7 @@ struct Transaction {
   Cid cid;  ///< of the body: the transaction's name
   Bytes envelope;  ///< as it came
   std::vector<Transaction> shown;  ///< what evidence consists of, read; else none
+  std::shared_ptr<const Attachments> attachments;  ///< of those about paid work that have any; else null
 };
 
 /// What the new key of a `rotate` signs: signing_input() of the type "account-key" over the account and the sequence number as

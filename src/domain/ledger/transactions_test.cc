@@ -65,8 +65,23 @@ TEST(Transactions, EveryKindIsReadBack) {
       rotation(ada.id, 4, bob.seed, town),
       Evidence{.account = ada.id,
                .first = sealed(Bond{.account = bob.id, .amount = 1}, bob),
-               .second = sealed(Bond{.account = bob.id, .amount = 2}, bob)}};
-  EXPECT_EQ(bodies.size(), std::variant_size_v<Body> + 1);
+               .second = sealed(Bond{.account = bob.id, .amount = 2}, bob)},
+      Lock{.account = ada.id, .intent = sealed(task::TaskIntent{})},
+      Anchor{.account = ada.id, .commitments = {sealed(receipt::Commitment{.node = ada.id})}},
+      Anchor{.account = ada.id,
+             .commitments = {sealed(receipt::Commitment{.node = ada.id})},
+             .offer = sealed(market::ComputeOffer{}),
+             .award = sealed(market::Award{.given_ms = 5}, bob)},
+      Timeout{.account = ada.id, .failed = {bob.id}},
+      Settle{.account = ada.id,
+             .receipt = sealed(receipt::ExecutionReceipt{}, bob),
+             .commitments = {sealed(receipt::Commitment{})},
+             .verifications = {sealed(receipt::VerificationReceipt{})},
+             .verdict = sealed(verification::Verdict{}, bob)},
+      Refund{.account = ada.id},
+      Dispute{.account = ada.id, .reason = "wrong"},
+      CommitChain{.account = ada.id, .length = 5}};
+  EXPECT_EQ(bodies.size(), std::variant_size_v<Body> + 2);
   std::vector<Bytes> envelopes;
   for (const Body& body : bodies) {
     envelopes.push_back(std::visit([](const auto& one) { return sealed(one); }, body));
@@ -113,10 +128,45 @@ TEST(Transactions, StrictDecodingRefuses) {
   const Bytes whole = sealed(transfer());
   for (std::size_t size = 0; size < whole.size(); ++size)
     EXPECT_NE(refusal(to_bytes(ByteView(whole).first(size))), "taken");
-  EXPECT_EQ(refusal(Bytes(max_evidence_bytes + 1)), "transaction-too-large");
+  EXPECT_EQ(refusal(Bytes(max_settle_bytes + 1)), "transaction-too-large");
   Transfer wordy = transfer();
   wordy.memo = std::string(max_envelope_bytes, 'a');
   EXPECT_EQ(refusal(sealed(wordy)), "transaction-too-large");
+}
+
+// What is attached counts only with the signature of who said it, in this federation.
+TEST(Transactions, AttachmentsAreCheckedWithThem) {
+  const Lock good{.account = ada.id, .intent = sealed(task::TaskIntent{})};
+  EXPECT_EQ(refusal_opening(sealed(good)), "taken");
+  EXPECT_EQ(refusal_opening(sealed(Lock{.account = ada.id, .intent = sealed(task::TaskIntent{}, ada, elsewhere)})),
+            "bad-signature");
+  Envelope forged = *record::decode<Envelope>(good.intent);
+  forged.key = bob.id;
+  EXPECT_EQ(refusal_opening(sealed(Lock{.account = ada.id, .intent = record::encode(forged)})), "bad-signature");
+  EXPECT_EQ(refusal(sealed(Lock{.account = ada.id})), "bad-attachment");
+  EXPECT_EQ(refusal(sealed(Lock{.account = ada.id, .intent = sealed(market::Award{})})), "bad-attachment");
+  const Bytes commitment = sealed(receipt::Commitment{.node = ada.id});
+  EXPECT_EQ(refusal(sealed(Anchor{.account = ada.id})), "nothing-anchored");
+  EXPECT_EQ(refusal(sealed(Anchor{.account = ada.id, .commitments = {commitment}, .offer = commitment})),
+            "award-missing");
+  EXPECT_EQ(refusal(sealed(Anchor{.account = ada.id, .commitments = std::vector(max_anchored + 1, commitment)})),
+            "too-many-attachments");
+  EXPECT_EQ(refusal(sealed(Anchor{.account = ada.id, .commitments = {Bytes(max_anchor_bytes)}})),
+            "transaction-too-large");
+  EXPECT_EQ(refusal(sealed(Settle{.account = ada.id})), "nothing-revealed");
+  EXPECT_EQ(refusal(sealed(Settle{.account = ada.id, .commitments = {commitment}, .verdict = commitment})),
+            "receipt-missing");
+  EXPECT_EQ(
+      refusal(sealed(Settle{.account = ada.id, .commitments = std::vector(max_settled_commitments + 1, commitment)})),
+      "too-many-attachments");
+  EXPECT_EQ(refusal(sealed(
+                Settle{.account = ada.id, .verifications = std::vector(max_settled_verifications + 1, commitment)})),
+            "too-many-attachments");
+  EXPECT_EQ(refusal(sealed(Timeout{.account = ada.id})), "nobody-named");
+  EXPECT_EQ(refusal(sealed(Timeout{.account = ada.id, .failed = {ada.id, ada.id}})), "nodes-unordered");
+  EXPECT_EQ(refusal(sealed(Dispute{.account = ada.id, .reason = std::string(129, 'a')})), "text-too-long");
+  EXPECT_EQ(refusal(sealed(CommitChain{.account = ada.id})), "bad-chain");
+  EXPECT_EQ(refusal(sealed(CommitChain{.account = ada.id, .length = max_chain_length + 1})), "bad-chain");
 }
 
 TEST(Transactions, FormIsRefusedByName) {

@@ -88,6 +88,9 @@ struct Award {
   Cid offer;
   std::uint32_t lease = 0;                ///< counts the task's awards from 0
   std::vector<task::ShardRange> shards;
+  /// Of a paid task: when it was given, in milliseconds since 1970. What the worker is paid falls with the time from then on,
+  /// so it takes no award that is dated back.
+  std::optional<std::uint64_t> given_ms;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("intent", self.intent);
@@ -95,6 +98,7 @@ struct Award {
     v("offer", self.offer);
     v("lease", self.lease);
     v("shards", self.shards);
+    v("given_ms", self.given_ms);
   }
 };
 

@@ -27,29 +27,33 @@ bool alike(const receipt::Finding& a, const receipt::Finding& b) {
   return a == b;
 }
 
-} // namespace
+bool differ_by_stack(const receipt::Finding& a, const receipt::Finding& b) { return incomparable(a, b); }
+bool differ_by_stack(const Ballot& a, const Ballot& b) { return a.stack_exhausted != b.stack_exhausted; }
+bool alike(const Ballot& a, const Ballot& b) { return a == b; }
 
-bool found_against(Decision decision, const receipt::Finding& worker, const receipt::Finding& seat) {
+template <class Vote>
+bool is_found_against(Decision decision, const Vote& worker, const Vote& seat) {
   if (decision == Decision::rejected) return seat == worker;
-  return decision == Decision::accepted && seat != worker && !incomparable(seat, worker);
+  return decision == Decision::accepted && seat != worker && !differ_by_stack(seat, worker);
 }
 
-Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats,
-                const policy::VerificationQuorum& quorum) {
-  const auto needed = policy::needed_agreement(quorum, static_cast<std::uint32_t>(seats.size()));
+template <class Vote>
+Judgement judge_votes(const Vote& worker, std::span<const Vote> votes, std::uint32_t seats,
+                      const policy::VerificationQuorum& quorum) {
+  const std::uint32_t needed = policy::needed_agreement(quorum, seats);
   Judgement judgement{.decision = Decision::disputed, .agreed = 0, .needed = needed};
   std::uint32_t unclear = 0;
   std::uint32_t largest_other = 0;
-  for (const receipt::Finding& finding : seats) {
-    if (alike(finding, worker)) {
+  for (const Vote& vote : votes) {
+    if (alike(vote, worker)) {
       ++judgement.agreed;
-    } else if (incomparable(finding, worker)) {
+    } else if (differ_by_stack(vote, worker)) {
       ++unclear;
     } else {
-      largest_other = std::max(largest_other, static_cast<std::uint32_t>(std::ranges::count(seats, finding)));
+      largest_other = std::max(largest_other, static_cast<std::uint32_t>(std::ranges::count(votes, vote)));
     }
   }
-  if (seats.empty()) {
+  if (seats == 0) {
     judgement.decision = Decision::unverified;
   } else if (judgement.agreed >= needed) {
     judgement.decision = Decision::accepted;
@@ -59,6 +63,30 @@ Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding
     judgement.decision = Decision::undetermined;
   }
   return judgement;
+}
+
+}  // namespace
+
+bool found_against(Decision decision, const receipt::Finding& worker, const receipt::Finding& seat) {
+  return is_found_against(decision, worker, seat);
+}
+bool found_against(Decision decision, const Ballot& worker, const Ballot& seat) {
+  return is_found_against(decision, worker, seat);
+}
+
+Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats,
+                const policy::VerificationQuorum& quorum) {
+  return judge_votes(worker, seats, static_cast<std::uint32_t>(seats.size()), quorum);
+}
+
+Ballot ballot_of(const receipt::Finding& finding) {
+  return {receipt::digest_of(finding), finding.outcome.kind == task::OutcomeKind::stack_exhausted};
+}
+
+Judgement judge(const Ballot& worker, std::span<const Ballot> revealed, std::uint32_t seats,
+                const policy::VerificationQuorum& quorum) {
+  MESH_CHECK(revealed.size() <= seats, "more-votes-than-seats");
+  return judge_votes(worker, revealed, seats, quorum);
 }
 
 std::uint32_t seats_for(const task::TaskIntent& intent, std::uint32_t trust, const policy::VerificationQuorum& quorum) {

@@ -19,9 +19,22 @@ struct Judgement {
 [[nodiscard]] Judgement judge(const receipt::Finding& worker, std::span<const receipt::Finding> seats,
                               const policy::VerificationQuorum& quorum);
 
+/// A finding as it is weighed: its digest, and whether the stack ran out.
+struct Ballot {
+  Digest finding;
+  bool stack_exhausted = false;
+  bool operator==(const Ballot&) const = default;
+};
+[[nodiscard]] Ballot ballot_of(const receipt::Finding& finding);
+/// The same judgement of `seats` seats of which only these have revealed: who is silent has no vote, and is missing.
+[[nodiscard]] Judgement judge(const Ballot& worker, std::span<const Ballot> revealed, std::uint32_t seats,
+                              const policy::VerificationQuorum& quorum);
+
 /// Whether a verdict of `decision` found against a seat with this finding: it backed a rejected worker, or contradicted an
 /// accepted one.
 [[nodiscard]] bool found_against(Decision decision, const receipt::Finding& worker, const receipt::Finding& seat);
+
+[[nodiscard]] bool found_against(Decision decision, const Ballot& worker, const Ballot& seat);
 
 /// Two findings that differ, one of which is that the stack ran out: where it does depends on the compiler.
 [[nodiscard]] bool incomparable(const receipt::Finding& a, const receipt::Finding& b);

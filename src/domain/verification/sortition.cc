@@ -10,14 +10,6 @@ namespace mesh::verification {
 
 namespace {
 
-/// An owner that is not named is the node itself, by its did.
-bool same_owner(const Member& a, const Member& b) {
-  if (a.owner.empty() && b.owner.empty()) return a.node == b.node;
-  if (a.owner.empty()) return identity::did_of(a.node) == b.owner;
-  if (b.owner.empty()) return identity::did_of(b.node) == a.owner;
-  return a.owner == b.owner;
-}
-
 /// The first eight bytes of a digest as a number.
 std::uint64_t number_of(const Digest& digest) {
   std::uint64_t number = 0;
@@ -50,6 +42,13 @@ void draw_all(const Digest& shard_seed, std::vector<const Member*> pool, std::ve
 }
 
 }  // namespace
+
+bool same_owner(const Member& a, const Member& b) {
+  if (a.owner.empty() && b.owner.empty()) return a.node == b.node;
+  if (a.owner.empty()) return identity::did_of(a.node) == b.owner;
+  if (b.owner.empty()) return identity::did_of(b.node) == a.owner;
+  return a.owner == b.owner;
+}
 
 Digest round_seed(const Cid& open, const Digest& publisher_link, const std::vector<Digest>& member_links) {
   Bytes links;

@@ -22,6 +22,9 @@ struct Member {
   bool withheld = false;  ///< has no seat in this round
 };
 
+/// An owner that is not named is the node itself, by its did.
+[[nodiscard]] bool same_owner(const Member& a, const Member& b);
+
 /// The round's seed: the RoundOpen, the publisher's link, and each member's link (or withheld_link) in roster order.
 [[nodiscard]] Digest round_seed(const Cid& open, const Digest& publisher_link, const std::vector<Digest>& member_links);
 

@@ -1,0 +1,95 @@
+#include "domain/ledger/escrow.h"
+
+#include <algorithm>
+
+#include "domain/ledger/state.h"
+
+namespace mesh::ledger {
+
+std::span<const std::string_view> enum_names(WorkPhase) {
+  static constexpr std::array<std::string_view, 5> names{"drawing", "drawn", "revealed", "disputed", "ended"};
+  return names;
+}
+
+std::span<const std::string_view> enum_names(WorkEnding) {
+  static constexpr std::array<std::string_view, 3> names{"settled", "silent", "by_publisher"};
+  return names;
+}
+
+Digest Escrow::place_of(const Digest& intent) { return place_in(table, intent.view()); }
+Digest Work::place_of(const Digest& commitment) { return place_in(table, commitment.view()); }
+
+std::uint32_t Work::count() const {
+  std::uint32_t sum = 0;
+  for (const task::ShardRange& range : shards) sum += range.count;
+  return sum;
+}
+
+std::vector<std::uint32_t> Work::numbers() const {
+  std::vector<std::uint32_t> all;
+  all.reserve(count());
+  for (const task::ShardRange& range : shards) {
+    for (std::uint32_t i = 0; i < range.count; ++i) all.push_back(range.first + i);
+  }
+  return all;
+}
+
+verification::Ballot Work::ballot(std::size_t row) const {
+  return {*Digest::from(ByteView(findings).subspan(row * Digest::size, Digest::size)), exhausted[row] != 0};
+}
+
+Digest eligible_digest(const std::vector<verification::Member>& eligible) {
+  Bytes list;
+  for (const verification::Member& member : eligible) {
+    append(list, member.node.view());
+    append(list, big_endian(std::uint64_t{member.weight}));
+    append(list, big_endian(std::uint64_t{member.owner.size()}));
+    append(list, as_bytes(member.owner));
+  }
+  return tagged_hash("meshwork/1/eligible", {list});
+}
+
+std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row, std::uint64_t time_ms) {
+  const WorkDraw& draw = work.draws[round];
+  std::vector<std::size_t> seats;
+  for (std::size_t place = 0; place < draw.width && seats.size() < draw.seats; ++place) {
+    const std::size_t node = draw.drawn_at(row, place);
+    const bool passed = std::ranges::any_of(work.passed_over, [&](const Work::PassedOver& one) {
+      return one.round == round && one.node == draw.nodes[node] && one.until_ms <= time_ms;
+    });
+    if (!passed) seats.push_back(node);
+  }
+  return seats;
+}
+
+WorkDraw draw_verifiers(const Work& work, const std::vector<verification::Member>& eligible,
+                        const verification::Member& worker, const verification::Member& publisher,
+                        const std::vector<NodeId>& without, const Digest& beacon, std::uint32_t wanted,
+                        std::uint32_t least) {
+  WorkDraw draw{.beacon = beacon, .eligible = eligible_digest(eligible)};
+  Drawing all(eligible, worker, publisher, without);
+  if (wanted == 0 || all.size() < least) return draw;
+  // The panel is drawn as for a shard that no task has.
+  std::vector<verification::Member> panel;
+  for (const verification::Member* one :
+       all.order(seat_seed(beacon, work.commitment, task::max_shards), std::max<std::size_t>(max_panel, wanted)))
+    panel.push_back(*one);
+  std::ranges::sort(panel, {}, &verification::Member::node);
+  draw.seats = static_cast<std::uint32_t>(std::min<std::size_t>(wanted, panel.size()));
+  draw.width = static_cast<std::uint32_t>(std::min<std::size_t>(draw.seats + max_substitutes, panel.size()));
+  for (const verification::Member& one : panel) {
+    draw.nodes.push_back(one.node);
+    draw.weights.push_back(one.weight);
+  }
+  Drawing drawing(panel, worker, publisher, without);
+  for (const std::uint32_t shard : work.numbers()) {
+    for (const verification::Member* one : drawing.order(seat_seed(beacon, work.commitment, shard), draw.width)) {
+      const auto node = static_cast<std::size_t>(one - panel.data());
+      draw.order.push_back(static_cast<std::uint8_t>(node >> 8));
+      draw.order.push_back(static_cast<std::uint8_t>(node));
+    }
+  }
+  return draw;
+}
+
+}  // namespace mesh::ledger

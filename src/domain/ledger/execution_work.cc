@@ -1,0 +1,834 @@
+// Execution's rules of paid work: a work goes drawing -> drawn -> revealed (-> drawing -> disputed) -> ended, by what the
+// parties show and by what is due. escrow.h says what stands in the state, settlement.h what a work comes to.
+#include "base/checked.h"
+#include "base/planted.h"
+#include "domain/ledger/execution.h"
+#include "domain/ledger/settlement.h"
+#include "domain/verification/nonce_chain.h"
+
+namespace mesh::ledger {
+
+namespace {
+
+// An intent is locked while it is fresh, so that nobody has to remember for ever that it was locked before.
+constexpr std::uint64_t max_intent_age_ms = 3'600'000;
+constexpr std::uint64_t max_intent_ahead_ms = 600'000;
+// An ended escrow and its works stay this long, to be shown.
+constexpr std::uint64_t keep_ms = 3'600'000;
+// On top of what fetching and running may take a worker and its verifiers, one after the other.
+constexpr std::uint64_t reveal_slack_ms = 60'000;
+// A validator may say where its next chain ends when so few links are left of the one before.
+constexpr std::uint64_t min_links_left = 16;
+
+std::unexpected<Error> refuse(ErrorCode code, std::string text) { return fail(code, std::move(text)); }
+
+std::unexpected<Error> no_work() {
+  return refuse(ErrorCode::not_found, "unknown-work: no such commitment is anchored");
+}
+
+/// Rows of a work, and whether a node is in the order of each of these shards.
+Status check_drawn(const Work& work, const WorkDraw& draw, std::size_t node, const std::vector<std::uint32_t>& shards) {
+  const std::vector<std::uint32_t> numbers = work.numbers();
+  for (const std::uint32_t shard : shards) {
+    const auto at = std::ranges::lower_bound(numbers, shard);
+    const auto row = static_cast<std::size_t>(at - numbers.begin());
+    bool drawn = at != numbers.end() && *at == shard;
+    if (drawn) {
+      drawn = false;
+      for (std::size_t place = 0; place < draw.width && !drawn; ++place) drawn = draw.drawn_at(row, place) == node;
+    }
+    if (!drawn) {
+      return refuse(ErrorCode::denied,
+                    "not-drawn: the node was not drawn for shard " + std::to_string(shard) + " of this commitment");
+    }
+  }
+  return {};
+}
+
+/// The commitment again, as it was when it was anchored.
+Signed<receipt::Commitment> commitment_of(const Work& work) {
+  return {{.intent = work.intent,
+           .node = work.signer,
+           .basis = work.award,
+           .worker = {},
+           .shards = work.shards,
+           .root = work.root},
+          work.signer,
+          work.commitment,
+          {}};
+}
+Signed<receipt::Commitment> commitment_of(const Work& work, const Answer& answer) {
+  return {{.intent = work.intent,
+           .node = answer.signer,
+           .basis = work.draws[answer.round].block,
+           .worker = work.commitment,
+           .shards = answer.shards,
+           .root = answer.root},
+          answer.signer,
+          answer.commitment,
+          {}};
+}
+
+bool overlap(const std::vector<task::ShardRange>& a, const std::vector<task::ShardRange>& b) {
+  return std::ranges::any_of(a, [&](const task::ShardRange& one) {
+    return std::ranges::any_of(b, [&](const task::ShardRange& other) {
+      return std::uint64_t{one.first} < std::uint64_t{other.first} + other.count &&
+             std::uint64_t{other.first} < std::uint64_t{one.first} + one.count;
+    });
+  });
+}
+
+void put_all(ShardSet& set, const std::vector<std::uint32_t>& shards) {
+  for (const std::uint32_t shard : shards) set.put(shard);
+}
+
+}  // namespace
+
+const policy::MeshPolicy& active_policy() {
+  static const policy::MeshPolicy policy;
+  return policy;
+}
+
+// ---- escrow
+
+Status Execution::rule(const Transaction& transaction, const Lock&) {
+  MESH_TRY(check_role_of(transaction.account, Role::member));
+  const Signed<task::TaskIntent>& intent = *transaction.attachments->intent;
+  const task::TaskIntent& asked = intent.record;
+  if (intent.signer != transaction.signer)
+    return refuse(ErrorCode::denied, "not-the-publisher: the intent is signed by another key than the account's");
+  if (Status valid = task::validate(asked, active_policy()); !valid)
+    return wrap("bad-intent", std::move(valid.error()));
+  if (asked.policy != policy::cid_of(active_policy()))
+    return refuse(ErrorCode::denied, "other-policy: the intent is under a policy that is not in force");
+  if (asked.fee == 0) return refuse(ErrorCode::invalid, "free-intent: there is no fee to put into escrow");
+  if (asked.sample != task::TaskIntent::everything)
+    return refuse(ErrorCode::unsupported,
+                  "sampled-intent: paying for a task of which a sample is verified is not built");
+  const std::uint64_t created = asked.created_ms < 0 ? 0 : static_cast<std::uint64_t>(asked.created_ms);
+  if (created > frame_.time_ms + max_intent_ahead_ms)
+    return refuse(ErrorCode::invalid, "early-intent: the intent is dated too far ahead of the block");
+  if (created + max_intent_age_ms < frame_.time_ms)
+    return refuse(ErrorCode::invalid, "stale-intent: the intent is older than an hour; publish it anew");
+  if (tables_.escrows.find(intent.cid.digest()) != nullptr)
+    return refuse(ErrorCode::conflict, "escrow-exists: there is, or was, an escrow for this intent");
+  if (tables_.escrows.size() >= max_escrows)
+    return refuse(ErrorCode::exhausted, "escrows-full: no more fit in; try when others have ended");
+  const std::optional<std::uint64_t> amount = checked_multiply(asked.fee, asked.shards);
+  if (!amount) return refuse(ErrorCode::invalid, "overflow: the fee of all shards would be past 2^64-1");
+  const std::uint64_t balance = tables_.accounts.find(transaction.account)->balance;
+  if (balance < *amount) {
+    return refuse(ErrorCode::denied, "overdraft: the balance of " + std::to_string(balance) + " is less than the " +
+                                         std::to_string(*amount) + " asked for");
+  }
+  tables_.accounts.edit(transaction.account).balance -= *amount;
+  Escrow escrow{.intent = intent.cid,
+                .publisher = transaction.account,
+                .signer = intent.signer,
+                .owner = owner_of(transaction.account),
+                .shards = asked.shards,
+                .fee = asked.fee,
+                .held = *amount,
+                .verifiers = asked.verifiers,
+                .value = asked.value,
+                .fuel = asked.scope.fuel,
+                .memory_mb = asked.scope.memory_mb,
+                .run_ms = std::uint64_t{asked.limits.fetch_ms} + asked.limits.run_ms,
+                .claimed = ShardSet(asked.shards).bytes()};
+  escrow.closes_ms = frame_.time_ms + asked.limits.total_ms;
+  escrow.forget_ms = std::max(escrow.closes_ms, created + max_intent_age_ms) + keep_ms;
+  schedule(DueKind::escrow_closing, escrow.key(), escrow.closes_ms);
+  schedule(DueKind::escrow_forgotten, escrow.key(), escrow.forget_ms);
+  tables_.escrows.put(std::move(escrow));
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Refund& refund) {
+  const Escrow* escrow = find_escrow(refund.intent);
+  if (escrow == nullptr) return refuse(ErrorCode::not_found, "unknown-escrow: nothing is locked for this intent");
+  if (escrow->publisher != transaction.account)
+    return refuse(ErrorCode::denied, "not-the-publisher: who locked an escrow asks for it back");
+  if (escrow->ended) return refuse(ErrorCode::conflict, "escrow-ended: what was left of it went back");
+  const std::uint64_t closes = frame_.time_ms + frame_.parameters.notice_ms;
+  if (escrow->closed || closes >= escrow->closes_ms)
+    return refuse(ErrorCode::conflict, "escrow-closing: it closes no later than that already");
+  Escrow& changed = tables_.escrows.edit(escrow->key());
+  unschedule(DueKind::escrow_closing, changed.key(), changed.closes_ms);
+  changed.closes_ms = closes;
+  schedule(DueKind::escrow_closing, changed.key(), closes);
+  return {};
+}
+
+void Execution::end_escrow(Escrow& escrow) {
+  credit(escrow.publisher, escrow.held);
+  escrow.held = 0;
+  escrow.ended = true;
+  // Nobody claims any of it again.
+  escrow.claimed.clear();
+  if (!escrow.closed) unschedule(DueKind::escrow_closing, escrow.key(), escrow.closes_ms);
+  escrow.closed = true;
+}
+
+void Execution::close_escrow(const Digest& key) {
+  Escrow& escrow = tables_.escrows.edit(key);
+  escrow.closed = true;
+  if (!escrow.ended && escrow.works == 0) end_escrow(escrow);
+}
+
+void Execution::forget_escrow(const Digest& key) {
+  const Escrow& escrow = *tables_.escrows.find(key);
+  if (escrow.ended) return tables_.escrows.erase(key);
+  Escrow& changed = tables_.escrows.edit(key);
+  changed.forget_ms = frame_.time_ms + keep_ms;
+  schedule(DueKind::escrow_forgotten, key, changed.forget_ms);
+}
+
+const Escrow* Execution::find_escrow(const Cid& intent) {
+  const Escrow* escrow = tables_.escrows.find(intent.digest());
+  return escrow == nullptr || escrow->intent != intent ? nullptr : escrow;
+}
+
+const Work* Execution::find_work(const Cid& commitment) {
+  const Work* work = tables_.works.find(commitment.digest());
+  return work == nullptr || work->commitment != commitment ? nullptr : work;
+}
+
+std::string Execution::owner_of(const AccountId& account) {
+  const Member* member = tables_.members.find(account);
+  return member == nullptr ? std::string() : member->owner.value_or("");
+}
+
+// ---- anchoring
+
+Status Execution::rule(const Transaction& transaction, const Anchor& anchor) {
+  return anchor.award ? anchor_works(transaction) : anchor_answers(transaction);
+}
+
+Result<Work> Execution::check_work(const Transaction& transaction, const Signed<receipt::Commitment>& commitment,
+                                   const Escrow& escrow, const std::vector<std::uint32_t>& awarded, ShardSet& claimed) {
+  const Attachments& shown = *transaction.attachments;
+  const receipt::Commitment& committed = commitment.record;
+  if (commitment.signer != transaction.signer)
+    return refuse(ErrorCode::denied, "commitment-of-another: a node anchors what it committed to itself");
+  if (committed.intent != escrow.intent || committed.basis != shown.award->cid || committed.worker)
+    return refuse(ErrorCode::invalid, "commitment-of-another: the commitment does not answer the award");
+  Result<std::vector<std::uint32_t>> covered = receipt::covered(commitment, escrow.shards);
+  if (!covered) return wrap("bad-commitment", std::move(covered.error()));
+  if (!std::ranges::includes(awarded, *covered))
+    return refuse(ErrorCode::denied, "not-awarded: the commitment covers shards that the award does not");
+  if (find_work(commitment.cid) != nullptr)
+    return refuse(ErrorCode::conflict, "work-exists: the commitment was anchored before");
+  for (const std::uint32_t shard : *covered) {
+    if (claimed.has(shard)) {
+      return refuse(ErrorCode::conflict,
+                    "shard-claimed: shard " + std::to_string(shard) + " is paid or under another commitment");
+    }
+  }
+  put_all(claimed, *covered);
+  const market::ComputeOffer& offer = shown.offer->record;
+  const std::uint64_t given = *shown.award->record.given_ms;
+  const auto position =
+      static_cast<std::uint64_t>(std::ranges::lower_bound(awarded, covered->back()) - awarded.begin()) + 1;
+  return Work{.commitment = commitment.cid,
+              .intent = escrow.intent,
+              .award = shown.award->cid,
+              .worker = transaction.account,
+              .signer = commitment.signer,
+              .shards = committed.shards,
+              .root = committed.root,
+              .cost = offer.cost,
+              .timeliness = timeliness_of(offer.eta_ms, offer.capacity, position,
+                                          checked_subtract(frame_.time_ms, given).value_or(0)),
+              .anchored_height = frame_.height};
+}
+
+Status Execution::check_award(const Transaction& transaction, const Escrow& escrow) {
+  const Signed<market::ComputeOffer>& offer = *transaction.attachments->offer;
+  const Signed<market::Award>& award = *transaction.attachments->award;
+  if (escrow.closed || is_due(escrow.closes_ms))
+    return refuse(ErrorCode::denied, "escrow-closed: nothing new is claimed of this escrow");
+  if (transaction.account == escrow.publisher)
+    return refuse(ErrorCode::denied, "own-work: a publisher is not paid for its own task");
+  if (award.signer != escrow.signer)
+    return refuse(ErrorCode::denied, "not-the-publisher: the award is signed by another key than the intent");
+  if (offer.record.intent != escrow.intent || award.record.offer != offer.cid || offer.signer != transaction.signer)
+    return refuse(ErrorCode::denied, "award-of-another: the award is not on an offer of the account's for this task");
+  if (offer.record.cost > escrow.fee) return refuse(ErrorCode::denied, "over-fee: the offer's cost is above the fee");
+  if (offer.record.capacity == 0) return refuse(ErrorCode::invalid, "bad-offer: the offer's capacity is at least 1");
+  if (!award.record.given_ms)
+    return refuse(ErrorCode::invalid, "award-undated: the award does not say when it was given");
+  return {};
+}
+
+Status Execution::anchor_works(const Transaction& transaction) {
+  MESH_TRY(check_role_of(transaction.account, Role::worker));
+  const Attachments& shown = *transaction.attachments;
+  const Escrow* escrow = find_escrow(shown.award->record.intent);
+  if (escrow == nullptr) return refuse(ErrorCode::not_found, "unknown-escrow: nothing is locked for this intent");
+  MESH_TRY(check_award(transaction, *escrow));
+  Result<std::vector<std::uint32_t>> awarded = task::expand(shown.award->record.shards, escrow->shards);
+  if (!awarded) return wrap("bad-award", std::move(awarded.error()));
+  const Account& account = *tables_.accounts.find(transaction.account);
+  if (tables_.stakes.find(transaction.account) == nullptr &&
+      account.bonded - account.at_stake < frame_.parameters.minimum_bond) {
+    return refuse(ErrorCode::denied, "bond-too-small: a worker has a bond of " +
+                                         std::to_string(frame_.parameters.minimum_bond) +
+                                         " that nothing else is at stake of");
+  }
+  ShardSet claimed;
+  claimed.bytes() = escrow->claimed;
+  std::vector<Work> works;
+  std::uint64_t shards = 0;
+  for (const Signed<receipt::Commitment>& commitment : shown.commitments) {
+    MESH_LET(Work work, check_work(transaction, commitment, *escrow, *awarded, claimed));
+    shards += work.count();
+    works.push_back(std::move(work));
+  }
+  if (tables_.works.size() + works.size() > max_works || frame_.open_shards + shards > max_open_shards)
+    return refuse(ErrorCode::exhausted, "works-full: no more fit in; try when others have ended");
+
+  stake_for(transaction.account, works.size());
+  Escrow& changed = tables_.escrows.edit(escrow->key());
+  changed.claimed = std::move(claimed.bytes());
+  changed.works += static_cast<std::uint32_t>(works.size());
+  frame_.open_shards += shards;
+  for (Work& work : works) {
+    frame_.undrawn.push_back(work.key());
+    tables_.works.put(std::move(work));
+  }
+  return {};
+}
+
+void Execution::stake_for(const AccountId& worker, std::size_t works) {
+  if (tables_.stakes.find(worker) == nullptr) {
+    const std::uint64_t stake = frame_.parameters.minimum_bond;
+    tables_.accounts.edit(worker).at_stake += stake;
+    tables_.stakes.put({.account = worker, .works = 0, .stake = stake});
+  }
+  tables_.stakes.edit(worker).works += works;
+}
+
+void Execution::release_stake(const AccountId& worker) {
+  WorkStake& staked = tables_.stakes.edit(worker);
+  if (--staked.works > 0) return;
+  tables_.accounts.edit(worker).at_stake -= staked.stake;
+  tables_.stakes.erase(worker);
+}
+
+Result<Answer> Execution::check_answer(const Work& work, const Escrow& escrow,
+                                       const Signed<receipt::Commitment>& commitment) {
+  if (work.phase == WorkPhase::drawing)
+    return refuse(ErrorCode::conflict, "not-drawn-yet: the next block draws who verifies");
+  if (work.phase != WorkPhase::drawn && work.phase != WorkPhase::disputed)
+    return refuse(ErrorCode::denied, "late-commitment: the worker has revealed");
+  const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);
+  const WorkDraw& draw = work.draws.back();
+  const receipt::Commitment& committed = commitment.record;
+  if (committed.intent != work.intent || committed.worker != work.commitment || committed.basis != draw.block)
+    return refuse(ErrorCode::invalid, "commitment-of-another: the commitment was not made for this draw");
+  Result<std::vector<std::uint32_t>> covered = receipt::covered(commitment, escrow.shards);
+  if (!covered) return wrap("bad-commitment", std::move(covered.error()));
+  const auto node = std::ranges::find_if(draw.nodes, [&](const NodeId& one) {
+    const Account* account = tables_.accounts.find(one);
+    return account != nullptr && account->signer() == commitment.signer;
+  });
+  if (node == draw.nodes.end())
+    return refuse(ErrorCode::denied, "not-drawn: who signed the commitment was not drawn for this work");
+  MESH_TRY(check_drawn(work, draw, static_cast<std::size_t>(node - draw.nodes.begin()), *covered));
+  for (const Answer& answer : work.answers) {
+    if (answer.commitment == commitment.cid ||
+        (answer.round == round && answer.node == *node && overlap(answer.shards, committed.shards)))
+      return refuse(ErrorCode::conflict, "answered-already: the node committed to some of these shards before");
+  }
+  for (const Work::PassedOver& one : work.passed_over) {
+    if (one.round == round && one.node == *node && is_due(one.until_ms))
+      return refuse(ErrorCode::denied, "timed-out: the node's seats went to others");
+  }
+  if (work.answers.size() >= max_answers)
+    return refuse(ErrorCode::exhausted, "answers-full: no more commitments fit into this work");
+  return Answer{.node = *node,
+                .signer = commitment.signer,
+                .commitment = commitment.cid,
+                .round = round,
+                .shards = committed.shards,
+                .root = committed.root};
+}
+
+Status Execution::anchor_answers(const Transaction& transaction) {
+  std::map<Digest, Work> changed;
+  for (const Signed<receipt::Commitment>& commitment : transaction.attachments->commitments) {
+    if (commitment.signer != transaction.signer)
+      return refuse(ErrorCode::denied, "commitment-of-another: a node anchors what it committed to itself");
+    if (!commitment.record.worker)
+      return refuse(ErrorCode::invalid, "award-missing: a worker anchors with its offer and the award on it");
+    const Work* work = find_work(*commitment.record.worker);
+    if (work == nullptr) return no_work();
+    Work& now = changed.try_emplace(work->key(), *work).first->second;
+    MESH_LET(Answer answer, check_answer(now, *find_escrow(now.intent), commitment));
+    now.answers.push_back(std::move(answer));
+  }
+  for (auto& [key, work] : changed) tables_.works.put(std::move(work));
+  return {};
+}
+
+// ---- drawing
+
+std::vector<verification::Member> Execution::eligible(const Escrow& escrow) const {
+  std::vector<verification::Member> members;
+  const State& base = base_;
+  base.tables.attestations.visit([&](const Attestation& attestation) {
+    __extension__ using Wide = unsigned __int128;
+    if (!attestation.verifies || attestation.memory_mb < escrow.memory_mb ||
+        static_cast<Wide>(attestation.fuel_per_second) * escrow.run_ms < static_cast<Wide>(escrow.fuel) * 1000)
+      return true;
+    const Member* member = base.tables.members.find(attestation.node);
+    const Account* account = base.tables.accounts.find(attestation.node);
+    if (!check_role(member, Role::verifier, base.frame.height) || account == nullptr ||
+        account->bonded < frame_.parameters.minimum_bond)
+      return true;
+    members.push_back(
+        {.node = attestation.node, .owner = member->owner.value_or(""), .weight = draw_weight(*member, *account)});
+    return true;
+  });
+  std::ranges::sort(members, {}, &verification::Member::node);
+  return members;
+}
+
+std::uint32_t Execution::draw_weight(const Member& member, const Account& account) const {
+  // A newcomer weighs by its bond alone, and nobody by more of it than a hundred of the least.
+  constexpr std::uint64_t most_bonds = 100;
+  const std::uint64_t least = std::max<std::uint64_t>(frame_.parameters.minimum_bond, 1);
+  return static_cast<std::uint32_t>(1 + member.weight + std::min(account.bonded / least, most_bonds));
+}
+
+void Execution::draw(const Digest& key) {
+  Work& work = tables_.works.edit(key);
+  const Escrow& escrow = *find_escrow(work.intent);
+  const policy::VerificationQuorum& quorum = active_policy().verification_quorum;
+  const bool again = work.receipt.has_value();
+  std::uint32_t wanted = 0;
+  std::uint32_t least = 1;
+  std::vector<NodeId> without;
+  if (again) {
+    wanted = std::min(std::max(quorum.maximum_verifiers, work.draws[0].seats), max_paid_seats);
+    for (const NodeId& node : work.draws[0].nodes) {
+      const auto took_part = [&](const auto& one) { return one.node == node; };
+      if (std::ranges::any_of(work.answers, took_part) || std::ranges::any_of(work.passed_over, took_part))
+        without.push_back(node);
+    }
+  } else {
+    task::TaskIntent terms;
+    terms.verifiers = escrow.verifiers;
+    terms.value = escrow.value;
+    const Member* member = tables_.members.find(work.worker);
+    const auto trust =
+        static_cast<std::uint32_t>(member == nullptr ? 0 : std::min<std::uint64_t>(member->weight, 1000));
+    wanted = verification::seats_for(terms, trust, quorum);
+    least = escrow.verifiers;
+  }
+  const verification::Member worker{.node = work.worker, .owner = owner_of(work.worker)};
+  const verification::Member publisher{.node = escrow.publisher, .owner = escrow.owner};
+  WorkDraw drawn = draw_verifiers(work, eligible(escrow), worker, publisher, without, frame_.beacon, wanted, least);
+  drawn.height = frame_.height;
+  drawn.block = base_.frame.last_block;
+  drawn.time_ms = frame_.time_ms;
+  const bool nobody = drawn.seats == 0;
+  work.draws.push_back(std::move(drawn));
+  work.phase = again ? WorkPhase::disputed : WorkPhase::drawn;
+  // Nobody to wait for: it ends with the next block, as it was judged.
+  work.due_ms = again && nobody ? frame_.time_ms : frame_.time_ms + 2 * escrow.run_ms + reveal_slack_ms;
+  schedule(DueKind::work_due, key, work.due_ms);
+}
+
+// ---- time-outs
+
+Status Execution::rule(const Transaction& transaction, const Timeout& timeout) {
+  const Work* work = find_work(timeout.commitment);
+  if (work == nullptr) return no_work();
+  if (work->phase != WorkPhase::drawn && work->phase != WorkPhase::disputed)
+    return refuse(ErrorCode::conflict, "nobody-awaited: no commitments of verifiers are awaited for this work now");
+  const Escrow& escrow = *find_escrow(work->intent);
+  const auto round = static_cast<std::uint32_t>(work->draws.size() - 1);
+  const WorkDraw& draw = work->draws.back();
+  const auto was_drawn = [&](const NodeId& node) { return std::ranges::binary_search(draw.nodes, node); };
+  if (transaction.account != escrow.publisher && transaction.account != work->worker && !was_drawn(transaction.account))
+    return refuse(ErrorCode::denied, "not-a-party: only who takes part in a work says who is missing");
+  for (const NodeId& node : timeout.failed) {
+    if (!was_drawn(node)) return refuse(ErrorCode::denied, "not-drawn: who is named was not drawn for this work");
+    const auto is_it = [&](const auto& one) { return one.round == round && one.node == node; };
+    if (std::ranges::any_of(work->answers, is_it))
+      return refuse(ErrorCode::conflict, "answered-already: who is named has committed");
+    if (std::ranges::any_of(work->passed_over, is_it))
+      return refuse(ErrorCode::conflict, "timed-out: that was said of the node before");
+  }
+  Work& changed = tables_.works.edit(work->key());
+  // However early it is said: the node has the time that the intent gives it.
+  const std::uint64_t until = std::max(frame_.time_ms + frame_.parameters.answer_ms, draw.time_ms + escrow.run_ms);
+  for (const NodeId& node : timeout.failed) changed.passed_over.push_back({node, round, until});
+  return {};
+}
+
+// ---- revealing
+
+Status Execution::reveal_work(Work& work, const Escrow& escrow, const Attachments& shown) {
+  const Signed<receipt::ExecutionReceipt>& receipt = *shown.receipt;
+  if (receipt.signer != work.signer)
+    return refuse(ErrorCode::denied, "receipt-of-another: the receipt is not the worker's");
+  Result<receipt::Opened> opened = receipt::open_execution(commitment_of(work), receipt.record, escrow.shards);
+  if (!opened) return wrap("bad-receipt", std::move(opened.error()));
+  for (const receipt::Finding& finding : opened->findings) {
+    if (finding.fuel > escrow.fuel) {
+      return refuse(ErrorCode::invalid, "over-fuel: the receipt has a run of " + std::to_string(finding.fuel) +
+                                            " fuel, more than the " + std::to_string(escrow.fuel) + " bought");
+    }
+  }
+  const WorkDraw& draw = work.draws[0];
+  if (draw.seats == 0) {
+    MESH_TRY(check_acceptance(work, escrow, shown));
+  } else {
+    MESH_TRY(check_seats(work));
+  }
+  work.receipt = receipt.cid;
+  for (std::size_t row = 0; row < opened->findings.size(); ++row) {
+    append(work.findings, opened->digests[row].view());
+    work.exhausted.push_back(opened->findings[row].outcome.kind == task::OutcomeKind::stack_exhausted ? 1 : 0);
+  }
+  std::erase_if(work.passed_over, [&](const Work::PassedOver& one) { return !is_due(one.until_ms); });
+  return {};
+}
+
+/// Whether everybody who has a seat has committed.
+Status Execution::check_seats(const Work& work) const {
+  const std::vector<std::uint32_t> shards = work.numbers();
+  const WorkDraw& draw = work.draws[0];
+  for (std::size_t row = 0; row < shards.size(); ++row) {
+    for (const std::size_t seat : seats_of(work, 0, row, base_.frame.time_ms)) {
+      const bool answered = std::ranges::any_of(work.answers, [&](const Answer& one) {
+        return one.round == 0 && one.node == draw.nodes[seat] && task::covers(one.shards, shards[row]);
+      });
+      if (!answered) {
+        return refuse(ErrorCode::conflict, "seats-open: " + identity::peer_id_of(draw.nodes[seat]) +
+                                               " has a seat on shard " + std::to_string(shards[row]) +
+                                               " and has not committed");
+      }
+    }
+  }
+  return {};
+}
+
+/// Whether the publisher accepts it, where nobody was drawn.
+Status Execution::check_acceptance(const Work& work, const Escrow& escrow, const Attachments& shown) {
+  if (!shown.verdict)
+    return refuse(ErrorCode::denied, "verdict-missing: nobody could be drawn, so the publisher has to accept it");
+  const verification::Verdict& verdict = shown.verdict->record;
+  const bool covers =
+      std::ranges::all_of(work.numbers(), [&](std::uint32_t shard) { return task::covers(verdict.shards, shard); });
+  if (shown.verdict->signer != escrow.signer || verdict.intent != escrow.intent ||
+      verdict.receipt != shown.receipt->cid || verdict.decision != verification::Decision::unverified || !covers)
+    return refuse(ErrorCode::denied, "verdict-of-another: it is not the publisher's acceptance of this receipt");
+  return {};
+}
+
+Status Execution::reveal_answer(Work& work, const Escrow& escrow,
+                                const Signed<receipt::VerificationReceipt>& verification) {
+  if (!work.receipt) return refuse(ErrorCode::conflict, "not-revealed: the worker reveals first");
+  const receipt::VerificationReceipt& revealed = verification.record;
+  const auto answer = std::ranges::find(work.answers, revealed.commitment, &Answer::commitment);
+  if (answer == work.answers.end() || answer->signer != verification.signer)
+    return refuse(ErrorCode::denied, "not-committed: it opens no commitment of its signer to this work");
+  if (answer->revealed) return refuse(ErrorCode::conflict, "revealed-already: the verifier revealed this before");
+  if (revealed.intent != work.intent || revealed.receipt != *work.receipt)
+    return refuse(ErrorCode::invalid, "receipt-of-another: the verification is of another receipt");
+  receipt::Opened worker;
+  worker.shards = work.numbers();
+  for (std::size_t row = 0; row < worker.shards.size(); ++row) worker.digests.push_back(work.ballot(row).finding);
+  Result<std::map<std::uint32_t, receipt::Finding>> found =
+      receipt::open_verification(commitment_of(work, *answer), revealed, worker, escrow.shards);
+  if (!found) return wrap("bad-verification", std::move(found.error()));
+  answer->revealed = true;
+  for (const auto& [shard, finding] : *found) {
+    const verification::Ballot ballot = verification::ballot_of(finding);
+    answer->differing.push_back(shard);
+    append(answer->found, ballot.finding.view());
+    answer->exhausted.push_back(ballot.stack_exhausted ? 1 : 0);
+  }
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Settle& settlement) {
+  const Work* found = find_work(settlement.commitment);
+  if (found == nullptr) return no_work();
+  if (found->phase == WorkPhase::ended) return refuse(ErrorCode::conflict, "work-ended: it is settled");
+  if (found->phase == WorkPhase::drawing)
+    return refuse(ErrorCode::conflict, "not-drawn-yet: the next block draws who verifies");
+  const Escrow& escrow = *find_escrow(found->intent);
+  const Attachments& shown = *transaction.attachments;
+  Work work = *found;
+  for (const Signed<receipt::Commitment>& commitment : shown.commitments) {
+    MESH_LET(Answer answer, check_answer(work, escrow, commitment));
+    work.answers.push_back(std::move(answer));
+  }
+  if (shown.receipt) {
+    if (work.receipt) return refuse(ErrorCode::conflict, "revealed-already: the worker's receipt is here");
+    MESH_TRY(reveal_work(work, escrow, shown));
+  }
+  for (const Signed<receipt::VerificationReceipt>& verification : shown.verifications)
+    MESH_TRY(reveal_answer(work, escrow, verification));
+
+  const Digest key = work.key();
+  if (shown.receipt) {
+    unschedule(DueKind::work_due, key, work.due_ms);
+    work.phase = WorkPhase::revealed;
+    work.due_ms = frame_.time_ms + frame_.parameters.dispute_ms;
+    if (work.draws[0].seats == 0) {
+      tables_.works.put(std::move(work));
+      end_work(key, WorkEnding::by_publisher);
+      return {};
+    }
+    schedule(DueKind::work_due, key, work.due_ms);
+  }
+  tables_.works.put(std::move(work));
+  return {};
+}
+
+Status Execution::rule(const Transaction& transaction, const Dispute& dispute) {
+  MESH_TRY(check_role_of(transaction.account, Role::member));
+  const Work* work = find_work(dispute.commitment);
+  if (work == nullptr) return no_work();
+  if (work->phase != WorkPhase::revealed)
+    return refuse(ErrorCode::conflict, "not-disputable: a work can be disputed between its reveal and its settlement");
+  if (work->draws.size() > 1) return refuse(ErrorCode::conflict, "disputed-already: a larger draw was made");
+  const Escrow& escrow = *find_escrow(work->intent);
+  const Account& account = *tables_.accounts.find(transaction.account);
+  if (account.bonded < std::max<std::uint64_t>(frame_.parameters.minimum_bond, 1))
+    return refuse(ErrorCode::denied, "bond-too-small: only who has a bond may dispute");
+  const std::uint64_t stake = verifiers_pot(escrow.fee, active_policy().reward_settings) * work->count();
+  if (account.balance < stake) {
+    return refuse(ErrorCode::denied, "overdraft: the balance of " + std::to_string(account.balance) +
+                                         " is less than the " + std::to_string(stake) + " at stake");
+  }
+  tables_.accounts.edit(transaction.account).balance -= stake;
+  Work& changed = tables_.works.edit(work->key());
+  unschedule(DueKind::work_due, changed.key(), changed.due_ms);
+  changed.disputed_by = transaction.account;
+  changed.dispute_stake = stake;
+  draw_again(changed);
+  return {};
+}
+
+void Execution::draw_again(Work& work) {
+  work.phase = WorkPhase::drawing;
+  work.due_ms = 0;
+  frame_.undrawn.push_back(work.key());
+}
+
+// ---- the end of a work
+
+void Execution::work_due(const Digest& key) {
+  const Work& work = *tables_.works.find(key);
+  if (!work.receipt) return end_work(key, WorkEnding::silent);
+  if (work.phase == WorkPhase::revealed) {
+    const WorkResult result = settle(work, *find_escrow(work.intent), active_policy(), base_.frame.time_ms);
+    const bool disputed =
+        std::ranges::find(result.decisions, verification::Decision::disputed) != result.decisions.end();
+    // No majority: once, others are asked.
+    if (disputed) return draw_again(tables_.works.edit(key));
+  }
+  end_work(key, WorkEnding::settled);
+}
+
+std::uint64_t Execution::take_from_bond(const AccountId& id, std::uint64_t amount) {
+  Account& account = tables_.accounts.edit(id);
+  const WorkStake* staked = tables_.stakes.find(id);
+  const std::uint64_t otherwise = account.at_stake - (staked == nullptr ? 0 : staked->stake);
+  const std::uint64_t taken = std::min(amount, account.bonded - otherwise);
+  account.bonded -= taken;
+  if (account.at_stake > account.bonded) {
+    // The stake for work is what went.
+    tables_.stakes.edit(id).stake -= account.at_stake - account.bonded;
+    account.at_stake = account.bonded;
+  }
+  return taken;
+}
+
+void Execution::end_work(const Digest& key, WorkEnding ending) {
+  Work& work = tables_.works.edit(key);
+  Escrow& escrow = tables_.escrows.edit(work.intent.digest());
+  const policy::MeshPolicy& policy = active_policy();
+  WorkResult result;
+  if (ending == WorkEnding::settled) result = settle(work, escrow, policy, base_.frame.time_ms);
+  if (ending == WorkEnding::by_publisher) result = settle_unverified(work, escrow, policy);
+  if (ending == WorkEnding::silent) {
+    result.undecided = work.count();
+    result.decisions.assign(work.count(), verification::Decision::disputed);
+    owe_the_waiting(work, escrow, result);
+  }
+  work.ending = ending;
+  work.accepted = result.accepted;
+  work.rejected = result.rejected;
+  work.undecided = result.undecided;
+
+  // Out of the escrow.
+  for (const auto& [account, amount] : result.earned) {
+    if (amount == 0) continue;
+    credit(account, amount);
+    work.payouts.push_back({account, amount, false});
+  }
+  credit(escrow.publisher, result.publisher);
+  frame_.totals.treasury += result.treasury;
+  work.to_treasury = result.treasury;
+  escrow.held -= escrow.fee * result.accepted;
+  escrow.paid += result.accepted;
+  collect(work, result);
+  return_stake(work, result);
+
+  // What was not accepted can be claimed by others.
+  if (!escrow.claimed.empty()) {
+    ShardSet claimed;
+    claimed.bytes() = std::move(escrow.claimed);
+    const std::vector<std::uint32_t> shards = work.numbers();
+    for (std::size_t row = 0; row < shards.size(); ++row) {
+      const verification::Decision decision = result.decisions[row];
+      if (decision != verification::Decision::accepted && decision != verification::Decision::unverified)
+        claimed.take(shards[row]);
+    }
+    escrow.claimed = std::move(claimed.bytes());
+  }
+  frame_.open_shards -= work.count();
+  --escrow.works;
+  if (escrow.works == 0 && (escrow.paid == escrow.shards || escrow.closed)) end_escrow(escrow);
+
+  release_stake(work.worker);
+
+  work.phase = WorkPhase::ended;
+  work.draws.clear();
+  work.answers.clear();
+  work.passed_over.clear();
+  work.findings.clear();
+  work.exhausted.clear();
+  work.dispute_stake = 0;
+  work.due_ms = std::max(escrow.forget_ms, frame_.time_ms + keep_ms);
+  schedule(DueKind::work_forgotten, key, work.due_ms);
+}
+
+/// A worker that does not reveal owes those who waited for it what their seats would have earned.
+void Execution::owe_the_waiting(const Work& work, const Escrow& escrow, WorkResult& result) {
+  if (work.draws.empty() || work.draws[0].seats == 0) return;
+  const std::uint64_t of_a_seat = verifiers_pot(escrow.fee, active_policy().reward_settings) / work.draws[0].seats;
+  const std::vector<std::uint32_t> shards = work.numbers();
+  for (std::size_t row = 0; row < shards.size(); ++row) {
+    for (const std::size_t seat : seats_of(work, 0, row, base_.frame.time_ms)) {
+      const NodeId& node = work.draws[0].nodes[seat];
+      const bool waited = std::ranges::any_of(
+          work.answers, [&](const Answer& one) { return one.node == node && task::covers(one.shards, shards[row]); });
+      if (waited) result.owed[node] += of_a_seat;
+    }
+  }
+}
+
+/// Out of the bonds of those who lied or were silent: first to those who did their part, the rest to the treasury.
+void Execution::collect(Work& work, const WorkResult& result) {
+  std::uint64_t owed = 0;
+  for (const auto& [account, amount] : result.owed) owed += amount;
+  std::uint64_t penalty = owed;
+  if (result.rejected > 0) {
+    const Escrow& escrow = *find_escrow(work.intent);
+    penalty =
+        std::max({owed, frame_.parameters.minimum_bond,
+                  checked_multiply(escrow.fee, result.rejected).value_or(std::numeric_limits<std::uint64_t>::max())});
+  }
+  const std::uint64_t taken = take_from_bond(work.worker, penalty);
+  if (taken > 0) work.payouts.push_back({work.worker, taken, true});
+  std::uint64_t left = taken;
+  for (const auto& [account, amount] : result.owed) {
+    const std::uint64_t share = owed <= taken ? amount : multiply_divide(amount, taken, owed);
+    if (share == 0) continue;
+    credit(account, share);
+    work.payouts.push_back({account, share, false});
+    left -= share;
+  }
+  for (const auto& [account, amount] : result.silent) {
+    const std::uint64_t paid = take_from_bond(account, amount);
+    if (paid == 0) continue;
+    work.payouts.push_back({account, paid, true});
+    left += paid;
+  }
+  frame_.totals.treasury += left;
+  work.to_treasury += left;
+}
+
+/// What was at stake for a dispute goes back to who was right, and else to those whom it made work.
+void Execution::return_stake(Work& work, const WorkResult& result) {
+  if (!work.disputed_by || work.dispute_stake == 0) return;
+  std::vector<NodeId> asked;
+  for (const Answer& answer : work.answers) {
+    if (answer.round == 1 && answer.revealed && std::ranges::find(asked, answer.node) == asked.end())
+      asked.push_back(answer.node);
+  }
+  std::uint64_t left = work.dispute_stake;
+  if (result.overturned || asked.empty()) {
+    credit(*work.disputed_by, left);
+    return;
+  }
+  const std::uint64_t share = left / asked.size();
+  for (const NodeId& node : asked) {
+    if (share == 0) break;
+    credit(node, share);
+    work.payouts.push_back({node, share, false});
+    left -= share;
+  }
+  frame_.totals.treasury += left;
+  work.to_treasury += left;
+}
+
+// ---- the beacon
+
+Status Execution::rule(const Transaction& transaction, const CommitChain& chain) {
+  MESH_TRY(check_role_of(transaction.account, Role::validator));
+  const BeaconChain* held = tables_.chains.find(transaction.account);
+  if (held != nullptr && held->left > min_links_left) {
+    return refuse(ErrorCode::conflict, "chain-unfinished: another " + std::to_string(held->left) +
+                                           " links of the account's chain are to come first");
+  }
+  tables_.chains.put({.account = transaction.account,
+                      .link = chain.tip,
+                      .left = chain.length,
+                      .skipped = held == nullptr ? 0 : held->skipped});
+  return {};
+}
+
+Status Execution::check_link(const State& base, const AccountId& proposer, const Digest& link) {
+  const BeaconChain* chain = base.tables.chains.find(proposer);
+  if (chain == nullptr || chain->left == 0) {
+    if (link == Digest{}) return {};
+    return refuse(ErrorCode::invalid, "bad-link: the proposer has no chain of which this could be a link");
+  }
+  if (verification::chain_leads_to(link, 1, chain->link, 0)) return {};
+  return refuse(ErrorCode::invalid, "bad-link: it is not the next link of the proposer's chain");
+}
+
+void Execution::take_link(const BlockTerms& block) {
+  frame_.beacon = tagged_hash("meshwork/1/beacon", {frame_.beacon.view(), block.link.view()});
+  count_skipped(block.proposer);
+  const BeaconChain* chain = tables_.chains.find(block.proposer);
+  if (chain == nullptr || chain->left == 0) return;
+  BeaconChain& changed = tables_.chains.edit(block.proposer);
+  changed.link = block.link;
+  --changed.left;
+}
+
+/// Those whose turn came before the proposer's kept their link back, or were not there.
+void Execution::count_skipped(const AccountId& proposer) {
+  // In the order of consensus: by key.
+  std::vector<Validator> validators = frame_.validators_at(frame_.height).validators;
+  std::ranges::sort(validators, {}, &Validator::key);
+  for (std::size_t turn = frame_.height % validators.size(); validators[turn].account != proposer;
+       turn = (turn + 1) % validators.size()) {
+    const AccountId& absent = validators[turn].account;
+    if (tables_.chains.find(absent) == nullptr) continue;
+    ++tables_.chains.edit(absent).skipped;
+    if (!frame_.undrawn.empty()) frame_.totals.treasury += take_from_bond(absent, frame_.parameters.skip_penalty);
+  }
+}
+
+}  // namespace mesh::ledger
