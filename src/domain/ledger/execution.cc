@@ -50,14 +50,10 @@ std::unexpected<Error> key_taken() {
 Execution::Execution(const State& base, const BlockTerms& block, const Digest& seed)
     : base_(base),
       frame_(base.frame),
-      tables_{{base.tables.accounts, seed},
-              {base.tables.members, seed},
-              {base.tables.attestations, seed},
-              {base.tables.conflicts, seed},
-              {base.tables.escrows, seed},
-              {base.tables.works, seed},
-              {base.tables.stakes, seed},
-              {base.tables.chains, seed}},
+      tables_{{base.tables.accounts, seed},  {base.tables.members, seed}, {base.tables.attestations, seed},
+              {base.tables.conflicts, seed}, {base.tables.escrows, seed}, {base.tables.works, seed},
+              {base.tables.stakes, seed},    {base.tables.chains, seed},  {base.tables.reputation, seed},
+              {base.tables.pairs, seed}},
       unbonding_count_(base.unbonding_count) {
   MESH_CHECK(frame_.height != std::numeric_limits<std::uint64_t>::max(), "ledger-height-exhausted");
   ++frame_.height;
@@ -90,6 +86,9 @@ void Execution::happen_by_itself() {
         break;
       case DueKind::work_forgotten:
         tables_.works.erase(due.key);
+        break;
+      case DueKind::pair_over:
+        tables_.pairs.erase(due.key);
         break;
       case DueKind::escrow_forgotten:
         forget_escrow(due.key);
@@ -486,14 +485,15 @@ void Execution::count_totals() {
 Draft Execution::finish() && {
   count_totals();
   MESH_CHECK(frame_.totals.are_conserved(), "ledger-conservation");
-  Draft draft{.height = frame_.height,
-              .base = base_.frame.last_block,
-              .frame = std::move(frame_),
-              .patches = {tables_.accounts.finish(), tables_.members.finish(), tables_.attestations.finish(),
-                          tables_.conflicts.finish(), tables_.escrows.finish(), tables_.works.finish(),
-                          tables_.stakes.finish(), tables_.chains.finish()},
-              .due = std::move(due_),
-              .unbonding_count = unbonding_count_};
+  Draft draft{
+      .height = frame_.height,
+      .base = base_.frame.last_block,
+      .frame = std::move(frame_),
+      .patches = {tables_.accounts.finish(), tables_.members.finish(), tables_.attestations.finish(),
+                  tables_.conflicts.finish(), tables_.escrows.finish(), tables_.works.finish(), tables_.stakes.finish(),
+                  tables_.chains.finish(), tables_.reputation.finish(), tables_.pairs.finish()},
+      .due = std::move(due_),
+      .unbonding_count = unbonding_count_};
   draft.state_root = root_of(summary_of(draft.frame, draft.patches));
   return draft;
 }

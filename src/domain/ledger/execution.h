@@ -117,7 +117,9 @@ class Execution {
 
   /// Who can be drawn for a task, as the state before this block has it.
   [[nodiscard]] std::vector<verification::Member> eligible(const Escrow& escrow) const;
-  [[nodiscard]] std::uint32_t draw_weight(const Member& member, const Account& account) const;
+  /// Reputation, as the state before this block has it.
+  [[nodiscard]] std::uint32_t score_before(const AccountId& node) const;
+  [[nodiscard]] std::uint32_t draw_weight(const AccountId& node, const Account& account) const;
   void draw(const Digest& key);
   void draw_again(Work& work);
 
@@ -134,6 +136,14 @@ class Execution {
   /// As much of `amount` as can be had: all of the bond but what is at stake for something else than work.
   std::uint64_t take_from_bond(const AccountId& id, std::uint64_t amount);
   void release_stake(const AccountId& worker);
+
+  // Reputation.
+  using FactRule = Result<reputation::Standing>(const reputation::Counters&, const reputation::Pair*,
+                                                const reputation::Fact&, const policy::ReputationParameters&);
+  /// Lets a fact count for a member.
+  void note(FactRule& rule, const reputation::Fact& fact);
+  void note_facts(const Work& work, const Escrow& escrow, const WorkResult& result);
+  [[nodiscard]] bool same_owner(const AccountId& a, const AccountId& b);
 
   void take_link(const BlockTerms& block);
   void count_skipped(const AccountId& proposer);

@@ -386,19 +386,23 @@ std::vector<verification::Member> Execution::eligible(const Escrow& escrow) cons
     if (!check_role(member, Role::verifier, base.frame.height) || account == nullptr ||
         account->bonded < frame_.parameters.minimum_bond)
       return true;
-    members.push_back(
-        {.node = attestation.node, .owner = member->owner.value_or(""), .weight = draw_weight(*member, *account)});
+    members.push_back({.node = attestation.node,
+                       .owner = member->owner.value_or(""),
+                       .weight = draw_weight(attestation.node, *account)});
     return true;
   });
   std::ranges::sort(members, {}, &verification::Member::node);
   return members;
 }
 
-std::uint32_t Execution::draw_weight(const Member& member, const Account& account) const {
-  // A newcomer weighs by its bond alone, and nobody by more of it than a hundred of the least.
-  constexpr std::uint64_t most_bonds = 100;
-  const std::uint64_t least = std::max<std::uint64_t>(frame_.parameters.minimum_bond, 1);
-  return static_cast<std::uint32_t>(1 + member.weight + std::min(account.bonded / least, most_bonds));
+std::uint32_t Execution::score_before(const AccountId& node) const {
+  const Reputation* entry = base_.tables.reputation.find(node);
+  if (entry == nullptr) return 0;
+  return reputation::score_of(*entry, reputation::epoch_of(base_.frame.time_ms), active_policy().reputation);
+}
+
+std::uint32_t Execution::draw_weight(const AccountId& node, const Account& account) const {
+  return std::max(reputation::draw_weight(score_before(node), account.bonded), std::uint32_t{1});
 }
 
 void Execution::draw(const Digest& key) {
@@ -420,10 +424,7 @@ void Execution::draw(const Digest& key) {
     task::TaskIntent terms;
     terms.verifiers = escrow.verifiers;
     terms.value = escrow.value;
-    const Member* member = tables_.members.find(work.worker);
-    const auto trust =
-        static_cast<std::uint32_t>(member == nullptr ? 0 : std::min<std::uint64_t>(member->weight, 1000));
-    wanted = verification::seats_for(terms, trust, quorum);
+    wanted = verification::seats_for(terms, score_before(work.worker), quorum);
     least = escrow.verifiers;
   }
   const verification::Member worker{.node = work.worker, .owner = owner_of(work.worker)};
@@ -681,6 +682,7 @@ void Execution::end_work(const Digest& key, WorkEnding ending) {
   escrow.paid += result.accepted;
   collect(work, result);
   return_stake(work, result);
+  note_facts(work, escrow, result);
 
   // What was not accepted can be claimed by others.
   if (!escrow.claimed.empty()) {
@@ -779,6 +781,64 @@ void Execution::return_stake(Work& work, const WorkResult& result) {
   }
   frame_.totals.treasury += left;
   work.to_treasury += left;
+}
+
+// ---- reputation
+
+bool Execution::same_owner(const AccountId& a, const AccountId& b) {
+  return verification::same_owner({.node = a, .owner = owner_of(a)}, {.node = b, .owner = owner_of(b)});
+}
+
+void Execution::note(FactRule& rule, const reputation::Fact& fact) {
+  if (tables_.members.find(fact.node) == nullptr) return;
+  const reputation::Counters* held = tables_.reputation.find(fact.node);
+  const Digest id = reputation::pair_id(fact.publisher, fact.node);
+  const ReputationPair* pair = tables_.pairs.find(id);
+  const Result<reputation::Standing> after =
+      rule(held == nullptr ? reputation::Counters::newcomer(fact.node, fact.epoch) : *held, pair, fact,
+           active_policy().reputation);
+  MESH_CHECK(after.has_value(), "ledger-reputation-fact");
+  if (after->pair.earned != 0 || after->pair.missed != 0) {
+    if (pair == nullptr || pair->epoch != fact.epoch) {
+      if (pair != nullptr) unschedule(DueKind::pair_over, id, (pair->epoch + 1) * reputation::epoch_ms);
+      schedule(DueKind::pair_over, id, (fact.epoch + 1) * reputation::epoch_ms);
+    }
+    tables_.pairs.put(ReputationPair(after->pair));
+  }
+  tables_.reputation.put(Reputation(after->counters));
+}
+
+void Execution::note_facts(const Work& work, const Escrow& escrow, const WorkResult& result) {
+  using Part = reputation::Fact::Part;
+  const auto fact = [&](const AccountId& node, Part part, std::uint64_t to_verifiers, std::uint64_t own_part) {
+    return reputation::Fact{.publisher = escrow.publisher,
+                            .node = node,
+                            .part = part,
+                            .epoch = reputation::epoch_of(frame_.time_ms),
+                            .to_verifiers = to_verifiers,
+                            .own_part = own_part,
+                            .timeliness = part == Part::worker ? work.timeliness : reputation::max_score,
+                            .same_owner = same_owner(escrow.publisher, node)};
+  };
+  const std::uint64_t pot = verifiers_pot(escrow.fee, active_policy().reward_settings);
+  const std::uint64_t pots = pot * work.count();
+  // Verifiers of one of the two sides are no third parties.
+  const auto is_third = [&](const AccountId& node) {
+    return !same_owner(node, escrow.publisher) && !same_owner(node, work.worker);
+  };
+  std::uint64_t to_third_parties = 0;
+  for (const auto& [node, share] : result.shares) to_third_parties += is_third(node) ? share : 0;
+  if (result.accepted > 0) note(reputation::settled, fact(work.worker, Part::worker, to_third_parties, 0));
+  for (const auto& [node, share] : result.shares) {
+    if (is_third(node)) note(reputation::verified, fact(node, Part::verifier, to_third_parties, share));
+  }
+  for (const auto& [node, amount] : result.silent)
+    note(reputation::timed_out, fact(node, Part::verifier, std::max(pots, amount), amount));
+  if (work.ending == WorkEnding::silent && work.draws[0].seats > 0)
+    note(reputation::timed_out, fact(work.worker, Part::worker, pots, 0));
+  // A lie counts where something was paid for finding it.
+  if (result.rejected > 0) note(reputation::failed, fact(work.worker, Part::worker, pot, 0));
+  for (const auto& [node, shards] : result.against) note(reputation::failed, fact(node, Part::verifier, pot, 0));
 }
 
 // ---- the beacon

@@ -18,7 +18,8 @@ const AccountId worker = liar;
 /// Six members with bonds, of whom all but the publisher work and verify.
 class Village {
  public:
-  explicit Village(std::size_t verifiers = 6, Parameters parameters = {.minimum_bond = 100, .transaction_fee = 0, .minimum_balance = 1}) {
+  explicit Village(std::size_t verifiers = 6,
+                   Parameters parameters = {.minimum_bond = 100, .transaction_fee = 0, .minimum_balance = 1}) {
     const Person founder = person(0);
     std::vector<Role> all{Role::member, Role::worker, Role::verifier};
     ledger_.emplace(found_on(genesis_of({{.account = founder.id,
@@ -674,6 +675,79 @@ TEST(Unverified, IsPaidByThePublishersWord) {
   EXPECT_TRUE(job.escrow().ended);
 }
 
+// ---- reputation
+
+TEST(Reputation, IsEarnedByWhatThirdPartiesArePaidAndLostByALie) {
+  Village village;
+  const auto entry = [&](const AccountId& node) {
+    const Reputation* found = village.ledger().state().tables.reputation.find(node);
+    return found == nullptr ? reputation::Counters{} : reputation::Counters(*found);
+  };
+  Job job(village);
+  job.begin(worker, right(2));
+  const auto seats = job.seats();
+  village.must(job.settle(publisher, job.all_claims(honest)));
+  village.next();
+  village.pass(40'000);
+  EXPECT_EQ(entry(worker).execution, 2U * 99);
+  EXPECT_EQ(entry(worker).timely, 2U * 99);
+  EXPECT_EQ(entry(publisher), reputation::Counters{});
+  for (const auto& [node, shards] : seats) EXPECT_EQ(entry(node).verification, 33 * shards.size());
+  EXPECT_GT(village.ledger().state().tables.pairs.size(), 0U);
+
+  Job lie(village, 1);
+  lie.begin(liar, {finding_of(77)});
+  village.must(lie.settle(publisher, lie.all_claims(honest)));
+  village.next();
+  village.pass(40'000);
+  EXPECT_EQ(entry(liar).execution, 19U);  // A tenth is left.
+
+  // A verifier that does not reveal has missed what it would have had.
+  Job third(village, 1);
+  third.begin(nobody(12), right(1));
+  const AccountId silent = third.seats().begin()->first;
+  const std::uint64_t before = entry(silent).missed;
+  village.must(
+      third.settle(publisher, third.all_claims(honest), [&](const AccountId& node) { return node != silent; }));
+  village.next();
+  village.pass(40'000);
+  EXPECT_EQ(entry(silent).missed, before + 33);
+  // With the day the pairs are over.
+  village.pass(reputation::epoch_ms);
+  EXPECT_EQ(village.ledger().state().tables.pairs.size(), 0U);
+}
+
+TEST(Reputation, IsNotEarnedInTheFamilyOrWithoutVerifiers) {
+  Village village(2);
+  Job job(village, 1);
+  job.begin(worker, right(1));
+  Settle settle = job.settle(worker, {});
+  settle.verdict = bytes_of(unsigned_record(verification::Verdict{.intent = job.intent.cid,
+                                                                  .shards = {{0, 1}},
+                                                                  .decision = Decision::unverified,
+                                                                  .receipt = receipt_of(job.work).cid},
+                                            publisher));
+  village.must(settle);
+  village.next();
+  EXPECT_EQ(village.ledger().state().tables.reputation.find(worker)->execution, 0U);
+
+  Village family;
+  for (const AccountId& one : {publisher, worker}) {
+    family.must(Admit{.account = family.founder(),
+                      .node = one,
+                      .roles = {Role::member, Role::worker, Role::verifier},
+                      .owner = "did:key:hand"});
+  }
+  family.next();
+  Job traded(family, 1);
+  traded.begin(worker, right(1));
+  family.must(traded.settle(publisher, traded.all_claims(honest)));
+  family.next();
+  family.pass(40'000);
+  EXPECT_EQ(traded.entry().accepted, 1U);
+  EXPECT_EQ(family.ledger().state().tables.reputation.find(worker)->execution, 0U);
+}
+
 // ---- refusals
 
 TEST(Lock, Refusals) {
@@ -836,8 +910,7 @@ TEST(Beacon, DrawsAreOfTheBlockAfterTheAnchor) {
 
   // Who knows the members draws the same.
   std::vector<verification::Member> eligible;
-  for (std::uint64_t n = 11; n < 17; ++n)
-    eligible.push_back({.node = nobody(n), .owner = {}, .weight = 1 + bond / 100});
+  for (std::uint64_t n = 11; n < 17; ++n) eligible.push_back({.node = nobody(n), .owner = {}, .weight = 1});
   std::ranges::sort(eligible, {}, &verification::Member::node);
   EXPECT_EQ(draw.eligible, eligible_digest(eligible));
   const WorkDraw again = draw_verifiers(job.entry(), eligible, {.node = worker, .owner = {}},

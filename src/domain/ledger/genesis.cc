@@ -77,6 +77,7 @@ Result<State> found(const identity::Charter& charter, const Genesis& genesis) {
   std::uint64_t power = 0;
   std::vector<Account> accounts;
   std::vector<Member> members;
+  std::vector<Reputation> reputations;
   for (const Founder& founder : genesis.founders) {
     if (supply) supply = checked_add(*supply, founder.credits);
     if (supply) supply = checked_add(*supply, founder.bonded);
@@ -100,6 +101,10 @@ Result<State> found(const identity::Charter& charter, const Genesis& genesis) {
                        .owner = founder.owner,
                        .weight = founder.weight});
     if (members.back().is_lasting_steward()) ++frame.lasting_stewards;
+    if (founder.weight > 0) {
+      const std::uint64_t epoch = reputation::epoch_of(genesis.time_ms);
+      reputations.emplace_back(reputation::Counters::founder(founder.account, epoch, founder.weight));
+    }
   }
   frame.totals.supply = *supply;
   if (frame.lasting_stewards == 0) return fail(ErrorCode::invalid, "no-steward: one of the founders is a steward");
@@ -107,6 +112,7 @@ Result<State> found(const identity::Charter& charter, const Genesis& genesis) {
     return fail(ErrorCode::invalid, "bad-validator-count: 1 to 64 of the founders have power as validators");
   fill(state.tables.accounts, accounts);
   fill(state.tables.members, members);
+  fill(state.tables.reputation, reputations);
   return state;
 }
 

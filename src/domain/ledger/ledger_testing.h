@@ -118,9 +118,12 @@ template <record::Typed T>
     if (escrow.ended && (escrow.works != 0 || !escrow.closed)) broken = "an escrow that ended too early";
     return true;
   });
+  state.tables.pairs.visit([&](const ReputationPair& pair) {
+    due.insert({(pair.epoch + 1) * reputation::epoch_ms, DueKind::pair_over, pair.key()});
+    return true;
+  });
   state.tables.stakes.visit([&](const WorkStake& staked) {
-    if (open_works[staked.account] != staked.works || staked.works == 0)
-      broken = "a stake that is not of open works";
+    if (open_works[staked.account] != staked.works || staked.works == 0) broken = "a stake that is not of open works";
     open_works.erase(staked.account);
     return true;
   });

@@ -117,6 +117,7 @@ class Count {
     result_.earned[work_.worker] += payment.worker;
     for (std::size_t i = 0; i < agreed.size(); ++i) {
       result_.earned[agreed[i]->node] += payment.verifiers[i];
+      result_.shares[agreed[i]->node] += payment.verifiers[i];
       ++result_.agreed[agreed[i]->node];
     }
     result_.treasury += payment.treasury;

@@ -20,6 +20,7 @@ struct WorkResult {
   std::uint32_t undecided = 0;
   std::map<NodeId, std::uint64_t> earned;  ///< out of the escrow, for accepted shards
   std::uint64_t treasury = 0;
+  std::map<NodeId, std::uint64_t> shares;  ///< of that, what each had for verifying
   std::uint64_t publisher = 0;  ///< what of the accepted shards' fee goes back
   std::map<NodeId, std::uint64_t> owed;  ///< by the worker's bond to those who found what is right of rejected shards
   std::map<NodeId, std::uint64_t> silent;  ///< what each that did not reveal has to pay

@@ -20,6 +20,7 @@
 
 #include "domain/ledger/escrow.h"
 #include "domain/ledger/transactions.h"
+#include "domain/reputation/reputation.h"
 
 namespace mesh::ledger {
 
@@ -267,6 +268,23 @@ struct BeaconChain {
   [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
 };
 
+/// What a node earned and missed (reputation/counters.h). Written by what is settled alone.
+struct Reputation : reputation::Counters {
+  Reputation() = default;
+  explicit Reputation(const reputation::Counters& counters) : Counters(counters) {}
+  bool operator==(const Reputation&) const = default;
+  [[nodiscard]] static Digest place_of(const NodeId& node) { return place_in(table, node.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+/// What a publisher had a node earn in an epoch; gone with the first block after it.
+struct ReputationPair : reputation::Pair {
+  ReputationPair() = default;
+  explicit ReputationPair(const reputation::Pair& pair) : Pair(pair) {}
+  bool operator==(const ReputationPair&) const = default;
+  [[nodiscard]] static Digest place_of(const Digest& id) { return place_in(table, id.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+
 /// All tables, held as `Table<Entry>`.
 template <template <class> class Table>
 struct Tables {
@@ -278,6 +296,8 @@ struct Tables {
   Table<Work> works;
   Table<WorkStake> stakes;
   Table<BeaconChain> chains;
+  Table<Reputation> reputation;
+  Table<ReputationPair> pairs;
 };
 /// `visit(a.TABLE, b.TABLE)` for each table of two sets of them.
 template <class A, class B, class Visit>
@@ -290,6 +310,8 @@ void for_each_table(A& a, B& b, const Visit& visit) {
   visit(a.works, b.works);
   visit(a.stakes, b.stakes);
   visit(a.chains, b.chains);
+  visit(a.reputation, b.reputation);
+  visit(a.pairs, b.pairs);
 }
 
 // ---- what happens by itself
@@ -300,6 +322,7 @@ enum class DueKind : std::uint8_t {
   escrow_closing,  ///< nothing more is claimed of the escrow `key`
   work_forgotten,
   escrow_forgotten,
+  pair_over,  ///< the epoch of the reputation's pair `key`
 };
 
 /// What happens by itself at a time. That is a time of blocks: due is it in the first block whose parent's time has reached
@@ -445,6 +468,8 @@ struct StateSummary {
     Digest works;
     Digest stakes;
     Digest chains;
+    Digest reputation;
+    Digest pairs;
     template <class Self, class V>
     static void fields(Self& self, V& v) {
       v("accounts", self.accounts);
@@ -455,6 +480,8 @@ struct StateSummary {
       v("works", self.works);
       v("stakes", self.stakes);
       v("chains", self.chains);
+      v("reputation", self.reputation);
+      v("reputation-pairs", self.pairs);
     }
     bool operator==(const Roots&) const = default;
   };

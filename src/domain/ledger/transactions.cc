@@ -159,7 +159,8 @@ Result<std::vector<Transaction>> shown_by(const Evidence& evidence) {
     return fail(ErrorCode::invalid, "not-a-conflict: two different transactions of one account and sequence are one");
   }
   if (!can_conflict(shown[0].body) || !can_conflict(shown[1].body))
-    return fail(ErrorCode::invalid, "not-a-conflict: evidence, anchors and settlements are none, whatever else is signed for their number");
+    return fail(ErrorCode::invalid,
+                "not-a-conflict: evidence, anchors and settlements are none, whatever else is signed for their number");
   if (shown[0].account == evidence.account)
     return fail(ErrorCode::invalid, "own-evidence: an account's conflicts are for others to report");
   return shown;
