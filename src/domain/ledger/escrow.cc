@@ -49,7 +49,8 @@ Digest eligible_digest(const std::vector<verification::Member>& eligible) {
   return tagged_hash("meshwork/1/eligible", {list});
 }
 
-std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row, std::uint64_t time_ms) {
+std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row, std::uint32_t shard,
+                                  std::uint64_t time_ms) {
   const WorkDraw& draw = work.draws[round];
   std::vector<std::size_t> seats;
   for (std::size_t place = 0; place < draw.width && seats.size() < draw.seats; ++place) {
@@ -57,7 +58,10 @@ std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::si
     const bool passed = std::ranges::any_of(work.passed_over, [&](const Work::PassedOver& one) {
       return one.round == round && one.node == draw.nodes[node] && one.until_ms <= time_ms;
     });
-    if (!passed) seats.push_back(node);
+    const auto committed = [&](const Answer& one) {
+      return one.round == round && one.node == draw.nodes[node] && task::covers(one.shards, shard);
+    };
+    if (!passed || std::ranges::any_of(work.answers, committed)) seats.push_back(node);
   }
   return seats;
 }

@@ -9,8 +9,8 @@
 // A work is one worker's commitment (1 to 1,024 shards of one award). Its verifiers are drawn by the beacon of the block after
 // it and stand in it, so a proof of the entry is a proof of the draw.
 //
-// Bounds: 65,536 escrows; 65,536 works, the ended ones included; 2^21 shards under open works in all (some 70 bytes each); of one
-// work two drawings of a panel of 64 nodes each, 128 answers and as many time-outs. Values are hashed whole at each change.
+// Bounds: 65,536 escrows of 2^24 shards and 7 days; 65,536 works, the ended ones included; 2^21 shards under open works in all (some 70 bytes each); of one
+// work two drawings of a panel of 64 nodes each, with four answers and one time-out of each. Values are hashed whole at each change.
 #pragma once
 
 #include <optional>
@@ -36,7 +36,14 @@ inline constexpr std::size_t max_panel = 64;
 inline constexpr std::uint32_t max_paid_seats = 24;
 /// Drawn for each shard beyond its seats.
 inline constexpr std::uint32_t max_substitutes = 8;
-inline constexpr std::size_t max_answers = 2 * max_panel;
+/// Commitments of one verifier to one drawing of a work.
+inline constexpr std::size_t max_answers_of_node = 4;
+/// Shards of all escrows that have not ended: a bit each.
+inline constexpr std::uint64_t max_locked_shards = std::uint64_t{1} << 24;
+/// Awards under which works came to nothing; with the last the escrow closes.
+inline constexpr std::size_t max_spent_awards = 1024;
+/// From the lock of an escrow to its closing.
+inline constexpr std::uint64_t max_escrow_ms = 7 * 86'400'000ULL;
 
 /// Numbers of a task's shards as bits.
 class ShardSet {
@@ -75,6 +82,7 @@ struct Escrow {
   std::uint32_t paid = 0;  ///< shards
   std::uint32_t works = 0;  ///< that are open
   Bytes claimed;  ///< a ShardSet of those paid or under an open work
+  std::vector<Cid> spent;  ///< awards that claim nothing more, since works under them came to nothing
   std::uint64_t closes_ms = 0;  ///< nothing new is claimed once the parent of a block has this time
   std::uint64_t forget_ms = 0;  ///< when the entry goes, having ended
   bool closed = false;  ///< nothing new is claimed
@@ -97,6 +105,7 @@ struct Escrow {
     v("paid", self.paid);
     v("works", self.works);
     v("claimed", self.claimed);
+    v("spent", self.spent);
     v("closes_ms", self.closes_ms);
     v("forget_ms", self.forget_ms);
     v("closed", self.closed);
@@ -293,9 +302,9 @@ struct Work {
 [[nodiscard]] Digest eligible_digest(const std::vector<verification::Member>& eligible);
 
 /// Indices into the draw's nodes of those who hold the seats on a row of a work: the first of the order that were not passed
-/// over by `time_ms`. Fewer than the draw's seats where the order has no more.
+/// over by `time_ms`, or had committed to this shard before. Fewer than the draw's seats where the order has no more.
 [[nodiscard]] std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row,
-                                                std::uint64_t time_ms);
+                                                std::uint32_t shard, std::uint64_t time_ms);
 
 /// Draws the panel and the orders of a work's shards. `wanted` seats at most, or none where fewer than `least` nodes are there.
 [[nodiscard]] WorkDraw draw_verifiers(const Work& work, const std::vector<verification::Member>& eligible,

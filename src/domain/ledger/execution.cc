@@ -62,7 +62,7 @@ Execution::Execution(const State& base, const BlockTerms& block, const Digest& s
   // What is due may ask for another draw, but of the next block's beacon.
   const std::vector<Digest> undrawn = std::exchange(frame_.undrawn, {});
   happen_by_itself();
-  for (const Digest& work : undrawn) draw(work);
+  draw_all(undrawn);
   activate_validators();
 }
 
@@ -70,10 +70,20 @@ Execution::Execution(const State& base, const BlockTerms& block, const Digest& s
 
 void Execution::happen_by_itself() {
   std::size_t left = max_due_of_block;
+  std::size_t rows = max_due_rows_of_block;
   for (const Due& due : base_.due) {
     // By the parent's time: before this block there was one in which that could be known.
     if (due.time_ms > base_.frame.time_ms || left-- == 0) return;
-    due_[due] = false;
+    // What came before may have taken it away.
+    if (!due_.try_emplace(due, false).second) continue;
+    if (due.kind == DueKind::work_due) {
+      const std::size_t count = tables_.works.find(due.key)->count();
+      if (count > rows) {
+        due_.erase(due);
+        return;
+      }
+      rows -= count;
+    }
     switch (due.kind) {
       case DueKind::withdrawal:
         release_withdrawals(due);
@@ -307,6 +317,8 @@ Status Execution::check_open_enrolment(const Admit& admit, const Member* before)
     return fail(ErrorCode::denied, "enrolment-closed: a steward admits to this federation");
   if (admit.roles != std::vector{Role::member} || admit.expires_height)
     return fail(ErrorCode::denied, "role-missing: open enrolment gives the member role alone, without an expiry");
+  // Whoever could say so by himself would keep that owner's nodes out of the draws for his tasks.
+  if (admit.owner) return fail(ErrorCode::denied, "owner-unproven: a steward says that a node is another's");
   if (before == nullptr) return {};
   if (before->revoked) return fail(ErrorCode::denied, "revoked: a steward has to admit who was sent away");
   if (check_role(before, Role::member, frame_.height))

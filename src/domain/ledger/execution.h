@@ -6,6 +6,7 @@
 // it refuses: what a rule finds in the balance is what can be spent. Kinds that cost nothing are named in `pays_fee`.
 #pragma once
 
+#include <array>
 #include <map>
 
 #include "domain/ledger/settlement.h"
@@ -113,29 +114,38 @@ class Execution {
   Result<Work> check_work(const Transaction& transaction, const Signed<receipt::Commitment>& commitment,
                           const Escrow& escrow, const std::vector<std::uint32_t>& awarded, ShardSet& claimed);
   Result<Answer> check_answer(const Work& work, const Escrow& escrow, const Signed<receipt::Commitment>& commitment);
-  void stake_for(const AccountId& worker, std::size_t works);
+  void stake_for(const AccountId& worker, std::size_t works, std::uint64_t fees);
+  void release_stake(const AccountId& worker, std::uint64_t fees);
+  void set_stake(WorkStake& staked);
 
   /// Who can be drawn for a task, as the state before this block has it.
   [[nodiscard]] std::vector<verification::Member> eligible(const Escrow& escrow) const;
   /// Reputation, as the state before this block has it.
   [[nodiscard]] std::uint32_t score_before(const AccountId& node) const;
   [[nodiscard]] std::uint32_t draw_weight(const AccountId& node, const Account& account) const;
-  void draw(const Digest& key);
+  /// Lists made once for a block, by memory, fuel and time.
+  using Eligible = std::map<std::array<std::uint64_t, 3>, std::optional<std::vector<verification::Member>>>;
+  void draw_all(const std::vector<Digest>& undrawn);
+  void draw(const Digest& key, Eligible& eligible_by_scope);
+  /// What a worker has for all of its work, and for who verifies it.
+  [[nodiscard]] static std::uint64_t work_ms(const Escrow& escrow);
   void draw_again(Work& work);
 
   Status reveal_work(Work& work, const Escrow& escrow, const Attachments& shown);
-  Status reveal_answer(Work& work, const Escrow& escrow, const Signed<receipt::VerificationReceipt>& verification);
+  /// Whether that is new.
+  Result<bool> reveal_answer(Work& work, const Escrow& escrow,
+                             const Signed<receipt::VerificationReceipt>& verification);
   Status check_seats(const Work& work) const;
   Status check_acceptance(const Work& work, const Escrow& escrow, const Attachments& shown);
 
   void work_due(const Digest& key);
   void end_work(const Digest& key, WorkEnding ending);
+  void spend(Escrow& escrow, const Cid& award);
   void owe_the_waiting(const Work& work, const Escrow& escrow, WorkResult& result);
   void collect(Work& work, const WorkResult& result);
   void return_stake(Work& work, const WorkResult& result);
   /// As much of `amount` as can be had: all of the bond but what is at stake for something else than work.
   std::uint64_t take_from_bond(const AccountId& id, std::uint64_t amount);
-  void release_stake(const AccountId& worker);
 
   // Reputation.
   using FactRule = Result<reputation::Standing>(const reputation::Counters&, const reputation::Pair*,

@@ -1,5 +1,7 @@
 // Execution's rules of paid work: a work goes drawing -> drawn -> revealed (-> drawing -> disputed) -> ended, by what the
 // parties show and by what is due. escrow.h says what stands in the state, settlement.h what a work comes to.
+#include <set>
+
 #include "base/checked.h"
 #include "base/planted.h"
 #include "domain/ledger/execution.h"
@@ -78,8 +80,33 @@ bool overlap(const std::vector<task::ShardRange>& a, const std::vector<task::Sha
   });
 }
 
+/// What of a bond can be lost by work: all that is not at stake for a seat as a validator.
+std::uint64_t bond_beside_validating(const State& state, const Account& account) {
+  const WorkStake* staked = state.tables.stakes.find(account.key());
+  return account.bonded - account.at_stake + (staked == nullptr ? 0 : staked->stake);
+}
+
 void put_all(ShardSet& set, const std::vector<std::uint32_t>& shards) {
   for (const std::uint32_t shard : shards) set.put(shard);
+}
+
+/// Who has a seat in the last drawing and has not committed to its shard.
+std::set<NodeId> open_seats(const Work& work, std::uint64_t time_ms) {
+  std::set<NodeId> open;
+  const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);
+  const WorkDraw& draw = work.draws.back();
+  const std::vector<std::uint32_t> shards = work.numbers();
+  for (std::size_t row = 0; row < shards.size(); ++row) {
+    for (const std::size_t seat : seats_of(work, round, row, shards[row], time_ms)) {
+      const NodeId& node = draw.nodes[seat];
+      if (open.contains(node)) continue;
+      const bool committed = std::ranges::any_of(work.answers, [&](const Answer& one) {
+        return one.round == round && one.node == node && task::covers(one.shards, shards[row]);
+      });
+      if (!committed) open.insert(node);
+    }
+  }
+  return open;
 }
 
 }  // namespace
@@ -90,6 +117,8 @@ const policy::MeshPolicy& active_policy() {
 }
 
 // ---- escrow
+
+std::uint64_t Execution::work_ms(const Escrow& escrow) { return 2 * escrow.run_ms + reveal_slack_ms; }
 
 Status Execution::rule(const Transaction& transaction, const Lock&) {
   MESH_TRY(check_role_of(transaction.account, Role::member));
@@ -105,6 +134,11 @@ Status Execution::rule(const Transaction& transaction, const Lock&) {
   if (asked.sample != task::TaskIntent::everything)
     return refuse(ErrorCode::unsupported,
                   "sampled-intent: paying for a task of which a sample is verified is not built");
+  if (asked.limits.total_ms > max_escrow_ms || asked.limits.fetch_ms > max_escrow_ms ||
+      asked.limits.run_ms > max_escrow_ms)
+    return refuse(ErrorCode::invalid, "too-long: a paid task takes at most 7 days");
+  if (asked.verifiers > 0 && verifiers_pot(asked.fee, active_policy().reward_settings) < asked.verifiers)
+    return refuse(ErrorCode::invalid, "fee-too-small: there is nothing in it for each verifier");
   const std::uint64_t created = asked.created_ms < 0 ? 0 : static_cast<std::uint64_t>(asked.created_ms);
   if (created > frame_.time_ms + max_intent_ahead_ms)
     return refuse(ErrorCode::invalid, "early-intent: the intent is dated too far ahead of the block");
@@ -112,7 +146,7 @@ Status Execution::rule(const Transaction& transaction, const Lock&) {
     return refuse(ErrorCode::invalid, "stale-intent: the intent is older than an hour; publish it anew");
   if (tables_.escrows.find(intent.cid.digest()) != nullptr)
     return refuse(ErrorCode::conflict, "escrow-exists: there is, or was, an escrow for this intent");
-  if (tables_.escrows.size() >= max_escrows)
+  if (tables_.escrows.size() >= max_escrows || frame_.locked_shards + asked.shards > max_locked_shards)
     return refuse(ErrorCode::exhausted, "escrows-full: no more fit in; try when others have ended");
   const std::optional<std::uint64_t> amount = checked_multiply(asked.fee, asked.shards);
   if (!amount) return refuse(ErrorCode::invalid, "overflow: the fee of all shards would be past 2^64-1");
@@ -137,6 +171,7 @@ Status Execution::rule(const Transaction& transaction, const Lock&) {
                 .claimed = ShardSet(asked.shards).bytes()};
   escrow.closes_ms = frame_.time_ms + asked.limits.total_ms;
   escrow.forget_ms = std::max(escrow.closes_ms, created + max_intent_age_ms) + keep_ms;
+  frame_.locked_shards += escrow.shards;
   schedule(DueKind::escrow_closing, escrow.key(), escrow.closes_ms);
   schedule(DueKind::escrow_forgotten, escrow.key(), escrow.forget_ms);
   tables_.escrows.put(std::move(escrow));
@@ -163,6 +198,8 @@ void Execution::end_escrow(Escrow& escrow) {
   credit(escrow.publisher, escrow.held);
   escrow.held = 0;
   escrow.ended = true;
+  escrow.spent.clear();
+  frame_.locked_shards -= escrow.shards;
   // Nobody claims any of it again.
   escrow.claimed.clear();
   if (!escrow.closed) unschedule(DueKind::escrow_closing, escrow.key(), escrow.closes_ms);
@@ -249,12 +286,16 @@ Status Execution::check_award(const Transaction& transaction, const Escrow& escr
     return refuse(ErrorCode::denied, "escrow-closed: nothing new is claimed of this escrow");
   if (transaction.account == escrow.publisher)
     return refuse(ErrorCode::denied, "own-work: a publisher is not paid for its own task");
-  if (award.signer != escrow.signer)
-    return refuse(ErrorCode::denied, "not-the-publisher: the award is signed by another key than the intent");
+  // By the key that counts now, so that one that was stolen and given up gives nothing away.
+  if (award.signer != tables_.accounts.find(escrow.publisher)->signer())
+    return refuse(ErrorCode::denied, "not-the-publisher: the award is not signed by the publisher's key");
+  if (std::ranges::find(escrow.spent, award.cid) != escrow.spent.end())
+    return refuse(ErrorCode::denied, "award-spent: a work under this award came to nothing");
   if (offer.record.intent != escrow.intent || award.record.offer != offer.cid || offer.signer != transaction.signer)
     return refuse(ErrorCode::denied, "award-of-another: the award is not on an offer of the account's for this task");
   if (offer.record.cost > escrow.fee) return refuse(ErrorCode::denied, "over-fee: the offer's cost is above the fee");
-  if (offer.record.capacity == 0) return refuse(ErrorCode::invalid, "bad-offer: the offer's capacity is at least 1");
+  if (offer.record.capacity == 0 || offer.record.eta_ms == 0)
+    return refuse(ErrorCode::invalid, "bad-offer: the offer's capacity is at least 1, and it promises a time");
   if (!award.record.given_ms)
     return refuse(ErrorCode::invalid, "award-undated: the award does not say when it was given");
   return {};
@@ -268,13 +309,6 @@ Status Execution::anchor_works(const Transaction& transaction) {
   MESH_TRY(check_award(transaction, *escrow));
   Result<std::vector<std::uint32_t>> awarded = task::expand(shown.award->record.shards, escrow->shards);
   if (!awarded) return wrap("bad-award", std::move(awarded.error()));
-  const Account& account = *tables_.accounts.find(transaction.account);
-  if (tables_.stakes.find(transaction.account) == nullptr &&
-      account.bonded - account.at_stake < frame_.parameters.minimum_bond) {
-    return refuse(ErrorCode::denied, "bond-too-small: a worker has a bond of " +
-                                         std::to_string(frame_.parameters.minimum_bond) +
-                                         " that nothing else is at stake of");
-  }
   ShardSet claimed;
   claimed.bytes() = escrow->claimed;
   std::vector<Work> works;
@@ -286,8 +320,18 @@ Status Execution::anchor_works(const Transaction& transaction) {
   }
   if (tables_.works.size() + works.size() > max_works || frame_.open_shards + shards > max_open_shards)
     return refuse(ErrorCode::exhausted, "works-full: no more fit in; try when others have ended");
+  const Account& account = *tables_.accounts.find(transaction.account);
+  const WorkStake* staked = tables_.stakes.find(transaction.account);
+  const std::uint64_t at_risk =
+      checked_add(staked == nullptr ? 0 : staked->at_risk, escrow->fee * shards).value_or(~std::uint64_t{0});
+  const std::uint64_t free = account.bonded - account.at_stake + (staked == nullptr ? 0 : staked->stake);
+  if (const std::uint64_t needed = std::max(at_risk, frame_.parameters.minimum_bond); free < needed) {
+    return refuse(ErrorCode::denied, "bond-too-small: of the worker's bond " + std::to_string(free) +
+                                         " are free for its works, less than the " + std::to_string(needed) +
+                                         " that the fees of all of them come to");
+  }
 
-  stake_for(transaction.account, works.size());
+  stake_for(transaction.account, works.size(), escrow->fee * shards);
   Escrow& changed = tables_.escrows.edit(escrow->key());
   changed.claimed = std::move(claimed.bytes());
   changed.works += static_cast<std::uint32_t>(works.size());
@@ -299,20 +343,29 @@ Status Execution::anchor_works(const Transaction& transaction) {
   return {};
 }
 
-void Execution::stake_for(const AccountId& worker, std::size_t works) {
-  if (tables_.stakes.find(worker) == nullptr) {
-    const std::uint64_t stake = frame_.parameters.minimum_bond;
-    tables_.accounts.edit(worker).at_stake += stake;
-    tables_.stakes.put({.account = worker, .works = 0, .stake = stake});
-  }
-  tables_.stakes.edit(worker).works += works;
+void Execution::stake_for(const AccountId& worker, std::size_t works, std::uint64_t fees) {
+  if (tables_.stakes.find(worker) == nullptr) tables_.stakes.put({.account = worker});
+  WorkStake& staked = tables_.stakes.edit(worker);
+  staked.works += works;
+  staked.at_risk += fees;
+  set_stake(staked);
 }
 
-void Execution::release_stake(const AccountId& worker) {
+void Execution::release_stake(const AccountId& worker, std::uint64_t fees) {
   WorkStake& staked = tables_.stakes.edit(worker);
-  if (--staked.works > 0) return;
-  tables_.accounts.edit(worker).at_stake -= staked.stake;
-  tables_.stakes.erase(worker);
+  --staked.works;
+  staked.at_risk -= fees;
+  set_stake(staked);
+  if (staked.works == 0) tables_.stakes.erase(worker);
+}
+
+/// As much as the open works need, as far as it is there.
+void Execution::set_stake(WorkStake& staked) {
+  Account& account = tables_.accounts.edit(staked.account);
+  const std::uint64_t otherwise = account.at_stake - staked.stake;
+  const std::uint64_t needed = staked.works == 0 ? 0 : std::max(staked.at_risk, frame_.parameters.minimum_bond);
+  staked.stake = std::min(needed, account.bonded - otherwise);
+  account.at_stake = otherwise + staked.stake;
 }
 
 Result<Answer> Execution::check_answer(const Work& work, const Escrow& escrow,
@@ -335,7 +388,9 @@ Result<Answer> Execution::check_answer(const Work& work, const Escrow& escrow,
   if (node == draw.nodes.end())
     return refuse(ErrorCode::denied, "not-drawn: who signed the commitment was not drawn for this work");
   MESH_TRY(check_drawn(work, draw, static_cast<std::size_t>(node - draw.nodes.begin()), *covered));
+  std::size_t of_node = 0;
   for (const Answer& answer : work.answers) {
+    if (answer.round == round && answer.node == *node) ++of_node;
     if (answer.commitment == commitment.cid ||
         (answer.round == round && answer.node == *node && overlap(answer.shards, committed.shards)))
       return refuse(ErrorCode::conflict, "answered-already: the node committed to some of these shards before");
@@ -344,8 +399,8 @@ Result<Answer> Execution::check_answer(const Work& work, const Escrow& escrow,
     if (one.round == round && one.node == *node && is_due(one.until_ms))
       return refuse(ErrorCode::denied, "timed-out: the node's seats went to others");
   }
-  if (work.answers.size() >= max_answers)
-    return refuse(ErrorCode::exhausted, "answers-full: no more commitments fit into this work");
+  if (of_node >= max_answers_of_node)
+    return refuse(ErrorCode::exhausted, "answers-full: a verifier has at most 4 commitments to a work");
   return Answer{.node = *node,
                 .signer = commitment.signer,
                 .commitment = commitment.cid,
@@ -363,6 +418,7 @@ Status Execution::anchor_answers(const Transaction& transaction) {
       return refuse(ErrorCode::invalid, "award-missing: a worker anchors with its offer and the award on it");
     const Work* work = find_work(*commitment.record.worker);
     if (work == nullptr) return no_work();
+    if (work->phase == WorkPhase::ended) return refuse(ErrorCode::conflict, "work-ended: it is settled");
     Work& now = changed.try_emplace(work->key(), *work).first->second;
     MESH_LET(Answer answer, check_answer(now, *find_escrow(now.intent), commitment));
     now.answers.push_back(std::move(answer));
@@ -384,7 +440,7 @@ std::vector<verification::Member> Execution::eligible(const Escrow& escrow) cons
     const Member* member = base.tables.members.find(attestation.node);
     const Account* account = base.tables.accounts.find(attestation.node);
     if (!check_role(member, Role::verifier, base.frame.height) || account == nullptr ||
-        account->bonded < frame_.parameters.minimum_bond)
+        bond_beside_validating(base, *account) < frame_.parameters.minimum_bond)
       return true;
     members.push_back({.node = attestation.node,
                        .owner = member->owner.value_or(""),
@@ -405,7 +461,24 @@ std::uint32_t Execution::draw_weight(const AccountId& node, const Account& accou
   return std::max(reputation::draw_weight(score_before(node), account.bonded), std::uint32_t{1});
 }
 
-void Execution::draw(const Digest& key) {
+void Execution::draw_all(const std::vector<Digest>& undrawn) {
+  Eligible eligible;
+  std::size_t rows = max_drawn_rows_of_block;
+  std::size_t works = max_drawn_works_of_block;
+  for (std::size_t i = 0; i < undrawn.size(); ++i) {
+    const std::size_t count = tables_.works.find(undrawn[i])->count();
+    if (works == 0 || count > rows) {
+      // The others in the next block, before those that came in this one.
+      frame_.undrawn.insert(frame_.undrawn.begin(), undrawn.begin() + static_cast<std::ptrdiff_t>(i), undrawn.end());
+      return;
+    }
+    --works;
+    rows -= count;
+    draw(undrawn[i], eligible);
+  }
+}
+
+void Execution::draw(const Digest& key, Eligible& eligible_by_scope) {
   Work& work = tables_.works.edit(key);
   const Escrow& escrow = *find_escrow(work.intent);
   const policy::VerificationQuorum& quorum = active_policy().verification_quorum;
@@ -429,7 +502,9 @@ void Execution::draw(const Digest& key) {
   }
   const verification::Member worker{.node = work.worker, .owner = owner_of(work.worker)};
   const verification::Member publisher{.node = escrow.publisher, .owner = escrow.owner};
-  WorkDraw drawn = draw_verifiers(work, eligible(escrow), worker, publisher, without, frame_.beacon, wanted, least);
+  auto& members = eligible_by_scope[{escrow.memory_mb, escrow.fuel, escrow.run_ms}];
+  if (!members) members = eligible(escrow);
+  WorkDraw drawn = draw_verifiers(work, *members, worker, publisher, without, frame_.beacon, wanted, least);
   drawn.height = frame_.height;
   drawn.block = base_.frame.last_block;
   drawn.time_ms = frame_.time_ms;
@@ -437,7 +512,7 @@ void Execution::draw(const Digest& key) {
   work.draws.push_back(std::move(drawn));
   work.phase = again ? WorkPhase::disputed : WorkPhase::drawn;
   // Nobody to wait for: it ends with the next block, as it was judged.
-  work.due_ms = again && nobody ? frame_.time_ms : frame_.time_ms + 2 * escrow.run_ms + reveal_slack_ms;
+  work.due_ms = again && nobody ? frame_.time_ms : frame_.time_ms + work_ms(escrow);
   schedule(DueKind::work_due, key, work.due_ms);
 }
 
@@ -451,21 +526,24 @@ Status Execution::rule(const Transaction& transaction, const Timeout& timeout) {
   const Escrow& escrow = *find_escrow(work->intent);
   const auto round = static_cast<std::uint32_t>(work->draws.size() - 1);
   const WorkDraw& draw = work->draws.back();
-  const auto was_drawn = [&](const NodeId& node) { return std::ranges::binary_search(draw.nodes, node); };
-  if (transaction.account != escrow.publisher && transaction.account != work->worker && !was_drawn(transaction.account))
+  if (is_due(work->due_ms)) return refuse(ErrorCode::conflict, "phase-over: the time for this is over");
+  if (transaction.account != escrow.publisher && transaction.account != work->worker &&
+      !std::ranges::binary_search(draw.nodes, transaction.account))
     return refuse(ErrorCode::denied, "not-a-party: only who takes part in a work says who is missing");
+  const std::set<NodeId> open = open_seats(*work, base_.frame.time_ms);
+  const std::set<NodeId> first = open_seats(*work, 0);
   for (const NodeId& node : timeout.failed) {
-    if (!was_drawn(node)) return refuse(ErrorCode::denied, "not-drawn: who is named was not drawn for this work");
-    const auto is_it = [&](const auto& one) { return one.round == round && one.node == node; };
-    if (std::ranges::any_of(work->answers, is_it))
-      return refuse(ErrorCode::conflict, "answered-already: who is named has committed");
-    if (std::ranges::any_of(work->passed_over, is_it))
+    if (std::ranges::any_of(work->passed_over, [&](const auto& one) { return one.round == round && one.node == node; }))
       return refuse(ErrorCode::conflict, "timed-out: that was said of the node before");
+    if (!open.contains(node)) return refuse(ErrorCode::denied, "no-open-seat: nobody waits for who is named");
   }
   Work& changed = tables_.works.edit(work->key());
-  // However early it is said: the node has the time that the intent gives it.
-  const std::uint64_t until = std::max(frame_.time_ms + frame_.parameters.answer_ms, draw.time_ms + escrow.run_ms);
-  for (const NodeId& node : timeout.failed) changed.passed_over.push_back({node, round, until});
+  for (const NodeId& node : timeout.failed) {
+    // Who had a seat from the beginning has the time that the intent gives, who came after others has it from now on.
+    const std::uint64_t until = std::max(frame_.time_ms + frame_.parameters.answer_ms,
+                                         (first.contains(node) ? draw.time_ms : frame_.time_ms) + escrow.run_ms);
+    changed.passed_over.push_back({node, round, until});
+  }
   return {};
 }
 
@@ -498,23 +576,14 @@ Status Execution::reveal_work(Work& work, const Escrow& escrow, const Attachment
   return {};
 }
 
-/// Whether everybody who has a seat has committed.
+/// Whether everybody who has a seat had committed before this block: else who reads the receipt on its way to a block could
+/// commit to it, too.
 Status Execution::check_seats(const Work& work) const {
-  const std::vector<std::uint32_t> shards = work.numbers();
-  const WorkDraw& draw = work.draws[0];
-  for (std::size_t row = 0; row < shards.size(); ++row) {
-    for (const std::size_t seat : seats_of(work, 0, row, base_.frame.time_ms)) {
-      const bool answered = std::ranges::any_of(work.answers, [&](const Answer& one) {
-        return one.round == 0 && one.node == draw.nodes[seat] && task::covers(one.shards, shards[row]);
-      });
-      if (!answered) {
-        return refuse(ErrorCode::conflict, "seats-open: " + identity::peer_id_of(draw.nodes[seat]) +
-                                               " has a seat on shard " + std::to_string(shards[row]) +
-                                               " and has not committed");
-      }
-    }
-  }
-  return {};
+  const std::set<NodeId> open = open_seats(*base_.tables.works.find(work.key()), base_.frame.time_ms);
+  if (open.empty()) return {};
+  return refuse(ErrorCode::conflict, "seats-open: " + identity::peer_id_of(*open.begin()) + ", and " +
+                                         std::to_string(open.size() - 1) +
+                                         " others, had no commitment for a seat before this block");
 }
 
 /// Whether the publisher accepts it, where nobody was drawn.
@@ -524,20 +593,20 @@ Status Execution::check_acceptance(const Work& work, const Escrow& escrow, const
   const verification::Verdict& verdict = shown.verdict->record;
   const bool covers =
       std::ranges::all_of(work.numbers(), [&](std::uint32_t shard) { return task::covers(verdict.shards, shard); });
-  if (shown.verdict->signer != escrow.signer || verdict.intent != escrow.intent ||
+  if (shown.verdict->signer != tables_.accounts.find(escrow.publisher)->signer() || verdict.intent != escrow.intent ||
       verdict.receipt != shown.receipt->cid || verdict.decision != verification::Decision::unverified || !covers)
     return refuse(ErrorCode::denied, "verdict-of-another: it is not the publisher's acceptance of this receipt");
   return {};
 }
 
-Status Execution::reveal_answer(Work& work, const Escrow& escrow,
-                                const Signed<receipt::VerificationReceipt>& verification) {
+Result<bool> Execution::reveal_answer(Work& work, const Escrow& escrow,
+                                      const Signed<receipt::VerificationReceipt>& verification) {
   if (!work.receipt) return refuse(ErrorCode::conflict, "not-revealed: the worker reveals first");
   const receipt::VerificationReceipt& revealed = verification.record;
   const auto answer = std::ranges::find(work.answers, revealed.commitment, &Answer::commitment);
   if (answer == work.answers.end() || answer->signer != verification.signer)
     return refuse(ErrorCode::denied, "not-committed: it opens no commitment of its signer to this work");
-  if (answer->revealed) return refuse(ErrorCode::conflict, "revealed-already: the verifier revealed this before");
+  if (answer->revealed) return false;
   if (revealed.intent != work.intent || revealed.receipt != *work.receipt)
     return refuse(ErrorCode::invalid, "receipt-of-another: the verification is of another receipt");
   receipt::Opened worker;
@@ -553,7 +622,7 @@ Status Execution::reveal_answer(Work& work, const Escrow& escrow,
     append(answer->found, ballot.finding.view());
     answer->exhausted.push_back(ballot.stack_exhausted ? 1 : 0);
   }
-  return {};
+  return true;
 }
 
 Status Execution::rule(const Transaction& transaction, const Settle& settlement) {
@@ -564,20 +633,31 @@ Status Execution::rule(const Transaction& transaction, const Settle& settlement)
     return refuse(ErrorCode::conflict, "not-drawn-yet: the next block draws who verifies");
   const Escrow& escrow = *find_escrow(found->intent);
   const Attachments& shown = *transaction.attachments;
+  if (is_due(found->due_ms)) return refuse(ErrorCode::conflict, "phase-over: the time for this is over");
+  // What is here already is passed over: somebody may have shown a part of this before.
   Work work = *found;
+  bool news = false;
   for (const Signed<receipt::Commitment>& commitment : shown.commitments) {
+    if (std::ranges::find(work.answers, commitment.cid, &Answer::commitment) != work.answers.end()) continue;
     MESH_LET(Answer answer, check_answer(work, escrow, commitment));
     work.answers.push_back(std::move(answer));
+    news = true;
   }
-  if (shown.receipt) {
-    if (work.receipt) return refuse(ErrorCode::conflict, "revealed-already: the worker's receipt is here");
+  const bool reveals = shown.receipt && !work.receipt;
+  if (reveals) {
     MESH_TRY(reveal_work(work, escrow, shown));
+    news = true;
+  } else if (shown.receipt && *work.receipt != shown.receipt->cid) {
+    return refuse(ErrorCode::conflict, "revealed-already: another receipt of the worker's is here");
   }
-  for (const Signed<receipt::VerificationReceipt>& verification : shown.verifications)
-    MESH_TRY(reveal_answer(work, escrow, verification));
+  for (const Signed<receipt::VerificationReceipt>& verification : shown.verifications) {
+    MESH_LET(const bool added, reveal_answer(work, escrow, verification));
+    news = news || added;
+  }
+  if (!news) return refuse(ErrorCode::conflict, "revealed-already: all of it is here");
 
   const Digest key = work.key();
-  if (shown.receipt) {
+  if (reveals) {
     unschedule(DueKind::work_due, key, work.due_ms);
     work.phase = WorkPhase::revealed;
     work.due_ms = frame_.time_ms + frame_.parameters.dispute_ms;
@@ -598,6 +678,7 @@ Status Execution::rule(const Transaction& transaction, const Dispute& dispute) {
   if (work == nullptr) return no_work();
   if (work->phase != WorkPhase::revealed)
     return refuse(ErrorCode::conflict, "not-disputable: a work can be disputed between its reveal and its settlement");
+  if (is_due(work->due_ms)) return refuse(ErrorCode::conflict, "phase-over: the time for this is over");
   if (work->draws.size() > 1) return refuse(ErrorCode::conflict, "disputed-already: a larger draw was made");
   const Escrow& escrow = *find_escrow(work->intent);
   const Account& account = *tables_.accounts.find(transaction.account);
@@ -649,7 +730,8 @@ std::uint64_t Execution::take_from_bond(const AccountId& id, std::uint64_t amoun
     tables_.stakes.edit(id).stake -= account.at_stake - account.bonded;
     account.at_stake = account.bonded;
   }
-  return taken;
+  // Who took it out in time pays all the same.
+  return taken + account.take_unbonding(amount - taken);
 }
 
 void Execution::end_work(const Digest& key, WorkEnding ending) {
@@ -696,11 +778,13 @@ void Execution::end_work(const Digest& key, WorkEnding ending) {
     }
     escrow.claimed = std::move(claimed.bytes());
   }
+  const bool came_to_nothing = result.accepted < work.count();
+  if (came_to_nothing && !escrow.ended) spend(escrow, work.award);
   frame_.open_shards -= work.count();
   --escrow.works;
   if (escrow.works == 0 && (escrow.paid == escrow.shards || escrow.closed)) end_escrow(escrow);
 
-  release_stake(work.worker);
+  release_stake(work.worker, escrow.fee * work.count());
 
   work.phase = WorkPhase::ended;
   work.draws.clear();
@@ -709,21 +793,30 @@ void Execution::end_work(const Digest& key, WorkEnding ending) {
   work.findings.clear();
   work.exhausted.clear();
   work.dispute_stake = 0;
-  work.due_ms = std::max(escrow.forget_ms, frame_.time_ms + keep_ms);
+  work.due_ms = frame_.time_ms + keep_ms;
   schedule(DueKind::work_forgotten, key, work.due_ms);
+}
+
+/// Nothing more is claimed under the award; where too many were spent, nothing of the escrow.
+void Execution::spend(Escrow& escrow, const Cid& award) {
+  if (std::ranges::find(escrow.spent, award) != escrow.spent.end()) return;
+  escrow.spent.push_back(award);
+  if (escrow.spent.size() < max_spent_awards || escrow.closed) return;
+  unschedule(DueKind::escrow_closing, escrow.key(), escrow.closes_ms);
+  escrow.closed = true;
 }
 
 /// A worker that does not reveal owes those who waited for it what their seats would have earned.
 void Execution::owe_the_waiting(const Work& work, const Escrow& escrow, WorkResult& result) {
   if (work.draws.empty() || work.draws[0].seats == 0) return;
   const std::uint64_t of_a_seat = verifiers_pot(escrow.fee, active_policy().reward_settings) / work.draws[0].seats;
+  // Who left one of its seats open kept the worker from revealing.
+  const std::set<NodeId> open = open_seats(work, base_.frame.time_ms);
   const std::vector<std::uint32_t> shards = work.numbers();
   for (std::size_t row = 0; row < shards.size(); ++row) {
-    for (const std::size_t seat : seats_of(work, 0, row, base_.frame.time_ms)) {
+    for (const std::size_t seat : seats_of(work, 0, row, shards[row], base_.frame.time_ms)) {
       const NodeId& node = work.draws[0].nodes[seat];
-      const bool waited = std::ranges::any_of(
-          work.answers, [&](const Answer& one) { return one.node == node && task::covers(one.shards, shards[row]); });
-      if (waited) result.owed[node] += of_a_seat;
+      if (!open.contains(node)) result.owed[node] += of_a_seat;
     }
   }
 }
@@ -734,10 +827,10 @@ void Execution::collect(Work& work, const WorkResult& result) {
   for (const auto& [account, amount] : result.owed) owed += amount;
   std::uint64_t penalty = owed;
   if (result.rejected > 0) {
-    const Escrow& escrow = *find_escrow(work.intent);
-    penalty =
-        std::max({owed, frame_.parameters.minimum_bond,
-                  checked_multiply(escrow.fee, result.rejected).value_or(std::numeric_limits<std::uint64_t>::max())});
+    penalty = std::max({owed, frame_.parameters.minimum_bond, find_escrow(work.intent)->fee * result.rejected});
+  } else if (work.ending == WorkEnding::silent && work.draws[0].seats > 0) {
+    // Else it would be the cheaper way out for who does not like the draw.
+    penalty = std::max(owed, find_escrow(work.intent)->fee * work.count());
   }
   const std::uint64_t taken = take_from_bond(work.worker, penalty);
   if (taken > 0) work.payouts.push_back({work.worker, taken, true});
@@ -768,11 +861,11 @@ void Execution::return_stake(Work& work, const WorkResult& result) {
       asked.push_back(answer.node);
   }
   std::uint64_t left = work.dispute_stake;
-  if (result.overturned || asked.empty()) {
+  if (result.overturned || work.draws.size() < 2 || work.draws[1].seats == 0) {
     credit(*work.disputed_by, left);
     return;
   }
-  const std::uint64_t share = left / asked.size();
+  const std::uint64_t share = asked.empty() ? 0 : left / asked.size();
   for (const NodeId& node : asked) {
     if (share == 0) break;
     credit(node, share);

@@ -42,6 +42,12 @@ Status check(const identity::Charter& charter, const Genesis& genesis) {
   }
   if (genesis.parameters.lock_ms == 0)
     return fail(ErrorCode::invalid, "bad-parameters: a bond's lock period is at least 1 ms");
+  constexpr std::uint64_t longest_ms = 30 * 86'400'000ULL;
+  const Parameters& parameters = genesis.parameters;
+  if (parameters.dispute_ms == 0 || parameters.dispute_ms > longest_ms || parameters.answer_ms > longest_ms ||
+      parameters.notice_ms > longest_ms)
+    return fail(ErrorCode::invalid,
+                "bad-parameters: a dispute takes 1 ms to 30 days, an answer and a notice at most that");
   for (const Founder& founder : genesis.founders) MESH_TRY(check(founder, genesis.parameters));
   return {};
 }

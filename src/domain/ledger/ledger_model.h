@@ -217,6 +217,7 @@ class Model {
       if (admit.node != one.account) return lack;
       if (rules_.enrolment == Enrolment::invitation) return "enrolment-closed";
       if (admit.roles != std::vector{Role::member} || admit.expires_height) return "role-missing";
+      if (admit.owner) return "owner-unproven";
       std::string now = lacks(admit.node, Role::member);
       if (now == "revoked") return now;
       if (now.empty()) return "already-a-member";

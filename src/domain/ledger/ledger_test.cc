@@ -462,7 +462,9 @@ TEST(OpenEnrolment, GivesTheMemberRoleAlone) {
   EXPECT_EQ(town.attempt_next(Admit{.account = eve, .node = nobody(9), .roles = {Role::member}}), "unknown-account");
   EXPECT_EQ(town.attempt_next(Admit{.account = dan, .node = nobody(9), .roles = {Role::member}}), "not-a-member");
   EXPECT_EQ(town.attempt_signed(Admit{.account = eve, .node = eve, .roles = {Role::member}}, dan), "wrong-key");
-  town.must(Admit{.account = eve, .node = eve, .roles = {Role::member}, .owner = "did:key:z6Mk"});
+  EXPECT_EQ(town.attempt_next(Admit{.account = eve, .node = eve, .roles = {Role::member}, .owner = "did:key:z6Mk"}),
+            "owner-unproven");
+  town.must(Admit{.account = eve, .node = eve, .roles = {Role::member}});
   EXPECT_EQ(town.attempt_next(Admit{.account = eve, .node = eve, .roles = {Role::member}}), "already-a-member");
   town.next();
   EXPECT_EQ(town.account(eve), (AccountRecord{.id = eve, .sequence = 1}));

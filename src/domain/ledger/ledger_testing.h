@@ -94,6 +94,7 @@ template <record::Typed T>
     if (state.tables.accounts.find(one.account)->signer() != one.key) broken = "a validator with another key";
   }
   std::uint64_t open_shards = 0;
+  std::uint64_t locked_shards = 0;
   std::map<AccountId, std::uint64_t> open_works;
   std::set<Digest> undrawn(state.frame.undrawn.begin(), state.frame.undrawn.end());
   state.tables.works.visit([&](const Work& work) {
@@ -111,6 +112,7 @@ template <record::Typed T>
   if (!undrawn.empty()) broken = "a draw for no work";
   state.tables.escrows.visit([&](const Escrow& escrow) {
     sums.escrowed += escrow.held;
+    if (!escrow.ended) locked_shards += escrow.shards;
     if (!escrow.closed) due.insert({escrow.closes_ms, DueKind::escrow_closing, escrow.key()});
     due.insert({escrow.forget_ms, DueKind::escrow_forgotten, escrow.key()});
     if (escrow.held != (escrow.ended ? 0 : escrow.fee * (escrow.shards - escrow.paid)))
@@ -128,6 +130,7 @@ template <record::Typed T>
     return true;
   });
   if (!open_works.empty()) broken = "open works without a stake";
+  if (locked_shards != state.frame.locked_shards) broken = "a count of locked shards that is not theirs";
   if (open_shards != state.frame.open_shards) broken = "a count of open shards that is not theirs";
   const Totals& totals = state.frame.totals;
   if (sums.escrowed != totals.escrowed) broken = "a total of the escrows that is not theirs";

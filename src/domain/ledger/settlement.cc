@@ -50,22 +50,26 @@ class Count {
   std::uint32_t votes_of(std::uint32_t round, std::size_t row, std::vector<Vote>& votes) {
     // What was not passed over when the worker revealed is gone from the list, so the first round's is final.
     const std::uint64_t time_ms = round == 0 ? std::numeric_limits<std::uint64_t>::max() : time_ms_;
-    const std::vector<std::size_t> seats = seats_of(work_, round, row, time_ms);
+    const WorkDraw& draw = work_.draws[round];
+    const std::vector<std::size_t> seats = seats_of(work_, round, row, shards_[row], time_ms);
     const std::uint64_t of_a_seat =
-        seats.empty() ? 0 : verifiers_pot(escrow_.fee, policy_.reward_settings) / seats.size();
+        draw.seats == 0 ? 0 : verifiers_pot(escrow_.fee, policy_.reward_settings) / draw.seats;
+    std::uint32_t committed = 0;
     for (const std::size_t seat : seats) {
       const NodeId& node = work_.draws[round].nodes[seat];
       const auto& answers = answers_of_row_[row];
       const auto found =
           std::ranges::find_if(answers, [&](const Answer* one) { return one->round == round && one->node == node; });
       if (found == answers.end()) continue;
+      ++committed;
       if ((*found)->revealed) {
         votes.push_back({node, work_.draws[round].weights[seat], ballot(**found, row)});
       } else {
         result_.silent[node] += of_a_seat;
       }
     }
-    return static_cast<std::uint32_t>(seats.size());
+    // In the first round a seat that nobody is left for is missing. Who doubts has to bring those who answer.
+    return round == 0 ? draw.seats : committed;
   }
 
   [[nodiscard]] verification::Judgement judge(std::size_t row, const std::vector<Vote>& votes,
@@ -87,7 +91,8 @@ class Count {
       const Decision before = decision;
       seats += votes_of(1, row, votes);
       decision = judge(row, votes, seats).decision;
-      if (decision != before) result_.overturned = true;
+      if (decision != before && (decision == Decision::accepted || decision == Decision::rejected))
+        result_.overturned = true;
     }
     result_.decisions.push_back(decision);
     for (const Vote& vote : votes) {

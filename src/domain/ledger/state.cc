@@ -121,6 +121,17 @@ std::uint64_t Account::release_unbonding(std::uint64_t time_ms) {
   return released;
 }
 
+std::uint64_t Account::take_unbonding(std::uint64_t amount) {
+  std::uint64_t taken = 0;
+  if (!seldom_) return taken;
+  for (auto one = seldom_->unbonding.rbegin(); one != seldom_->unbonding.rend(); ++one) {
+    const std::uint64_t part = std::min(one->amount, amount - taken);
+    one->amount -= part;
+    taken += part;
+  }
+  return taken;
+}
+
 Status check_role(const Member* member, Role role, std::uint64_t height) {
   if (member == nullptr) return fail(ErrorCode::denied, "not-a-member: the account has no credential here");
   if (member->revoked) return fail(ErrorCode::denied, "revoked: the account's credential was taken back");

@@ -29,6 +29,10 @@ inline constexpr std::size_t max_members = std::size_t{1} << 16;
 inline constexpr std::size_t max_unbonding_of_account = 16;
 inline constexpr std::size_t max_unbonding = std::size_t{1} << 16;
 inline constexpr std::size_t max_due_of_block = 4096;
+/// Shards of works whose phases end in one block, and of works that are drawn for in one.
+inline constexpr std::size_t max_due_rows_of_block = std::size_t{1} << 16;
+inline constexpr std::size_t max_drawn_rows_of_block = std::size_t{1} << 16;
+inline constexpr std::size_t max_drawn_works_of_block = 256;
 inline constexpr std::size_t max_former_keys = 4;
 inline constexpr std::size_t max_scheduled_sets = 3;
 
@@ -115,6 +119,8 @@ class Account {
   void add_unbonding(const Unbonding& one);
   /// Takes out what is due at `time_ms` and says how much that is; all of it together was once in the balance.
   [[nodiscard]] std::uint64_t release_unbonding(std::uint64_t time_ms);
+  /// Takes as much of `amount` as can be had out of what is on its way, the latest first. The entries stay.
+  std::uint64_t take_unbonding(std::uint64_t amount);
 
  private:
   struct Seldom {
@@ -222,19 +228,21 @@ struct Conflict {
   [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
 };
 
-/// What a worker has at stake for its open works, all together: one minimum bond.
+/// What a worker has at stake for its open works, all together: their fees, and at least one minimum bond.
 struct WorkStake {
   using Key = AccountId;
   static constexpr std::string_view table = "stakes";
 
   AccountId account;
   std::uint64_t works = 0;  ///< that are open
-  std::uint64_t stake = 0;  ///< part of the account's at_stake; less than it was where a part was lost
+  std::uint64_t at_risk = 0;  ///< the fees of all shards under them
+  std::uint64_t stake = 0;  ///< part of the account's at_stake; less than it should be where a part was lost
 
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("account", self.account);
     v("works", self.works);
+    v("at_risk", self.at_risk);
     v("stake", self.stake);
   }
   bool operator==(const WorkStake&) const = default;
@@ -446,6 +454,7 @@ struct Frame {
   Digest beacon;  ///< of the last block: H(the one before, the link that its proposer revealed)
   std::vector<Digest> undrawn;  ///< works whose verifiers the next block draws, in the order in which they came
   std::uint64_t open_shards = 0;  ///< under works that are open
+  std::uint64_t locked_shards = 0;  ///< of escrows that have not ended
 
   /// The set that decides the block of `height`, the next or a later one, as far as is known now.
   [[nodiscard]] const ValidatorSet& validators_at(std::uint64_t at) const {
