@@ -165,17 +165,24 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     download->waiters.push_back(std::move(done));
     store::WriteBatch batch;
     batch.put.emplace_back(key_of(download->wanted.root), record::encode(download->wanted));
-    // Not waited for: what is lost with it is that the next start goes on by itself.
-    store.commit(std::move(batch), {});
+    // First it is written down, so that whatever was fetched is gone on with after a kill. A store that cannot write is no
+    // reason not to fetch.
+    store.commit(std::move(batch), [self = shared_from_this(), download](const Status&) {
+      asio::dispatch(self->io, [self, download] { self->enqueue(download); });
+    });
   }
 
   DownloadPointer add(Wanted wanted) {
     auto download = std::make_shared<Download>(io, std::move(wanted));
     download->file = folder_of(folder, download->wanted.visibility) / download->wanted.path;
     downloads.emplace(download->wanted.root, download);
+    return download;
+  }
+
+  void enqueue(const DownloadPointer& download) {
+    if (closed) return;
     queue.push_back(download);
     start_next();
-    return download;
   }
 
   void start_next() {
@@ -565,7 +572,7 @@ Status Downloads::resume_all() {
     Result<Wanted> read = record::decode<Wanted>(bytes);
     if (!read || !check_path(read->path)) continue;
     asio::dispatch(impl_->io, [impl = impl_, wanted = std::move(*read)]() mutable {
-      if (!impl->closed && !impl->downloads.contains(wanted.root)) impl->add(std::move(wanted));
+      if (!impl->closed && !impl->downloads.contains(wanted.root)) impl->enqueue(impl->add(std::move(wanted)));
     });
   }
   return {};

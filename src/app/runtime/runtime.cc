@@ -877,8 +877,22 @@ class Runtime::Impl final : public StreamOpener {
 
   using Answer = std::shared_ptr<std::move_only_function<void(Status)>>;
 
-  /// From Meshwork's nodes by their own protocol; what they do not have, from the others by Bitswap.
+  /// What lies in the shares is known when they have been looked at for the first time: what nobody has till then is asked for
+  /// again.
   void fetch(const Cid& root, std::vector<NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) {
+    if (shares->is_ready()) return fetch_from_peers(root, std::move(holders), limit, std::move(done));
+    fetch_from_peers(root, holders, limit, [this, root, holders, limit, done = std::move(done)](Status status) mutable {
+      if (status || status.error().code != ErrorCode::unavailable) return done(std::move(status));
+      keeper->refresh([this, root, holders, limit, done = std::move(done)](const ShareKeeper::Refreshed&) mutable {
+        post([this, root, holders, limit, done = std::move(done)]() mutable {
+          if (!stopping) fetch_from_peers(root, std::move(holders), limit, std::move(done));
+        });
+      });
+    });
+  }
+
+  /// From Meshwork's nodes by their own protocol; what they do not have, from the others by Bitswap.
+  void fetch_from_peers(const Cid& root, std::vector<NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) {
     const Instant until = now() + limit;
     std::vector<NodeId> own = holders;
     std::erase_if(own, [this](const NodeId& peer) { return !may_speak(peer, blocks_protocol); });
