@@ -1,6 +1,6 @@
 // Bugs that are planted on purpose: each takes away one check that everything else rests on, so that the simulator, or the
-// model of the ledger, can be shown to notice. They exist in two test programs alone (sim/planted_test.cc and
-// tests/ledger/planted_test.cc), which build what they are about with MESH_PLANTED; everywhere else `planted` is false at
+// model of the ledger, can be shown to notice. They exist in three test programs alone (sim/planted_test.cc,
+// sim/ledger/planted_test.cc and tests/ledger/planted_test.cc), which build what they are about with MESH_PLANTED; everywhere else `planted` is false at
 // compile time and nothing of them is left.
 #pragma once
 
@@ -26,6 +26,9 @@ enum class Bug : std::uint8_t {
   addition_unchecked,  ///< of amounts
   bond_withdrawn_at_stake,
   state_root_not_compared,
+  chain_tells_before_durable,  ///< a replica's votes and notices do not wait for the disk
+  chain_log_forgotten,  ///< a replica that starts again gives consensus no log
+  chain_transaction_kept,  ///< whoever gets a transaction hands it to nobody
 };
 
 #ifdef MESH_PLANTED

@@ -1,0 +1,98 @@
+// What happens to a replica: values that the runtime, or the simulator, makes. Replica::step takes one at a time, with what
+// the host's clock says.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "chain/wire.h"
+#include "domain/identity/identity.h"
+
+namespace mesh::chain {
+
+/// As the transport authenticated it.
+using PeerId = identity::NodeId;
+
+/// From which height on the replica may sign: 0 is from the beginning, `never` until it is certain what it has signed.
+inline constexpr Height never = ~Height{0};
+
+struct Timer {
+  enum class Kind : std::uint8_t {
+    consensus,  ///< `of` says which
+    greet,  ///< peers are told again how far the chain goes
+    hand_on,  ///< what waits is handed to all peers again
+    lag,  ///< others are a little ahead: fetch what still lacks then
+    fetch,  ///< the answer to the ask of this `number` is late
+    go_on,  ///< there was more to do than one step does
+    stall,  ///< the height has been undecided for long
+    due,  ///< something of the ledger happens by itself: a block may be wanted for it
+  };
+  Kind kind = Kind::greet;
+  std::uint64_t number = 0;
+  consensus::Timer of;
+
+  auto operator<=>(const Timer&) const = default;
+};
+
+/// Two things that a validator signed and that exclude each other.
+struct Offence {
+  PublicKey offender;
+  Height height = 0;
+  Bytes evidence;  ///< for consensus::check_evidence
+  bool operator==(const Offence&) const = default;
+};
+
+namespace event {
+
+/// A block that storage has, from height 1 on in their order, before Started.
+struct Replayed {
+  FinalBlock block;
+};
+/// Storage has nothing more. Before this nothing leaves the replica.
+struct Started {
+  std::vector<Bytes> log;  ///< of consensus, in the order in which it was appended, without what was forgotten
+  Height signs_from = 0;  ///< as last persisted; `never` for a storage that was restored from a backup
+  std::vector<Offence> offences;  ///< as persisted
+};
+/// A write (effect::Persist) and all before it are durable.
+struct Durable {
+  std::uint64_t write = 0;
+};
+
+/// A transaction from this node's own people and programs. Answer: notice::Submitted.
+struct Submit {
+  std::uint64_t id = 0;
+  Bytes envelope;
+};
+struct PeerUp {
+  PeerId peer;
+};
+struct PeerDown {
+  PeerId peer;
+};
+/// One message of a peer's stream, as FrameReader cut it.
+struct Received {
+  PeerId peer;
+  Bytes message;
+};
+struct Elapsed {
+  Timer timer;
+};
+/// For effect::ReadBlocks: what is there of it, in order.
+struct BlocksRead {
+  PeerId peer;
+  Height from = 0;
+  std::vector<FinalBlock> blocks;
+};
+/// The operator knows that this key signed nothing from this height on that the log has not.
+struct SignFrom {
+  Height height = 0;
+};
+
+}  // namespace event
+
+using Event = std::variant<event::Replayed, event::Started, event::Durable, event::Submit, event::PeerUp,
+                           event::PeerDown, event::Received, event::Elapsed, event::BlocksRead, event::SignFrom>;
+
+}  // namespace mesh::chain

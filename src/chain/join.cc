@@ -1,0 +1,46 @@
+#include "chain/join.h"
+
+namespace mesh::chain {
+
+// The frames of the two differ by a few bytes: a full-block is a record around header and list, this a length before them.
+static_assert(ledger::max_full_block_bytes + 1024 <= consensus::max_block_bytes);
+
+consensus::Validators validators_of(const ledger::ValidatorSet& set) {
+  consensus::Validators validators;
+  validators.reserve(set.validators.size());
+  for (const ledger::Validator& one : set.validators) validators.push_back({one.key, one.power});
+  std::ranges::sort(validators, {}, &consensus::Validator::key);
+  return validators;
+}
+
+const ledger::Validator* seat_of(const ledger::ValidatorSet& set, const PublicKey& key) {
+  const auto found = std::ranges::find(set.validators, key, &ledger::Validator::key);
+  return found == set.validators.end() ? nullptr : &*found;
+}
+
+Bytes block_bytes(const ledger::Block& block) {
+  return consensus::frame(record::encode(block.header), record::encode(block.list));
+}
+
+Result<ledger::Block> read_block(ByteView bytes) {
+  MESH_LET(const consensus::Parts parts, consensus::parts_of(bytes));
+  Result<ledger::BlockHeader> header = record::decode<ledger::BlockHeader>(parts.header);
+  if (!header) return wrap("malformed", std::move(header.error()));
+  // Before the list is read: what it would be refused for may be the fault of who passed it on.
+  if (dagcbor::cid_of(parts.rest) != header->transactions)
+    return fail(ErrorCode::invalid, "wrong-transactions: the header links to another list of transactions");
+  MESH_LET(ledger::TransactionList list, ledger::decode_list(parts.rest));
+  ledger::Block block{std::move(*header), std::move(list)};
+  if (block.cid().digest() != parts.id)
+    return fail(ErrorCode::invalid, "malformed: the header is not written as it is read");
+  return block;
+}
+
+std::optional<PublicKey> signer_of(ByteView message) {
+  constexpr std::uint8_t vote = 1;
+  constexpr std::uint8_t proposal = 2;
+  if (message.size() < 1 + PublicKey::size || (message[0] != vote && message[0] != proposal)) return std::nullopt;
+  return PublicKey::from(message.subspan(1, PublicKey::size));
+}
+
+}  // namespace mesh::chain

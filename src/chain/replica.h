@@ -1,0 +1,257 @@
+// One replica of a federation's chain: the ledger and the agreement on it, joined, as a step from events to effects.
+//
+// It has no clock, no file, no socket, no thread and no random source, and comes out alike for the same events: the simulator
+// runs it in virtual time. With a seed it is a validator in the heights whose set has its key; without one it follows.
+//
+// A transaction waits in the mempool and is handed to all peers until it is in a block. Whoever holds one that can be executed
+// wakes consensus; whose turn it is proposes. A proposed block is executed before it is voted for, and committed once it is
+// decided; what was decided leaves the replica when it is durable (outbox.h). A block without transactions is made only where the
+// ledger wants it (Ledger::wants_empty_block), and none before the last one is durable. Who is behind fetches blocks with their certificates (fetch.h) and checks both as if it had
+// been there. docs/design/protocols.md, "Replicas".
+//
+// Bounds: those of the ledger, the mempool, consensus, the wire and the fetches; 4,096 transactions submitted here are followed
+// to their end; 64 offences, 4,096 accounts with conflicts, 4,096 transactions that the present state refuses and the latest
+// 32,768 that were handed on are remembered; the names of the last 65,536 blocks are known; past
+// 256 writes under way nothing more is taken from peers; one step executes 4 MiB of fetched blocks and asks for another.
+// Errors, of submissions: those of the ledger and the mempool, submissions-full (exhausted), not-started, stopped (unavailable).
+// Of peers (effect::Blame): those of wire.h, consensus.h and of transactions that no honest peer hands on, other-federation,
+// other-chain, unasked-blocks, fork-refused, wrong-transactions. For the operator (notice::Trouble): damaged-chain, corrupt-log, certified-refused,
+// forgotten-signature, other-chain, peers-full, and what stops consensus.
+//
+// Not thread-safe.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "chain/effect.h"
+#include "chain/fetch.h"
+#include "chain/join.h"
+#include "chain/outbox.h"
+#include "domain/ledger/mempool.h"
+
+namespace mesh::chain {
+
+inline constexpr std::size_t max_followed = 4096;
+inline constexpr std::size_t max_offences = 64;
+inline constexpr std::size_t max_conflicted = 4096;
+inline constexpr std::size_t max_refused = 4096;
+inline constexpr std::size_t max_handed_on = std::size_t{1} << 14;
+inline constexpr std::size_t max_known_blocks = std::size_t{1} << 16;
+inline constexpr std::uint64_t max_writes_under_way = 256;
+/// As many as consensus keeps of one height.
+inline constexpr std::size_t max_candidates = 8;
+/// Keys of one node.
+inline constexpr std::size_t max_own_keys = 8;
+inline constexpr std::size_t max_step_bytes = std::size_t{4} << 20;
+/// Of transactions that are handed on again.
+inline constexpr std::size_t hand_on_bytes = std::size_t{64} << 10;
+
+struct Config {
+  /// Of all keys by which this node may vote, 8 at most: at each height the one that stands in the set does. So who rotates the
+  /// key of a validator gives the node the next one before. A follower has none.
+  std::vector<Seed> seeds;
+  /// What the validator puts into the header of a block that follows on this ledger: the next link of its hash chain. Asked
+  /// more than once for one height, it has to say the same. Without it there is none: zeros.
+  std::function<Digest(const ledger::Ledger& ledger, const ledger::AccountId& validator)> beacon;
+  consensus::Timeouts timeouts;
+  std::chrono::milliseconds greet{10'000};
+  std::chrono::milliseconds hand_on{3'000};
+  std::chrono::milliseconds lag{300};  ///< a block that others have may be on its way here
+  std::chrono::milliseconds fetch{5'000};
+  std::chrono::milliseconds stall{10'000};
+  std::chrono::milliseconds due{600'000};  ///< at most, until it looks at the clock again: a host's may be set
+};
+
+class Replica {
+ public:
+  /// `ledger` is at height 0.
+  Replica(Config config, ledger::Ledger ledger);
+
+  /// `now_ms`: milliseconds since 1970, as the host believes. Blocks are dated and judged by it, nothing else is.
+  [[nodiscard]] Effects step(std::uint64_t now_ms, const Event& event);
+
+  /// May be ahead of what is durable.
+  [[nodiscard]] const ledger::Ledger& ledger() const { return ledger_; }
+  [[nodiscard]] const ledger::Mempool& mempool() const { return mempool_; }
+  [[nodiscard]] Height durable_height() const { return outbox_.durable_height(); }
+  /// `never`: nothing is signed until what others show, or the operator, allows it.
+  [[nodiscard]] Height signs_from() const { return signs_from_; }
+  /// Why it takes part no longer; it goes on to serve blocks.
+  [[nodiscard]] const std::optional<Error>& stopped() const { return stopped_; }
+  /// Validators that contradicted themselves, the first offence of each. The ledger has no rule for these yet.
+  [[nodiscard]] const std::vector<Offence>& offences() const { return offences_; }
+
+ private:
+  /// A block that was executed over the present state.
+  struct Candidate {
+    Bytes bytes;
+    ledger::OpenedBlock block;
+    ledger::Draft draft;
+  };
+  /// What can be said of bytes: with `valid` there is a candidate, with all else an error.
+  struct Judged {
+    consensus::Judgement judgement = consensus::Judgement::invalid;
+    std::optional<Candidate> candidate;
+    Error error;
+  };
+  /// What consensus is to be given; it owns what the input views.
+  struct Given {
+    consensus::Input input;
+    Bytes bytes;
+    Bytes certificate;
+    std::optional<PeerId> from;
+  };
+  struct Shown {
+    Height height = 0;
+    Digest block;
+  };
+  using Place = std::pair<ledger::AccountId, std::uint64_t>;
+
+  void on(const event::Replayed& event);
+  void on(const event::Started& event);
+  void on(const event::Durable& event) { outbox_.on_durable(event.write); }
+  void on(const event::Submit& event);
+  void on(const event::PeerUp& event);
+  void on(const event::PeerDown& event);
+  void on(const event::Received& event);
+  void on(const event::Elapsed& event);
+  void on(const event::BlocksRead& event);
+  void on(const event::SignFrom& event);
+
+  void receive(const PeerId& peer, const message::Hello& hello);
+  void receive(const PeerId& peer, const message::Vote& vote);
+  void receive(const PeerId& peer, const message::Transactions& transactions);
+  void receive(const PeerId& peer, const message::Ask& ask);
+  void receive(const PeerId& peer, const message::Blocks& blocks);
+
+  // Storage
+  Status replay(const FinalBlock& block);
+  void damaged(std::string text);
+  void start_height(std::vector<Bytes> log);
+  /// Goes on with the key that votes at the next height.
+  void take_key();
+  void remember(const Digest& block);
+  [[nodiscard]] const Digest* name_of_block(Height height) const;
+
+  // Transactions
+  std::vector<Result<Cid>> admit(const std::vector<Bytes>& envelopes, const std::optional<PeerId>& from);
+  Result<Cid> pool(Result<ledger::Opened> opened, std::vector<Bytes>& fresh);
+  /// Nothing: it is new here, and its signatures are to be checked.
+  [[nodiscard]] std::optional<Result<Cid>> known(const Bytes& envelope) const;
+  /// False: it was handed on before, and is only by the slow timer again.
+  bool is_news(const Cid& transaction);
+  void hand_on(const std::vector<Bytes>& envelopes, const std::optional<PeerId>& but);
+  [[nodiscard]] std::vector<Bytes> front() const;
+  void drop(const ledger::Opened& transaction, Error error);
+  void expire();
+  void follow_up(const ledger::OpenedBlock& block, Height height);
+  void let_go_of_followed();
+  void tell_conflicts();
+
+  // Consensus
+  void give(consensus::Input input, Bytes bytes = {}, Bytes certificate = {}, std::optional<PeerId> from = {});
+  void drain();
+  void give_now(Given& given);
+  void refused(const Given& given, const consensus::Refusal& refusal);
+  void carry_out(consensus::Broadcast& effect);
+  void carry_out(consensus::Append& effect);
+  void carry_out(const consensus::Forget& effect);
+  void carry_out(const consensus::SetTimer& effect);
+  void carry_out(const consensus::CancelTimer& effect);
+  void carry_out(const consensus::CancelTimers& effect);
+  void carry_out(const consensus::RoundStarted& effect);
+  void carry_out(const consensus::GetBlock& effect);
+  void carry_out(const consensus::Validate& effect);
+  void carry_out(consensus::Decided& effect);
+  void carry_out(consensus::Evidence& effect);
+  void carry_out(const consensus::WantSync& effect);
+  void carry_out(const consensus::PeerAhead& effect);
+  void carry_out(const consensus::PeerBehind& effect);
+  void carry_out(const consensus::Amnesia& effect);
+  void carry_out(const consensus::CertifiedRefused& effect);
+  void carry_out(const consensus::Trouble& effect) { trouble(effect.text); }
+
+  /// Whether it gave consensus something.
+  bool consider();
+  [[nodiscard]] bool may_propose() const;
+  /// Drops what cannot be executed; none: nothing is left.
+  [[nodiscard]] std::optional<Candidate> own_block();
+  /// The time of a block that is made now.
+  [[nodiscard]] std::uint64_t own_time_ms() const { return std::max(now_ms_, ledger_.state().frame.time_ms); }
+  void set_due();
+  /// The candidate with these bytes; null if there is none.
+  [[nodiscard]] Candidate* candidate_of(const consensus::BlockId& id, ByteView bytes);
+  /// `wanted`: an honest validator found its time right.
+  [[nodiscard]] Judged judge(ByteView bytes, bool wanted) const;
+  [[nodiscard]] Result<Candidate> executed(ByteView bytes, ledger::Block block) const;
+  /// Blames who sent these bytes in what is being given, if anybody did.
+  void blame_for(ByteView bytes, const Error& error);
+  [[nodiscard]] Result<ledger::OpenedBlock> opened(ledger::Block block) const;
+  void commit(Candidate candidate, FinalBlock block);
+  void signs_from(Height height);
+  void become_certain();
+
+  // Blocks of others
+  bool feed();
+  void fetch();
+
+  [[nodiscard]] const ledger::ValidatorSet& set() const;
+  [[nodiscard]] const ledger::Validator* seat() const { return seat_of(set(), key_); }
+  [[nodiscard]] Bytes hello() const;
+  void set_timer(Timer timer, std::chrono::milliseconds after);
+  void cancel_timer(const Timer& timer);
+  void notify(Notice notice) { outbox_.add(effect::Notify{std::move(notice)}); }
+  void trouble(std::string text) { notify(notice::Trouble{std::move(text)}); }
+  void blame(const PeerId& peer, Error error) { outbox_.add(effect::Blame{peer, std::move(error)}); }
+  void stop(Error error);
+  [[nodiscard]] bool takes_part() const { return consensus_ && !stopped_; }
+
+  Config config_;
+  PublicKey key_;  ///< by which it votes now; zeros for a follower
+  ledger::Ledger ledger_;
+  ledger::Mempool mempool_;
+  Outbox outbox_;
+  Fetches fetches_;
+  std::optional<consensus::Consensus> consensus_;  ///< from Started on
+  std::optional<Error> stopped_;
+  std::uint64_t now_ms_ = 0;
+
+  // While storage is replayed.
+  bool is_damaged_ = false;
+  struct Last {
+    Bytes certificate;
+    consensus::Validators validators;
+    consensus::BlockId block;
+  };
+  std::optional<Last> last_;
+
+  // The height that is being decided.
+  std::deque<Given> given_;
+  const Given* giving_ = nullptr;  ///< what consensus is taking
+  bool runs_ = false;
+  std::set<PublicKey> heard_;
+  std::map<consensus::BlockId, Candidate> candidates_;
+  std::optional<consensus::GetBlock> wanted_;
+  std::optional<Candidate> made_;  ///< in this step, to see whether there is something to propose
+  bool pool_is_stale_ = false;  ///< nothing has changed since there was nothing to do about it
+
+  Height signs_from_ = 0;
+  std::map<PeerId, Shown> shown_;
+  std::deque<Digest> names_;  ///< of the last blocks, the latest at the end; of height 0 the charter's
+  std::map<Place, Cid> followed_;
+  std::vector<Offence> offences_;
+  std::set<ledger::AccountId> conflicted_;
+  std::map<Cid, Error> refused_;  ///< could not be executed over the present state
+  std::set<Cid> handed_on_, handed_on_before_;  ///< once, as they came; the second is forgotten when the first is full
+  std::set<PeerId> reading_;  ///< for whom blocks are read
+  std::set<Timer> timers_;  ///< that are set
+  std::size_t step_bytes_ = 0;
+  Height lag_height_ = 0;
+  bool fetches_now_ = false;
+};
+
+}  // namespace mesh::chain
