@@ -15,6 +15,7 @@
 
 #include "sim/escape.h"
 #include "sim/fast_signatures.h"
+#include "sim/ledger/town.h"
 #include "sim/scenario.h"
 #include "sim/shrink.h"
 
@@ -35,15 +36,24 @@ struct Settings {
 
 int usage(const std::string& error, std::FILE* to = stderr) {
   if (!error.empty()) fmt::print(to, "error: {}\n", error);
-  fmt::print(to,
-             "usage: mesh_sim [--hours H] [--only] [--no-shrink] [--quiet] [--fast-signatures]\n                "
-             "[--commit TEXT] [--NAME NUMBER ...]\n"
-             "       mesh_sim --escape WORLDS [--seed N] [--nodes N]\n"
-             "With --fast-signatures a keyed hash stands for Ed25519. Without --only every fault and every kind of "
-             "liar is on, in numbers that suit the nodes and the time.\n\n");
+  fmt::print(
+      to,
+      "usage: mesh_sim [--hours H] [--only] [--no-shrink] [--quiet] [--fast-signatures]\n                "
+      "[--commit TEXT] [--NAME NUMBER ...]\n"
+      "       mesh_sim --escape WORLDS [--seed N] [--nodes N]\n"
+      "       mesh_sim --ledger WORLDS [--only] [--NAME NUMBER ...]\n"
+      "With --fast-signatures a keyed hash stands for Ed25519. Without --only every fault and every kind of "
+      "liar is on, in numbers that suit the nodes and the time.\nWith --ledger so many federations run a chain, from "
+      "one "
+      "seed after the other; faults and liars are drawn from the seed, but for what is named, or with --only are "
+      "what is named.\n\n");
   const Plan plain;
   for (const PlanEntry& entry : plan_entries())
     fmt::print(to, "  --{:<22} {} [{}]\n", entry.name, entry.help, entry.of(plain));
+  fmt::print(to, "\nof --ledger:\n");
+  const LedgerPlan ledger;
+  for (const LedgerPlanEntry& entry : ledger_plan_entries())
+    fmt::print(to, "  --{:<24} {} [{}]\n", entry.name, entry.help, ledger.*entry.field);
   return 2;
 }
 
@@ -142,6 +152,47 @@ int escapes(const Settings& settings) {
   return right ? 0 : 1;
 }
 
+/// `mesh_sim --ledger WORLDS ...`
+int ledgers(std::span<char* const> arguments) {
+  const std::string count = arguments.empty() ? "" : arguments[0];
+  const std::uint64_t worlds = std::strtoull(count.c_str(), nullptr, 10);
+  if (worlds == 0) return usage("--ledger wants a number of worlds");
+  bool only = false;
+  std::vector<std::string> named;
+  for (const char* argument : arguments.subspan(1)) {
+    if (std::string_view(argument) == "--only") {
+      only = true;
+    } else {
+      named.emplace_back(argument);
+    }
+  }
+  LedgerPlan first;
+  if (const Status read = read_plan(named, first); !read) return usage(read.error().message);
+  std::uint64_t blocks = 0;
+  std::uint64_t broken = 0;
+  std::map<std::string, std::uint64_t> faults;
+  for (std::uint64_t seed = first.seed; seed < first.seed + worlds; ++seed) {
+    LedgerPlan plan = only ? first : drawn_plan(seed);
+    if (!only && !read_plan(named, plan)) continue;  // Too many liars for what was drawn.
+    plan.seed = seed;
+    const LedgerReport report = run(plan);
+    blocks += report.height;
+    for (const auto& [fault, times] : report.faults) faults[fault] += times;
+    if (!report.failed() && worlds > 1) continue;
+    fmt::print("{}", text_of(report, plan));
+    for (const std::string& finding : report.findings.texts()) fmt::print("  {}\n", finding);
+    if (report.failed()) {
+      ++broken;
+      fmt::print("again: mesh_sim --ledger 1 --only {}\n", text_of(plan));
+    }
+    std::fflush(stdout);
+  }
+  fmt::print("{} worlds, {} blocks\n", worlds, blocks);
+  for (const auto& [fault, times] : faults) fmt::print("  {:<28} {}\n", fault, times);
+  fmt::print("checks    {}\n", broken == 0 ? "all held" : fmt::format("BROKEN in {} worlds", broken));
+  return broken == 0 ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -150,6 +201,8 @@ int main(int argc, char** argv) {
     usage({}, stdout);
     return 0;
   }
+  if (const auto at = std::ranges::find(arguments, std::string_view("--ledger")); at != arguments.end())
+    return ledgers(arguments.subspan(static_cast<std::size_t>(at - arguments.begin()) + 1));
   const Result<Settings> read = read_settings(arguments);
   if (!read) return usage(read.error().message);
   const Settings& settings = *read;

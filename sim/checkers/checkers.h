@@ -8,24 +8,10 @@
 #include <set>
 #include <string>
 
+#include "sim/findings.h"
 #include "sim/world.h"
 
 namespace mesh::sim {
-
-class Findings {
- public:
-  /// Keeps the first hundred; counts all.
-  void add(std::string text) {
-    ++count_;
-    if (texts_.size() < 100) texts_.push_back(std::move(text));
-  }
-  [[nodiscard]] const std::vector<std::string>& texts() const { return texts_; }
-  [[nodiscard]] std::uint64_t count() const { return count_; }
-
- private:
-  std::vector<std::string> texts_;
-  std::uint64_t count_ = 0;
-};
 
 /// How the shards of the ended jobs came out.
 struct Tally {
