@@ -177,6 +177,7 @@ void Town::start(std::size_t number) {
   Host& host = hosts_[number];
   if (host.replica) return;
   ++host.life;
+  ++host.starts;
   const bool decides = host.identity < plan_.validators;
   chain::Config config;
   config.timeouts = timeouts_of(plan_);
@@ -383,8 +384,9 @@ void Town::transmit(std::size_t from, std::size_t to, Bytes message) {
     ++times;
   }
   for (; times > 0; --times) {
-    schedule(at - now_, [this, from, to, life = hosts_[to].life, message] {
-      if (hosts_[to].life != life || is_cut(from, to)) return;
+    // What is under way when its sender stops still comes, but not behind the new connection of who has started again.
+    schedule(at - now_, [this, from, to, life = hosts_[to].life, starts = sender.starts, message] {
+      if (hosts_[to].life != life || hosts_[from].starts != starts || is_cut(from, to)) return;
       if (hosts_[to].kind == Kind::stale) {
         hosts_[to].heard.emplace_back(from, message);
         if (hosts_[to].heard.size() > most_heard) hosts_[to].heard.pop_front();

@@ -72,6 +72,7 @@ class Town {
     Kind kind = Kind::honest;
     std::unique_ptr<chain::Replica> replica;  ///< none while it is down
     std::uint64_t life = 0;  ///< what was under way in an earlier one is void
+    std::uint64_t starts = 0;
     Disk disk;
     std::optional<Disk> copy;  ///< to be restored
     std::vector<chain::effect::Persist> queued, writing;
