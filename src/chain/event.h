@@ -65,9 +65,11 @@ struct Submit {
   std::uint64_t id = 0;
   Bytes envelope;
 };
+/// It is connected; what it sends comes after this.
 struct PeerUp {
   PeerId peer;
 };
+/// Nothing more comes of that connection: what was asked for over it is not awaited any more, and would not be taken.
 struct PeerDown {
   PeerId peer;
 };
