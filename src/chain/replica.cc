@@ -398,7 +398,7 @@ void Replica::on(const event::Elapsed& event) {
     case Timer::Kind::hand_on:
       expire();
       // Who proposes has looked at all of it. Others would hand on, and wait for, what can never be executed.
-      if (seat() == nullptr || consensus_->is_observing()) std::ignore = own_block();
+      if (seat() == nullptr || consensus_->is_observing()) sift();
       hand_on(front(), std::nullopt);
       break;
     case Timer::Kind::lag:
@@ -705,11 +705,33 @@ void Replica::set_due() {
   if (!timers_.contains(timer)) set_timer(timer, std::chrono::milliseconds(std::min(*due - own_time_ms(), left)));
 }
 
+bool Replica::drop_refused(const std::vector<Opened>& offered, std::vector<ledger::Proposal::Refused> refused) {
+  bool dropped = false;
+  for (ledger::Proposal::Refused& one : refused) {
+    // What follows on one that was refused waits for another in its place, and some things only for a block.
+    if (is_named(one.error, "sequence-gap") || is_named(one.error, "not-drawn-yet")) continue;
+    drop(offered[one.index], std::move(one.error));
+    dropped = true;
+  }
+  return dropped;
+}
+
+void Replica::sift() {
+  while (true) {
+    const std::vector<Opened> offered = mempool_.proposal(ledger_, ledger::max_block_transactions);
+    if (offered.empty()) return;
+    std::vector<ledger::Proposal::Refused> refused = ledger_.refused_of(offered, own_time_ms());
+    const bool all = refused.size() == offered.size();
+    // With those dropped, others may have come to the front.
+    if (!drop_refused(offered, std::move(refused)) || !all) return;
+  }
+}
+
 std::optional<Replica::Candidate> Replica::own_block() {
-  const ledger::Validator& proposing = seat() != nullptr ? *seat() : set().validators.front();
-  const ledger::Proposer proposer{.account = proposing.account,
+  const ledger::AccountId& account = seat()->account;
+  const ledger::Proposer proposer{.account = account,
                                   .time_ms = own_time_ms(),
-                                  .beacon = config_.beacon ? config_.beacon(ledger_, proposing.account) : Digest{}};
+                                  .beacon = config_.beacon ? config_.beacon(ledger_, account) : Digest{}};
   for (;;) {
     const std::vector<Opened> offered = mempool_.proposal(ledger_, ledger::max_block_transactions);
     if (offered.empty() && !ledger_.wants_empty_block(proposer.time_ms)) return std::nullopt;
@@ -718,13 +740,7 @@ std::optional<Replica::Candidate> Replica::own_block() {
       trouble("cannot-propose: " + proposal.error().message);
       return std::nullopt;
     }
-    bool dropped = false;
-    for (ledger::Proposal::Refused& refused : proposal->refused) {
-      // What follows on one that was refused waits for another in its place.
-      if (is_named(refused.error, "sequence-gap")) continue;
-      drop(offered[refused.index], std::move(refused.error));
-      dropped = true;
-    }
+    const bool dropped = drop_refused(offered, std::move(proposal->refused));
     // With those dropped, others may have come to the front.
     if (proposal->block.transactions().empty() && dropped) continue;
     if (!proposal->of_use) return std::nullopt;

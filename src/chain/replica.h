@@ -180,6 +180,9 @@ class Replica {
   [[nodiscard]] bool may_propose() const;
   /// Drops what cannot be executed; none: nothing is left.
   [[nodiscard]] std::optional<Candidate> own_block();
+  /// Lets go of what cannot be executed, where nobody here makes a block of it.
+  void sift();
+  bool drop_refused(const std::vector<ledger::Opened>& offered, std::vector<ledger::Proposal::Refused> refused);
   /// The time of a block that is made now.
   [[nodiscard]] std::uint64_t own_time_ms() const { return std::max(now_ms_, ledger_.state().frame.time_ms); }
   void set_due();

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "domain/ledger/ledger_testing.h"
+#include "domain/verification/nonce_chain.h"
 
 namespace mesh::chain {
 namespace {
@@ -783,16 +784,35 @@ TEST_F(Chain, AValidatorGoesOnWithAnotherKey) {
   expect_equal();
 }
 
-TEST_F(Chain, ABlockSaysWhatTheProposersBeaconIs) {
-  beacon = [](const ledger::Ledger& ledger, const ledger::AccountId& validator) {
-    return sha256({validator.view(), big_endian(ledger.height())});
+// Each validator says where its chain ends; from then on each block has the next link of whoever proposed it.
+TEST_F(Chain, ABlockHasTheNextLinkOfItsProposersChain) {
+  constexpr std::uint32_t length = 40;
+  const auto secret_of = [](const ledger::AccountId& validator) { return sha256(validator.view()); };
+  beacon = [&](const ledger::Ledger& ledger, const ledger::AccountId& validator) {
+    const ledger::BeaconChain* chain = ledger.state().tables.chains.find(validator);
+    if (chain == nullptr) return Digest{};
+    return verification::chain_link(secret_of(validator), length, length - static_cast<std::uint32_t>(chain->left) + 1);
   };
   found(4);
-  make_blocks(nodes[0], 3);
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    const Digest tip = verification::chain_link(secret_of(person(i).id), length, 0);
+    const ledger::CommitChain chain{.account = person(i).id, .sequence = 0, .tip = tip, .length = length};
+    const identity::Signer signer(person(i).seed, federation());
+    const Height next = nodes[0].replica->durable_height() + 1;
+    EXPECT_EQ(submit(nodes[0], ledger::sign(chain, signer)->envelope), "taken");
+    run();
+    pass_until(nodes[0], next);
+  }
+  make_blocks(nodes[0], 6);
+  std::map<ledger::AccountId, std::uint32_t> revealed;
+  std::size_t links = 0;
   for (const FinalBlock& block : nodes[0].storage.blocks) {
     const ledger::BlockHeader header = header_of(block);
-    EXPECT_EQ(header.beacon, sha256({header.proposer.view(), big_endian(block.height - 1)}));
+    if (header.beacon == Digest{}) continue;
+    ++links;
+    EXPECT_EQ(header.beacon, verification::chain_link(secret_of(header.proposer), length, ++revealed[header.proposer]));
   }
+  EXPECT_GE(links, 6U);
 }
 
 TEST_F(Chain, AnotherListBehindARightHeaderIsBlamedOnWhoSentIt) {

@@ -892,7 +892,8 @@ class Runtime::Impl final : public StreamOpener {
   }
 
   /// From Meshwork's nodes by their own protocol; what they do not have, from the others by Bitswap.
-  void fetch_from_peers(const Cid& root, std::vector<NodeId> holders, Duration limit, std::move_only_function<void(Status)> done) {
+  void fetch_from_peers(const Cid& root, std::vector<NodeId> holders, Duration limit,
+                        std::move_only_function<void(Status)> done) {
     const Instant until = now() + limit;
     std::vector<NodeId> own = holders;
     std::erase_if(own, [this](const NodeId& peer) { return !may_speak(peer, blocks_protocol); });

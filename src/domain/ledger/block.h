@@ -1,7 +1,8 @@
 // Blocks: what validators agree on, one after the other.
 //
 // A block is named by the CID of its header, which links to the list of its transactions, so that a light client that checks
-// a balance needs the header alone and not 16,384 transactions. On the wire the two travel together as one `full-block`.
+// a balance needs the header alone and not 16,384 transactions. Outside a chain's own messages the two travel together as one
+// `full-block`.
 //
 // Bounds: 16,384 transactions, and 4 MiB for the whole message, which is what consensus carries. A larger one is refused by its
 // size, before anything of it is read.

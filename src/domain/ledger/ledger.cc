@@ -123,6 +123,18 @@ void Ledger::commit(Draft&& draft) {
   state_.unbonding_count = draft.unbonding_count;
 }
 
+std::vector<Proposal::Refused> Ledger::refused_of(std::span<const Opened> offered, std::uint64_t time_ms) const {
+  // Whoever will propose: what depends on its link is refused for now, and nothing for good.
+  const AccountId& proposer = state_.frame.validators_at(state_.frame.height + 1).validators.front().account;
+  Execution execution(
+      state_, {.proposer = proposer, .time_ms = std::max(time_ms, state_.frame.time_ms), .link = Digest{}}, seed_);
+  std::vector<Proposal::Refused> refused;
+  for (std::size_t i = 0; i < offered.size(); ++i) {
+    if (Status done = execution.apply(offered[i]); !done) refused.push_back({i, std::move(done.error())});
+  }
+  return refused;
+}
+
 Result<Proposal> Ledger::propose(std::span<const Opened> offered, const Proposer& proposer) const {
   MESH_TRY(check_proposer(proposer.account));
   MESH_TRY(Execution::check_link(state_, proposer.account, proposer.beacon));

@@ -88,6 +88,8 @@ class Ledger {
   /// A block of those of `offered` that can be executed, in their order, as far as they fit in. Its time is the proposer's, or the
   /// parent's where that is later: no clock is behind what is final.
   [[nodiscard]] Result<Proposal> propose(std::span<const Opened> offered, const Proposer& proposer) const;
+  /// Those of `offered` that cannot be executed next, in their order, for who proposes nothing itself.
+  [[nodiscard]] std::vector<Proposal::Refused> refused_of(std::span<const Opened> offered, std::uint64_t time_ms) const;
 
  private:
   Ledger(State state, const Digest& seed) : state_(std::move(state)), seed_(seed) {}
