@@ -252,7 +252,7 @@ struct Work {
   std::uint32_t accepted = 0;
   std::uint32_t rejected = 0;
   std::uint32_t undecided = 0;
-  std::vector<Payout> payouts;  ///< ascending by account, what was paid out of bonds last
+  std::vector<Payout> payouts;  ///< first out of the escrow, then out of bonds and to whom that went
   std::uint64_t to_treasury = 0;
 
   template <class Self, class V>

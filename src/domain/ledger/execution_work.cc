@@ -855,10 +855,17 @@ void Execution::collect(Work& work, const WorkResult& result) {
 /// What was at stake for a dispute goes back to who was right, and else to those whom it made work.
 void Execution::return_stake(Work& work, const WorkResult& result) {
   if (!work.disputed_by || work.dispute_stake == 0) return;
-  std::vector<NodeId> asked;
-  for (const Answer& answer : work.answers) {
-    if (answer.round == 1 && answer.revealed && std::ranges::find(asked, answer.node) == asked.end())
-      asked.push_back(answer.node);
+  // Those that had a seat on what they revealed; substitutes were not asked.
+  std::set<NodeId> asked;
+  const std::vector<std::uint32_t> shards = work.numbers();
+  for (std::size_t row = 0; work.draws.size() > 1 && row < shards.size(); ++row) {
+    for (const std::size_t seat : seats_of(work, 1, row, shards[row], base_.frame.time_ms)) {
+      const NodeId& node = work.draws[1].nodes[seat];
+      if (std::ranges::any_of(work.answers, [&](const Answer& one) {
+            return one.round == 1 && one.revealed && one.node == node && task::covers(one.shards, shards[row]);
+          }))
+        asked.insert(node);
+    }
   }
   std::uint64_t left = work.dispute_stake;
   if (result.overturned || work.draws.size() < 2 || work.draws[1].seats == 0) {
@@ -980,7 +987,12 @@ void Execution::count_skipped(const AccountId& proposer) {
     const AccountId& absent = validators[turn].account;
     if (tables_.chains.find(absent) == nullptr) continue;
     ++tables_.chains.edit(absent).skipped;
-    if (!frame_.undrawn.empty()) frame_.totals.treasury += take_from_bond(absent, frame_.parameters.skip_penalty);
+    if (frame_.undrawn.empty()) continue;
+    // Out of what nothing else is at stake of.
+    Account& account = tables_.accounts.edit(absent);
+    const std::uint64_t taken = std::min(frame_.parameters.skip_penalty, account.bonded - account.at_stake);
+    account.bonded -= taken;
+    frame_.totals.treasury += taken;
   }
 }
 
