@@ -82,7 +82,7 @@ Outcome trade(std::uint64_t publishers, std::uint64_t epochs, bool same_owner = 
   outcome.worker = score_of(books.counters_of(worker), epochs - 1, rules);
   for (std::uint64_t i = 0; i < others; ++i)
     outcome.verifiers += score_of(books.counters_of(name(i)), epochs - 1, rules);
-  outcome.verifiers /= others;
+  outcome.verifiers /= static_cast<std::uint32_t>(others);
   EXPECT_LE(books.most_pairs(), publishers * (others + 1)) << "pairs go with their epoch";
   return outcome;
 }
