@@ -65,8 +65,9 @@ class Town {
     Proposal proposal = propose(block);
     ledger_.commit(std::move(proposal.draft));
   }
+  [[nodiscard]] BlockTerms terms() const { return {.proposer = steward_, .time_ms = 1, .link = {}}; }
   [[nodiscard]] Proposal propose(const std::vector<Opened>& block) const {
-    Proposal proposal = ledger_.propose(block, {.account = steward_, .time_ms = 1}).value();
+    Proposal proposal = ledger_.propose(block, {.account = steward_, .time_ms = 1, .beacon = {}}).value();
     MESH_CHECK(proposal.refused.empty() && proposal.considered == block.size(), "ledger-bench-block");
     return proposal;
   }
@@ -117,7 +118,7 @@ BENCHMARK(ledger_decode)->Unit(benchmark::kMillisecond);
 void ledger_execute(benchmark::State& state) {
   const std::vector<Opened> block = town().block();
   for (auto _ : state) {
-    Execution execution(town().ledger().state(), 1, table_seed);
+    Execution execution(town().ledger().state(), town().terms(), table_seed);
     for (const Opened& one : block) {
       const Status done = execution.apply(one);
       MESH_CHECK(done.has_value(), "ledger-bench-execute");
@@ -132,7 +133,7 @@ void ledger_root(benchmark::State& state) {
   const std::vector<Opened> block = town().block();
   for (auto _ : state) {
     state.PauseTiming();
-    Execution execution(town().ledger().state(), 1, table_seed);
+    Execution execution(town().ledger().state(), town().terms(), table_seed);
     for (const Opened& one : block) MESH_CHECK(execution.apply(one).has_value(), "ledger-bench-execute");
     state.ResumeTiming();
     Draft draft = std::move(execution).finish();

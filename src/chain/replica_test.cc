@@ -662,7 +662,7 @@ TEST_F(Chain, AStallSaysHowManyWereHeard) {
 
 TEST_F(Chain, AnotherSetTakesOver) {
   found(4);
-  const auto change = [&](std::uint64_t number, Height from, std::vector<std::uint64_t> members) {
+  const auto change = [&](std::uint64_t number, Height from, const std::vector<std::uint64_t>& members) {
     ledger::SetValidators set{.account = person(0).id, .sequence = number, .from_height = from, .validators = {}};
     for (const std::uint64_t member : members) set.validators.push_back({person(member).id, 1});
     std::ranges::sort(set.validators, {}, &ledger::SetValidators::Seat::account);

@@ -104,8 +104,8 @@ std::vector<verification::Member> crowd(std::uint32_t count) {
 
 TEST(Drawing, IsWithoutReplacementAndLeavesTheSidesOut) {
   const std::vector<verification::Member> members = crowd(40);
-  const verification::Member worker = members[3];
-  const verification::Member publisher = members[30];
+  const verification::Member& worker = members[3];
+  const verification::Member& publisher = members[30];
   Drawing drawing(members, worker, publisher, {members[7].node});
   ASSERT_EQ(drawing.size(), 37U);
   for (std::uint32_t shard = 0; shard < 200; ++shard) {
