@@ -1,24 +1,14 @@
 #include "adapters/store/node_store.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <chrono>
 
 #include <array>
-#include <cerrno>
-#include <condition_variable>
-#include <cstring>
-#include <deque>
 #include <future>
 #include <mutex>
-#include <thread>
 
-#include "adapters/store/schema.h"
+#include "adapters/store/database.h"
+#include "adapters/store/group_commit.h"
 #include "adapters/store/sqlite.h"
-#include "adapters/store/sync_path.h"
 #include "base/check.h"
 #include "codec/hash.h"
 
@@ -28,68 +18,24 @@ namespace {
 constexpr std::size_t max_kind_bytes = 64;
 constexpr std::size_t max_key_bytes = 512;
 
-class HomeLock {
- public:
-  HomeLock() = default;
-  HomeLock(HomeLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  HomeLock& operator=(HomeLock&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  HomeLock(const HomeLock&) = delete;
-  HomeLock& operator=(const HomeLock&) = delete;
-  ~HomeLock() {
-    // The file stays: were it removed, two processes could hold locks on two files of one name.
-    if (fd_ >= 0) ::close(fd_);
-  }
-
-  [[nodiscard]] static Result<HomeLock> take(const std::filesystem::path& home) {
-    const std::string file = home / "lock";
-    HomeLock lock;
-    lock.fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock.fd_ < 0) {
-      return fail(ErrorCode::storage,
-                  fmt::format("the home {} cannot be written ({}); give this user the right to write there, or "
-                              "use another home",
-                              home.string(), std::strerror(errno)));
-    }
-    while (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EINTR) continue;
-      if (errno != EWOULDBLOCK) {
-        return fail(ErrorCode::storage, fmt::format("{} cannot be locked ({}); use a home on a file system with locks",
-                                                    file, std::strerror(errno)));
-      }
-      std::array<char, 32> text{};
-      const ssize_t got = ::pread(lock.fd_, text.data(), text.size(), 0);
-      const std::string_view pid(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-      const std::string_view digits = pid.substr(0, pid.find_first_not_of("0123456789"));
-      return fail(ErrorCode::conflict,
-                  fmt::format("the home {} is in use by {}{}; stop that node, or use another home with --home",
-                              home.string(), digits.empty() ? "another process" : "process ", digits));
-    }
-    return lock;
-  }
-
-  /// Leaves our process id for whoever is refused.
-  [[nodiscard]] Status sign() const {
-    const std::string text = fmt::format("{}\n", ::getpid());
-    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-      return fail(ErrorCode::storage,
-                  fmt::format("the home's lock file cannot be written ({}); free some space on the disk",
-                              std::strerror(errno)));
-    }
-    return {};
-  }
-
- private:
-  int fd_ = -1;
+constexpr std::array migrations{
+    Migration{1, R"sql(
+      CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;
+      CREATE TABLE scope(
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        cid BLOB NOT NULL UNIQUE,
+        text TEXT NOT NULL UNIQUE) STRICT;
+      CREATE TABLE record(
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        scope INTEGER NOT NULL REFERENCES scope(id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        bytes BLOB NOT NULL,
+        UNIQUE(scope, kind, digest)) STRICT;
+      CREATE TABLE pair(key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
+    )sql"},
 };
-
-Status sync_folder(const std::filesystem::path& folder) {
-  if (sync_path(folder, O_DIRECTORY)) return {};
-  return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk",
-                                              folder.string(), std::strerror(errno)));
-}
+constexpr Schema schema{.application = application_id, .migrations = migrations};
 
 std::size_t size_of(const WriteBatch& batch) {
   constexpr std::size_t per_string = sizeof(std::string);
@@ -139,44 +85,23 @@ Result<Cid> stored_cid(ByteView bytes, const std::string& file) {
   return cid;
 }
 
-constexpr auto longest_wait = std::chrono::milliseconds(50);
-constexpr auto first_retry = std::chrono::milliseconds(100);
-constexpr auto slowest_retry = std::chrono::milliseconds(1600);
-
-struct Queued {
-  WriteBatch batch;
-  NodeStore::Completion completion;
-  std::size_t bytes = 0;
-};
-
 }  // namespace
 
 struct NodeStore::Impl {
   std::filesystem::path home;
   std::string file;
   NodeStoreOptions options;
-  HomeLock lock;  // Declared before the connections: it is let go after they are closed.
-
-  sqlite::Connection writer;
+  Database database;  // Declared before what uses it: its lock is let go last.
   sqlite::Statement add_scope, find_scope, add_record, put_pair, erase_pair, drop_scope;
 
   mutable std::mutex reader_mutex;
   mutable sqlite::Connection reader;
 
-  mutable std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<Queued> queue;
-  std::optional<std::chrono::steady_clock::time_point>
-      due;  ///< when what is queued has to be written; none: nothing is
-  std::size_t unanswered = 0;
-  std::size_t unanswered_bytes = 0;
-  bool closing = false;
-  std::optional<std::chrono::milliseconds> trouble;  ///< what insists cannot be written; until the next try
-  std::thread thread;
+  std::optional<GroupCommit> commits;
 
   Status prepare() {
     const auto make = [this](sqlite::Statement& statement, std::string_view sql) -> Status {
-      MESH_LET(statement, writer.prepare(sql));
+      MESH_LET(statement, database.connection.prepare(sql));
       return {};
     };
     MESH_TRY(make(add_scope, "INSERT INTO scope(cid, text) VALUES (?1, ?2) ON CONFLICT DO NOTHING"));
@@ -201,7 +126,7 @@ struct NodeStore::Impl {
     add_scope.bind(1, ByteView(binary));
     add_scope.bind(2, text);
     MESH_TRY(add_scope.run());
-    return sqlite3_last_insert_rowid(writer.handle());
+    return sqlite3_last_insert_rowid(database.connection.handle());
   }
 
   Status write(const WriteBatch& batch) {
@@ -230,80 +155,12 @@ struct NodeStore::Impl {
     }
     return {};
   }
-
-  Status write_group(const std::deque<Queued>& group) {
-    const auto all = [&]() -> Status {
-      MESH_TRY(writer.run("BEGIN IMMEDIATE"));
-      for (const Queued& queued : group) MESH_TRY(write(queued.batch));
-      return writer.run("COMMIT");
-    };
-    Status done = all();
-    if (!done) writer.roll_back();
-    return done;
-  }
-
-  /// Queues what insists and could not be written again, before what has come since; the rest stays in the group.
-  void put_back(const Status& done, std::deque<Queued>& group) {
-    std::deque<Queued> kept;
-    if (!done) {
-      std::deque<Queued> rest;
-      for (Queued& queued : group) (queued.batch.insists ? kept : rest).push_back(std::move(queued));
-      group = std::move(rest);
-    }
-    if (kept.empty() && !trouble) return;
-    {
-      const std::lock_guard guard(mutex);
-      if (kept.empty()) {
-        trouble.reset();
-      } else {
-        trouble = trouble ? std::min(*trouble * 2, slowest_retry) : first_retry;
-        due = std::chrono::steady_clock::now() + *trouble;
-        queue.insert(queue.begin(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
-      }
-    }
-    if (options.on_trouble) options.on_trouble(done);
-  }
-
-  void serve() {
-    std::unique_lock guard(mutex);
-    while (true) {
-      changed.wait(guard, [this] { return closing || due; });
-      while (!closing && due && std::chrono::steady_clock::now() < *due) {
-        const auto until = *due;  // A copy: the wait reads it while it has let go of the mutex.
-        changed.wait_until(guard, until);
-      }
-      if (queue.empty()) return;
-      std::deque<Queued> group = std::exchange(queue, {});
-      due.reset();
-      const bool last_try = closing;
-      guard.unlock();
-      const Status done = write_group(group);
-      if (!last_try) put_back(done, group);
-      for (Queued& queued : group) {
-        const std::size_t bytes = queued.bytes;
-        queued.batch = {};
-        {
-          // Before the call, so that a completion that queues the next batch finds the room of this one.
-          const std::lock_guard count(mutex);
-          --unanswered;
-          unanswered_bytes -= bytes;
-        }
-        if (queued.completion) queued.completion(done);
-      }
-      guard.lock();
-    }
-  }
 };
 
 NodeStore::NodeStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 NodeStore::~NodeStore() {
-  {
-    const std::lock_guard guard(impl_->mutex);
-    impl_->closing = true;
-  }
-  impl_->changed.notify_all();
-  if (impl_->thread.joinable()) impl_->thread.join();
+  impl_->commits.reset();
   // The last connection to close folds the WAL into the file, and only one that may write can. Statements first: they
   // keep a connection open.
   impl_->reader.close();
@@ -313,7 +170,7 @@ NodeStore::~NodeStore() {
   impl_->put_pair = {};
   impl_->erase_pair = {};
   impl_->drop_scope = {};
-  impl_->writer.close();
+  impl_->database.connection.close();
 }
 
 Result<std::unique_ptr<NodeStore>> NodeStore::open(const std::filesystem::path& home, NodeStoreOptions options) {
@@ -336,56 +193,18 @@ Result<std::unique_ptr<NodeStore>> NodeStore::open(const std::filesystem::path& 
     return fail(ErrorCode::storage, fmt::format("the home {} cannot be found ({})", home.string(), failed.message()));
   impl->file = (impl->home / "node.db").string();
 
-  // A first look before even the lock file is made or signed: what a newer program wrote is left as it is. Damage is
-  // told after the lock is had, since a running node may be writing.
-  if (auto version = peek_version(impl->file); version && *version) MESH_TRY(check_version(impl->file, **version));
-  MESH_LET(impl->lock, HomeLock::take(impl->home));
-  MESH_LET(const std::optional<FileVersion> version, peek_version(impl->file));
-  if (version) MESH_TRY(check_version(impl->file, *version));
-  MESH_TRY(impl->lock.sign());
-
-  if (!version) {
-    // Made by us, so that it and what SQLite puts beside it are the user's alone.
-    const int fd = ::open(impl->file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-      return fail(ErrorCode::storage,
-                  fmt::format("{} cannot be made ({}); give this user the right to write there, or use another home",
-                              impl->file, std::strerror(errno)));
-    }
-    ::close(fd);
-    MESH_TRY(sync_folder(impl->home));
-  }
-  struct stat wal{};
-  const bool unclean = ::stat((impl->file + "-wal").c_str(), &wal) == 0 && wal.st_size > 0;
-
-  MESH_LET(impl->writer, sqlite::Connection::open(impl->file, sqlite::Connection::Mode::read_write));
-  MESH_LET(const std::string mode, impl->writer.query_text("PRAGMA journal_mode = WAL"));
-  if (mode != "wal") {
-    return fail(ErrorCode::storage,
-                fmt::format("{} cannot be kept with a write-ahead log here ({}); use a home on a local disk",
-                            impl->file, mode));
-  }
-  MESH_TRY(
-      impl->writer.run("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; "
-                       "PRAGMA journal_size_limit = 67108864;"));
-  if (unclean) {
-    MESH_LET(const std::string verdict, impl->writer.query_text("PRAGMA quick_check(1)"));
-    if (verdict != "ok") {
-      return fail(ErrorCode::storage,
-                  fmt::format("{} is damaged ({}); restore it from a backup, or move it away to begin anew", impl->file,
-                              verdict));
-    }
-  }
-  if (impl->options.max_database_bytes != 0) {
-    MESH_LET(const std::int64_t page_bytes, impl->writer.query_integer("PRAGMA page_size"));
-    const std::uint64_t pages =
-        impl->options.max_database_bytes / static_cast<std::uint64_t>(page_bytes > 0 ? page_bytes : 4096);
-    MESH_TRY(impl->writer.run(fmt::format("PRAGMA max_page_count = {}", pages)));
-  }
-  MESH_TRY(migrate(impl->writer, impl->file));
+  MESH_LET(impl->database, open_database({.file = impl->file,
+                                          .schema = schema,
+                                          .lock_file = impl->home / "lock",
+                                          .what = fmt::format("the home {}", impl->home.string()),
+                                          .way_out = "stop that node, or use another home with --home",
+                                          .repair = "restore it from a backup, or move it away to begin anew",
+                                          .max_bytes = impl->options.max_database_bytes}));
   MESH_TRY(impl->prepare());
   MESH_LET(impl->reader, sqlite::Connection::open(impl->file, sqlite::Connection::Mode::read_only));
-  impl->thread = std::thread([store = impl.get()] { store->serve(); });
+  impl->commits.emplace(impl->database.connection, GroupCommit::Options{.max_jobs = impl->options.max_queued_batches,
+                                                                        .max_bytes = impl->options.max_queued_bytes,
+                                                                        .on_trouble = impl->options.on_trouble});
   return std::unique_ptr<NodeStore>(new NodeStore(std::move(impl)));
 }
 
@@ -396,30 +215,16 @@ void NodeStore::commit(WriteBatch batch, Completion completion) {
     refusal = fail(ErrorCode::exhausted, fmt::format("a batch of {} bytes is above the store's bound of {}; split it",
                                                      bytes, impl_->options.max_batch_bytes));
   }
-  if (refusal) {
-    const std::lock_guard guard(impl_->mutex);
-    if (impl_->unanswered >= impl_->options.max_queued_batches ||
-        impl_->unanswered_bytes + bytes > impl_->options.max_queued_bytes) {
-      refusal = fail(ErrorCode::exhausted,
-                     fmt::format("the store's queue is full ({} batches, {} bytes wait for the disk); try again later",
-                                 impl_->unanswered, impl_->unanswered_bytes));
-    } else {
-      const auto now = std::chrono::steady_clock::now();
-      const auto by = batch.urgency == Urgency::now ? now : now + longest_wait;
-      // What was put back is not tried with every batch that comes, but in its time.
-      if (!impl_->trouble || !impl_->due) impl_->due = impl_->due ? std::min(*impl_->due, by) : by;
-      impl_->queue.push_back({std::move(batch), std::move(completion), bytes});
-      ++impl_->unanswered;
-      impl_->unanswered_bytes += bytes;
-      impl_->changed.notify_one();
-      return;
-    }
-  }
-  if (completion) completion(std::move(refusal));
+  GroupCommit::Job job{.completion = std::move(completion),
+                       .bytes = bytes,
+                       .may_wait = batch.urgency == Urgency::may_wait,
+                       .insists = batch.insists};
+  job.write = [impl = impl_.get(), batch = std::move(batch)] { return impl->write(batch); };
+  impl_->commits->commit(std::move(job), std::move(refusal));
 }
 
 Status NodeStore::commit_and_wait(WriteBatch batch) {
-  MESH_CHECK(std::this_thread::get_id() != impl_->thread.get_id(), "store-waits-for-itself");
+  MESH_CHECK(!impl_->commits->is_this_thread(), "store-waits-for-itself");
   std::promise<Status> promise;
   std::future<Status> done = promise.get_future();
   commit(std::move(batch), [&promise](Status status) { promise.set_value(std::move(status)); });
@@ -513,9 +318,6 @@ Result<std::vector<std::pair<std::string, Bytes>>> NodeStore::scan(std::string_v
 
 const std::filesystem::path& NodeStore::home() const { return impl_->home; }
 
-std::size_t NodeStore::queued() const {
-  const std::lock_guard guard(impl_->mutex);
-  return impl_->unanswered;
-}
+std::size_t NodeStore::queued() const { return impl_->commits->waiting().jobs; }
 
 }  // namespace mesh::store

@@ -75,31 +75,6 @@ std::optional<FileVersion> peek_wal(const std::string& file) {
   return committed;
 }
 
-struct Migration {
-  std::uint32_t to;
-  const char* sql;
-};
-
-// Forward only; what was released is never edited.
-constexpr std::array migrations{
-    Migration{1, R"sql(
-      CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;
-      CREATE TABLE scope(
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        cid BLOB NOT NULL UNIQUE,
-        text TEXT NOT NULL UNIQUE) STRICT;
-      CREATE TABLE record(
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        scope INTEGER NOT NULL REFERENCES scope(id) ON DELETE CASCADE,
-        kind TEXT NOT NULL,
-        digest BLOB NOT NULL,
-        bytes BLOB NOT NULL,
-        UNIQUE(scope, kind, digest)) STRICT;
-      CREATE TABLE pair(key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
-    )sql"},
-};
-static_assert(migrations.back().to == schema_version);
-
 }  // namespace
 
 Result<std::optional<FileVersion>> peek_version(const std::string& file) {
@@ -123,12 +98,12 @@ Result<std::optional<FileVersion>> peek_version(const std::string& file) {
   return newer ? *newer : version_in(header);
 }
 
-Status check_version(const std::string& file, const FileVersion& version) {
-  if (version.application != application_id && version.application != 0) {
+Status check_version(const std::string& file, const Schema& schema, const FileVersion& version) {
+  if (version.application != schema.application && version.application != 0) {
     return fail(ErrorCode::storage,
                 fmt::format("{} is another program's database; move it away or use another home", file));
   }
-  if (version.application == application_id && version.schema > schema_version) {
+  if (version.application == schema.application && version.schema > schema.version()) {
     std::string writer;
     if (auto connection = sqlite::Connection::open(file, sqlite::Connection::Mode::immutable); connection) {
       writer = connection->query_text("SELECT value FROM meta WHERE name = 'written_by'").value_or("");
@@ -137,12 +112,12 @@ Status check_version(const std::string& file, const FileVersion& version) {
         ErrorCode::unsupported,
         fmt::format("{} was written by {}, with schema {}, and this is mesh {}, which knows schema {}; use the newer "
                     "program, or another home",
-                    file, writer.empty() ? "a newer mesh" : writer, version.schema, MESH_VERSION, schema_version));
+                    file, writer.empty() ? "a newer mesh" : writer, version.schema, MESH_VERSION, schema.version()));
   }
   return {};
 }
 
-Status migrate(sqlite::Connection& connection, const std::string& file) {
+Status migrate(sqlite::Connection& connection, const std::string& file, const Schema& schema) {
   MESH_LET(const std::int64_t found, connection.query_integer("PRAGMA user_version"));
   MESH_LET(const std::int64_t owner, connection.query_integer("PRAGMA application_id"));
   if (owner == 0) {
@@ -153,18 +128,18 @@ Status migrate(sqlite::Connection& connection, const std::string& file) {
     }
   }
   const std::string writer = fmt::format("mesh {}", MESH_VERSION);
-  if (std::cmp_equal(found, schema_version)) {
+  if (std::cmp_equal(found, schema.version())) {
     // Written only when it changes: a start should not cost a write.
     MESH_LET(const std::string known, connection.query_text("SELECT value FROM meta WHERE name = 'written_by'"));
     if (known == writer) return {};
   }
   MESH_TRY(connection.run("BEGIN IMMEDIATE"));
   const auto all = [&]() -> Status {
-    for (const Migration& migration : migrations) {
+    for (const Migration& migration : schema.migrations) {
       if (std::cmp_less(found, migration.to)) MESH_TRY(connection.run(migration.sql));
     }
     MESH_TRY(connection.run(
-        fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", application_id, schema_version)));
+        fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", schema.application, schema.version())));
     MESH_LET(sqlite::Statement note, connection.prepare("INSERT INTO meta(name, value) VALUES ('written_by', ?1) "
                                                         "ON CONFLICT(name) DO UPDATE SET value = ?1"));
     note.bind(1, writer);

@@ -1,17 +1,31 @@
-// The database's schema: its version, how an older one is brought forward, and a look at a file's version that changes
+// A database's schema: its version, how an older one is brought forward, and a look at a file's version that changes
 // nothing. Private to the store.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "adapters/store/sqlite.h"
 
 namespace mesh::store {
 
-inline constexpr std::uint32_t schema_version = 1;
 /// "mesh" in SQLite's application_id, so that `file` and we tell our databases from others.
 inline constexpr std::uint32_t application_id = 0x6d657368;
+
+struct Migration {
+  std::uint32_t to = 0;
+  const char* sql = nullptr;
+};
+
+/// What one kind of database is made of. It has a table meta(name, value), of texts, from its first version on.
+struct Schema {
+  std::uint32_t application = 0;  ///< SQLite's application_id
+  std::span<const Migration> migrations;  ///< forward only, the oldest first; what was released is never edited
+
+  [[nodiscard]] std::uint32_t version() const { return migrations.back().to; }
+};
 
 struct FileVersion {
   std::uint32_t schema = 0;
@@ -24,9 +38,9 @@ struct FileVersion {
 [[nodiscard]] Result<std::optional<FileVersion>> peek_version(const std::string& file);
 
 /// An `unsupported` error if `file` was written by a newer version, `storage` if it is another program's database.
-[[nodiscard]] Status check_version(const std::string& file, const FileVersion& version);
+[[nodiscard]] Status check_version(const std::string& file, const Schema& schema, const FileVersion& version);
 
-/// Brings the database to schema_version, in one transaction.
-[[nodiscard]] Status migrate(sqlite::Connection& connection, const std::string& file);
+/// Brings the database to the schema's version, in one transaction.
+[[nodiscard]] Status migrate(sqlite::Connection& connection, const std::string& file, const Schema& schema);
 
 }  // namespace mesh::store
