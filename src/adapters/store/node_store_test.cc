@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,10 +15,9 @@
 #include <random>
 #include <thread>
 
-#include "adapters/store/schema.h"
 #include "adapters/store/sqlite.h"
 #include "adapters/store/temporary_folder.h"
-#include "codec/hash.h"
+#include "adapters/store/test_tools.h"
 
 namespace mesh::store {
 namespace {
@@ -45,29 +43,6 @@ std::unique_ptr<NodeStore> open_or_fail(const fs::path& home, NodeStoreOptions o
   auto store = NodeStore::open(home, std::move(options));
   EXPECT_TRUE(store) << store.error().message;
   return store ? std::move(*store) : nullptr;
-}
-
-Bytes read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return Bytes(std::istreambuf_iterator<char>(in), {});
-}
-
-/// Name, size and hash of every file: what "untouched" means.
-std::map<std::string, std::string> snapshot(const fs::path& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    files[entry.path().string()] = entry.is_regular_file() ? sha256(read_file(entry.path())).hex() : "folder";
-  }
-  return files;
-}
-
-/// What `child` returns is the exit status; it runs in a process of its own, and its end is waited for.
-int in_child(const std::function<int()>& child) {
-  const pid_t pid = ::fork();
-  if (pid == 0) ::_exit(child());
-  int status = 0;
-  EXPECT_EQ(::waitpid(pid, &status, 0), pid);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 TEST(NodeStore, KeepsRecordsInOrderAndKeyValues) {
@@ -371,10 +346,7 @@ TEST(NodeStore, NamesADamagedFile) {
   }
   const fs::path file = folder.path() / "node.db";
   const Bytes whole = read_file(file);
-  const auto write = [&](const Bytes& bytes) {
-    const std::string_view text = as_text(bytes);
-    std::ofstream(file, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
-  };
+  const auto write = [&](const Bytes& bytes) { write_file(file, bytes); };
   const auto damaged = [&]() -> std::string {
     auto store = NodeStore::open(folder.path());
     Status read = store ? (*store)->load_all([](const StoredRecord&) -> Status { return {}; })
@@ -551,12 +523,8 @@ TEST(NodeStore, SurvivesKills) {
   constexpr std::uint64_t records_per_batch = 5;
   std::uint64_t acknowledged = 0;
   for (int round = 0; round < 30; ++round) {
-    int ends[2];
-    ASSERT_EQ(::pipe(ends), 0);
     const std::uint64_t first = acknowledged + 1;
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      ::close(ends[0]);
+    acknowledged = kill_at_random(random, acknowledged, [&](int out) {
       auto store = NodeStore::open(folder.path());
       if (!store) ::_exit(1);
       std::atomic<std::uint64_t> open{0};
@@ -569,24 +537,10 @@ TEST(NodeStore, SurvivesKills) {
         ++open;
         (*store)->commit(std::move(writes), [&, batch](Status done) {
           --open;
-          if (!done || ::write(ends[1], &batch, sizeof batch) != sizeof batch) ::_exit(2);
+          if (!done || ::write(out, &batch, sizeof batch) != sizeof batch) ::_exit(2);
         });
       }
-    }
-    ::close(ends[1]);
-    // Killed after a random number of acknowledgements, and a random moment of the next writes.
-    std::uint64_t wanted = random() % 40;
-    std::uint64_t batch = 0;
-    const auto read_one = [&] { return ::read(ends[0], &batch, sizeof batch) == static_cast<ssize_t>(sizeof batch); };
-    while (wanted-- > 0 && read_one()) acknowledged = batch;
-    std::atomic<std::uint64_t> spin{random() % 2'000'000};
-    while (spin > 0) --spin;
-    ::kill(pid, SIGKILL);
-    while (read_one()) acknowledged = batch;
-    ::close(ends[0]);
-    int status = 0;
-    ASSERT_EQ(::waitpid(pid, &status, 0), pid);
-    ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself: " << WEXITSTATUS(status);
+    });
 
     const auto store = open_or_fail(folder.path());
     ASSERT_NE(store, nullptr);

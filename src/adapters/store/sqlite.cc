@@ -71,6 +71,10 @@ void Statement::bind(int index, ByteView blob) {
              "store-bind-blob");
 }
 
+void Statement::bind_null(int index) {
+  MESH_CHECK(sqlite3_bind_null(statement_.get(), index) == SQLITE_OK, "store-bind-null");
+}
+
 Result<bool> Statement::step() {
   const int result = sqlite3_step(statement_.get());
   if (result == SQLITE_ROW) return true;
@@ -90,6 +94,8 @@ Status Statement::run() {
 }
 
 void Statement::reset() { sqlite3_reset(statement_.get()); }
+
+bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
 
 std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
 

@@ -26,6 +26,7 @@ class Statement {
   void bind(int index, std::int64_t value);
   void bind(int index, std::string_view text);
   void bind(int index, ByteView blob);
+  void bind_null(int index);
 
   /// True: a row is there. False: done, and the statement is reset.
   [[nodiscard]] Result<bool> step();
@@ -33,6 +34,7 @@ class Statement {
   [[nodiscard]] Status run();
   void reset();
 
+  [[nodiscard]] bool is_null(int column) const;
   [[nodiscard]] std::int64_t integer(int column) const;
   [[nodiscard]] std::string text(int column) const;
   /// Valid until the next step.
