@@ -726,7 +726,8 @@ Node::~Node() = default;
 Result<std::unique_ptr<Node>> Node::create(Config config, Instant now, const std::vector<JournalRecord>& journal) {
   MESH_TRY(policy::validate(config.policy));
   const Cid policy = policy::cid_of(config.policy);
-  MESH_LET(const Cid federation, identity::derive_federation(config.federation, policy));
+  MESH_LET(const Cid federation,
+           config.charter ? Result<Cid>(*config.charter) : identity::derive_federation(config.federation, policy));
   MESH_TRY(market::validate(config.pricing));
   if (config.slots < 1) return fail(ErrorCode::invalid, "a node has at least one slot");
   auto impl = std::make_unique<Impl>(std::move(config), policy, federation, now);

@@ -23,6 +23,7 @@ namespace mesh::node {
 struct Config {
   Seed seed;  ///< the node's key
   std::string federation = "local";  ///< name that the charter is derived from
+  std::optional<Cid> charter;  ///< of a federation with a ledger: it is named by this one
   policy::MeshPolicy policy;
   std::string engine;  ///< executor version and flags
   std::string agent;  ///< "meshwork/0.1.0"

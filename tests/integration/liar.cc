@@ -264,12 +264,12 @@ int lie(Mode mode, std::span<char*> arguments) {
   };
   std::error_code error;
   std::filesystem::create_directories(settings.home, error);
-  const auto seed = app::load_or_create_key(settings.home / "node.key");
+  const auto seed = app::load_or_create_key(settings.home / "node.key", settings.home);
   if (!seed) return failed(seed.error());
   const auto federation = identity::derive_federation(settings.federation, policy::cid_of({}));
   if (!federation) return failed(federation.error());
   const auto shards = std::make_shared<Shards>();
-  Tongue tongue(mode, partner, identity::Signer(*seed, *federation), shards);
+  Tongue tongue(mode, partner, identity::Signer(seed->seed, *federation), shards);
   settings.make_sandbox = [mode, shards](wasm::Config config) -> Result<std::unique_ptr<wasm::Sandbox>> {
     MESH_LET(auto honest, wasm::Sandbox::create(std::move(config)));
     return std::make_unique<LyingSandbox>(std::move(honest), mode, shards);

@@ -1310,6 +1310,33 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
       call.reply({{"peer", identity::peer_id_of(*peer)}});
     });
   }
+  void post_invitation(Call call) {
+    const auto json = parse_json(call.request.body);
+    if (!json) return call.fail(json.error());
+    JsonFields fields(*json, "invitation");
+    InvitationTerms terms;
+    std::vector<std::string> roles;
+    for (const Status& status :
+         {fields.read("roles", roles, 5, 16), fields.read("credits", terms.credits, INT64_MAX),
+          fields.read("uses", terms.uses, INT64_MAX), fields.read("hours", terms.hours, INT64_MAX), fields.finish()}) {
+      if (!status) return call.fail(status.error());
+    }
+    if (json->contains("roles")) {
+      terms.roles.clear();
+      const auto names = ledger::enum_names(ledger::Role::member);
+      for (const std::string& role : roles) {
+        const auto found = std::ranges::find(names, role);
+        if (found == names.end())
+          return call.fail({ErrorCode::invalid, fmt::format("invitation.roles: there is no role {}; there are {}", role,
+                                                            fmt::join(names, ", "))});
+        terms.roles.push_back(static_cast<ledger::Role>(found - names.begin()));
+      }
+    }
+    backend_.invite(std::move(terms), [call = std::move(call)](Result<std::string> token) {
+      if (!token) return call.fail(token.error());
+      call.reply({{"token", *token}});
+    });
+  }
   void post_ping(Call call) {
     const auto peer = peer_of(call.parameters.find("peer")->second);
     if (!peer) return call.fail(peer.error());
@@ -1725,6 +1752,17 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {{"application/json", "DialRequest"}},
        {{200, "application/json", "Dialed", "connected"}},
        &Impl::post_dial},
+      {"POST",
+       "/api/v1/invitations",
+       "invite",
+       "A token by which others come into this node's federation",
+       {},
+       {{"application/json", "InvitationRequest"}},
+       {{200, "application/json", "Invitation", "the token; micro-credits are given out of this node's balance"},
+        {403, "", "", "this node is no steward"},
+        {429, "", "", "too many invitations are open"},
+        {501, "", "", "the federation has no ledger"}},
+       &Impl::post_invitation},
       {"POST",
        "/api/v1/peers/{peer}/ping",
        "ping",

@@ -111,6 +111,9 @@ class Backend {
   virtual void find_in_dht(const Cid& root, std::move_only_function<void(const Dht::Found&)> done) = 0;
   [[nodiscard]] virtual Runtime::Announced announced() const = 0;
   virtual void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) = 0;
+  virtual void invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done) = 0;
+  /// Null: the federation has no ledger.
+  [[nodiscard]] virtual ChainHost* ledger() = 0;
   virtual void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) = 0;
   virtual void ping(const identity::NodeId& peer, std::move_only_function<void(Result<Duration>)> done) = 0;
   virtual void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) = 0;

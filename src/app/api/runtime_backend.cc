@@ -130,6 +130,10 @@ class RuntimeBackend final : public Backend {
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) override {
     runtime_.refresh_shares(std::move(done));
   }
+  void invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done) override {
+    runtime_.invite(std::move(terms), std::move(done));
+  }
+  ChainHost* ledger() override { return runtime_.ledger(); }
   Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args) override {
     return app::make_function(program, args, runtime_.store(), runtime_.blocks());
   }

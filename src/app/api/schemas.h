@@ -125,6 +125,8 @@ inline constexpr std::array schema_table{
     NamedSchema{"OfferRequest", "cost:integer"},
     NamedSchema{"Offered", "cid:string cost:integer"},
     NamedSchema{"DialRequest", "address:string"},
+    NamedSchema{"InvitationRequest", "roles?:string[] credits?:integer uses?:integer hours?:integer"},
+    NamedSchema{"Invitation", "token:string"},
     NamedSchema{"Dialed", "peer:string"},
     NamedSchema{"Ping", "peer:string rtt_us:integer"},
     NamedSchema{"ReachAttempt", "address:string outcome:string text:string"},

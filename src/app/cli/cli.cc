@@ -80,6 +80,8 @@ struct Program {
   Session session;
   Action action;
   RunOptions run;
+  InvitationOptions invitation;
+  FoundingOptions founding;
   std::string id, text, file, shell, target;
   std::vector<std::string> holders, recipients;
   std::string visibility;
@@ -245,6 +247,19 @@ struct Program {
         ->add_option("PEER", id)
         ->required();
 
+    CLI::App* invite =
+        command(*peers, "invite", "print a token by which another machine comes into this node's federation",
+                [this] { return peers_invite(session, invitation); });
+    invite
+        ->add_option("--roles", invitation.roles,
+                     "of member, worker, verifier, validator, steward: what it is to be; the first three unless told")
+        ->delimiter(',')
+        ->type_name("ROLES");
+    invite->add_option("--credits", invitation.credits, "credits that go with it, out of this node's balance")
+        ->check(CLI::Range(0, 1'000'000'000));
+    invite->add_option("--uses", invitation.uses, "how many may come in with it")->check(CLI::Range(1, 1000));
+    invite->add_option("--hours", invitation.hours, "for how long it holds")->check(CLI::Range(1, 8784));
+
     CLI::App* assets = noun(app, "assets", "content by its hash", [this] { return assets_ls(session); });
     CLI::App* added = command(
         *assets, "add", "share a file or a folder where it lies, with whoever knows its CID, and print that", [this] {
@@ -323,6 +338,8 @@ struct Program {
       });
     };
     CLI::App* node = noun(app, "node", "the node itself", [this] { return node_status(session); });
+    command(*node, "id", "what this node is called: its did and its PeerId; makes its key if there is none",
+            [this] { return node_id(session); });
     command(*node, "status", "what the running node is and does", [this] { return node_status(session); });
     show_config(*node);
     show_config(app);
@@ -338,7 +355,20 @@ struct Program {
     unbuilt(app, "wallet", "balances and payments");
     unbuilt(app, "ledger", "the federation's ledger");
     unbuilt(app, "policy", "the federation's rules");
-    unbuilt(app, "federation", "members and attestations");
+    CLI::App* federation = noun(app, "federation", "the federation and its members");
+    CLI::App* found = command(*federation, "found", "found a federation with a ledger, of which this home is then",
+                              [this] { return federation_found(session, founding); });
+    found->add_option("NAME", founding.name, "1 to 64 characters of a-z, 0-9 and -")->required();
+    found
+        ->add_option("--founder", founding.founders,
+                     "another node that founds it, by did:key:... or PeerId; it is a validator, too (repeatable)")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->type_name("DID");
+    found->add_flag("--open", founding.open, "whoever finds it may enrol as a member");
+    found->add_option("--credits", founding.credits, "of each founder")->check(CLI::Range(0, 1'000'000'000));
+    found->add_option("--bond", founding.bond, "of each founder, on top")->check(CLI::Range(1, 1'000'000'000));
     unbuilt(app, "inference", "language models");
   }
 

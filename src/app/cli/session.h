@@ -182,6 +182,27 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
                    bool each_shard = false);
 int peers_ls(Session& session);
 int peers_ping(Session& session, const std::string& peer);
+struct InvitationOptions {
+  std::vector<std::string> roles;
+  std::uint64_t credits = 0;  ///< whole ones
+  std::uint64_t uses = 1;
+  std::uint64_t hours = 24;
+};
+int peers_invite(Session& session, const InvitationOptions& options);
+struct FoundingOptions {
+  std::string name;
+  std::vector<std::string> founders;  ///< beside this node
+  bool open = false;
+  std::uint64_t credits = 1000;  ///< whole ones, as the bond
+  std::uint64_t bond = 100;
+};
+int federation_found(Session& session, const FoundingOptions& options);
+int node_id(Session& session);
+/// Takes the tokens among what was said to join: this home is in their federation then. What is left, and the tokens' own addresses, are peers
+/// to connect to.
+[[nodiscard]] Result<std::vector<std::string>> join_by_tokens(const config::Paths& paths,
+                                                              const std::vector<std::string>& join,
+                                                              const std::function<void(const std::string&)>& say);
 /// `visibility` empty: for whoever knows the CID. `copy`: into the store, not where it lies.
 int assets_add(Session& session, const std::string& path, const std::string& visibility, bool copy);
 /// As assets_add, but sealed for `recipients`: nodes by did or PeerId, or "self" for the one that is asked.

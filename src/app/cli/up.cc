@@ -149,7 +149,8 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   wanted.compile_cache = paths.cache / "compiled";
   wanted.federation = settings.text("federation");
   wanted.listen = settings.list("listen");
-  wanted.bootstrap = settings.list("join");
+  MESH_LET(wanted.bootstrap, join_by_tokens(paths, settings.list("join"),
+                                            [](const std::string& text) { fmt::print(stderr, "{}\n", text); }));
   wanted.mdns = !settings.flag("no-mdns");
   const std::string& relay = settings.text("relay");
   wanted.relay = relay == "on" ? app::Relaying::on : relay == "off" ? app::Relaying::off : app::Relaying::automatic;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 #include "app/runtime/files.h"
 #include "app/runtime/runtime.h"
@@ -20,12 +21,34 @@ Error key_error(std::string_view what, const std::filesystem::path& file) {
   return {ErrorCode::storage, fmt::format("{} the key file {} failed: {}", what, file.string(), std::strerror(errno))};
 }
 
-Result<Seed> draw_key(const std::filesystem::path& file) {
+/// Where a home says which key was drawn for it.
+std::filesystem::path mark_in(const std::filesystem::path& home) { return home / "key-drawn-here"; }
+
+bool is_marked(const std::filesystem::path& home, const Seed& seed) {
+  std::ifstream stream(mark_in(home));
+  std::string line;
+  return std::getline(stream, line) && line == public_key_of(seed).hex();
+}
+
+/// Before there is the key: a crash in between leaves the mark of a key that nobody has.
+Status mark(const std::filesystem::path& home, const Seed& seed) {
+  std::error_code error;
+  std::filesystem::create_directories(home, error);
+  const std::string text = public_key_of(seed).hex() + "\n";
+  const FileDescriptor out(::open(mark_in(home).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!out.is_open() || ::write(out.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      ::fsync(out.get()) != 0)
+    return std::unexpected(key_error("marking", mark_in(home)));
+  return {};
+}
+
+Result<Seed> draw_key(const std::filesystem::path& file, const std::filesystem::path& home) {
   std::array<std::uint8_t, Seed::size> random{};
   if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
     return fail(ErrorCode::internal, "the kernel gave no random bytes for the node's key");
   }
   const Seed seed(random);
+  MESH_TRY(mark(home, seed));
   const std::string text = seed.hex() + "\n";
   // Written beside and linked into place: a killed start leaves no half key, and of two starts one wins.
   const std::filesystem::path temporary = fmt::format("{}.{}.new", file.string(), ::getpid());
@@ -46,12 +69,10 @@ Result<Seed> draw_key(const std::filesystem::path& file) {
   return seed;
 }
 
-}  // namespace
-
-Result<Seed> load_or_create_key(const std::filesystem::path& file) {
+Result<Seed> load_key(const std::filesystem::path& file, const std::filesystem::path& home) {
   const FileDescriptor in(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!in.is_open()) {
-    if (errno == ENOENT) return draw_key(file);
+    if (errno == ENOENT) return draw_key(file, home);
     return std::unexpected(key_error("opening", file));
   }
   struct stat about{};
@@ -84,6 +105,13 @@ Result<Seed> load_or_create_key(const std::filesystem::path& file) {
             file.string()));
   }
   return *seed;
+}
+
+}  // namespace
+
+Result<NodeKey> load_or_create_key(const std::filesystem::path& file, const std::filesystem::path& home) {
+  MESH_LET(const Seed seed, load_key(file, home));
+  return NodeKey{.seed = seed, .was_brought = !is_marked(home, seed)};
 }
 
 }  // namespace mesh::app

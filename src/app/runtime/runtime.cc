@@ -18,6 +18,7 @@
 
 #include "adapters/p2p/network.h"
 #include "app/runtime/bitswap.h"
+#include "app/runtime/chain_host.h"
 #include "app/runtime/content.h"
 #include "app/runtime/dht.h"
 #include "app/runtime/executor.h"
@@ -197,6 +198,8 @@ class Runtime::Impl final : public StreamOpener {
   std::unique_ptr<wasm::Sandbox> sandbox;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<p2p::Network> network;
+  std::unique_ptr<ChainHost> chain;  ///< none: the federation has no ledger
+  std::unique_ptr<Enrolment> enrolment;
   std::unique_ptr<SignatureChecker> checker;
   std::size_t checking = 0;  ///< of what the network told, with the checker or on its way back
   std::thread io_thread, bulk_thread, measure_thread;
@@ -251,14 +254,24 @@ class Runtime::Impl final : public StreamOpener {
       if (const auto owner = identity::parse_node(settings.owner); !owner) return wrap("the owner", owner.error());
     }
     const policy::MeshPolicy policy;
-    MESH_LET(const Cid federation, identity::derive_federation(settings.federation, policy::cid_of(policy)));
+    MESH_LET(const std::optional<Founding> founding, load_founding(settings.home));
+    if (founding && settings.federation != Settings().federation && settings.federation != founding->charter.name)
+      return fail(
+          ErrorCode::conflict,
+          fmt::format("this home is in the federation {}: it cannot be told to be in {}; a node of another one needs a "
+                      "home of its own (--home)",
+                      founding->charter.name, settings.federation));
+    MESH_LET(const Cid federation, founding ? Result<Cid>(federation_of(*founding))
+                                            : identity::derive_federation(settings.federation, policy::cid_of(policy)));
+    if (founding) settings.federation = founding->charter.name;
 
     // A step may persist and declare for each of thousands of shards; the writer takes all that waits in one go.
     MESH_LET(store, store::NodeStore::open(
                         settings.home, {.max_queued_batches = max_queued_batches, .on_trouble = [this](Status status) {
                                           post([this, status = std::move(status)] { on_storage(status); });
                                         }}));
-    MESH_LET(seed, load_or_create_key(settings.key_file));
+    MESH_LET(const NodeKey own_key, load_or_create_key(settings.key_file, settings.home));
+    seed = own_key.seed;
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
     std::vector<asset::Share> all_shares = settings.shares;
@@ -289,6 +302,7 @@ class Runtime::Impl final : public StreamOpener {
     node::Config config;
     config.seed = seed;
     config.federation = settings.federation;
+    if (founding) config.charter = federation;
     config.policy = policy;
     config.engine = wasm::engine_id();
     config.agent = settings.agent;
@@ -389,6 +403,8 @@ class Runtime::Impl final : public StreamOpener {
         bulk, *blocks, *content, *sandbox, Executor::Limits{}, seed,
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
 
+    if (founding) MESH_TRY(start_ledger(*founding, own_key.was_brought));
+
     p2p::Config net;
     net.secret = seed;
     if (!settings.listen.empty()) net.listen = settings.listen;
@@ -400,6 +416,10 @@ class Runtime::Impl final : public StreamOpener {
     net.federation = federation.text();
     net.limits.provided_keys = dht_limits.max_roots;
     net.agent = settings.agent;
+    if (chain) {
+      for (const std::string_view protocol : {ledger_protocol, enrolment_protocol})
+        net.stream_protocols.emplace_back(protocol);
+    }
     if (settings.zephymesh) {
       for (const std::string_view protocol : {zephymesh_manifest_protocol, zephymesh_file_protocol})
         net.stream_protocols.emplace_back(protocol);
@@ -419,6 +439,22 @@ class Runtime::Impl final : public StreamOpener {
     io_thread = std::thread([this] { io.run(); });
     bulk_thread = std::thread([this] { bulk.run(); });
     measure_thread = std::thread([this] { measure(); });
+    return {};
+  }
+
+  Status start_ledger(const Founding& founding, bool key_was_brought) {
+    MESH_LET(chain, ChainHost::start(
+                        {.file = settings.home / "ledger.db",
+                         .founding = founding,
+                         .seed = seed,
+                         .key_was_brought = key_was_brought,
+                         .timeouts = {}},
+                        *this,
+                        [this](const ChainHost::Story& story) {
+                          post([this, story] { tell({.kind = story.kind, .peer = story.peer, .text = story.text}); });
+                        },
+                        [](const ledger::Ledger&) {}));
+    enrolment = std::make_unique<Enrolment>(bulk, *store, *chain);
     return {};
   }
 
@@ -454,10 +490,12 @@ class Runtime::Impl final : public StreamOpener {
         io_thread.join();
       }
       checker.reset();
+      if (chain) chain->stop();
       if (keeper) keeper->stop();
       if (bulk_thread.joinable()) {
         post_bulk([this] {
           executor->close();
+          enrolment.reset();
           downloads.reset();
           zephymesh.reset();
           content.reset();
@@ -469,6 +507,8 @@ class Runtime::Impl final : public StreamOpener {
         bulk_thread.join();
       }
       network.reset();
+      enrolment.reset();
+      chain.reset();
       dht.reset();
       keeper.reset();
       sandbox.reset();  // Its callbacks post to a queue that nobody empties any more.
@@ -759,18 +799,22 @@ class Runtime::Impl final : public StreamOpener {
     if (event.protocol == zephymesh_manifest_protocol || event.protocol == zephymesh_file_protocol)
       zephymesh->serve(event.peer, event.protocol, event.fd.release());
     if (event.protocol == manifest_protocol) manifests->serve(event.peer, event.fd.release());
+    if (event.protocol == ledger_protocol) chain->serve(event.peer, event.fd.release());
+    if (event.protocol == enrolment_protocol) enrolment->serve(event.peer, event.fd.release());
     if (event.protocol == bitswap_protocol) bitswap->serve(event.peer, event.fd.release());
   }
   void on(p2p::StreamClosed&&) {}  // What streams carry says by itself whether it is whole.
   void on(p2p::PeerConnected&& event) {
     keeper->peer_up(event.peer, is_local_address(event.address));
     manifests->peer_up(event.peer);
+    if (chain) chain->peer_up(event.peer);
     take(node::event::PeerUp{event.peer});
   }
   void on(p2p::PeerDisconnected&& event) {
     keeper->peer_down(event.peer);
     manifests->peer_down(event.peer);
     bitswap->peer_down(event.peer);
+    if (chain) chain->peer_down(event.peer);
     take(node::event::PeerDown{event.peer});
   }
   void on(p2p::PeerPathChanged&& event) {
@@ -1229,6 +1273,21 @@ void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Sh
   });
 }
 
+void Runtime::invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done) {
+  if (!impl_->enrolment)
+    return done(fail(
+        ErrorCode::unsupported,
+        "this node's federation has no ledger, so nobody is admitted to it: `mesh federation found NAME` makes one"));
+  std::vector<std::string> addresses = listen_addresses();
+  addresses.resize(std::min(addresses.size(), max_invitation_addresses));
+  impl_->enrolment->invite(
+      terms, std::move(addresses), static_cast<std::uint64_t>(wall_ms()),
+      [impl = impl_.get(), done = std::move(done)](Result<std::string> token) mutable {
+        impl->post([done = std::move(done), token = std::move(token)]() mutable { done(std::move(token)); });
+      });
+}
+
+ChainHost* Runtime::ledger() { return impl_->chain.get(); }
 void Runtime::notice(node::Notice notice) { impl_->tell(std::move(notice)); }
 const node::Node& Runtime::node() const { return *impl_->node; }
 EventLog& Runtime::events() { return *impl_->log; }

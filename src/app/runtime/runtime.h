@@ -25,6 +25,7 @@
 #include "adapters/wasm/sandbox.h"
 #include "app/runtime/dht.h"
 #include "app/runtime/downloads.h"
+#include "app/runtime/enrolment.h"
 #include "app/runtime/event_log.h"
 #include "app/runtime/pacer.h"
 #include "app/runtime/pins.h"
@@ -39,6 +40,7 @@ class Network;
 
 namespace mesh::app {
 
+class ChainHost;
 class ContentExchange;
 
 /// The reason for which added content is declared (BlockStore::declare).
@@ -51,7 +53,7 @@ struct Settings {
   std::filesystem::path home;  ///< database, blocks, key; made 0700 if absent
   std::filesystem::path key_file;  ///< empty: home/node.key. 64 hexadecimal digits, 0600; drawn if absent
   std::filesystem::path compile_cache;  ///< compiled code; empty: home/compiled. May be shared by nodes of one user
-  std::string federation = "local";
+  std::string federation = "local";  ///< of a home that is in a federation with a ledger: its name, or "local"
   std::vector<std::string> listen;  ///< multiaddrs; empty: the network's defaults (TCP, QUIC, WebSocket on any port)
   std::vector<std::string> bootstrap;  ///< multiaddrs with /p2p
   bool mdns = true;
@@ -211,6 +213,10 @@ class Runtime {
   void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done);
   /// Opens what is sealed for this node. Any thread.
   [[nodiscard]] sealing::Opener opener(sealing::Sink sink) const;
+  /// The terms of an invitation (enrolment.h); the token that it gives.
+  void invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done);
+  /// This node's replica of its federation's chain; null where the federation has no ledger.
+  [[nodiscard]] ChainHost* ledger();
   /// Adds a fact to the story (an API that starts or stops, ...).
   void notice(node::Notice notice);
 
@@ -243,8 +249,14 @@ class Runtime {
   std::unique_ptr<Impl> impl_;
 };
 
+/// A node's key as it was found.
+struct NodeKey {
+  Seed seed;
+  bool was_brought = false;  ///< not drawn by a node with this home: it may be in use, or have been, elsewhere
+};
 /// The node's key from `file`: 64 hexadecimal digits in a regular file of this user that others cannot read; drawn from the
-/// kernel and written (0600, synced) if the file is absent. Errors: denied (mode or owner; says the chmod), invalid, storage.
-[[nodiscard]] Result<Seed> load_or_create_key(const std::filesystem::path& file);
+/// kernel and written (0600, synced) if the file is absent; `home` remembers that it was drawn here. Errors: denied (mode or
+/// owner; says the chmod), invalid, storage.
+[[nodiscard]] Result<NodeKey> load_or_create_key(const std::filesystem::path& file, const std::filesystem::path& home);
 
 }  // namespace mesh::app

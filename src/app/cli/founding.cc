@@ -1,0 +1,113 @@
+// `mesh federation found`, `mesh peers invite`, `mesh node id`: how a federation with a ledger begins, and how others come in.
+#include <fmt/format.h>
+
+#include "app/cli/session.h"
+#include "app/runtime/enrolment.h"
+#include "app/runtime/host.h"
+#include "app/runtime/runtime.h"
+
+namespace mesh::cli {
+
+namespace {
+constexpr std::uint64_t micro = 1'000'000;
+
+/// The node's key, made with its home where there is none yet.
+Result<identity::NodeId> own_key(const config::Paths& paths) {
+  std::error_code error;
+  std::filesystem::create_directories(paths.home, error);
+  if (error)
+    return fail(ErrorCode::storage,
+                fmt::format("the home {} cannot be made: {}", paths.home.string(), error.message()));
+  MESH_LET(const app::NodeKey key, app::load_or_create_key(paths.key_file, paths.home));
+  return public_key_of(key.seed);
+}
+}  // namespace
+
+int node_id(Session& session) {
+  const auto settings = session.settings();
+  if (!settings) return session.fail(settings.error());
+  const auto id = own_key(settings->paths());
+  if (!id) return session.fail(id.error());
+  session.print({{"did", identity::did_of(*id)}, {"peer", identity::peer_id_of(*id)}});
+  return exit_ok;
+}
+
+int federation_found(Session& session, const FoundingOptions& options) {
+  const auto settings = session.settings();
+  if (!settings) return session.fail(settings.error());
+  const config::Paths& paths = settings->paths();
+  if (session.find_node())
+    return session.fail(exit_failure, "a node is running with this home: stop it first, and start it again afterwards");
+  const auto own = own_key(paths);
+  if (!own) return session.fail(own.error());
+  app::FoundingPlan plan;
+  plan.name = options.name;
+  plan.founder = *own;
+  for (const std::string& text : options.founders) {
+    const auto node = identity::parse_node(text);
+    if (!node)
+      return session.fail(
+          ErrorCode::invalid == node.error().code ? static_cast<int>(exit_usage) : exit_of(node.error().code),
+          fmt::format("--founder {}: {}; `mesh node id` says what a node is called", text, node.error().message));
+    plan.others.push_back(*node);
+  }
+  plan.open_enrolment = options.open;
+  plan.credits = options.credits * micro;
+  plan.bond = options.bond * micro;
+  plan.time_ms = static_cast<std::uint64_t>(app::wall_ms());
+  const auto founding = app::found(plan);
+  if (!founding) return session.fail(founding.error());
+  if (const Status saved = app::save_founding(paths.home, *founding); !saved) return session.fail(saved.error());
+  session.print({{"name", founding->charter.name},
+                 {"federation", app::federation_of(*founding).text()},
+                 {"founders", plan.others.size() + 1}});
+  session.say("`mesh up` runs a node of it; `mesh peers invite` then prints a token for others");
+  return exit_ok;
+}
+
+int peers_invite(Session& session, const InvitationOptions& options) {
+  Json roles = Json::array();
+  for (const std::string& role : options.roles) roles.push_back(role);
+  Json body{{"credits", options.credits * micro}, {"uses", options.uses}, {"hours", options.hours}};
+  if (!roles.empty()) body["roles"] = roles;
+  return with(session, "POST", "/api/v1/invitations", &body, [&](const Json& answer) {
+    if (session.form() == Form::table || session.form() == Form::wide || session.form() == Form::name) {
+      fmt::print("{}\n", text_of(answer["token"]));
+    } else {
+      session.print(answer);
+    }
+    session.say("`mesh up --join TOKEN` on the other machine takes it");
+    return static_cast<int>(exit_ok);
+  });
+}
+
+Result<std::vector<std::string>> join_by_tokens(const config::Paths& paths, const std::vector<std::string>& join,
+                                                const std::function<void(const std::string&)>& say) {
+  std::vector<std::string> addresses;
+  for (const std::string& item : join) {
+    if (!app::is_token(item)) {
+      addresses.push_back(item);
+      continue;
+    }
+    MESH_LET(const app::Invitation invitation, app::read_token(item));
+    addresses.insert(addresses.end(), invitation.addresses.begin(), invitation.addresses.end());
+    MESH_LET(const auto known, app::load_founding(paths.home));
+    if (known) {
+      // A token that was taken stays among the settings.
+      if (app::federation_of(*known) == invitation.federation) continue;
+      return fail(
+          ErrorCode::conflict,
+          fmt::format(
+              "this home is in the federation {} already: a node of another one needs a home of its own (--home)",
+              known->charter.name));
+    }
+    MESH_TRY(own_key(paths));
+    MESH_LET(const app::NodeKey key, app::load_or_create_key(paths.key_file, paths.home));
+    MESH_LET(const app::Enrolled enrolled, app::enrol(key.seed, invitation, std::chrono::seconds(30)));
+    MESH_TRY(app::save_founding(paths.home, enrolled.founding));
+    say(fmt::format("in the federation {}: {}", enrolled.founding.charter.name, enrolled.text));
+  }
+  return addresses;
+}
+
+}  // namespace mesh::cli

@@ -1,0 +1,37 @@
+// The hash chains by which this node's validator takes part in the ledger's beacon (docs/design/protocols.md, "Paid work").
+//
+// They follow from the node's key, one after the other, so nothing of them is stored: which one counts, and how far it was shown, is in the
+// ledger. Bound: 256 chains of 65,536 links are looked through, once after each start. Where the ledger has a chain that is
+// none of these (of another program with this key) no link is known, and the beacon is left out.
+#pragma once
+
+#include <optional>
+
+#include "domain/ledger/ledger.h"
+#include "domain/verification/nonce_chain.h"
+
+namespace mesh::app {
+
+inline constexpr std::uint32_t beacon_chain_links = std::uint32_t{1} << 16;
+
+class BeaconChains {
+ public:
+  explicit BeaconChains(const Seed& seed) : seed_(seed) {}
+
+  /// The next link of the chain that the ledger has of this account; zeros where it has none or another one.
+  [[nodiscard]] Digest next_link(const ledger::Ledger& ledger, const ledger::AccountId& account);
+  /// The chain to be committed to now; none while the ledger's has links enough.
+  [[nodiscard]] std::optional<ledger::CommitChain> due(const ledger::Ledger& ledger, const ledger::AccountId& account);
+
+ private:
+  [[nodiscard]] Digest secret(std::uint64_t number) const;
+  /// Which chain the entry is of, with its links at hand; none: it is none of these.
+  [[nodiscard]] std::optional<std::uint64_t> find(const ledger::BeaconChain& entry);
+
+  Seed seed_;
+  std::uint64_t number_ = 0;  ///< of the chain in use
+  std::optional<verification::OwnChain> chain_;
+  std::optional<Digest> foreign_;  ///< a link that is on none of the chains
+};
+
+}  // namespace mesh::app

@@ -1,0 +1,599 @@
+#include "app/runtime/chain_host.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <deque>
+#include <map>
+#include <thread>
+
+#include "app/runtime/beacon_chain.h"
+#include "app/runtime/host.h"
+#include "app/runtime/stream.h"
+#include "base/check.h"
+
+namespace mesh::app {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+namespace {
+
+constexpr std::size_t max_callers = 4096;
+constexpr std::size_t read_bytes = std::size_t{64} << 10;
+constexpr Duration open_limit = seconds(10);
+constexpr Duration first_retry = milliseconds(250);
+constexpr Duration last_retry = seconds(30);
+constexpr Duration blamed_for = seconds(60);
+
+chain::FinalBlock final_block(store::ChainBlock&& stored) {
+  return {.height = stored.height, .certificate = std::move(stored.certificate), .block = std::move(stored.block)};
+}
+
+}  // namespace
+
+struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
+  Impl(Settings given, StreamOpener& stream_opener, Tell on_story, Final on_final)
+      : settings(std::move(given)),
+        opener(stream_opener),
+        tell(std::move(on_story)),
+        final(std::move(on_final)),
+        own(public_key_of(settings.seed)),
+        federation(federation_of(settings.founding)),
+        beacons(settings.seed) {}
+
+  // ---- A stream to a peer.
+
+  struct Link {
+    Link(asio::io_context& io, int descriptor) : socket(io), wake(io), stall(io) {
+      error_code failed;
+      socket.assign(asio::local::stream_protocol(), descriptor, failed);
+      if (failed) ::close(descriptor);
+    }
+    asio::local::stream_protocol::socket socket;
+    asio::steady_timer wake;  ///< the writer sleeps on it
+    asio::steady_timer stall;  ///< set anew by whatever is read
+    std::deque<Bytes> queue;
+    std::size_t queued_bytes = 0;
+    bool ended = false;
+  };
+  struct Peer {
+    explicit Peer(asio::io_context& io) : retry(io) {}
+    std::shared_ptr<Link> link;
+    asio::steady_timer retry;
+    Duration wait = first_retry;
+    bool opening = false;
+    bool has_ledger = true;  ///< as far as is known
+    std::chrono::steady_clock::time_point alone_until;
+  };
+  struct Caller {
+    When when = When::waiting;
+    Done done;
+  };
+
+  Settings settings;
+  StreamOpener& opener;
+  Tell tell;
+  Final final;
+  PublicKey own;
+  Cid federation;
+  BeaconChains beacons;
+  asio::io_context io{1};
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work;
+  std::unique_ptr<store::ChainStore> store;
+  std::unique_ptr<chain::Replica> replica;
+  std::map<NodeId, Peer> peers;  ///< that are connected
+  std::map<chain::Timer, asio::steady_timer> timers;
+  std::map<std::uint64_t, Caller> submitted;  ///< by number, until the replica has answered
+  std::multimap<Cid, Done> waiting;  ///< until they are final
+  std::uint64_t submissions = 0;
+  std::optional<std::uint64_t> chain_submission;  ///< of a chain of the beacon
+  bool is_stopping = false;
+  std::thread thread;
+
+  // ---- Start.
+
+  Status open() {
+    MESH_LET(store, store::ChainStore::open(settings.file, federation, {.on_trouble = [this](const Status& status) {
+                                              post([this, status] {
+                                                say("ledger.storage", status
+                                                                          ? "the chain's storage can be written again"
+                                                                          : "the chain's storage cannot be written: " +
+                                                                                status.error().message);
+                                              });
+                                            }}));
+    MESH_LET(ledger::Ledger ledger,
+             ledger::Ledger::found(settings.founding.charter, settings.founding.genesis,
+                                   derive_secret(settings.seed.view(), "ledger-tables", {federation.bytes()})));
+    chain::Config config;
+    config.seeds = {settings.seed};
+    config.timeouts = settings.timeouts;
+    config.beacon = [this](const ledger::Ledger& at, const ledger::AccountId& validator) {
+      return beacons.next_link(at, validator);
+    };
+    replica = std::make_unique<chain::Replica>(std::move(config), std::move(ledger));
+    chain::Height last = 0;
+    const Status read = store->each_block([&](store::ChainBlock block) -> Status {
+      last = block.height;
+      take(chain::event::Replayed{final_block(std::move(block))});
+      return {};
+    });
+    if (!read) {
+      // The replica fetches from there on what does not read, as it does with a block that does not fit.
+      say("ledger.storage", read.error().message);
+      take(chain::event::Replayed{{.height = last + 1, .certificate = {}, .block = {}}});
+    }
+    chain::event::Started started;
+    auto log = store->log();
+    if (log) {
+      started.log.reserve(log->entries.size());
+      for (Bytes& entry : log->entries) started.log.push_back(std::move(entry));
+      started.signs_from = log->signs_from.value_or(settings.key_was_brought ? chain::never : 0);
+      for (store::ChainOffence& offence : log->offences)
+        started.offences.push_back(
+            {.offender = offence.offender, .height = offence.height, .evidence = std::move(offence.evidence)});
+      // Said once: later starts of this home are not the first.
+      if (!log->signs_from) {
+        store::ChainWrite first;
+        first.signs_from = started.signs_from;
+        MESH_TRY(store->commit_and_wait(std::move(first)));
+      }
+    } else {
+      say("ledger.storage", log.error().message);
+      started.signs_from = chain::never;
+      store::ChainWrite without;
+      without.forget_log = true;
+      without.signs_from = chain::never;
+      MESH_TRY(store->commit_and_wait(std::move(without)));
+    }
+    take(started);
+    return {};
+  }
+
+  void run() {
+    work.emplace(io.get_executor());
+    post([this] {
+      final(replica->ledger());
+      commit_chain();
+    });
+    thread = std::thread([this] { io.run(); });
+  }
+
+  void post(std::move_only_function<void()> action) {
+    asio::post(io, [action = std::move(action)]() mutable { action(); });
+  }
+
+  void stop() {
+    if (thread.joinable()) {
+      post([this] {
+        is_stopping = true;
+        for (const auto& [id, peer] : peers) {
+          if (peer.link) close(*peer.link);
+        }
+        peers.clear();
+        timers.clear();
+        work.reset();
+        io.stop();
+      });
+      thread.join();
+    }
+    store.reset();  // Writes what is queued.
+  }
+
+  void say(std::string kind, std::string text, std::optional<NodeId> peer = {}) {
+    tell({.kind = std::move(kind), .peer = peer, .text = std::move(text)});
+  }
+
+  // ---- The replica.
+
+  void take(const chain::Event& event) {
+    if (is_stopping) return;
+    for (chain::Effect& effect : replica->step(static_cast<std::uint64_t>(wall_ms()), event))
+      std::visit([this](auto& one) { carry_out(one); }, effect);
+  }
+
+  void carry_out(chain::effect::Persist& effect) {
+    store::ChainWrite write;
+    for (chain::FinalBlock& block : effect.blocks)
+      write.blocks.push_back(
+          {.height = block.height, .certificate = std::move(block.certificate), .block = std::move(block.block)});
+    write.forget_below = effect.forget_below;
+    write.entries = std::move(effect.entries);
+    write.signs_from = effect.signs_from;
+    for (chain::Offence& offence : effect.offences)
+      write.offences.push_back(
+          {.offender = offence.offender, .height = offence.height, .evidence = std::move(offence.evidence)});
+    const std::uint64_t number = effect.write;
+    store->commit(std::move(write), [self = this, number](const Status& status) {
+      self->post([self, number, status] {
+        // It tries until the disk takes it: this is the end of the storage, at a stop.
+        if (!status) return;
+        self->take(chain::event::Durable{number});
+      });
+    });
+  }
+
+  void carry_out(chain::effect::Send& effect) {
+    const auto peer = peers.find(effect.peer);
+    if (peer != peers.end() && peer->second.link) send(effect.peer, peer->second.link, chain::framed(effect.message));
+  }
+
+  void carry_out(chain::effect::Broadcast& effect) {
+    const Bytes frame = chain::framed(effect.message);
+    for (auto& [id, peer] : peers) {
+      if (peer.link) send(id, peer.link, frame);
+    }
+  }
+
+  void carry_out(const chain::effect::SetTimer& effect) {
+    asio::steady_timer& timer = timers.try_emplace(effect.timer, io).first->second;
+    timer.expires_after(effect.after);
+    timer.async_wait([this, name = effect.timer](error_code failed) {
+      if (failed || is_stopping) return;
+      const auto found = timers.find(name);
+      // Cancelled, or set anew, when this was already on its way.
+      if (found == timers.end() || found->second.expiry() > asio::steady_timer::clock_type::now()) return;
+      timers.erase(found);
+      take(chain::event::Elapsed{name});
+    });
+  }
+
+  void carry_out(const chain::effect::CancelTimer& effect) { timers.erase(effect.timer); }
+
+  void carry_out(const chain::effect::ReadBlocks& effect) {
+    chain::event::BlocksRead answer{.peer = effect.peer, .from = effect.from, .blocks = {}};
+    auto read = store->read(effect.from, effect.count, effect.bytes);
+    if (read) {
+      for (store::ChainBlock& block : *read) answer.blocks.push_back(final_block(std::move(block)));
+    } else {
+      say("ledger.storage", read.error().message);
+    }
+    post([this, answer = std::move(answer)] { take(answer); });
+  }
+
+  void carry_out(const chain::effect::Blame& effect) {
+    say("ledger.peer", identity::short_name(effect.peer) + ": " + effect.error.message, effect.peer);
+    const auto peer = peers.find(effect.peer);
+    if (peer == peers.end()) return;
+    peer->second.alone_until = std::chrono::steady_clock::now() + blamed_for;
+    // Not in the step that is being carried out: the end of a link is an event.
+    if (peer->second.link) post([this, id = effect.peer, link = peer->second.link] { end(id, link); });
+  }
+
+  void carry_out(chain::effect::Notify& effect) {
+    std::visit([this](auto& one) { on(one); }, effect.notice);
+  }
+
+  void on(chain::notice::Submitted& notice) {
+    if (chain_submission == notice.id) {
+      chain_submission.reset();
+      if (!notice.transaction)
+        say("ledger.trouble",
+            "this validator's chain for the beacon is not taken: " + notice.transaction.error().message);
+      return;
+    }
+    const auto found = submitted.find(notice.id);
+    if (found == submitted.end()) return;
+    Caller caller = std::move(found->second);
+    submitted.erase(found);
+    if (!notice.transaction) return caller.done(std::unexpected(std::move(notice.transaction.error())));
+    if (caller.when == When::waiting) return caller.done(Made{.transaction = *notice.transaction, .height = 0});
+    waiting.emplace(*notice.transaction, std::move(caller.done));
+  }
+
+  void on(const chain::notice::BlockFinal& notice) {
+    say("ledger.block", fmt::format("block {} with {} transactions is final", notice.height, notice.transactions));
+    final(replica->ledger());
+    post([this] { commit_chain(); });
+  }
+
+  void on(const chain::notice::TransactionFinal& notice) {
+    answer(notice.transaction, Made{.transaction = notice.transaction, .height = notice.height});
+  }
+
+  void on(const chain::notice::TransactionDropped& notice) {
+    answer(notice.transaction, std::unexpected(notice.error));
+  }
+
+  void answer(const Cid& transaction, const Result<Made>& made) {
+    while (true) {
+      auto found = waiting.extract(transaction);
+      if (found.empty()) return;
+      found.mapped()(made);
+    }
+  }
+
+  void on(const chain::notice::Stalled& notice) { say("ledger.stalled", notice.text); }
+  void on(const chain::notice::EvidenceFound& notice) {
+    say("ledger.evidence",
+        fmt::format("validator {} contradicted itself at height {}", identity::short_name(notice.offence.offender),
+                    notice.offence.height),
+        notice.offence.offender);
+  }
+  void on(const chain::notice::ConflictFound& notice) {
+    say("ledger.evidence", "an account signed two transactions for one number");
+    // Whoever reports first is believed; that others do as well costs them nothing.
+    make(ledger::Evidence{.kind = ledger::EvidenceKind::transactions, .first = notice.first, .second = notice.second},
+         When::waiting, [](const Result<Made>&) {});
+  }
+  void on(const chain::notice::SignsFrom& notice) {
+    say("ledger.signs", notice.height == chain::never
+                            ? std::string("this node signs nothing until it is certain what it has signed")
+                            : fmt::format("this node signs from height {} on", notice.height));
+  }
+  void on(const chain::notice::Trouble& notice) { say("ledger.trouble", notice.text); }
+
+  // ---- Transactions.
+
+  void submit(Bytes envelope, Caller caller) {
+    if (submitted.size() + waiting.size() >= max_callers)
+      return caller.done(fail(ErrorCode::exhausted,
+                              fmt::format("submissions-full: {} transactions are waited for already", max_callers)));
+    const std::uint64_t number = ++submissions;
+    submitted.emplace(number, std::move(caller));
+    take(chain::event::Submit{.id = number, .envelope = std::move(envelope)});
+  }
+
+  Result<Bytes> sign(ledger::Body body) {
+    const ledger::Account* account = replica->ledger().account(own);
+    if (account != nullptr && account->signer() != own)
+      return fail(ErrorCode::denied, "key-rotated: another key signs for this node's account now");
+    std::uint64_t sequence = account == nullptr ? 0 : account->sequence;
+    while (replica->mempool().find(own, sequence) != nullptr) ++sequence;
+    return std::visit(
+        [&](auto& one) {
+          one.account = own;
+          one.sequence = sequence;
+          return record::encode(seal(one, federation, settings.seed, own));
+        },
+        body);
+  }
+
+  void make(ledger::Body body, When when, Done done) {
+    auto envelope = sign(std::move(body));
+    if (!envelope) return done(std::unexpected(std::move(envelope.error())));
+    submit(std::move(*envelope), {.when = when, .done = std::move(done)});
+  }
+
+  /// A validator says where its next hash chain ends, once the last one is nearly used up.
+  void commit_chain() {
+    if (is_stopping || chain_submission) return;
+    const ledger::Ledger& ledger = replica->ledger();
+    const ledger::Account* account = ledger.account(own);
+    const ledger::Member* member = ledger.member(own);
+    if (account == nullptr || member == nullptr || replica->signs_from() == chain::never) return;
+    if (!ledger::check_role(member, ledger::Role::validator, ledger.height()) || account->signer() != own) return;
+    if (account->balance < ledger.state().frame.parameters.transaction_fee) return;
+    // What waits may be the chain already.
+    if (replica->mempool().find(own, account->sequence) != nullptr) return;
+    auto chain = beacons.due(ledger, own);
+    if (!chain) return;
+    auto envelope = sign(*chain);
+    if (!envelope) return;
+    chain_submission = ++submissions;
+    take(chain::event::Submit{.id = *chain_submission, .envelope = std::move(*envelope)});
+  }
+
+  // ---- Streams.
+
+  void peer_up(const NodeId& id) {
+    if (is_stopping) return;
+    Peer& peer = peers.try_emplace(id, io).first->second;
+    peer.has_ledger = true;
+    peer.wait = first_retry;
+    open_to(id, peer);
+  }
+
+  void peer_down(const NodeId& id) {
+    const auto peer = peers.find(id);
+    if (peer == peers.end()) return;
+    const std::shared_ptr<Link> link = peer->second.link;
+    if (link) end(id, link);
+    peers.erase(id);
+  }
+
+  /// Of two the one with the smaller id.
+  [[nodiscard]] bool is_opener(const NodeId& id) const { return own < id; }
+
+  void open_to(const NodeId& id, Peer& peer) {
+    if (!is_opener(id) || peer.link || peer.opening || !peer.has_ledger) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (peer.alone_until > now)
+      return open_later(id, peer, std::chrono::duration_cast<Duration>(peer.alone_until - now));
+    peer.opening = true;
+    asio::co_spawn(io, open_now(shared_from_this(), id), asio::detached);
+  }
+
+  void open_later(const NodeId& id, Peer& peer, Duration after) {
+    peer.retry.expires_after(after);
+    peer.retry.async_wait([this, id](error_code failed) {
+      if (failed || is_stopping) return;
+      const auto found = peers.find(id);
+      if (found != peers.end()) open_to(id, found->second);
+    });
+  }
+
+  static asio::awaitable<void> open_now(std::shared_ptr<Impl> self, NodeId id) {
+    Result<int> opened = co_await open_stream(self->io, self->opener, id, ledger_protocol, open_limit);
+    const auto found = self->peers.find(id);
+    if (self->is_stopping || found == self->peers.end()) {
+      if (opened) ::close(*opened);
+      co_return;
+    }
+    Peer& peer = found->second;
+    peer.opening = false;
+    if (opened) {
+      self->adopt(id, peer, *opened);
+      co_return;
+    }
+    // It is of no federation with a ledger; who comes into one starts anew, and connects again.
+    if (opened.error().code == ErrorCode::unsupported) {
+      peer.has_ledger = false;
+      co_return;
+    }
+    self->open_later(id, peer, peer.wait);
+    peer.wait = std::min(last_retry, 2 * peer.wait);
+  }
+
+  void serve(const NodeId& id, int descriptor) {
+    const auto found = peers.find(id);
+    const bool is_welcome = !is_stopping && found != peers.end() && !is_opener(id) &&
+                            found->second.alone_until <= std::chrono::steady_clock::now();
+    if (!is_welcome) {
+      ::close(descriptor);
+      return;
+    }
+    // It opens another only where the last one has ended for it.
+    const std::shared_ptr<Link> before = found->second.link;
+    if (before) end(id, before);
+    adopt(id, found->second, descriptor);
+  }
+
+  void adopt(const NodeId& id, Peer& peer, int descriptor) {
+    auto link = std::make_shared<Link>(io, descriptor);
+    peer.link = link;
+    take(chain::event::PeerUp{id});
+    asio::co_spawn(io, read_from(shared_from_this(), id, link), asio::detached);
+    asio::co_spawn(io, write_to(shared_from_this(), id, link), asio::detached);
+  }
+
+  void send(const NodeId& id, const std::shared_ptr<Link>& link, Bytes frame) {
+    if (link->ended) return;
+    link->queued_bytes += frame.size();
+    link->queue.push_back(std::move(frame));
+    if (link->queued_bytes > settings.max_queued_bytes) return post([this, id, link] { end(id, link); });
+    link->wake.cancel();
+  }
+
+  static void close(Link& link) {
+    link.ended = true;
+    link.queue.clear();
+    link.wake.cancel();
+    link.stall.cancel();
+    error_code ignored;
+    link.socket.close(ignored);
+  }
+
+  void arm(const NodeId& id, const std::shared_ptr<Link>& link) {
+    link->stall.expires_after(settings.stall);
+    link->stall.async_wait([this, id, weak = std::weak_ptr(link)](error_code failed) {
+      const auto stalled = weak.lock();
+      if (failed || !stalled || stalled->stall.expiry() > asio::steady_timer::clock_type::now()) return;
+      end(id, stalled);
+    });
+  }
+
+  /// Nothing more comes of this link.
+  void end(const NodeId& id, const std::shared_ptr<Link>& link) {
+    if (link->ended) return;
+    close(*link);
+    const auto found = peers.find(id);
+    if (is_stopping || found == peers.end() || found->second.link != link) return;
+    found->second.link = nullptr;
+    take(chain::event::PeerDown{id});
+    if (!is_opener(id)) return;
+    open_later(id, found->second, found->second.wait);
+    found->second.wait = std::min(last_retry, 2 * found->second.wait);
+  }
+
+  static asio::awaitable<void> read_from(std::shared_ptr<Impl> self, NodeId id, std::shared_ptr<Link> link) {
+    chain::FrameReader reader;
+    Bytes buffer(read_bytes);
+    std::vector<Bytes> taken;
+    while (!link->ended) {
+      self->arm(id, link);
+      const auto [failed, count] = co_await link->socket.async_read_some(asio::buffer(buffer), quiet());
+      if (failed || link->ended) break;
+      const Status read = reader.read(ByteView(buffer).first(count), taken);
+      for (Bytes& message : taken) {
+        if (link->ended) break;
+        self->take(chain::event::Received{.peer = id, .message = std::move(message)});
+      }
+      taken.clear();
+      if (!read) {
+        self->say("ledger.peer", identity::short_name(id) + ": " + read.error().message, id);
+        break;
+      }
+      // It was there and spoke: what ends now is another matter than what never began.
+      const auto found = self->peers.find(id);
+      if (found != self->peers.end()) found->second.wait = first_retry;
+    }
+    self->end(id, link);
+  }
+
+  static asio::awaitable<void> write_to(std::shared_ptr<Impl> self, NodeId id, std::shared_ptr<Link> link) {
+    while (!link->ended) {
+      if (link->queue.empty()) {
+        link->wake.expires_at(asio::steady_timer::time_point::max());
+        co_await link->wake.async_wait(quiet());
+        continue;
+      }
+      const Bytes frame = std::move(link->queue.front());
+      link->queue.pop_front();
+      const auto [failed, count] = co_await asio::async_write(link->socket, asio::buffer(frame), quiet());
+      if (failed) break;
+      link->queued_bytes -= std::min(link->queued_bytes, frame.size());
+    }
+    self->end(id, link);
+  }
+};
+
+ChainHost::ChainHost(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ChainHost::~ChainHost() { stop(); }
+
+Result<std::unique_ptr<ChainHost>> ChainHost::start(Settings settings, StreamOpener& opener, Tell tell, Final final) {
+  auto impl = std::make_shared<Impl>(std::move(settings), opener, std::move(tell), std::move(final));
+  if (Status opened = impl->open(); !opened) {
+    impl->store.reset();
+    return std::unexpected(std::move(opened.error()));
+  }
+  impl->run();
+  return std::unique_ptr<ChainHost>(new ChainHost(std::move(impl)));
+}
+
+void ChainHost::stop() { impl_->stop(); }
+
+void ChainHost::peer_up(const NodeId& peer) {
+  impl_->post([impl = impl_.get(), peer] { impl->peer_up(peer); });
+}
+void ChainHost::peer_down(const NodeId& peer) {
+  impl_->post([impl = impl_.get(), peer] { impl->peer_down(peer); });
+}
+void ChainHost::serve(const NodeId& peer, int descriptor) {
+  impl_->post([impl = impl_.get(), peer, descriptor] { impl->serve(peer, descriptor); });
+}
+void ChainHost::transact(ledger::Body body, When when, Done done) {
+  impl_->post([impl = impl_.get(), body = std::move(body), when, done = std::move(done)]() mutable {
+    impl->make(std::move(body), when, std::move(done));
+  });
+}
+void ChainHost::submit(Bytes envelope, When when, Done done) {
+  impl_->post([impl = impl_.get(), envelope = std::move(envelope), when, done = std::move(done)]() mutable {
+    impl->submit(std::move(envelope), {.when = when, .done = std::move(done)});
+  });
+}
+void ChainHost::look(std::move_only_function<void(const chain::Replica&)> look) {
+  impl_->post([impl = impl_.get(), look = std::move(look)]() mutable { look(*impl->replica); });
+}
+void ChainHost::sign_from(chain::Height height) {
+  impl_->post([impl = impl_.get(), height] { impl->take(chain::event::SignFrom{height}); });
+}
+void ChainHost::read(chain::Height from, std::size_t count,
+                     std::move_only_function<void(Result<std::vector<store::ChainBlock>>)> done) {
+  impl_->post([impl = impl_.get(), from, count, done = std::move(done)]() mutable {
+    done(impl->store->read(from, std::min(count, chain::max_range_blocks), chain::max_block_bytes));
+  });
+}
+const Founding& ChainHost::founding() const { return impl_->settings.founding; }
+const NodeId& ChainHost::id() const { return impl_->own; }
+
+}  // namespace mesh::app

@@ -1,0 +1,106 @@
+// Runs this node's replica of its federation's chain (chain/replica.h): gives it a disk, a clock, timers and streams to its peers, and
+// carries out what it decides.
+//
+// A thread of its own runs the replica: to execute a block of thousands of transactions takes longer than the runtime's loop
+// may stand still. Of two nodes the one with the smaller id opens the stream, which then serves both; a stream that ends is
+// opened again, ever later, for as long as the peer is connected. Transactions of this node's own account are numbered and signed here.
+//
+// Bounds: those of the replica and of the chain's storage; 32 MiB wait to be sent to one peer, which is then taken for gone; a stream
+// that does not move for a minute is closed (replicas greet each other every ten seconds); a peer that did what no honest one does is
+// left alone for a minute; 4,096 callers wait for their transactions.
+// What can go wrong: the storage cannot be opened, or is of another federation (start says so); it cannot write (it tries until it can, and
+// nothing is said to anybody that is not durable); the replica stops taking part (status().stopped).
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "adapters/store/chain_store.h"
+#include "app/runtime/founding.h"
+#include "app/runtime/stream_opener.h"
+#include "chain/replica.h"
+
+namespace mesh::app {
+
+inline constexpr std::string_view ledger_protocol = "/meshwork/ledger/1";
+
+class ChainHost {
+ public:
+  struct Settings {
+    std::filesystem::path file;  ///< the chain's storage
+    Founding founding;
+    Seed seed;  ///< of the node's key
+    /// The key may have signed elsewhere: where this storage is new nothing is signed until others, or the operator, show that it is
+    /// safe.
+    bool key_was_brought = false;
+    consensus::Timeouts timeouts;
+    std::size_t max_queued_bytes = std::size_t{32} << 20;
+    Duration stall{std::chrono::minutes(1)};
+  };
+  /// For the node's story; from the host's thread.
+  struct Story {
+    std::string kind;  ///< "ledger.block", "ledger.stalled", "ledger.trouble", "ledger.peer", ...
+    std::optional<NodeId> peer;
+    std::string text;
+  };
+  using Tell = std::function<void(Story)>;
+  /// A block is final and durable, or the start has come to its end; the ledger is at it or further. From the host's thread.
+  using Final = std::function<void(const ledger::Ledger&)>;
+
+  /// Opens the storage and replays it; blocks until that is done. `opener` outlives it. Errors: those of store::ChainStore::open; invalid
+  /// (the founding).
+  [[nodiscard]] static Result<std::unique_ptr<ChainHost>> start(Settings settings, StreamOpener& opener, Tell tell,
+                                                                Final final);
+  /// stop()
+  ~ChainHost();
+  ChainHost(const ChainHost&) = delete;
+  ChainHost& operator=(const ChainHost&) = delete;
+
+  /// Ends streams, writes what is queued, joins the thread. Callbacks that have not been called by then are destroyed uncalled.
+  void stop();
+
+  // Any thread.
+
+  void peer_up(const NodeId& peer);
+  void peer_down(const NodeId& peer);
+  /// Takes over an inbound stream of ledger_protocol, and owns its descriptor.
+  void serve(const NodeId& peer, int descriptor);
+
+  /// What became of a transaction.
+  struct Made {
+    Cid transaction;
+    chain::Height height = 0;  ///< of the block with it; 0: it waits
+  };
+  using Done = std::move_only_function<void(Result<Made>)>;
+  enum class When : std::uint8_t {
+    waiting,  ///< it waits here, and was handed on
+    final,  ///< it is in a block that is certain and durable
+  };
+  /// Numbers and signs a transaction of this node's account (its `account` and `sequence` are filled in) and submits it. Errors: those of
+  /// the ledger and the mempool; exhausted; denied (key-rotated: the account has another key than this node).
+  void transact(ledger::Body body, When when, Done done);
+  /// Submits one that somebody signed.
+  void submit(Bytes envelope, When when, Done done);
+  /// Runs `look` on the host's thread. What it sees may be ahead of what is durable.
+  void look(std::move_only_function<void(const chain::Replica&)> look);
+  /// The operator knows that this key signed nothing from this height on that the log has not.
+  void sign_from(chain::Height height);
+  /// Blocks as they are stored, 64 at most and 4 MiB, but one at least where there is one; `done` on the host's thread.
+  void read(chain::Height from, std::size_t count,
+            std::move_only_function<void(Result<std::vector<store::ChainBlock>>)> done);
+
+  [[nodiscard]] const Founding& founding() const;
+  /// This node, which is the name of its account, too.
+  [[nodiscard]] const NodeId& id() const;
+
+ private:
+  struct Impl;
+  explicit ChainHost(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::app
