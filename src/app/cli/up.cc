@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
@@ -46,10 +47,13 @@ std::string shards_text(const std::vector<task::ShardRange>& ranges) {
 void log_notice(const app::LoggedEvent& event, bool json) {
   const node::Notice& notice = event.notice;
   if (notice.kind == "job.log") return;
-  const auto level = notice.kind == "node.storage" || notice.kind == "node.network" ? spdlog::level::warn
-                     : notice.kind == "job.done" || notice.kind.starts_with("peer.") || notice.kind == "node.up"
-                         ? spdlog::level::info
-                         : spdlog::level::debug;
+  constexpr std::array warnings{"node.storage",   "node.network",    "ledger.storage", "ledger.stalled",
+                                "ledger.trouble", "ledger.evidence", "ledger.peer"};
+  const bool is_info = notice.kind == "job.done" || notice.kind.starts_with("peer.") || notice.kind == "node.up" ||
+                       notice.kind == "ledger.signs";
+  const auto level = std::ranges::find(warnings, notice.kind) != warnings.end() ? spdlog::level::warn
+                     : is_info                                                  ? spdlog::level::info
+                                                                                : spdlog::level::debug;
   if (!spdlog::should_log(level)) return;
   if (json) {
     spdlog::log(level, "{}", app::dump(app::event_json(event)));

@@ -1,0 +1,240 @@
+"""A federation's ledger in real processes: validators that are killed, come late, lose their disk or get an old copy of it back."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import unittest
+from pathlib import Path
+
+from meshes import MESH, Case, Node, environment, until
+
+SEED = int(os.environ.get("MESH_LEDGER_SEED", "1"))
+KILLS = int(os.environ.get("MESH_LEDGER_KILLS", "10"))
+MICRO = 1_000_000
+FLAGS = ("--slots", "1", "--no-work")
+
+
+class Ledger(Case):
+    def home(self, number):
+        return self.folder / f"node{number}"
+
+    def run_mesh(self, number, *words):
+        """A command with a home in which no node need run: exit code, output, errors."""
+        done = subprocess.run([MESH, "--home", str(self.home(number)), *map(str, words)], capture_output=True, env=environment(), check=False)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def did(self, number):
+        return json.loads(self.run_mesh(number, "node", "id", "--json")[1])["did"]
+
+    def found(self, count):
+        """So many founders, all of them up, each a validator with one vote."""
+        others = [word for number in range(1, count) for word in ("--founder", self.did(number))]
+        code, _, errors = self.run_mesh(0, "federation", "found", "town", *others)
+        self.assertEqual(code, 0, errors)
+        self.up(0)
+        token = self.token(uses=1)
+        for number in range(1, count):
+            self.up(number, token)
+        return token
+
+    def up(self, number, *joins):
+        """Starts a node, or starts it again."""
+        addresses = [other.address for place, other in enumerate(self.nodes) if place != number]
+        node = Node(self.home(number), [*joins, *addresses], FLAGS)
+        self.addCleanup(node.end)
+        self.nodes[number:number + 1] = [node]
+        return node
+
+    def kill(self, number):
+        self.nodes[number].end(signal.SIGKILL)
+
+    def token(self, **terms):
+        return self.nodes[0].ask("POST", "/api/v1/invitations", terms)["token"]
+
+    def ledger(self, number):
+        return self.nodes[number].ask("GET", "/api/v1/ledger")
+
+    def transfer(self, number, to, amount, timeout_ms=60_000):
+        return self.nodes[number].ask(
+            "POST", "/api/v1/ledger/transactions", {"kind": "transfer", "to": to, "amount": str(amount), "wait": "final", "timeout_ms": timeout_ms}
+        )
+
+    def balance(self, number, did):
+        return int(self.nodes[number].ask("GET", f"/api/v1/ledger/accounts/{did}")["balance"])
+
+    def chain(self, number):
+        """The names of all final blocks, by height."""
+        names, before = {}, None
+        while True:
+            page = self.nodes[number].ask("GET", "/api/v1/ledger/blocks?limit=100" + (f"&before={before}" if before else ""))
+            names.update({block["height"]: block["cid"] for block in page["blocks"]})
+            before = page["next"]
+            if before is None:
+                return names
+
+    def agree(self, numbers, at_least):
+        """All have the same chain, which is so high; it is given back."""
+        for number in numbers:
+            until(lambda number=number: self.ledger(number)["durable_height"] >= at_least, f"node {number} is at height {at_least}")
+        chains = [self.chain(number) for number in numbers]
+        common = min(max(chain) for chain in chains)
+        for chain in chains[1:]:
+            self.assertEqual([chain[height] for height in range(1, common + 1)], [chains[0][height] for height in range(1, common + 1)])
+        return chains[0]
+
+    def verify(self, number):
+        """Of a home whose node is stopped."""
+        code, output, errors = self.run_mesh(number, "ledger", "verify", "--json")
+        self.assertEqual(code, 0, errors)
+        report = json.loads(output)
+        self.assertTrue(report["valid"])
+        return report
+
+    def test_one_of_four_may_be_away_and_two_may_not(self):
+        self.found(4)
+        someone = self.did(9)
+        first = self.transfer(0, someone, MICRO)
+        self.assertEqual(first["status"], "final")
+        self.kill(3)
+        second = self.transfer(1, someone, MICRO)
+        self.assertEqual(second["status"], "final", "three of four go on")
+        self.kill(2)
+        third = self.transfer(0, someone, MICRO, timeout_ms=2_000)
+        self.assertEqual((third["status"], third["height"]), ("waiting", None), "two of four decide nothing, and say so")
+        until(lambda: "no quorum: 2 of 4 validators heard" in Path(f"{self.home(0)}.log").read_text(), "node 0 says that there is no quorum")
+        self.assertEqual(self.balance(0, someone), 2 * MICRO)
+        self.up(2)
+        until(lambda: self.balance(0, someone) == 3 * MICRO, "what waited becomes final with the third")
+        self.up(3)
+        fifth = self.up(4, self.token())
+        height = self.ledger(0)["durable_height"]
+        self.agree(range(5), height)
+        for number in range(5):
+            self.assertEqual(self.balance(number, someone), 3 * MICRO)
+        self.assertEqual(fifth.ask("GET", "/api/v1/ledger/accounts/self")["member"]["roles"], ["member", "worker", "verifier"])
+        for number in range(5):
+            self.nodes[number].end()
+            self.assertGreaterEqual(self.verify(number)["height"], height)
+
+    def test_kills_at_random_moments_lose_nothing(self):
+        chance = random.Random(SEED)
+        self.found(4)
+        someone = self.did(9)
+        made, stop = [], threading.Event()
+
+        def work(number):
+            while not stop.is_set():
+                try:
+                    answer = self.transfer(number, someone, 2_000, timeout_ms=20_000)
+                except (OSError, RuntimeError):  # It was killed, or is not up yet.
+                    stop.wait(0.05)
+                    continue
+                if answer["status"] == "final":
+                    made.append(answer)
+
+        workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for worker in workers:
+            worker.start()
+        try:
+            for kill in range(KILLS):
+                before = len(made)
+                until(lambda before=before: len(made) >= before + chance.randrange(1, 20), f"transactions go on before kill {kill + 1}")
+                threading.Event().wait(chance.uniform(0, 0.05))
+                # Now and then one more than may be away.
+                victims = chance.sample(range(4), 2 if kill % 5 == 4 else 1)
+                for victim in victims:
+                    self.kill(victim)
+                threading.Event().wait(chance.uniform(0, 0.5))
+                for victim in victims:
+                    self.up(victim)
+            before = len(made)
+            until(lambda: len(made) >= before + 20, "transactions go on after the last kill")
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join()
+        highest = max(answer["height"] for answer in made)
+        chain = self.agree(range(4), highest)
+        told = {}
+        for height in chain:
+            for transaction in self.nodes[0].ask("GET", f"/api/v1/ledger/blocks/{height}")["transactions"]:
+                told[transaction["cid"]] = height
+        for answer in made:
+            self.assertEqual(told.get(answer["transaction"]), answer["height"], "what was told to be final is in the chain, where it was said to be")
+        self.say(f"{len(made)} transactions were acknowledged over {KILLS} kills, {len(chain)} blocks; seed {SEED}")
+        for number in range(4):
+            self.nodes[number].end()
+            report = self.verify(number)
+            self.assertEqual(report["supply"], str(4 * 1100 * MICRO))
+
+    def test_a_lost_disk_and_an_old_copy(self):
+        token = self.found(4)
+        someone = self.did(9)
+        self.transfer(0, someone, MICRO)
+        self.agree(range(4), 1)
+        # An old copy of validator 3 is set aside; it goes on and votes.
+        self.nodes[3].end()
+        copy = self.folder / "copy"
+        shutil.copytree(self.home(3), copy)
+        self.up(3)
+        for _ in range(5):
+            height = self.transfer(3, someone, MICRO)["height"]
+        self.agree(range(4), height)
+        self.kill(3)
+        shutil.rmtree(self.home(3))
+        shutil.copytree(copy, self.home(3))
+        self.up(3)
+        self.agree(range(4), height)
+        # The disk is lost, the key is not.
+        self.kill(3)
+        key = (copy / "node.key").read_bytes()
+        shutil.rmtree(self.home(3))
+        self.home(3).mkdir(mode=0o700)
+        (self.home(3) / "node.key").write_bytes(key)
+        (self.home(3) / "node.key").chmod(0o600)
+        self.up(3, token)
+        self.agree(range(4), height)
+        self.assertNotEqual(self.ledger(3)["signs_from"], 0, "it may have signed what it does not know any more")
+        until(lambda: self.ledger(3)["signs_from"] is not None, "the others have shown from where on it is safe to sign")
+        # Of three, each is needed: so the one that came back takes part again.
+        signs_from = self.ledger(3)["signs_from"]
+        while self.transfer(0, someone, 2_000)["height"] < signs_from:
+            pass
+        self.kill(2)
+        self.assertEqual(self.transfer(0, someone, 2_000)["status"], "final")
+        self.up(2)
+        height = self.ledger(0)["durable_height"]
+        self.agree(range(4), height)
+        for number in range(4):
+            self.assertIsNone(self.ledger(number)["stopped"])
+
+    def test_invitations(self):
+        self.found(1)
+        twice = self.token(roles=["member", "worker"], credits=5 * MICRO, uses=2)
+        for number in (1, 2):
+            node = self.up(number, twice)
+            until(lambda node=node: node.ask("GET", "/api/v1/ledger/accounts/self")["exists"], "its account is there")
+            account = node.ask("GET", "/api/v1/ledger/accounts/self")
+            self.assertEqual(account["member"]["roles"], ["member", "worker"])
+            self.assertEqual(account["balance"], str(5 * MICRO))
+        third = self.up(3, twice)  # It follows, and is nobody.
+        until(lambda: third.ask("GET", "/api/v1/ledger")["durable_height"] == self.ledger(0)["durable_height"], "it follows the chain")
+        self.assertIsNone(third.ask("GET", "/api/v1/ledger/accounts/self")["member"])
+        self.assertEqual(self.balance(0, self.did(0)), 990 * MICRO - 3 * 100, "two gifts, and what three transactions cost")
+        with self.assertRaisesRegex(RuntimeError, "steward"):
+            self.nodes[1].ask("POST", "/api/v1/invitations", {})
+        code, _, errors = self.run_mesh(4, "up", "--no-mdns", "--api", "127.0.0.1:0", "--join", twice[:-1])
+        self.assertEqual(code, 2, errors)
+        self.assertIn("the token does not read", errors)
+        self.nodes[1].end()
+        code, _, errors = self.run_mesh(1, "federation", "found", "other")
+        self.assertEqual(code, 1)
+        self.assertIn("already", errors)
+
+
+if __name__ == "__main__":
+    unittest.main()
