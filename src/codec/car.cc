@@ -9,7 +9,7 @@ namespace mesh::car {
 namespace {
 
 constexpr std::size_t max_header_bytes = std::size_t{64} << 10;
-constexpr std::size_t max_section_bytes = max_block_bytes + 64;
+constexpr std::size_t max_name_bytes = 64;  // Of a CID before its block.
 constexpr std::size_t max_roots = 1024;
 
 Result<std::vector<Cid>> parse_header(ByteView bytes) {
@@ -56,8 +56,8 @@ Bytes header(std::span<const Cid> roots) {
   return out;
 }
 
-Bytes section(const Cid& cid, ByteView block) {
-  MESH_CHECK(block.size() <= max_block_bytes, "car-block-size");
+Bytes section(const Cid& cid, ByteView block, std::size_t max_bytes) {
+  MESH_CHECK(block.size() <= max_bytes, "car-block-size");
   Bytes out;
   out.reserve(block.size() + Cid::binary_size + 4);
   append_varint(out, Cid::binary_size + block.size());
@@ -92,7 +92,7 @@ Status Reader::parse() {
       return fail(ErrorCode::invalid,
                   "the length of a CAR " + std::string(part) + " is not a positive varint in its shortest form");
     }
-    const std::size_t bound = has_header_ ? max_section_bytes : max_header_bytes;
+    const std::size_t bound = has_header_ ? max_block_bytes_ + max_name_bytes : max_header_bytes;
     if (length.value > bound) {
       return fail(ErrorCode::exhausted, "a CAR " + std::string(part) + " of " + std::to_string(length.value) +
                                             " bytes is longer than the " + std::to_string(bound) + " allowed");
@@ -102,8 +102,9 @@ Status Reader::parse() {
     if (has_header_) {
       MESH_LET(const LeadingCid name, leading_cid(body));
       const ByteView block = body.subspan(name.size);
-      if (block.size() > max_block_bytes) {
-        return fail(ErrorCode::exhausted, "block " + name.cid.text() + " is larger than 2 MiB");
+      if (block.size() > max_block_bytes_) {
+        return fail(ErrorCode::exhausted, "block " + name.cid.text() + " has more than the " +
+                                              std::to_string(max_block_bytes_) + " bytes allowed");
       }
       if (!name.cid.matches(block)) {
         return fail(ErrorCode::invalid, "the bytes sent as block " + name.cid.text() + " have another hash");

@@ -2,7 +2,8 @@
 //
 // The reader takes bytes as they come and checks every block against its CID before it hands it out. A CIDv0 in it
 // is handed out as v1 dag-pb. What it refuses: version 2, empty sections, CIDs that are no Cid of ours.
-// Bounds: a section of at most 2 MiB + 64 bytes, a header of at most 64 KiB with 1 to 1024 roots.
+// Bounds: a block of at most 2 MiB, or what the caller says where it knows of larger ones; a header of at most 64 KiB with
+// 1 to 1024 roots.
 #pragma once
 
 #include "base/error.h"
@@ -18,12 +19,14 @@ struct Block {
 inline constexpr std::size_t max_block_bytes = std::size_t{2} << 20;
 
 [[nodiscard]] Bytes header(std::span<const Cid> roots);
-/// One section, ready to be appended.
-[[nodiscard]] Bytes section(const Cid& cid, ByteView block);
+/// One section, ready to be appended. `max_bytes`: what its reader will take.
+[[nodiscard]] Bytes section(const Cid& cid, ByteView block, std::size_t max_bytes = max_block_bytes);
 
 /// An incremental reader. Feed bytes, take blocks; after an error it stays in that error.
 class Reader {
  public:
+  explicit Reader(std::size_t max_bytes = max_block_bytes) : max_block_bytes_(max_bytes) {}
+
   /// Takes more bytes. The error (malformed, too large, wrong hash) is final and names the block where it can.
   [[nodiscard]] Status feed(ByteView bytes);
   /// The next complete, verified block, if there is one.
@@ -37,6 +40,7 @@ class Reader {
  private:
   Status parse();
 
+  std::size_t max_block_bytes_;
   Bytes buffer_;
   std::size_t consumed_ = 0;
   bool has_header_ = false;

@@ -156,5 +156,23 @@ TEST(Car, RefusesBadSections) {
   EXPECT_TRUE(refused_at_once(large));
 }
 
+TEST(Car, WhoKnowsOfLargerBlocksSaysSo) {
+  const Bytes large(max_block_bytes + 1, 7);
+  const Cid cid = Cid::of(Multicodec::raw, large);
+  Bytes bytes = header(std::vector{cid});
+  append(bytes, section(cid, large, large.size()));
+  Reader usual;
+  EXPECT_FALSE(usual.feed(bytes).has_value());
+  Reader tight(large.size() - 1);
+  EXPECT_FALSE(tight.feed(bytes).has_value());
+  Reader wide(large.size());
+  ASSERT_TRUE(wide.feed(bytes).has_value());
+  const auto block = wide.next();
+  ASSERT_TRUE(block);
+  EXPECT_EQ(block->cid, cid);
+  EXPECT_EQ(block->bytes, large);
+  EXPECT_TRUE(wide.at_boundary());
+}
+
 }  // namespace
 }  // namespace mesh::car
