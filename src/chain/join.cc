@@ -36,6 +36,27 @@ Result<ledger::Block> read_block(ByteView bytes) {
   return block;
 }
 
+std::optional<consensus::Certified> read_certificate(ByteView certificate) {
+  constexpr std::size_t head = 47;
+  constexpr std::size_t each = PublicKey::size + Signature::size;
+  constexpr std::uint8_t version = 1;
+  const auto number = [&](std::size_t at, std::size_t bytes) {
+    std::uint64_t value = 0;
+    for (const std::uint8_t byte : certificate.subspan(at, bytes)) value = value << 8 | byte;
+    return value;
+  };
+  if (certificate.size() < head || certificate[0] != version) return std::nullopt;
+  const std::size_t count = number(45, 2);
+  if (certificate.size() != head + count * each) return std::nullopt;
+  consensus::Certified certified{.height = number(1, 8),
+                                 .round = static_cast<consensus::Round>(number(9, 4)),
+                                 .block = *Digest::from(certificate.subspan(13, Digest::size)),
+                                 .signers = {}};
+  for (std::size_t i = 0; i < count; ++i)
+    certified.signers.push_back(*PublicKey::from(certificate.subspan(head + i * each, PublicKey::size)));
+  return certified;
+}
+
 std::optional<PublicKey> signer_of(ByteView message) {
   constexpr std::uint8_t vote = 1;
   constexpr std::uint8_t proposal = 2;

@@ -26,6 +26,9 @@ namespace mesh::chain {
 /// malformed, too-many-transactions, block-too-large (of the block itself), and bad-block or too-large where there is no frame.
 [[nodiscard]] Result<ledger::Block> read_block(ByteView bytes);
 
+/// What a certificate says, for who shows one that was checked before: nothing is checked here but its form.
+[[nodiscard]] std::optional<consensus::Certified> read_certificate(ByteView certificate);
+
 /// By whom a vote or a proposal is signed. Nothing is checked here; none for other messages.
 [[nodiscard]] std::optional<PublicKey> signer_of(ByteView message);
 
