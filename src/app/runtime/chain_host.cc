@@ -78,6 +78,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   struct Caller {
     When when = When::waiting;
     Done done;
+    Named named;
   };
 
   Settings settings;
@@ -286,6 +287,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     Caller caller = std::move(found->second);
     submitted.erase(found);
     if (!notice.transaction) return caller.done(std::unexpected(std::move(notice.transaction.error())));
+    if (caller.named) caller.named(*notice.transaction);
     if (caller.when == When::waiting) return caller.done(Made{.transaction = *notice.transaction, .height = 0});
     waiting.emplace(*notice.transaction, std::move(caller.done));
   }
@@ -323,7 +325,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     say("ledger.evidence", "an account signed two transactions for one number");
     // Whoever reports first is believed; that others do as well costs them nothing.
     make(ledger::Evidence{.kind = ledger::EvidenceKind::transactions, .first = notice.first, .second = notice.second},
-         When::waiting, [](const Result<Made>&) {});
+         When::waiting, [](const Result<Made>&) {}, {});
   }
   void on(const chain::notice::SignsFrom& notice) {
     say("ledger.signs", notice.height == chain::never
@@ -358,10 +360,10 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
         body);
   }
 
-  void make(ledger::Body body, When when, Done done) {
+  void make(ledger::Body body, When when, Done done, Named named) {
     auto envelope = sign(std::move(body));
     if (!envelope) return done(std::unexpected(std::move(envelope.error())));
-    submit(std::move(*envelope), {.when = when, .done = std::move(done)});
+    submit(std::move(*envelope), {.when = when, .done = std::move(done), .named = std::move(named)});
   }
 
   /// A validator says where its next hash chain ends, once the last one is nearly used up.
@@ -571,14 +573,16 @@ void ChainHost::peer_down(const NodeId& peer) {
 void ChainHost::serve(const NodeId& peer, int descriptor) {
   impl_->post([impl = impl_.get(), peer, descriptor] { impl->serve(peer, descriptor); });
 }
-void ChainHost::transact(ledger::Body body, When when, Done done) {
-  impl_->post([impl = impl_.get(), body = std::move(body), when, done = std::move(done)]() mutable {
-    impl->make(std::move(body), when, std::move(done));
+void ChainHost::transact(ledger::Body body, When when, Done done, Named named) {
+  impl_->post([impl = impl_.get(), body = std::move(body), when, done = std::move(done),
+               named = std::move(named)]() mutable {
+    impl->make(std::move(body), when, std::move(done), std::move(named));
   });
 }
-void ChainHost::submit(Bytes envelope, When when, Done done) {
-  impl_->post([impl = impl_.get(), envelope = std::move(envelope), when, done = std::move(done)]() mutable {
-    impl->submit(std::move(envelope), {.when = when, .done = std::move(done)});
+void ChainHost::submit(Bytes envelope, When when, Done done, Named named) {
+  impl_->post([impl = impl_.get(), envelope = std::move(envelope), when, done = std::move(done),
+               named = std::move(named)]() mutable {
+    impl->submit(std::move(envelope), {.when = when, .done = std::move(done), .named = std::move(named)});
   });
 }
 void ChainHost::look(std::move_only_function<void(const chain::Replica&)> look) {

@@ -76,15 +76,17 @@ class ChainHost {
     chain::Height height = 0;  ///< of the block with it; 0: it waits
   };
   using Done = std::move_only_function<void(Result<Made>)>;
+  /// Its name, as soon as it waits here, for who does not wait until it is final. From the host's thread.
+  using Named = std::move_only_function<void(const Cid&)>;
   enum class When : std::uint8_t {
     waiting,  ///< it waits here, and was handed on
     final,  ///< it is in a block that is certain and durable
   };
   /// Numbers and signs a transaction of this node's account (its `account` and `sequence` are filled in) and submits it. Errors: those of
   /// the ledger and the mempool; exhausted; denied (key-rotated: the account has another key than this node).
-  void transact(ledger::Body body, When when, Done done);
+  void transact(ledger::Body body, When when, Done done, Named named = {});
   /// Submits one that somebody signed.
-  void submit(Bytes envelope, When when, Done done);
+  void submit(Bytes envelope, When when, Done done, Named named = {});
   /// Runs `look` on the host's thread. What it sees may be ahead of what is durable.
   void look(std::move_only_function<void(const chain::Replica&)> look);
   /// The operator knows that this key signed nothing from this height on that the log has not.
