@@ -11,7 +11,9 @@
 #include <deque>
 #include <set>
 
+#include "app/api/call.h"
 #include "app/api/gateway.h"
+#include "app/api/ledger_routes.h"
 #include "app/api/opened_content.h"
 #include "app/api/render.h"
 #include "app/api/schemas.h"
@@ -51,8 +53,6 @@ std::int64_t wall_ms() {
   return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-http::Response answer_json(const Json& json, unsigned status = 200) { return http::json_response(dump(json), status); }
-
 struct Parameter {
   std::string_view name;
   std::string_view place;  ///< "path" or "query"
@@ -74,34 +74,7 @@ struct Body {
 
 class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
  public:
-  struct Call {
-    http::Request request;
-    http::Responder responder;
-    std::map<std::string, std::string, std::less<>> parameters;
-
-    void fail(const Error& error) const { responder.answer(http::problem(error)); }
-    void reply(const Json& json, unsigned status = 200) const { responder.answer(answer_json(json, status)); }
-    [[nodiscard]] const std::string* query(const std::string& name) const {
-      const auto found = request.query.find(name);
-      return found == request.query.end() ? nullptr : &found->second;
-    }
-    [[nodiscard]] Result<std::uint64_t> number(const std::string& name, std::uint64_t fallback,
-                                               std::uint64_t maximum) const {
-      const std::string* text = query(name);
-      if (text == nullptr) return fallback;
-      std::uint64_t value = 0;
-      const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-      if (error != std::errc{} || end != text->data() + text->size() || value > maximum) {
-        return mesh::fail(ErrorCode::invalid, fmt::format("{} must be an integer from 0 to {}", name, maximum));
-      }
-      return value;
-    }
-    [[nodiscard]] std::string content_type() const {
-      const auto found = request.headers.find("content-type");
-      if (found == request.headers.end()) return {};
-      return found->second.substr(0, found->second.find(';'));
-    }
-  };
+  using Call = app::Call;
 
   enum class Access : std::uint8_t {
     token,
@@ -123,6 +96,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
 
   explicit Impl(Backend& backend)
       : backend_(backend),
+        ledger_(std::make_shared<LedgerRoutes>(backend)),
         gateway_(std::make_shared<Gateway>(
             backend.blocks(), [&backend](std::move_only_function<void()> work) { backend.post_bulk(std::move(work)); },
             [&backend](std::move_only_function<void()> work) { backend.post(std::move(work)); })) {}
@@ -1361,7 +1335,15 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     });
   }
 
+  // ---- The ledger: ledger_routes.h.
+
+  template <void (LedgerRoutes::*handler)(Call)>
+  void to_ledger(Call call) {
+    ((*ledger_).*handler)(std::move(call));
+  }
+
   Backend& backend_;
+  std::shared_ptr<LedgerRoutes> ledger_;
   std::shared_ptr<Gateway> gateway_;
   std::unique_ptr<http::Server> server_;
 };
@@ -1369,6 +1351,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
 const std::vector<Api::Impl::Route>& Api::Impl::table() {
   constexpr Parameter id{"id", "path", "string", "the job's CID, or any beginning of it that is unambiguous"};
   constexpr Parameter cid{"cid", "path", "string", "a CID"};
+  constexpr Parameter account{"account", "path", "string", "a did or PeerId, or self for this node"};
+  constexpr Answer no_ledger{404, "", "", "also no-ledger: this node's federation has none"};
   const std::vector<Parameter> gateway_parameters{
       cid,
       {"format", "query", "string", "raw or car; else the header Accept decides"},
@@ -1744,6 +1728,92 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
         {429, "", "", "more memory or GPU than this node has, or it is busy"},
         {501, "", "", "another engine, or a fee, which needs a ledger"}},
        &Impl::post_offer},
+      {"GET",
+       "/api/v1/ledger",
+       "getLedger",
+       "The federation's ledger: how far it is, who validates, what there is; amounts are micro-credits as decimal "
+       "text",
+       {},
+       {},
+       {{200, "application/json", "Ledger", "the ledger"}, no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_ledger>},
+      {"GET",
+       "/api/v1/ledger/accounts/{account}",
+       "getAccount",
+       "An account as it is now; one that nobody has yet has nothing",
+       {account, {"proof", "query", "integer", "1: with what shows it to who has the block's state root"}},
+       {},
+       {{200, "application/json", "Account", "the account"}, no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_account>},
+      {"GET",
+       "/api/v1/ledger/accounts/{account}/history",
+       "getHistory",
+       "Transactions that the account signed, or that name it, newest first; what is paid out by itself, when work "
+       "ends or a "
+       "bond's withdrawal arrives, is no transaction",
+       {account,
+        {"before", "query", "string", "a height, or the next of an earlier answer: what comes before that"},
+        {"limit", "query", "integer", "at most so many; 50 unless told, 1000 at most"}},
+       {},
+       {{200, "application/json", "History",
+         "a page: where next is not null there may be more, even if this page is empty"},
+        no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_history>},
+      {"GET",
+       "/api/v1/ledger/members",
+       "listMembers",
+       "Credentials, in force or not, in the order of the state's table",
+       {{"after", "query", "string", "the next of an earlier answer"},
+        {"count", "query", "integer", "at most so many; 100 unless told, 1000 at most"}},
+       {},
+       {{200, "application/json", "Members", "a page"}, no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_members>},
+      {"GET",
+       "/api/v1/ledger/blocks",
+       "listBlocks",
+       "Blocks without their transactions, newest first",
+       {{"before", "query", "integer", "a height, such as the next of an earlier answer: what comes before it"},
+        {"limit", "query", "integer", "at most so many; 20 unless told, 100 at most"}},
+       {},
+       {{200, "application/json", "Blocks", "a page"}, no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_blocks>},
+      {"GET",
+       "/api/v1/ledger/blocks/{height}",
+       "getBlock",
+       "A block with its transactions and who certified it",
+       {{"height", "path", "string", "from 1 on"}},
+       {},
+       {{200, "application/json", "Block", "the block"}, no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_block>},
+      {"GET",
+       "/api/v1/ledger/escrows/{intent}",
+       "getEscrow",
+       "What a publisher locked for a task",
+       {{"intent", "path", "string", "the CID of the task's intent"}},
+       {},
+       {{200, "application/json", "Escrow", "the escrow"}, no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_escrow>},
+      {"GET",
+       "/api/v1/ledger/escrows/{intent}/works",
+       "listWorks",
+       "Paid work under an escrow: draws, answers, and what it came to",
+       {{"intent", "path", "string", "the CID of the task's intent"},
+        {"after", "query", "string", "the next of an earlier answer"},
+        {"count", "query", "integer", "at most so many; 20 unless told, 100 at most"}},
+       {},
+       {{200, "application/json", "Works", "a page"}, no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::get_works>},
+      {"POST",
+       "/api/v1/ledger/transactions",
+       "makeTransaction",
+       "Makes and signs a transaction of this node's account (JSON), or takes a signed envelope (octets)",
+       {{"wait", "query", "string", "of octets: final (unless told) or waiting"},
+        {"timeout_ms", "query", "integer", "of octets: how long to wait; 30000 unless told, 120000 at most"}},
+       {{"application/json", "TransactionRequest"}, {octets, ""}},
+       {{200, "application/json", "TransactionMade", "it is in a block that is certain"},
+        {202, "application/json", "TransactionMade", "it waits to be in a block, and is not final yet"},
+        no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::post_transaction>},
       {"POST",
        "/api/v1/dial",
        "dial",

@@ -12,6 +12,7 @@
 #include "adapters/sealing/sealing.h"
 #include "adapters/store/block_store.h"
 #include "adapters/store/node_store.h"
+#include "app/runtime/chain_host.h"
 #include "app/runtime/event_log.h"
 #include "app/runtime/import.h"
 #include "app/runtime/runtime.h"
@@ -55,19 +56,25 @@ struct ReachStatus {
   std::vector<HolePunch> hole_punches;
 };
 
-class Backend {
+/// What the routes of the ledger need of it.
+class LedgerBackend {
  public:
-  virtual ~Backend() = default;
+  virtual ~LedgerBackend() = default;
 
   [[nodiscard]] virtual boost::asio::io_context& io() = 0;
   /// Runs `work` on the thread for disk work.
   virtual void post_bulk(std::move_only_function<void()> work) = 0;
   /// Runs `work` on the runtime's thread. Any thread.
   virtual void post(std::move_only_function<void()> work) = 0;
-
   [[nodiscard]] virtual identity::NodeId id() const = 0;
-  [[nodiscard]] virtual Cid federation() const = 0;
   [[nodiscard]] virtual std::string federation_name() const = 0;
+  /// Null: the federation has no ledger.
+  [[nodiscard]] virtual ChainHost* ledger() = 0;
+};
+
+class Backend : public LedgerBackend {
+ public:
+  [[nodiscard]] virtual Cid federation() const = 0;
   [[nodiscard]] virtual std::vector<Cid> jobs() const = 0;  ///< newest last
   [[nodiscard]] virtual std::optional<node::JobView> job(const Cid& id) const = 0;
   [[nodiscard]] virtual std::vector<node::ShardView> shards(const Cid& id, std::uint32_t first,
@@ -112,8 +119,6 @@ class Backend {
   [[nodiscard]] virtual Runtime::Announced announced() const = 0;
   virtual void refresh_shares(std::move_only_function<void(const Result<store::Shares::Refreshed>&)> done) = 0;
   virtual void invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done) = 0;
-  /// Null: the federation has no ledger.
-  [[nodiscard]] virtual ChainHost* ledger() = 0;
   virtual void dial(std::string address, std::move_only_function<void(Result<identity::NodeId>)> done) = 0;
   virtual void ping(const identity::NodeId& peer, std::move_only_function<void(Result<Duration>)> done) = 0;
   virtual void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) = 0;

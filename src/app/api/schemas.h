@@ -15,7 +15,7 @@ struct NamedSchema {
 };
 
 inline constexpr std::array schema_table{
-    NamedSchema{"Problem", "type:string title:string status:integer detail:string candidates?:string[]"},
+    NamedSchema{"Problem", "type:string title:string status:integer detail:string candidates?:string[] code?:string"},
     NamedSchema{"Resources",
                 "agent:string engine:string policy:string cores:integer memory_mb:integer gpu_flops:integer "
                 "gpus:string[] fuel_per_second:integer "
@@ -124,6 +124,79 @@ inline constexpr std::array schema_table{
                 "problem_count:integer problems:ShareProblem[]"},
     NamedSchema{"OfferRequest", "cost:integer"},
     NamedSchema{"Offered", "cid:string cost:integer"},
+    // Amounts of the ledger, and power, are decimal text.
+    NamedSchema{"LedgerValidator", "account:string key:string power:string stake:string self:boolean"},
+    NamedSchema{"LedgerTotals",
+                "supply:string granted:string balances:string bonded:string unbonding:string escrowed:string "
+                "treasury:string"},
+    NamedSchema{"LedgerParameters",
+                "minimum_bond:string lock_ms:integer answer_ms:integer dispute_ms:integer notice_ms:integer "
+                "skip_penalty:string max_time_ahead_ms:integer transaction_fee:string minimum_balance:string "
+                "enrolment:string"},
+    NamedSchema{
+        "Ledger",
+        "federation:Federation height:integer durable_height:integer head:string state_root:string time:string "
+        "account:string roles:string[] signs_from:integer|null stopped:string|null waiting:integer "
+        "waiting_bytes:integer totals:LedgerTotals parameters:LedgerParameters accounts:integer members:integer "
+        "validators:LedgerValidator[]"},
+    NamedSchema{"Withdrawal", "amount:string release:string"},
+    NamedSchema{"Attestation", "memory_mb:integer fuel_per_second:integer verifies:boolean height:integer"},
+    NamedSchema{"Reputation",
+                "score:integer draw_weight:integer execution:string verification:string timely:string missed:string"},
+    NamedSchema{"AccountProof", "block:string height:integer state_root:string entry_proof:string"},
+    NamedSchema{"Account",
+                "account:string peer:string exists:boolean balance:string bonded:string at_stake:string "
+                "unbonding:Withdrawal[] sequence:integer key:string member:Member|null attestation:Attestation|null "
+                "reputation:Reputation height:integer durable_height:integer state_root:string proof?:AccountProof"},
+    NamedSchema{
+        "Member",
+        "account:string peer:string roles:string[] in_force:boolean revoked:boolean expires_height:integer|null "
+        "issuer:string owner:string|null weight:integer"},
+    NamedSchema{"Members", "height:integer members:Member[] next:string|null"},
+    NamedSchema{
+        "BlockHead",
+        "height:integer cid:string time:string proposer:string parents:string[] transaction_list:string "
+        "transaction_count:integer state_root:string beacon:string round:integer signers:string[] bytes:integer"},
+    NamedSchema{"Blocks", "blocks:BlockHead[] next:integer|null"},
+    NamedSchema{
+        "LedgerTransaction",
+        "number:integer cid?:string kind?:string account?:string sequence?:integer signer?:string bytes:integer "
+        "fields?:any error?:string"},
+    NamedSchema{
+        "Block",
+        "height:integer cid:string time:string proposer:string parents:string[] transaction_list:string "
+        "transaction_count:integer state_root:string beacon:string round:integer signers:string[] bytes:integer "
+        "transactions:LedgerTransaction[]"},
+    NamedSchema{"AccountTransaction",
+                "height:integer time:string direction:string number:integer cid:string kind:string account:string "
+                "sequence:integer signer:string bytes:integer fields:any"},
+    NamedSchema{"History", "account:string transactions:AccountTransaction[] next:string|null"},
+    NamedSchema{"Escrow",
+                "intent:string publisher:string owner:string|null state:string shards:integer claimed:integer "
+                "paid:integer works:integer fee:string held:string value:string verifiers:integer fuel:integer "
+                "memory_mb:integer run_ms:integer spent_awards:integer closes:string forgotten:string"},
+    NamedSchema{"DrawnNode", "node:string weight:integer"},
+    NamedSchema{"WorkDraw",
+                "height:integer block:string time:string beacon:string eligible:string seats:integer width:integer "
+                "nodes:DrawnNode[]"},
+    NamedSchema{"WorkAnswer",
+                "node:string commitment:string draw:integer shards:integer[][] revealed:boolean differing:integer[]"},
+    NamedSchema{"PassedOver", "node:string draw:integer until:string"},
+    NamedSchema{"Payout", "account:string amount:string from_bond:boolean"},
+    NamedSchema{"Work",
+                "commitment:string intent:string award:string worker:string shards:integer[][] cost:string "
+                "timeliness_per_mille:integer anchored_height:integer phase:string due:string draws:WorkDraw[] "
+                "answers:WorkAnswer[] passed_over:PassedOver[] receipt:string|null disputed_by:string|null "
+                "dispute_stake:string ending:string|null accepted:integer rejected:integer undecided:integer "
+                "payouts:Payout[] to_treasury:string"},
+    NamedSchema{"Works", "height:integer works:Work[] next:string|null"},
+    NamedSchema{"ValidatorSeat", "account:string power:any"},
+    NamedSchema{"TransactionRequest",
+                "kind:string to?:string amount?:any memo?:string reason?:string node?:string roles?:string[] "
+                "owner?:string expires_height?:integer memory_mb?:integer fuel_per_second?:integer verifies?:boolean "
+                "from_height?:integer validators?:ValidatorSeat[] intent?:string commitment?:string wait?:string "
+                "timeout_ms?:integer"},
+    NamedSchema{"TransactionMade", "transaction:string status:string height:integer|null detail:string"},
     NamedSchema{"DialRequest", "address:string"},
     NamedSchema{"InvitationRequest", "roles?:string[] credits?:integer uses?:integer hours?:integer"},
     NamedSchema{"Invitation", "token:string"},

@@ -1,0 +1,254 @@
+// The ledger's routes over HTTP, before a replica with a disk: a federation of one, or of two of whom one is not there.
+#include "app/api/ledger_routes.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <thread>
+
+#include "adapters/http/client.h"
+#include "adapters/store/temporary_folder.h"
+#include "app/api/task_request.h"
+#include "domain/ledger/ledger_testing.h"
+
+namespace mesh::app {
+namespace {
+
+using identity::did_of;
+using ledger::person;
+
+const std::string token = "0123456789abcdef-secret";
+constexpr std::uint64_t ann = 7;
+
+class NoStreams final : public StreamOpener {
+ public:
+  void open(const NodeId&, std::string_view, std::string_view, Opened opened) override {
+    opened(fail(ErrorCode::unavailable, "nobody is there"));
+  }
+  void connect_by(const NodeId&, std::string_view, Connected connected) override {
+    connected(fail(ErrorCode::unsupported, "nobody is there"));
+  }
+};
+
+class LedgerRoutesTest : public testing::Test, public LedgerBackend {
+ public:
+  ~LedgerRoutesTest() override {
+    if (host) host->stop();
+    if (server) {
+      post([this] { server.reset(); });
+    }
+    loop_work.reset();
+    bulk_work.reset();
+    post([this] { loop.stop(); });
+    post_bulk([this] { bulk.stop(); });
+    for (std::thread& thread : threads) thread.join();
+  }
+
+ protected:
+  boost::asio::io_context& io() override { return loop; }
+  void post(std::move_only_function<void()> work) override {
+    boost::asio::post(loop, [work = std::move(work)]() mutable { work(); });
+  }
+  void post_bulk(std::move_only_function<void()> work) override {
+    boost::asio::post(bulk, [work = std::move(work)]() mutable { work(); });
+  }
+  NodeId id() const override { return person(0).id; }
+  std::string federation_name() const override { return "town"; }
+  ChainHost* ledger() override { return host.get(); }
+
+  /// Person 0 is this node; the others validate as well, and are not there.
+  void found(std::uint64_t validators) {
+    std::vector<ledger::Founder> founders;
+    for (std::uint64_t i = 0; i < validators; ++i) {
+      founders.push_back({.account = person(i).id,
+                          .credits = 1'000'000'000,
+                          .bonded = 2'000'000,
+                          .power = 1,
+                          .roles = {ledger::Role::member, ledger::Role::validator, ledger::Role::steward}});
+    }
+    founders.push_back({.account = person(ann).id, .credits = 5'000'000, .roles = {ledger::Role::member}});
+    Founding founding;
+    founding.genesis = ledger::genesis_of(std::move(founders));
+    founding.charter = ledger::charter_of("town", Cid::of(Multicodec::dag_cbor, {}), founding.genesis);
+    federation = federation_of(founding);
+    auto started = ChainHost::start(
+        {.file = folder.path() / "ledger.db", .founding = founding, .seed = person(0).seed}, streams,
+        [](const ChainHost::Story&) {}, [](const ledger::Ledger&) {});
+    ASSERT_TRUE(started) << started.error().message;
+    host = std::move(*started);
+    serve();
+  }
+  void serve() {
+    routes = std::make_shared<LedgerRoutes>(*this);
+    http::Config config;
+    config.token = token;
+    auto started =
+        http::Server::start(loop, std::move(config), [this](http::Request request, http::Responder responder) {
+          Call call{std::move(request), std::move(responder), {}};
+          const std::string path = call.request.path;
+          const std::string rest = path.substr(path.rfind('/') + 1);
+          if (path.starts_with("/accounts/")) {
+            call.parameters["account"] = rest;
+            return routes->get_account(std::move(call));
+          }
+          if (path.starts_with("/history/")) {
+            call.parameters["account"] = rest;
+            return routes->get_history(std::move(call));
+          }
+          if (path.starts_with("/blocks/")) {
+            call.parameters["height"] = rest;
+            return routes->get_block(std::move(call));
+          }
+          if (path == "/transactions") return routes->post_transaction(std::move(call));
+          routes->get_ledger(std::move(call));
+        });
+    ASSERT_TRUE(started) << started.error().message;
+    server = std::move(*started);
+    threads.emplace_back([this] { loop.run(); });
+    threads.emplace_back([this] { bulk.run(); });
+  }
+  struct Answered {
+    unsigned status = 0;
+    Json json;
+  };
+  Answered ask(std::string_view method, const std::string& path, ByteView body = {},
+               std::string type = "application/json") {
+    http::ClientConfig config;
+    config.port = server->port();
+    config.token = token;
+    http::Headers headers;
+    if (method == "POST") headers["content-type"] = std::move(type);
+    const auto response = http::Client(config).request(method, path, body, headers);
+    EXPECT_TRUE(response) << response.error().message;
+    if (!response) return {};
+    return {response->status, Json::parse(response->body, nullptr, false)};
+  }
+  Answered get(const std::string& path) { return ask("GET", path); }
+  Answered post_json(const Json& json) { return ask("POST", "/transactions", to_bytes(json.dump())); }
+  Answered post_octets(ByteView envelope, const std::string& query = "") {
+    return ask("POST", "/transactions" + query, envelope, "application/octet-stream");
+  }
+  Bytes transfer(std::uint64_t by, std::uint64_t sequence, const Cid& where) const {
+    const ledger::Transfer body{
+        .account = person(by).id, .sequence = sequence, .to = person(0).id, .amount = 1'000, .memo = ""};
+    return ledger::sign(body, identity::Signer(person(by).seed, where))->envelope;
+  }
+
+  store::TemporaryFolder folder;
+  boost::asio::io_context loop;
+  boost::asio::io_context bulk;
+  using Work = boost::asio::executor_work_guard<boost::asio::io_context::executor_type>;
+  Work loop_work{loop.get_executor()};
+  Work bulk_work{bulk.get_executor()};
+  NoStreams streams;
+  Cid federation;
+  std::unique_ptr<ChainHost> host;
+  std::shared_ptr<LedgerRoutes> routes;
+  std::unique_ptr<http::Server> server;
+  std::vector<std::thread> threads;
+};
+
+TEST_F(LedgerRoutesTest, WhatSomebodySignedIsTakenOnceAndChecked) {
+  found(1);
+  const Bytes signed_by_ann = transfer(ann, 0, federation);
+  const Answered made = post_octets(signed_by_ann);
+  ASSERT_EQ(made.status, 200U) << made.json;
+  EXPECT_EQ(made.json["status"], "final");
+  EXPECT_EQ(made.json["transaction"], ledger::decode(signed_by_ann)->cid.text());
+  const Answered block = get("/blocks/" + made.json["height"].dump());
+  ASSERT_EQ(block.status, 200U);
+  EXPECT_EQ(block.json["signers"], Json::array({did_of(person(0).id)}));
+  const Answered history = get("/history/" + did_of(person(ann).id));
+  ASSERT_EQ(history.json["transactions"].size(), 1U) << history.json;
+  EXPECT_EQ(history.json["transactions"][0]["cid"], made.json["transaction"]);
+  EXPECT_TRUE(history.json["next"].is_null());
+
+  const auto refused = [&](const Bytes& envelope, const std::string& query = "") {
+    const Answered answer = post_octets(envelope, query);
+    EXPECT_GE(answer.status, 400U) << answer.json;
+    EXPECT_LT(answer.status, 500U) << answer.json;
+    return answer.json.value("code", "");
+  };
+  EXPECT_EQ(refused(signed_by_ann), "sequence-repeated");
+  EXPECT_EQ(refused(transfer(ann, 1, Cid::of(Multicodec::dag_cbor, as_bytes("elsewhere")))), "bad-signature");
+  auto forged = record::decode<Envelope>(transfer(ann, 1, federation));
+  ASSERT_TRUE(forged);
+  forged->sig = record::decode<Envelope>(signed_by_ann)->sig;
+  EXPECT_EQ(refused(record::encode(*forged)), "bad-signature");
+  EXPECT_EQ(refused(transfer(99, 0, federation)), "unknown-account");
+  EXPECT_EQ(refused(transfer(ann, 1000, federation)), "pending-gap");
+  EXPECT_EQ(refused({}), "malformed");
+  EXPECT_EQ(refused(transfer(ann, 1, federation), "?wait=soon"), "bad-field");
+  EXPECT_EQ(refused(transfer(ann, 1, federation), "?timeout_ms=0"), "bad-field");
+  EXPECT_EQ(refused(transfer(ann, 1, federation), "?timeout_ms=120001"), "bad-field");
+  EXPECT_EQ(post_octets(transfer(ann, 1, federation), "?timeout_ms=120000").status, 200U);
+}
+
+TEST_F(LedgerRoutesTest, ABalanceIsProvenByACertifiedBlock) {
+  found(1);
+  ASSERT_EQ(post_json({{"kind", "transfer"}, {"to", did_of(person(ann).id)}, {"amount", "7000000"}}).status, 200U);
+  const Answered shown = get("/accounts/" + did_of(person(ann).id) + "?proof=1");
+  ASSERT_EQ(shown.status, 200U);
+  EXPECT_EQ(shown.json["balance"], "12000000");
+  const Json& proof = shown.json["proof"];
+  const Answered block = get("/blocks/" + proof["height"].dump());
+  ASSERT_EQ(block.status, 200U);
+  EXPECT_EQ(block.json["cid"], proof["block"]);
+  const auto root = from_hex(block.json["state_root"].get<std::string>());
+  const auto bytes = decode_base64(proof["entry_proof"].get<std::string>());
+  ASSERT_TRUE(root && bytes);
+  const auto read = record::decode<ledger::EntryProof>(*bytes);
+  ASSERT_TRUE(read);
+  const auto entry = ledger::check_entry(*Digest::from(*root), "accounts", person(ann).id.view(), *read);
+  ASSERT_TRUE(entry) << entry.error().message;
+  EXPECT_EQ(record::decode<ledger::AccountRecord>(**entry)->balance, 12'000'000U);
+}
+
+TEST_F(LedgerRoutesTest, NothingIsCalledFinalThatIsNot) {
+  found(2);
+  const Json bond{{"kind", "bond"}, {"amount", "1"}, {"timeout_ms", 1}};
+  const Answered stalled = post_json(bond);
+  ASSERT_EQ(stalled.status, 202U) << stalled.json;
+  EXPECT_EQ(stalled.json["status"], "waiting");
+  EXPECT_TRUE(stalled.json["height"].is_null());
+  EXPECT_TRUE(Cid::from_text(stalled.json["transaction"].get<std::string>()));
+  const Answered octets = post_octets(transfer(ann, 0, federation), "?timeout_ms=1");
+  EXPECT_EQ(octets.status, 202U);
+  const Answered waiting = post_octets(transfer(ann, 1, federation), "?wait=waiting");
+  EXPECT_EQ(waiting.status, 202U);
+  EXPECT_EQ(waiting.json["status"], "waiting");
+  const Answered ledger = get("/ledger");
+  EXPECT_EQ(ledger.json["height"], 0);
+  EXPECT_EQ(ledger.json["durable_height"], 0);
+  EXPECT_GE(ledger.json["waiting"].get<int>(), 3);
+  EXPECT_EQ(get("/blocks/1").status, 404U);
+  EXPECT_EQ(get("/blocks/1").json["code"], "no-block");
+  EXPECT_TRUE(get("/history/self").json["transactions"].empty());
+}
+
+TEST_F(LedgerRoutesTest, AReplicaThatStopsLeavesNobodyWaiting) {
+  found(2);
+  const Json bond{{"kind", "bond"}, {"amount", "1"}, {"timeout_ms", 300}};
+  std::thread asking([&] { EXPECT_EQ(post_json(bond).status, 202U); });
+  // It is here once the mempool has it beside this validator's own.
+  while (get("/ledger").json["waiting"].get<int>() < 2) {
+  }
+  host->stop();
+  asking.join();
+}
+
+TEST_F(LedgerRoutesTest, WithoutALedgerEverythingSaysSo) {
+  serve();
+  for (const char* path : {"/ledger", "/accounts/nobody", "/history/nobody", "/blocks/x"}) {
+    const Answered answer = get(path);
+    EXPECT_EQ(answer.status, 404U) << path;
+    EXPECT_EQ(answer.json["code"], "no-ledger") << path;
+    EXPECT_NE(answer.json["detail"].get<std::string>().find("mesh federation found"), std::string::npos) << path;
+  }
+  EXPECT_EQ(post_json({{"kind", "bond"}, {"amount", "1"}}).status, 404U);
+}
+
+}  // namespace
+}  // namespace mesh::app
