@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "app/cli/ledger_session.h"
 #include "app/cli/session.h"
 #include "app/cli/simulate.h"
 
@@ -11,6 +12,8 @@ namespace mesh::cli {
 namespace {
 
 using Action = std::function<int()>;
+
+constexpr std::uint64_t max_height = std::uint64_t{1} << 60;
 
 constexpr std::string_view no_ledger = "a fee above 0 needs a ledger, which is not built yet: leave --fee at 0";
 
@@ -89,6 +92,11 @@ struct Program {
   std::uint64_t fee = 0, cost = 0;
   bool flag = false, as_sealed = false;
   unsigned nodes = 5;
+  std::string memo;
+  Waiting waiting;
+  Admission admission;
+  ChainSource source;
+  std::uint64_t limit = 20, from = 0, to = 0;
 
   void settings(CLI::App& app) {
     for (const config::SettingSpec& spec : config::setting_table()) {
@@ -352,10 +360,85 @@ struct Program {
     };
     completion(app);
     completion(*node);
-    unbuilt(app, "wallet", "balances and payments");
-    unbuilt(app, "ledger", "the federation's ledger");
+    wallet_commands(app);
+    ledger_commands(app);
+    federation_commands(app);
     unbuilt(app, "policy", "the federation's rules");
-    CLI::App* federation = noun(app, "federation", "the federation and its members");
+    unbuilt(app, "inference", "language models");
+  }
+
+  /// For a command that makes a transaction.
+  CLI::App* waits(CLI::App* sub) {
+    sub->add_flag("--detach", waiting.detach,
+                  "do not wait until it is final: it is enough that it waits to be in a block");
+    sub->add_option("--timeout", waiting.timeout_s, "how long to wait until it is final; 60 unless told")
+        ->check(CLI::Range(1, 120))
+        ->type_name("SECONDS");
+    return sub;
+  }
+
+  void wallet_commands(CLI::App& app) {
+    CLI::App* wallet =
+        noun(app, "wallet", "credits on the federation's ledger", [this] { return wallet_show(session, ""); });
+    command(*wallet, "show", "an account: balance, bond, roles, reputation; this node's unless told", [this] {
+      return wallet_show(session, id);
+    })->add_option("DID", id, "did:key:... or PeerId");
+    CLI::App* send = waits(command(*wallet, "send", "give credits to an account",
+                                   [this] { return wallet_send(session, id, text, memo, waiting); }));
+    send->add_option("DID", id, "did:key:... or PeerId; a mistyped one that is somebody's is lost")->required();
+    send->add_option("AMOUNT", text, "credits, with up to six decimals")->required();
+    send->add_option("--memo", memo, "at most 128 bytes, for everybody to read")->type_name("TEXT");
+    waits(
+        command(*wallet, "bond", "put credits down as a bond", [this] { return wallet_bond(session, text, waiting); }))
+        ->add_option("AMOUNT", text, "credits, with up to six decimals")
+        ->required();
+    waits(command(*wallet, "unbond",
+                  "take credits out of the bond; they are in the balance when the lock period is over",
+                  [this] { return wallet_unbond(session, text, waiting); }))
+        ->add_option("AMOUNT", text, "credits, with up to six decimals")
+        ->required();
+    CLI::App* history = command(*wallet, "history", "transactions of an account, newest first; this node's unless told",
+                                [this] { return wallet_history(session, id, limit); });
+    history->add_option("DID", id, "did:key:... or PeerId");
+    history->add_option("--limit", limit, "at most so many; 20 unless told")->check(CLI::Range(1, 1'000'000));
+  }
+
+  void ledger_commands(CLI::App& app) {
+    CLI::App* ledger =
+        noun(app, "ledger", "the federation's ledger, block by block", [this] { return ledger_head(session); });
+    command(*ledger, "head", "how far it is, and what there is", [this] { return ledger_head(session); });
+    command(*ledger, "block", "a block with its transactions", [this] { return ledger_block(session, from); })
+        ->add_option("HEIGHT", from)
+        ->required()
+        ->check(CLI::Range(std::uint64_t{1}, max_height));
+    CLI::App* exported =
+        command(*ledger, "export", "write the chain of this home into a CAR file that anybody can check",
+                [this] { return ledger_export(session, file, from == 0 ? 1 : from, to); });
+    exported->add_option("--car", file, "where to; NAME-FROM-TO.car unless told")->type_name("FILE");
+    exported->add_option("--from", from, "the first block; 1 unless told")
+        ->check(CLI::Range(std::uint64_t{1}, max_height))
+        ->type_name("HEIGHT");
+    exported->add_option("--to", to, "the last block; the latest unless told")
+        ->check(CLI::Range(std::uint64_t{1}, max_height))
+        ->type_name("HEIGHT");
+    CLI::App* verified = command(
+        *ledger, "verify",
+        "check the whole chain with no node and no network, from charter and genesis on: every certificate, signature, "
+        "transaction and state root; this home's unless told",
+        [this] { return ledger_verify(session, source); });
+    auto* const stored = verified->add_option("--file", source.file, "a chain's storage")->type_name("FILE");
+    verified
+        ->add_option("--car", source.cars, "an exported chain; given again, one that goes on where the last one ends")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->type_name("FILE")
+        ->excludes(stored);
+  }
+
+  void federation_commands(CLI::App& app) {
+    CLI::App* federation = noun(app, "federation", "who is in the federation, and may do what",
+                                [this] { return federation_show(session); });
     CLI::App* found = command(*federation, "found", "found a federation with a ledger, of which this home is then",
                               [this] { return federation_found(session, founding); });
     found->add_option("NAME", founding.name, "1 to 64 characters of a-z, 0-9 and -")->required();
@@ -369,7 +452,26 @@ struct Program {
     found->add_flag("--open", founding.open, "whoever finds it may enrol as a member");
     found->add_option("--credits", founding.credits, "of each founder")->check(CLI::Range(0, 1'000'000'000));
     found->add_option("--bond", founding.bond, "of each founder, on top")->check(CLI::Range(1, 1'000'000'000));
-    unbuilt(app, "inference", "language models");
+    command(*federation, "show", "the federation", [this] { return federation_show(session); });
+    command(*federation, "members", "everybody who has or had a credential",
+            [this] { return federation_members(session); });
+    CLI::App* admit =
+        waits(command(*federation, "admit", "give a node a credential, or another one than it had; for stewards",
+                      [this] { return federation_admit(session, admission, waiting); }));
+    admit->add_option("DID", admission.node, "did:key:... or PeerId")->required();
+    admit
+        ->add_option("--roles", admission.roles,
+                     "member, worker, verifier, validator, steward, with commas between them")
+        ->required()
+        ->type_name("ROLES");
+    admit->add_option("--owner", admission.owner, "did of who owns the node, where that is not the node itself")
+        ->type_name("DID");
+    admit->add_option("--expires-height", admission.expires_height, "the first height at which it no longer holds")
+        ->type_name("HEIGHT");
+    CLI::App* revoke = waits(command(*federation, "revoke", "take a node's credential back; for stewards",
+                                     [this] { return federation_revoke(session, id, text, waiting); }));
+    revoke->add_option("DID", id, "did:key:... or PeerId")->required();
+    revoke->add_option("--reason", text, "at most 128 bytes, for everybody to read")->required()->type_name("TEXT");
   }
 
   /// Started as ZephyMesh's launcher starts its node: without a command.

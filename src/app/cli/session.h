@@ -226,6 +226,35 @@ int run_doctor(Session& session, const std::string& target);
 int publish_task(Session& session, const std::string& wasm, const std::string& input, std::uint64_t fee);
 int offer_execution(Session& session, const std::string& task, std::uint64_t cost);
 
+// About the federation's ledger: ledger_session.h. Amounts are credits with up to six decimals, accounts dids; an empty account is the
+// node's own.
+struct Waiting;
+int wallet_show(const Session& session, const std::string& account);
+int wallet_send(const Session& session, const std::string& to, const std::string& amount, const std::string& memo,
+                const Waiting& waiting);
+int wallet_bond(const Session& session, const std::string& amount, const Waiting& waiting);
+int wallet_unbond(const Session& session, const std::string& amount, const Waiting& waiting);
+int wallet_history(const Session& session, const std::string& account, std::uint64_t limit);
+int ledger_head(const Session& session);
+int ledger_block(const Session& session, std::uint64_t height);
+/// Where a chain is read from, with no node and no network; nothing given: the home.
+struct ChainSource {
+  std::string file;  ///< a chain's storage
+  std::vector<std::string> cars;  ///< exported archives that go on where the one before ends
+};
+/// `to` 0: to the end. An empty `car` is NAME-FROM-TO.car.
+int ledger_export(const Session& session, const std::string& car, std::uint64_t from, std::uint64_t to);
+int ledger_verify(const Session& session, const ChainSource& source);
+int federation_show(const Session& session);
+int federation_members(const Session& session);
+struct Admission {
+  std::string node, roles, owner;
+  std::optional<std::uint64_t> expires_height;
+};
+int federation_admit(const Session& session, const Admission& admission, const Waiting& waiting);
+int federation_revoke(const Session& session, const std::string& node, const std::string& reason,
+                      const Waiting& waiting);
+
 /// Waits for a job's end and hands its result out as `mesh run` does; `events` may be null.
 int finish_job(Session& session, const http::Client& client, const std::string& id, const std::string& output_dir);
 
