@@ -97,7 +97,10 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::map<std::uint64_t, Caller> submitted;  ///< by number, until the replica has answered
   std::multimap<Cid, Done> waiting;  ///< until they are final
   std::uint64_t submissions = 0;
-  std::optional<std::uint64_t> chain_submission;  ///< of a chain of the beacon
+  std::optional<Capacity> capacity;
+  std::optional<std::uint64_t> own_submission;  ///< of what nobody asked for
+  std::optional<ledger::Body> under_way;  ///< that one
+  std::optional<ledger::Body> refused;  ///< of those the last that was not taken: it is not tried again
   bool is_stopping = false;
   std::thread thread;
 
@@ -164,7 +167,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     work.emplace(io.get_executor());
     post([this] {
       final(replica->ledger());
-      commit_chain();
+      look_after();
     });
     thread = std::thread([this] { io.run(); });
   }
@@ -275,11 +278,12 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void on(chain::notice::Submitted& notice) {
-    if (chain_submission == notice.id) {
-      chain_submission.reset();
-      if (!notice.transaction)
-        say("ledger.trouble",
-            "this validator's chain for the beacon is not taken: " + notice.transaction.error().message);
+    if (own_submission == notice.id) {
+      own_submission.reset();
+      if (!notice.transaction) {
+        say("ledger.trouble", "what this node says of itself is not taken: " + notice.transaction.error().message);
+        refused = std::exchange(under_way, {});
+      }
       return;
     }
     const auto found = submitted.find(notice.id);
@@ -295,7 +299,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   void on(const chain::notice::BlockFinal& notice) {
     say("ledger.block", fmt::format("block {} with {} transactions is final", notice.height, notice.transactions));
     final(replica->ledger());
-    post([this] { commit_chain(); });
+    post([this] { look_after(); });
   }
 
   void on(const chain::notice::TransactionFinal& notice) {
@@ -366,23 +370,56 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     submit(std::move(*envelope), {.when = when, .done = std::move(done), .named = std::move(named)});
   }
 
-  /// A validator says where its next hash chain ends, once the last one is nearly used up.
-  void commit_chain() {
-    if (is_stopping || chain_submission) return;
+  // ---- What is made without being asked for, one at a time.
+
+  void look_after() {
+    if (is_stopping || own_submission) return;
     const ledger::Ledger& ledger = replica->ledger();
     const ledger::Account* account = ledger.account(own);
     const ledger::Member* member = ledger.member(own);
-    if (account == nullptr || member == nullptr || replica->signs_from() == chain::never) return;
-    if (!ledger::check_role(member, ledger::Role::validator, ledger.height()) || account->signer() != own) return;
+    if (account == nullptr || member == nullptr || account->signer() != own) return;
     if (account->balance < ledger.state().frame.parameters.transaction_fee) return;
-    // What waits may be the chain already.
+    // What waits may be that already.
     if (replica->mempool().find(own, account->sequence) != nullptr) return;
-    auto chain = beacons.due(ledger, own);
-    if (!chain) return;
-    auto envelope = sign(*chain);
+    std::optional<ledger::Body> body;
+    if (auto chain = due_chain(ledger, *member)) {
+      body = *chain;
+    } else if (auto attestation = due_attestation(ledger, *member)) {
+      body = *attestation;
+    }
+    if (!body || body == refused) return;
+    auto envelope = sign(*body);
     if (!envelope) return;
-    chain_submission = ++submissions;
-    take(chain::event::Submit{.id = *chain_submission, .envelope = std::move(*envelope)});
+    own_submission = ++submissions;
+    under_way = std::move(body);
+    take(chain::event::Submit{.id = *own_submission, .envelope = std::move(*envelope)});
+  }
+
+  /// A validator says where its next hash chain ends, once the last one is nearly used up.
+  [[nodiscard]] std::optional<ledger::CommitChain> due_chain(const ledger::Ledger& ledger,
+                                                             const ledger::Member& member) {
+    if (replica->signs_from() == chain::never) return std::nullopt;
+    if (!ledger::check_role(&member, ledger::Role::validator, ledger.height())) return std::nullopt;
+    return beacons.due(ledger, own);
+  }
+
+  /// A verifier says what it can run, and says so again when that has become another by a quarter, or it verifies no more.
+  [[nodiscard]] std::optional<ledger::Attest> due_attestation(const ledger::Ledger& ledger,
+                                                              const ledger::Member& member) const {
+    if (!capacity) return std::nullopt;
+    const ledger::Attest now{.account = own,
+                             .sequence = 0,
+                             .memory_mb = capacity->memory_mb,
+                             .fuel_per_second = capacity->fuel_per_second,
+                             .verifies = capacity->verifies &&
+                                         ledger::check_role(&member, ledger::Role::verifier, ledger.height())};
+    const ledger::Attestation* said = ledger.state().tables.attestations.find(own);
+    const auto is_near = [](std::uint64_t a, std::uint64_t b) { return a <= b + b / 4 && b <= a + a / 4; };
+    if (said == nullptr || !said->verifies) return now.verifies ? std::optional(now) : std::nullopt;
+    if (now.verifies && is_near(said->memory_mb, now.memory_mb) &&
+        is_near(said->fuel_per_second, now.fuel_per_second))
+      return std::nullopt;
+    return now;
   }
 
   // ---- Streams.
@@ -583,6 +620,12 @@ void ChainHost::submit(Bytes envelope, When when, Done done, Named named) {
   impl_->post([impl = impl_.get(), envelope = std::move(envelope), when, done = std::move(done),
                named = std::move(named)]() mutable {
     impl->submit(std::move(envelope), {.when = when, .done = std::move(done), .named = std::move(named)});
+  });
+}
+void ChainHost::attest(const Capacity& capacity) {
+  impl_->post([impl = impl_.get(), capacity] {
+    impl->capacity = capacity;
+    impl->look_after();
   });
 }
 void ChainHost::look(std::move_only_function<void(const chain::Replica&)> look) {

@@ -3,13 +3,14 @@
 //
 // A thread of its own runs the replica: to execute a block of thousands of transactions takes longer than the runtime's loop
 // may stand still. Of two nodes the one with the smaller id opens the stream, which then serves both; a stream that ends is
-// opened again, ever later, for as long as the peer is connected. Transactions of this node's own account are numbered and signed here.
+// opened again, ever later, for as long as the peer is connected. Transactions of this node's own account are numbered and signed here, and
+// some are made without being asked for: a validator's chains for the beacon, what a verifier can run, and evidence.
 //
 // Bounds: those of the replica and of the chain's storage; 32 MiB wait to be sent to one peer, which is then taken for gone; a stream
 // that does not move for a minute is closed (replicas greet each other every ten seconds); a peer that did what no honest one does is
 // left alone for a minute; 4,096 callers wait for their transactions.
 // What can go wrong: the storage cannot be opened, or is of another federation (start says so); it cannot write (it tries until it can, and
-// nothing is said to anybody that is not durable); the replica stops taking part (status().stopped).
+// nothing is said to anybody that is not durable); the replica stops taking part (chain::Replica::stopped).
 #pragma once
 
 #include <chrono>
@@ -87,6 +88,13 @@ class ChainHost {
   void transact(ledger::Body body, When when, Done done, Named named = {});
   /// Submits one that somebody signed.
   void submit(Bytes envelope, When when, Done done, Named named = {});
+  /// What this node can run. While it is a verifier the ledger is told, and again when that has become another by a quarter.
+  struct Capacity {
+    std::uint64_t memory_mb = 0;
+    std::uint64_t fuel_per_second = 0;
+    bool verifies = false;  ///< wants to be drawn, if it has the role
+  };
+  void attest(const Capacity& capacity);
   /// Runs `look` on the host's thread. What it sees may be ahead of what is durable.
   void look(std::move_only_function<void(const chain::Replica&)> look);
   /// The operator knows that this key signed nothing from this height on that the log has not.

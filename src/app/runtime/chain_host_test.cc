@@ -228,6 +228,29 @@ TEST_F(Town, ThreeOfFourGoOnAndTheFourthComesBack) {
   EXPECT_EQ(balance(*nodes_[3], 9), 15'000U);
 }
 
+TEST_F(Town, TheLedgerIsToldWhatANodeCanRun) {
+  found(1, 1);
+  Node& node = *nodes_[0];
+  start(node);
+  const auto said = [&node] {
+    return look(node, [](const chain::Replica& replica) -> std::optional<ledger::Attestation> {
+      const ledger::Attestation* found = replica.ledger().state().tables.attestations.find(node_of(0));
+      return found == nullptr ? std::nullopt : std::optional(*found);
+    });
+  };
+  node.host->attest({.memory_mb = 1'000, .fuel_per_second = 1'000'000, .verifies = true});
+  await_height(node, 2);  // After the chain for the beacon.
+  ASSERT_TRUE(said());
+  EXPECT_EQ(said()->memory_mb, 1'000U);
+  EXPECT_TRUE(said()->verifies);
+  node.host->attest({.memory_mb = 1'100, .fuel_per_second = 900'000, .verifies = true});
+  ASSERT_TRUE(transact(node, transfer(9, 5'000)));
+  EXPECT_EQ(said()->memory_mb, 1'000U) << "that is no news";
+  node.host->attest({.memory_mb = 1'000, .fuel_per_second = 2'000'000, .verifies = true});
+  await_height(node, 4);
+  EXPECT_EQ(said()->fuel_per_second, 2'000'000U);
+}
+
 TEST_F(Town, ABroughtKeySignsNothingAtFirst) {
   found(1, 1);
   Node& node = *nodes_[0];

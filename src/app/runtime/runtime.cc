@@ -461,7 +461,11 @@ class Runtime::Impl final : public StreamOpener {
   void measure() {
     Result<std::uint64_t> fuel = sandbox->measure_fuel_per_second();
     post([this, fuel = std::move(fuel)] {
-      if (fuel) return take(node::event::HostMeasured{.fuel_per_second = *fuel});
+      if (fuel) {
+        if (chain)
+          chain->attest({.memory_mb = settings.memory_mb, .fuel_per_second = *fuel, .verifies = settings.accepts_work});
+        return take(node::event::HostMeasured{.fuel_per_second = *fuel});
+      }
       tell({.kind = "node.sandbox", .text = "this host's speed could not be measured: " + fuel.error().message});
     });
   }
