@@ -56,6 +56,8 @@ struct Class {
   std::string fault;  ///< that has to strike
   void (*ask)(LedgerPlan&);
 };
+// Else the test's own name would have the bytes of pointers in it.
+void PrintTo(const Class& one, std::ostream* out) { *out << one.name; }
 
 class EachLedgerFault : public testing::TestWithParam<Class> {};
 
