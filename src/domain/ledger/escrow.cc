@@ -66,6 +66,48 @@ std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::si
   return seats;
 }
 
+std::set<NodeId> open_seats(const Work& work, std::uint64_t time_ms) {
+  std::set<NodeId> open;
+  const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);
+  const WorkDraw& draw = work.draws.back();
+  const std::vector<std::uint32_t> shards = work.numbers();
+  for (std::size_t row = 0; row < shards.size(); ++row) {
+    for (const std::size_t seat : seats_of(work, round, row, shards[row], time_ms)) {
+      const NodeId& node = draw.nodes[seat];
+      if (open.contains(node)) continue;
+      const bool committed = std::ranges::any_of(work.answers, [&](const Answer& one) {
+        return one.round == round && one.node == node && task::covers(one.shards, shards[row]);
+      });
+      if (!committed) open.insert(node);
+    }
+  }
+  return open;
+}
+
+Signed<receipt::Commitment> commitment_of(const Work& work) {
+  return {{.intent = work.intent,
+           .node = work.signer,
+           .basis = work.award,
+           .worker = {},
+           .shards = work.shards,
+           .root = work.root},
+          work.signer,
+          work.commitment,
+          {}};
+}
+
+Signed<receipt::Commitment> commitment_of(const Work& work, const Answer& answer) {
+  return {{.intent = work.intent,
+           .node = answer.signer,
+           .basis = work.draws[answer.round].block,
+           .worker = work.commitment,
+           .shards = answer.shards,
+           .root = answer.root},
+          answer.signer,
+          answer.commitment,
+          {}};
+}
+
 WorkDraw draw_verifiers(const Work& work, const std::vector<verification::Member>& eligible,
                         const verification::Member& worker, const verification::Member& publisher,
                         const std::vector<NodeId>& without, const Digest& beacon, std::uint32_t wanted,

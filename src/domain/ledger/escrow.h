@@ -14,6 +14,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 
 #include "domain/ledger/draw.h"
 #include "domain/ledger/merkle_map.h"
@@ -305,6 +306,13 @@ struct Work {
 /// over by `time_ms`, or had committed to this shard before. Fewer than the draw's seats where the order has no more.
 [[nodiscard]] std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row,
                                                 std::uint32_t shard, std::uint64_t time_ms);
+
+/// Who has a seat in a work's last drawing, by `time_ms`, and has not committed to its shard.
+[[nodiscard]] std::set<NodeId> open_seats(const Work& work, std::uint64_t time_ms);
+
+/// The commitment again, as it was when it was anchored; its envelope is not in the state.
+[[nodiscard]] Signed<receipt::Commitment> commitment_of(const Work& work);
+[[nodiscard]] Signed<receipt::Commitment> commitment_of(const Work& work, const Answer& answer);
 
 /// Draws the panel and the orders of a work's shards. `wanted` seats at most, or none where fewer than `least` nodes are there.
 [[nodiscard]] WorkDraw draw_verifiers(const Work& work, const std::vector<verification::Member>& eligible,

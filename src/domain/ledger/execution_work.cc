@@ -47,30 +47,6 @@ Status check_drawn(const Work& work, const WorkDraw& draw, std::size_t node, con
   return {};
 }
 
-/// The commitment again, as it was when it was anchored.
-Signed<receipt::Commitment> commitment_of(const Work& work) {
-  return {{.intent = work.intent,
-           .node = work.signer,
-           .basis = work.award,
-           .worker = {},
-           .shards = work.shards,
-           .root = work.root},
-          work.signer,
-          work.commitment,
-          {}};
-}
-Signed<receipt::Commitment> commitment_of(const Work& work, const Answer& answer) {
-  return {{.intent = work.intent,
-           .node = answer.signer,
-           .basis = work.draws[answer.round].block,
-           .worker = work.commitment,
-           .shards = answer.shards,
-           .root = answer.root},
-          answer.signer,
-          answer.commitment,
-          {}};
-}
-
 bool overlap(const std::vector<task::ShardRange>& a, const std::vector<task::ShardRange>& b) {
   return std::ranges::any_of(a, [&](const task::ShardRange& one) {
     return std::ranges::any_of(b, [&](const task::ShardRange& other) {
@@ -88,25 +64,6 @@ std::uint64_t bond_beside_validating(const State& state, const Account& account)
 
 void put_all(ShardSet& set, const std::vector<std::uint32_t>& shards) {
   for (const std::uint32_t shard : shards) set.put(shard);
-}
-
-/// Who has a seat in the last drawing and has not committed to its shard.
-std::set<NodeId> open_seats(const Work& work, std::uint64_t time_ms) {
-  std::set<NodeId> open;
-  const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);
-  const WorkDraw& draw = work.draws.back();
-  const std::vector<std::uint32_t> shards = work.numbers();
-  for (std::size_t row = 0; row < shards.size(); ++row) {
-    for (const std::size_t seat : seats_of(work, round, row, shards[row], time_ms)) {
-      const NodeId& node = draw.nodes[seat];
-      if (open.contains(node)) continue;
-      const bool committed = std::ranges::any_of(work.answers, [&](const Answer& one) {
-        return one.round == round && one.node == node && task::covers(one.shards, shards[row]);
-      });
-      if (!committed) open.insert(node);
-    }
-  }
-  return open;
 }
 
 }  // namespace

@@ -303,6 +303,11 @@ class MerkleMap {
    public:
     [[nodiscard]] const Digest& root() const { return root_.hash; }
     [[nodiscard]] std::size_t size() const { return size_; }
+    /// `visit(value)` for every entry that it puts in, as it will be; what it takes away is not told.
+    template <class Visit>
+    void for_each_put(const Visit& visit) const {
+      for (const Drafted& one : values_) visit(one.value);
+    }
 
    private:
     friend class MerkleMap;

@@ -42,6 +42,12 @@ bool all_differ(const std::vector<task::Outcome>& outcomes) {
 
 }  // namespace
 
+std::size_t size_in_receipt(const Finding& finding) {
+  std::size_t bytes = 96 + finding.outcome.detail.size() + finding.outcome.trap.size();
+  for (const std::string& frame : finding.outcome.backtrace) bytes += frame.size() + 2;
+  return bytes;
+}
+
 Digest digest_of(const Finding& finding) {
   static const task::Outcome success;
   static const Bytes success_bytes = record::encode(success);

@@ -32,6 +32,9 @@ struct Finding {
   bool operator==(const Finding&) const = default;
 };
 
+/// So many bytes, or fewer, it adds to a record that reveals it.
+[[nodiscard]] std::size_t size_in_receipt(const Finding& finding);
+
 /// H(domain, result, log, fuel, outcome).
 [[nodiscard]] Digest digest_of(const Finding& finding);
 
