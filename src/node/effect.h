@@ -127,12 +127,33 @@ struct Notify {
   Notice notice;
 };
 
+/// Sign this with the node's key, in its account's next number, and bring it to the ledger; `account` and `sequence` are left to
+/// who signs. Comes after all that had to be durable for it. Answer: Transacted, always, unless the node ends before; one
+/// that cannot be brought to a block within a while is answered as unavailable. Nothing is done twice by asking twice: the
+/// ledger refuses by name what has happened (escrow-exists, work-exists, answered-already, revealed-already, timed-out, ...).
+struct Transact {
+  std::uint64_t id = 0;
+  ledger::Body body;  ///< a Lock, Anchor, Timeout, Settle or Refund
+  /// Only a node whose Config has a ledger asks for it. Who runs none need not know it, and would tell people.
+  operator Notify() const {
+    return {{.kind = "node.refused", .text = "a transaction, and this program runs no ledger"}};
+  }
+};
+
+/// Tell at once what the ledger has of this intent, its escrow and works (LedgerChanged), and from now on what changes of them.
+/// Not needed of what Node::interest() named when the node started.
+struct Watch {
+  Cid intent;
+  operator Notify() const { return {{.kind = "node.refused", .job = intent, .text = "this program runs no ledger"}}; }
+};
+
 }  // namespace effect
 
 struct Effect {
   std::variant<effect::Publish, effect::JudgeGossip, effect::Send, effect::KeepBlocks, effect::Execute,
                effect::WrapKeys, effect::CancelExecution, effect::FetchResults, effect::BuildReduceInput,
-               effect::Declare, effect::Undeclare, effect::Persist, effect::Confirm, effect::Notify>
+               effect::Declare, effect::Undeclare, effect::Persist, effect::Confirm, effect::Notify, effect::Transact,
+               effect::Watch>
       value;
 };
 using Effects = std::vector<Effect>;

@@ -23,6 +23,10 @@ constexpr Duration retry_after = seconds(1);
 constexpr std::uint32_t max_retries = 20;
 constexpr Duration forgotten_after = seconds(900);  // Without a word from the publisher.
 constexpr std::size_t max_kept_records = 16384;
+// Of a paid task each commitment is drawn for, and has a bond at stake: they are few and large.
+constexpr Duration gather_paid = seconds(2);
+constexpr std::size_t max_paid_findings_bytes = std::size_t{256} << 10;  // A settlement holds them.
+constexpr std::uint64_t max_award_age_ms = 10'000;
 
 }  // namespace
 
@@ -44,6 +48,7 @@ Engagement::Engagement(const Surroundings& around, Instant now, Signed<task::Tas
 bool Engagement::over(Instant now) const {
   const Duration patience = std::max<Duration>(
       forgotten_after, milliseconds(std::uint64_t{intent_.record.limits.fetch_ms} + intent_.record.limits.run_ms));
+  if (is_paid() && has_open_works()) return false;
   return closed_ || now - heard_ > patience;
 }
 
@@ -206,6 +211,13 @@ Status Engagement::on_award(Instant now, const Envelope& envelope, Outbox& out) 
   if (!field_ || award.record.roster != field_->roster.cid)
     return fail(ErrorCode::invalid, "unknown-roster: the award is under another roster");
   if (award.record.offer != offer_.cid) return fail(ErrorCode::invalid, "not-mine: the award is for another offer");
+  if (is_paid() && !awards_.contains(award.cid)) {
+    if (!award.record.given_ms)
+      return fail(ErrorCode::invalid, "award-undated: of a paid task an award says when it was given");
+    // What is paid falls with the time since then.
+    if (around_.ledger->is_known() && *award.record.given_ms + max_award_age_ms < around_.ledger->wall_ms(now))
+      return fail(ErrorCode::denied, "dated-back: the award says that it was given long before it came");
+  }
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(award.record.shards, intent_.record.shards));
   if (awards_.contains(award.cid)) {
     resend_commitments(award.cid, out);  // Sent again: so is what was committed to under it.
@@ -544,6 +556,7 @@ void Engagement::on_executed(Instant now, const std::vector<event::ExecutionDone
 void Engagement::take_lease(Instant now, const Cid& award, const std::vector<std::uint32_t>& shards, Outbox& out) {
   Lease& lease = leases_[award];
   for (const std::uint32_t shard : shards) (found_.contains(shard) ? lease.ready : lease.running).insert(shard);
+  if (!is_funded()) return;  // Until the ledger says so, nothing is run for it.
   need(now, {lease.running.begin(), lease.running.end()}, Executions::Purpose::work, nullptr, out);
   commit_ready(now, award, out);
 }
@@ -574,6 +587,7 @@ void Engagement::commit_ready(Instant now, const Cid& award, Outbox& out) {
 }
 
 Instant Engagement::gathered_at(const Lease& lease) const {
+  if (is_paid()) return *lease.ready_since + gather_paid;
   const Duration wait = lease.ready.size() >= lease.running.size()
                             ? gather_least
                             : std::clamp((*lease.ready_since - began_) / gather_part, gather_least, gather_most);
@@ -598,9 +612,8 @@ std::size_t Engagement::commit(const Cid& basis, const std::optional<Cid>& worke
   std::size_t bytes = 0;
   for (const std::uint32_t shard : shards.first(std::min<std::size_t>(shards.size(), receipt::max_commitment_shards))) {
     const Found& found = found_.at(shard);
-    bytes += 96 + found.finding.outcome.detail.size() + found.finding.outcome.trap.size();
-    for (const std::string& frame : found.finding.outcome.backtrace) bytes += frame.size() + 2;
-    if (bytes > max_findings_bytes && !covered.empty()) break;
+    bytes += receipt::size_in_receipt(found.finding);
+    if (bytes > (is_paid() ? max_paid_findings_bytes : max_findings_bytes) && !covered.empty()) break;
     covered.push_back(shard);
     digests.push_back(found.digest);
   }
@@ -642,6 +655,12 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
   const auto own = own_commitments_.find(request.record.commitment);
   if (own == own_commitments_.end())
     return fail(ErrorCode::not_found, "unknown-commitment: this node has no such commitment");
+  if (is_paid()) {
+    MESH_TRY(check_reveal_of_work(request.record.commitment));
+    to_reveal_.insert(request.record.commitment);
+    reveal(now, request.record.commitment, out);
+    return {};
+  }
   const bool unverified =
       intent_.record.verifiers == 0 || (field_ && field_->offers.size() < std::size_t{intent_.record.verifiers} + 1);
   if (!unverified) {
@@ -675,11 +694,18 @@ Status Engagement::on_reveal_request(Instant now, const Envelope& envelope, Outb
 }
 
 void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
+  if (!own_commitments_.contains(cid) || !to_reveal_.contains(cid)) return;
+  const std::optional<Envelope> receipt = make_receipt(now, cid, out);
+  if (!receipt) return;
+  out.send(publisher(), Channel::receipt, *receipt);
+  to_reveal_.erase(cid);
+}
+
+std::optional<Envelope> Engagement::make_receipt(Instant now, const Cid& cid, Outbox& out) {
   const auto own = own_commitments_.find(cid);
-  if (own == own_commitments_.end() || !to_reveal_.contains(cid)) return;
   const Commitment& commitment = own->second.commitment.record;
   // Lost in a crash: the same work gives the same finding.
-  if (need(now, own->second.shards, Executions::Purpose::verify, nullptr, out)) return;
+  if (need(now, own->second.shards, Executions::Purpose::verify, nullptr, out)) return std::nullopt;
   ExecutionReceipt receipt{.intent = id(),
                            .award = commitment.basis,
                            .commitment = cid,
@@ -698,13 +724,13 @@ void Engagement::reveal(Instant now, const Cid& cid, Outbox& out) {
       out.send_block(publisher(), Channel::receipt, blocks->second.log);
   }
   receipt.findings = receipt::columns_of(findings);
-  out.send(publisher(), Channel::receipt, around_.signer.seal(receipt));
-  to_reveal_.erase(cid);
+  return around_.signer.seal(receipt);
 }
 
 // ---------------------------------------------------------------------------------------------------- time
 
 void Engagement::on_tick(Instant now, Outbox& out) {
+  if (is_paid()) watch_ledger(now, out);
   commit_all_ready(now, out);
   if (ask_keys_at_ && now >= *ask_keys_at_) ask_for_keys(now, out);
   std::vector<std::uint32_t> due;
@@ -727,6 +753,7 @@ std::optional<Instant> Engagement::deadline() const {
   }
   for (const auto& [shard, retry] : retries_) at(retry.at);
   if (ask_keys_at_) at(*ask_keys_at_);
+  if (is_paid() && has_open_works()) at(on_ledger_.look_again);
   return due;
 }
 

@@ -15,6 +15,7 @@
 
 #include "domain/verification/round.h"
 #include "node/job.h"
+#include "node/ledger_waits.h"
 
 namespace mesh::node {
 
@@ -41,6 +42,10 @@ class Engagement {
   void on_keys_wrapped(const event::KeysWrapped& wrapped, Outbox& out);
   void on_tick(Instant now, Outbox& out);
   [[nodiscard]] std::optional<Instant> deadline() const;
+
+  // Of a paid task: engagement_ledger.cc.
+  void on_ledger(Instant now, const event::LedgerChanged& changed, Outbox& out);
+  void on_transacted(Instant now, const LedgerDesk::Answer& answer, Outbox& out);
 
   [[nodiscard]] const Cid& id() const { return intent_.cid; }
   [[nodiscard]] const NodeId& publisher() const { return intent_.signer; }
@@ -128,6 +133,17 @@ class Engagement {
     NodeId worker;
     receipt::Opened opened;
   };
+  /// What the ledger has of a paid task, as far as this node works for it.
+  struct OnLedger {
+    std::optional<ledger::Escrow> escrow;
+    std::map<Cid, ledger::Work> works;  ///< this node's, by commitment; the ended ones, too
+    std::set<Cid> lost;  ///< own commitments of which nothing comes: the ledger refused them for good
+    std::set<Cid> alone;  ///< to be anchored one by one: one of those together was refused
+    std::map<Cid, std::vector<Cid>> under_way;  ///< by award: those in the transaction that is under way
+    std::map<Cid, Instant> told;  ///< by work: when verifiers were last told the intent
+    WaitingSince waiting;
+    Instant look_again{};
+  };
 
   [[nodiscard]] Status on_roster(const Envelope& envelope, Outbox& out);
   [[nodiscard]] Status on_award(Instant now, const Envelope& envelope, Outbox& out);
@@ -170,6 +186,18 @@ class Engagement {
   std::size_t commit(const Cid& basis, const std::optional<Cid>& worker, std::span<const std::uint32_t> shards,
                      Outbox& out);
   void reveal(Instant now, const Cid& commitment, Outbox& out);
+  /// The receipt of an own commitment, whose small blocks go to the publisher along with it; none while it has to be run again.
+  [[nodiscard]] std::optional<Envelope> make_receipt(Instant now, const Cid& commitment, Outbox& out);
+  [[nodiscard]] bool is_paid() const { return intent_.record.fee > 0; }
+  /// Whether the fee of the task is locked, and can still be claimed. What is not paid for always is.
+  [[nodiscard]] bool is_funded() const;
+  /// Whether the ledger owes this node something, or may.
+  [[nodiscard]] bool has_open_works() const;
+  void watch_ledger(Instant now, Outbox& out);
+  void anchor_commitments(Instant now, Outbox& out);
+  void watch_work(Instant now, const ledger::Work& work, Outbox& out);
+  /// Whether every seat has committed, or it is over: what was found may be shown.
+  [[nodiscard]] Status check_reveal_of_work(const Cid& commitment) const;
   void answer_receipt(Instant now, const Cid& commitment, Outbox& out);
   void add_own(Signed<receipt::Commitment> commitment, std::vector<std::uint32_t> shards);
   /// Sends again what was committed to under this award or draw.
@@ -216,6 +244,7 @@ class Engagement {
   std::map<Cid, std::vector<Cid>> own_by_worker_;  ///< by the worker's commitment; several if it was drawn anew
   std::map<Cid, DrawnTask> draws_;
   std::deque<Cid> draw_order_;
+  OnLedger on_ledger_;
   std::set<Cid> to_reveal_;  ///< own commitments whose reveal waits for runs
   std::map<Cid, ToAnswer> to_answer_;  ///< by the worker's commitment
 };

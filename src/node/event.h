@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "domain/identity/identity.h"
+#include "domain/ledger/state.h"
 #include "domain/receipt/receipt.h"
 #include "domain/task/intent.h"
 #include "domain/verification/keys.h"
@@ -66,6 +67,16 @@ struct JobSpec {
     v("created_ms", self.created_ms);
     v("sealed", self.sealed);
   }
+};
+
+/// What the market asks of a member of a federation with a ledger.
+struct Standing {
+  NodeId node;
+  std::uint32_t score = 0;  ///< of its reputation, 0 to 1000
+  bool works = false;  ///< has the role
+  bool verifies = false;  ///< has the role and says that it wants to be drawn
+  std::uint64_t free_bond = 0;  ///< what new works can put at stake: no other work and no validator's seat has it
+  std::uint64_t balance = 0;
 };
 
 namespace event {
@@ -175,11 +186,35 @@ struct HostMeasured {
   std::uint64_t fuel_per_second = 0;
 };
 
+/// What a transaction came to (effect::Transact): the height of the final block that it is in, or why it is in none. A refusal
+/// of the ledger's begins with its name; `unavailable` says that it was not tried, and may be asked for again. The
+/// LedgerChanged of that block comes first, so whoever hears of a height knows what it changed.
+struct Transacted {
+  std::uint64_t id = 0;
+  Result<std::uint64_t> height;
+};
+
+/// The ledger after a final block, as far as it concerns this node (node/ledger_entries.h makes these); once after the start
+/// with all that there is, before anything else of the ledger; and in answer to effect::Watch.
+struct LedgerChanged {
+  std::uint64_t height = 0;
+  std::uint64_t time_ms = 0;  ///< of the last final block
+  Cid block;  ///< it
+  std::uint64_t now_ms = 0;  ///< the host's own clock, in milliseconds since 1970: an idle ledger has no time
+  ledger::Parameters parameters;
+  bool whole = false;  ///< what concerns the node and is not here is not there (any more)
+  std::vector<ledger::Escrow> escrows;
+  std::vector<ledger::Work> works;
+  std::vector<Standing> members;  ///< whoever may work or verify, in the whole; else those of whom something changed
+  std::vector<Envelope> receipts;  ///< of workers, that this block's settlements show of works that concern the node
+};
+
 }  // namespace event
 
-using Event = std::variant<event::Tick, event::PeerUp, event::PeerDown, event::PeerRoundTrip, event::Gossip,
-                           event::Message, event::SendFailed, event::ExecutionStarted, event::ExecutionLog,
-                           event::ExecutionDone, event::KeysWrapped, event::ResultsFetched, event::ReduceInputBuilt,
-                           event::Submit, event::StopJob, event::OfferByHand, event::HostMeasured>;
+using Event =
+    std::variant<event::Tick, event::PeerUp, event::PeerDown, event::PeerRoundTrip, event::Gossip, event::Message,
+                 event::SendFailed, event::ExecutionStarted, event::ExecutionLog, event::ExecutionDone,
+                 event::KeysWrapped, event::ResultsFetched, event::ReduceInputBuilt, event::Submit, event::StopJob,
+                 event::OfferByHand, event::HostMeasured, event::Transacted, event::LedgerChanged>;
 
 }  // namespace mesh::node

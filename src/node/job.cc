@@ -32,12 +32,17 @@ std::string seconds_text(std::uint64_t ms) {
 
 Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now, JobSpec spec, const Digest& entropy,
                                          std::optional<Cid> reduces) {
-  if (spec.fee != 0) {
+  if (spec.fee != 0 && around.ledger == nullptr) {
     return fail(ErrorCode::unsupported,
                 "a fee of " + std::to_string(spec.fee) +
                     " cannot be paid: this version has no ledger yet, so tasks are free (leave --fee out)");
   }
   const policy::MeshPolicy& policy = around.config.policy;
+  if (spec.fee != 0 && spec.sealed.value_or(false))
+    return fail(ErrorCode::unsupported, "a task with sealed inputs cannot be paid for yet: leave the fee out");
+  if (spec.fee != 0 && spec.sample != task::TaskIntent::everything)
+    return fail(ErrorCode::unsupported,
+                "a task of which a sample is verified cannot be paid for yet: leave the fee out");
   auto job = std::unique_ptr<Job>(new Job(around));
   job->entropy_ = entropy;
   job->chain_.emplace(around.signer.secret("meshwork/1/publisher-chain", {entropy.view()}),
@@ -71,6 +76,7 @@ Result<std::unique_ptr<Job>> Job::create(const Surroundings& around, Instant now
   job->intent_ = around.signer.sign(std::move(intent));
   job->spec_ = std::move(spec);
   job->unverified_ = job->intent_.record.verifiers == 0;
+  if (job->intent_.record.fee != 0) job->payment_.emplace();
   job->shards_.resize(job->intent_.record.shards);
   for (std::uint32_t shard = 0; shard < job->intent_.record.shards; ++shard) job->waiting_.insert(shard);
   job->started_ = now;
@@ -127,8 +133,12 @@ void Job::start(Instant now, Outbox& out) {
   std::vector<Cid> roots{intent_.record.function, intent_.record.inputs};
   if (intent_.record.reduce) roots.push_back(*intent_.record.reduce);
   out.add({effect::Declare{id(), std::move(roots)}});
-  set_phase(JobPhase::bidding, "asking for offers", out);
-  out.publish(Topic::intents, intent_.envelope);
+  if (is_paid()) {
+    set_phase(JobPhase::bidding, "locking the fee", out);
+  } else {
+    set_phase(JobPhase::bidding, "asking for offers", out);
+    out.publish(Topic::intents, intent_.envelope);
+  }
   advance(now, out);
 }
 
@@ -160,7 +170,7 @@ void Job::resume(Instant now, Outbox& out) {
   if (intent_.record.reduce) roots.push_back(*intent_.record.reduce);
   out.add({effect::Declare{id(), std::move(roots)}});
   set_phase(field_ ? JobPhase::running : JobPhase::bidding, "resumed after a restart", out);
-  if (!field_) out.publish(Topic::intents, intent_.envelope);
+  if (!field_ && !is_paid()) out.publish(Topic::intents, intent_.envelope);  // A paid one's, once its lock is seen.
   if (runs_here()) run_here(now, out);
   // What is outstanding goes out as each peer comes up (on_peer_up).
   advance(now, out);
@@ -189,6 +199,7 @@ Status Job::restore(std::string_view kind, ByteView bytes) {
     MESH_LET(restored_counts_, task::expand(ranges, intent_.record.shards));
     return {};
   }
+  if (kind == "claim" || kind == "work") return restore_payment(kind, bytes);
   MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
   const auto apply = [&]<class T>(Status (Job::*function)(Signed<T>)) -> Status {
     MESH_LET(Signed<T> record, open<T>(envelope, federation));
@@ -237,6 +248,10 @@ void Job::watch_time(Instant now, Outbox& out) {
                    " shards were done within " + seconds_text(limits.total_ms),
                out);
   }
+  if (is_paid()) {
+    watch_payment(now, out);
+    if (ended()) return;
+  }
   if (!field_ || runs_here()) return;
   for (auto& [node, worker] : workers_) {
     if (worker.leased.empty()) continue;
@@ -274,6 +289,7 @@ void Job::watch_time(Instant now, Outbox& out) {
     }
   }
 
+  if (is_paid()) return;  // The ledger's clock counts.
   std::vector<Cid> cids;
   for (const auto& [cid, batch] : batches_) cids.push_back(cid);
   for (const Cid& cid : cids) {
@@ -399,6 +415,7 @@ void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
     worker->second.progress = now;  // It may have to begin anew.
   }
   if (phase_ == JobPhase::bidding) {
+    if (is_paid() && !payment_->is_locked()) return;
     out.require_durable();
     out.send(peer, Channel::offer, intent_.envelope);
     return;
@@ -408,11 +425,13 @@ void Job::on_peer_up(Instant now, const NodeId& peer, Outbox& out) {
 }
 
 void Job::on_tick(Instant now, Outbox& out) {
-  if (!ended()) advance(now, out);
+  if (!ended()) return advance(now, out);
+  ask_refund(now, out);
 }
 
 std::optional<Instant> Job::deadline() const {
   if (ended()) return std::nullopt;
+  if (is_paid() && !payment_->is_locked()) return next_watch_;
   if (phase_ == JobPhase::bidding)
     return std::min(window_end_, next_watch_ < started_ ? window_end_ : std::max(next_watch_, started_ + watch_every));
   Instant due = next_watch_;
@@ -423,7 +442,7 @@ std::optional<Instant> Job::deadline() const {
 void Job::advance(Instant now, Outbox& out) {
   if (ended()) return;
   if (phase_ == JobPhase::bidding) {
-    advance_bidding(now, out);
+    if (!is_paid() || payment_->is_locked()) advance_bidding(now, out);
     if (phase_ == JobPhase::bidding) {
       watch_time(now, out);
       return;
@@ -520,6 +539,8 @@ void Job::on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out) {
   spec.inputs = *inputs;
   spec.shards = 1;
   spec.sample = task::TaskIntent::everything;
+  if (is_paid())
+    spec.created_ms = static_cast<std::int64_t>(around_.ledger->wall_ms(now));  // An old one is not locked.
   spec.sealed.reset();  // Results are not sealed, and so what is made of them is not.
   spec.label = "reduce of " + utf8_excerpt(spec_.label, 100);
   reduce_spec_ = std::move(spec);

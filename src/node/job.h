@@ -23,6 +23,8 @@
 #include "domain/verification/quorum.h"
 #include "domain/verification/round.h"
 #include "node/executions.h"
+#include "node/job_payment.h"
+#include "node/ledger_view.h"
 #include "node/node.h"
 #include "node/outbox.h"
 #include "node/peer_table.h"
@@ -38,6 +40,8 @@ struct Surroundings {
   Executions& executions;
   market::FreeQuota& quota;
   reputation::Experience& experience;
+  LedgerView* ledger = nullptr;  ///< null in a federation without one; then `desk` is, too
+  LedgerDesk* desk = nullptr;
 };
 
 class Job {
@@ -87,11 +91,15 @@ class Job {
   void on_reduce_input(Instant now, const Result<Cid>& inputs, Outbox& out);
   void on_reduced(Instant now, const Job& child, Outbox& out);
   void stop(Instant now, Outbox& out);
+  // Of a paid job: job_payment.cc.
+  void on_ledger(Instant now, const event::LedgerChanged& changed, Outbox& out);
+  void on_transacted(Instant now, const LedgerDesk::Answer& answer, Outbox& out);
   /// So many of its records are durable: what they decide is shown from now on.
   void confirm(std::uint64_t records);
 
   [[nodiscard]] const Cid& id() const { return intent_.cid; }
   [[nodiscard]] const Signed<task::TaskIntent>& intent() const { return intent_; }
+  [[nodiscard]] bool is_paid() const { return payment_.has_value(); }
   [[nodiscard]] bool ended() const {
     return phase_ == JobPhase::done || phase_ == JobPhase::failed || phase_ == JobPhase::stopped;
   }
@@ -234,6 +242,35 @@ class Job {
   [[nodiscard]] Status apply_verification(Signed<receipt::VerificationReceipt> receipt);
   [[nodiscard]] Status apply_verdict(const verification::Verdict& verdict);
 
+  // Of a paid job.
+  void lock_fee(Instant now, Outbox& out);
+  void on_locked(Instant now, Outbox& out);
+  /// Wants back what is not claimed, once the job is over.
+  void ask_refund(Instant now, Outbox& out);
+  void on_work(Instant now, const ledger::Work& work, Outbox& out);
+  /// Shards that the ledger holds claimed by a work are that worker's.
+  [[nodiscard]] Status apply_claim(const ledger::Work& work);
+  [[nodiscard]] Status restore_payment(std::string_view kind, ByteView bytes);
+  void watch_payment(Instant now, Outbox& out);
+  void watch_unanchored(Instant now, Batch& batch, Outbox& out);
+  void watch_work(Instant now, const ledger::Work& work, Batch& batch, Outbox& out);
+  /// Where nobody could be drawn the publisher's word counts.
+  void accept_unverified(Instant now, const ledger::Work& work, Batch& batch, Outbox& out);
+  void take_receipt(const Signed<receipt::ExecutionReceipt>& receipt, Outbox& out);
+  /// Takes over what the ledger decided, once it is known what was found.
+  void conclude(Instant now, const ledger::Work& work, Outbox& out);
+  void settle_shards(Instant now, Batch& batch, const ledger::Work& work, verification::Decision decision,
+                     const std::vector<std::uint32_t>& shards, Outbox& out);
+  void show_seats(const Batch& batch, const std::vector<std::uint32_t>& shards);
+  [[nodiscard]] EscrowView escrow_view() const;
+  /// How many more shards the worker's bond answers for.
+  [[nodiscard]] std::uint64_t covered_by_bond(const NodeId& node, const Worker& worker) const;
+
+  /// Whether the ledger would let it anchor anything: no-worker, bond-too-small.
+  [[nodiscard]] Status can_be_paid(const NodeId& node) const;
+  /// Its reputation in the market.
+  [[nodiscard]] std::uint32_t score_of(const NodeId& node) const;
+
   void advance(Instant now, Outbox& out);
   void advance_bidding(Instant now, Outbox& out);
   void close_bidding(Instant now, Outbox& out);
@@ -333,7 +370,8 @@ class Job {
   [[nodiscard]] std::uint64_t records() const { return story_.size() + (ended() ? 1 : 0); }
   /// Whether the job has ended for good.
   [[nodiscard]] bool end_is_durable() const { return ended() && durable_ >= records(); }
-  [[nodiscard]] bool verified() const { return !unverified_ && intent_.record.verifiers > 0; }
+  /// By rounds of this job's own; who verifies a paid one is drawn by the ledger.
+  [[nodiscard]] bool verified() const { return !is_paid() && !unverified_ && intent_.record.verifiers > 0; }
   [[nodiscard]] bool sampled() const { return verified() && intent_.record.sample < task::TaskIntent::everything; }
   /// How many verifiers the shards of a worker get, as far as there are nodes for them.
   [[nodiscard]] std::uint32_t seats_for(const NodeId& worker) const;
@@ -345,6 +383,7 @@ class Job {
   Digest entropy_;
   std::optional<verification::OwnChain> chain_;  ///< of nonces; always there once created
   Signed<task::TaskIntent> intent_;
+  std::optional<JobPayment> payment_;  ///< of a paid job
   JobPhase phase_ = JobPhase::bidding;
   std::string failure_;
   bool unverified_ = false;

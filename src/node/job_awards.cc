@@ -31,12 +31,15 @@ constexpr std::int64_t lag_factor = 4;
 
 bool Job::may_work(Instant now, const NodeId& node, const Worker& worker, bool also_penalised) const {
   if (!worker.excluded.empty() || !around_.peers.connected(node)) return false;
+  if (is_paid() && covered_by_bond(node, worker) == 0) return false;
   return also_penalised || (now >= worker.avoid_until && !around_.peers.penalised(now, node));
 }
 
 void Job::award_waiting(Instant now, Outbox& out) {
   if (!field_ || runs_here()) return;
-  if (waiting_.empty()) return award_again(now, out);
+  if (is_paid() && (!around_.ledger->is_known() || !payment_->is_locked() || payment_->escrow->closed)) return;
+  // The ledger pays whoever anchors first: a second worker would run paid shards for nothing.
+  if (waiting_.empty()) return is_paid() ? void() : award_again(now, out);
   std::uint32_t in_verification = 0;
   for (const auto& [cid, batch] : batches_) in_verification += batch.open;
   if (in_verification >= max_in_verification && !sampled()) return;  // A sample is drawn when all are committed to.
@@ -57,7 +60,9 @@ void Job::award_waiting(Instant now, Outbox& out) {
       const auto outstanding = static_cast<std::uint32_t>(worker.leased.size());
       // Topped up when half is done: not for every single shard, and before it runs dry.
       if (outstanding * 2 > worker.lease_size) continue;
-      free.push_back({node, &worker, worker.lease_size - outstanding});
+      std::uint32_t room = worker.lease_size - outstanding;
+      if (is_paid()) room = static_cast<std::uint32_t>(std::min<std::uint64_t>(room, covered_by_bond(node, worker)));
+      free.push_back({node, &worker, room});
     }
   };
   gather(false);
@@ -87,11 +92,16 @@ void Job::award_waiting(Instant now, Outbox& out) {
 }
 
 void Job::award(Instant now, const NodeId& to, const std::vector<std::uint32_t>& shards, Outbox& out) {
-  const Signed<market::Award> award = sign(market::Award{.intent = id(),
-                                                         .roster = field_->roster.cid,
-                                                         .offer = field_->offer_of(to)->cid,
-                                                         .lease = leases_,
-                                                         .shards = task::ranges_of(shards)});
+  market::Award given{.intent = id(),
+                      .roster = field_->roster.cid,
+                      .offer = field_->offer_of(to)->cid,
+                      .lease = leases_,
+                      .shards = task::ranges_of(shards)};
+  if (is_paid()) {
+    given.given_ms = around_.ledger->wall_ms(now);
+    out.require_durable();  // It is worth money: a crash must not take it back.
+  }
+  const Signed<market::Award> award = sign(std::move(given));
   keep("award", award, out);
   const Status applied = apply_award(award);
   MESH_CHECK(applied.has_value(), "own-award-applies");
@@ -398,7 +408,7 @@ Status Job::apply_commitment(Signed<Commitment> commitment) {
                 "stale-award: none of these shards is leased to this node under this award (any more)");
   }
   seen_commitments_.insert(cid);
-  if (!unverified_) undrawn_.push_back(cid);
+  if (!unverified_ && !is_paid()) undrawn_.push_back(cid);
   batches_.emplace(cid, std::move(batch));
   return {};
 }

@@ -16,6 +16,7 @@ using identity::short_name;
 
 constexpr Duration alone_after = seconds(3);
 constexpr std::uint32_t max_first_lease = 32;
+constexpr std::uint32_t max_first_paid_lease = 256;
 
 }  // namespace
 
@@ -38,6 +39,10 @@ void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out)
     return refuse(offer.signer, offer.cid,
                   {ErrorCode::conflict, "replayed: this node has another offer on this task already"}, out);
   }
+  if (is_paid()) {
+    if (const Status status = can_be_paid(offer.signer); !status)
+      return refuse(offer.signer, offer.cid, status.error(), out);
+  }
   if (offers_.size() >= 4 * market::max_roster) {
     return refuse(offer.signer, offer.cid, {ErrorCode::exhausted, "too-many: this task has offers enough"}, out);
   }
@@ -50,7 +55,7 @@ void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out)
   const NodeId signer = offer.signer;
   offers_.emplace(signer, market::Candidate{.offer = std::move(offer),
                                             .round_trip = peer == nullptr ? Duration{0} : peer->round_trip,
-                                            .reputation = reputation::ReputationSnapshot().score_of(signer),
+                                            .reputation = score_of(signer),
                                             .same_federation = true,
                                             .penalised = around_.peers.penalised(now, signer)});
   advance(now, out);
@@ -65,6 +70,22 @@ void Job::on_decline(Instant now, const Signed<market::Decline>& decline, Outbox
     out.notify({.kind = "job.declined", .job = id(), .peer = decline.signer, .text = decline.record.reason});
   }
   advance(now, out);
+}
+
+std::uint32_t Job::score_of(const NodeId& node) const {
+  if (around_.ledger == nullptr) return reputation::ReputationSnapshot().score_of(node);
+  const Standing* standing = around_.ledger->standing(node);
+  return standing == nullptr ? 0 : standing->score;
+}
+
+Status Job::can_be_paid(const NodeId& node) const {
+  const Standing* standing = around_.ledger->standing(node);
+  if (standing == nullptr || !standing->works)
+    return fail(ErrorCode::denied, "no-worker: the federation has not given this node the role of a worker");
+  if (around_.ledger->shards_covered(node, intent_.record.fee) == 0)
+    return fail(ErrorCode::denied, "bond-too-small: " + std::to_string(standing->free_bond) +
+                                       " of the bond are free, less than the fee of a shard");
+  return {};
 }
 
 void Job::advance_bidding(Instant now, Outbox& out) {
@@ -85,7 +106,7 @@ void Job::advance_bidding(Instant now, Outbox& out) {
         std::ranges::none_of(around_.peers.all(), [](const auto& entry) { return entry.second.connected; });
     if (!alone || now - around_.peers.born() < alone_after) return;
   }
-  const bool enough = offers_.size() > intent_.record.verifiers;
+  const bool enough = offers_.size() > (is_paid() ? 0 : intent_.record.verifiers);
   if (!enough && !everybody_answered && reminders_ < 2) {
     // Gossip may not have reached everyone (a mesh that has just formed): ask those that are silent directly.
     ++reminders_;
@@ -121,12 +142,13 @@ void Job::close_bidding(Instant now, Outbox& out) {
     }
     if (why.empty()) why = "no peer is connected";
     if (why.size() > 2000) why = utf8_excerpt(why, 2000) + "...";
-    if (insists)
+    if (insists && !is_paid())
       return end(now, JobPhase::failed,
                  "too-few-verifiers: " + std::to_string(wanted) +
                      " verifiers were asked for and nobody offered, because " + why,
                  out);
-    if (anyone_connected) return end(now, JobPhase::failed, "nobody-offered: nobody offered, because " + why, out);
+    if (anyone_connected || is_paid())
+      return end(now, JobPhase::failed, "nobody-offered: nobody offered, because " + why, out);
     if (spec_.scope.memory_mb > around_.config.resources.memory_mb) {
       return end(now, JobPhase::failed,
                  "nobody-offered: no peer is connected, and this node has " +
@@ -142,7 +164,7 @@ void Job::close_bidding(Instant now, Outbox& out) {
     refusals_.push_back({ranking_[i].node, "not-needed: " + std::to_string(market::max_roster) + " better offers"});
   }
   if (ranking_.size() > market::max_roster) ranking_.resize(market::max_roster);
-  if (wanted > 0 && ranking_.size() < std::size_t{wanted} + 1) {
+  if (!is_paid() && wanted > 0 && ranking_.size() < std::size_t{wanted} + 1) {
     if (insists) {
       return end(now, JobPhase::failed,
                  "too-few-verifiers: " + std::to_string(wanted) + " verifiers were asked for, which takes " +
@@ -178,14 +200,17 @@ Status Job::apply_roster(Signed<market::Roster> roster, std::vector<Signed<marke
   std::uint32_t rank = 0;
   for (const Signed<market::ComputeOffer>& offer : field.offers) {
     // What to begin with, when nothing is known of how long a shard takes: of many shards some more.
-    const auto share = static_cast<std::uint32_t>(shards_.size() / (8 * field.offers.size()));
+    // Of a paid task each lease is a work of its own, with verifiers and transactions: they are fewer.
+    const std::size_t leases_each = is_paid() ? 2 : 8;
+    const auto share = static_cast<std::uint32_t>(shards_.size() / (leases_each * field.offers.size()));
     const std::uint32_t least = 2 * offer.record.capacity;
+    const std::uint32_t most = is_paid() ? max_first_paid_lease : max_first_lease;
     workers_[offer.signer] = Worker{.capacity = offer.record.capacity,
                                     .rank = rank++,
                                     .leased = {},
-                                    .lease_size = std::clamp(share, least, std::max(least, max_first_lease))};
+                                    .lease_size = std::clamp(share, least, std::max(least, most))};
   }
-  if (intent_.record.verifiers > 0 && field.offers.size() < std::size_t{intent_.record.verifiers} + 1)
+  if (!is_paid() && intent_.record.verifiers > 0 && field.offers.size() < std::size_t{intent_.record.verifiers} + 1)
     unverified_ = true;
   field_ = std::move(field);
   phase_ = JobPhase::running;

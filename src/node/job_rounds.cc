@@ -350,7 +350,7 @@ void Job::redraw(Batch& batch) {
 // ---------------------------------------------------------------------------------------------------- reveals
 
 void Job::ask_for_reveal(Instant now, Batch& batch, Outbox& out) {
-  if (batch.receipt || batch.reveal_asked) return;
+  if (batch.receipt || batch.reveal_asked || is_paid()) return;
   if (verified()) {
     // Of a batch there may be no seats at all, where only a sample is verified.
     if (!batch.round || !rounds_.at(*batch.round).drawn) return;
@@ -380,6 +380,11 @@ void Job::send_reveal_request(const Batch& batch, Outbox& out) const {
 
 void Job::on_receipt(Instant now, const Signed<ExecutionReceipt>& receipt, Outbox& out) {
   if (ended()) return;
+  if (is_paid()) {
+    take_receipt(receipt, out);
+    next_watch_ = payment_->look_again = now;  // It may be all that was waited for.
+    return advance(now, out);
+  }
   const auto it = batches_.find(receipt.record.commitment);
   if (it == batches_.end() || it->second.receipt) return;  // Sent twice, or stale.
   Batch& batch = it->second;

@@ -52,7 +52,7 @@ void Job::judge_panel(const Batch& batch, const Panel& panel, Endings& endings,
 
 void Job::judge(Instant now, const Cid& cid, Outbox& out) {
   const auto found = batches_.find(cid);
-  if (found == batches_.end() || !found->second.receipt) return;
+  if (found == batches_.end() || !found->second.receipt || is_paid()) return;
   Batch& batch = found->second;
   Endings endings;
   if (!verified()) {
@@ -265,7 +265,10 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
   MESH_LET(const std::vector<std::uint32_t> shards, task::expand(verdict.shards, intent_.record.shards));
   if (shards.empty()) return fail(ErrorCode::invalid, "a verdict on no shard");
   const auto found = batches_.find(shards_[shards.front()].commitment);
-  if (found == batches_.end() || !found->second.receipt || found->second.receipt->cid != verdict.receipt)
+  // Where the ledger rejected a work, what it was is of no account.
+  const bool needs_receipt = !is_paid() || verdict.decision != Decision::rejected;
+  if (found == batches_.end() ||
+      (needs_receipt && (!found->second.receipt || found->second.receipt->cid != verdict.receipt)))
     return fail(ErrorCode::invalid, "a verdict without a receipt");
   Batch& batch = found->second;
   if (!std::ranges::all_of(shards, [&](std::uint32_t shard) { return is_open(batch, shard); }))
@@ -336,7 +339,7 @@ Status Job::apply_verdict(const verification::Verdict& verdict) {
     shard.finding = finding;
     shard.summary = batch.receipt->record.usage.summary(row, finding.fuel);
     ++decided_.finished;
-    if (!verdict.verifications.empty()) ++decided_.checked;
+    if (!verdict.verifications.empty() || (is_paid() && verdict.decision == Decision::accepted)) ++decided_.checked;
     if (verdict.decision == Decision::accepted) confirmed += finding.fuel;
     decided_.fuel += finding.fuel;
     if (!finding.outcome.succeeded() || verdict.decision == Decision::undetermined) ++decided_.failed_outcomes;

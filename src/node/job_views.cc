@@ -132,6 +132,7 @@ JobView Job::view() const {
                .fuel = shown_.fuel,
                .started = started_,
                .ended = hidden_end ? Instant{} : ended_at_};
+  if (is_paid()) view.escrow = escrow_view();
   for (const auto& [node, reason] : declines_) view.refused.push_back({node, reason});
   for (const auto& [node, worker] : workers_) {
     if (!worker.excluded.empty()) view.notes.push_back(short_name(node) + " " + worker.excluded);

@@ -1,19 +1,11 @@
 #include "node/node.h"
 
 #include <algorithm>
-#include <deque>
-#include <map>
-#include <set>
 
 #include "base/check.h"
 #include "codec/utf8.h"
-#include "domain/market/quota.h"
-#include "node/engagement.h"
-#include "node/executions.h"
-#include "node/job.h"
-#include "node/outbox.h"
+#include "node/node_impl.h"
 #include "node/parcel.h"
-#include "node/peer_table.h"
 
 namespace mesh::node {
 
@@ -59,125 +51,6 @@ std::span<const std::string_view> enum_names(JobPhase) {
   return names;
 }
 
-class Node::Impl {
- public:
-  Impl(Config config, const Cid& policy, const Cid& federation, Instant now)
-      : config_(std::move(config)),
-        policy_(policy),
-        signer_(config_.seed, federation),
-        peers_(now),
-        executions_(config_.slots, config_.policy.scheduling.max_queued_shards),
-        quota_(config_.policy.free_quota),
-        pricing_(config_.pricing, config_.policy.reward_settings, config_.slots, now),
-        around_{config_, signer_, policy_, peers_, executions_, quota_, experience_} {}
-
-  Status restore(Instant now, const std::vector<JournalRecord>& journal);
-
-  void on(Instant, event::Tick&&) {}
-  void on(Instant now, event::PeerUp&& event);
-  void on(Instant now, event::PeerDown&& event);
-  void on(Instant, event::PeerRoundTrip&& event) { peers_.round_trip(event.peer, event.smoothed); }
-  void on(Instant now, event::Gossip&& event);
-  void on(Instant now, event::Message&& event);
-  void on(Instant, event::SendFailed&& event);
-  void on(Instant now, event::ExecutionStarted&& event);
-  void on(Instant now, event::ExecutionLog&& event);
-  void on(Instant now, event::ExecutionDone&& event);
-  void on(Instant now, event::KeysWrapped&& event);
-  void on(Instant now, event::ResultsFetched&& event);
-  void on(Instant now, event::ReduceInputBuilt&& event);
-  void on(Instant now, event::Submit&& event);
-  void on(Instant now, event::StopJob&& event);
-  void on(Instant now, event::OfferByHand&& event);
-  void on(Instant now, event::HostMeasured&& event);
-
-  Effects step(Instant now, Event event) {
-    MESH_CHECK(now >= last_, "time-goes-forward");
-    last_ = now;
-    std::visit([&](auto&& value) { on(now, std::forward<decltype(value)>(value)); }, std::move(event));
-    housekeeping(now);
-    pricing_.observe(now, executions_.running(), executions_.queued());
-    std::vector<Effect> effects = rename_requests(out_.take());
-    return effects;
-  }
-
-  [[nodiscard]] std::optional<Instant> next_deadline() const {
-    Instant due = next_announcement_;
-    for (const auto& [cid, job] : jobs_) {
-      if (const auto deadline = job->deadline()) due = std::min(due, *deadline);
-    }
-    for (const auto& [cid, engagement] : engagements_) {
-      if (const auto deadline = engagement->deadline()) due = std::min(due, *deadline);
-    }
-    return due;
-  }
-
-  [[nodiscard]] PeerInfo own_info() const {
-    PeerInfo info = config_.resources;
-    info.agent = config_.agent;
-    info.engine = config_.engine;
-    info.policy = policy_;
-    info.running = static_cast<std::uint32_t>(executions_.running());
-    info.queued = static_cast<std::uint32_t>(executions_.queued());
-    info.accepts_work = config_.accepts_work;
-    info.sequence = sequence_;
-    return info;
-  }
-
-  // Heard of, offered on or not: enough to answer "why not" and to offer by hand.
-  struct Heard {
-    Signed<task::TaskIntent> intent;
-    Instant at{};  ///< first, or the last time that it came directly
-    std::string state;
-  };
-
-  void consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand, bool direct);
-  /// Whether this node has what the task needs.
-  [[nodiscard]] Status able(const task::TaskIntent& intent) const;
-  /// Whether it also wants the task, at what is paid for it.
-  [[nodiscard]] Status willing(Instant now, const Signed<task::TaskIntent>& intent) const;
-  [[nodiscard]] Status check_by_hand(Instant now, const event::OfferByHand& offer) const;
-  void take_envelope(Instant now, const NodeId& from, const Envelope& envelope);
-  void refuse(const NodeId& to, const Cid& intent, const Cid& about, const Error& error);
-  /// What a run has just used lies in the store, and so an offer on the same again can say that nothing need be fetched.
-  void remember_content(const Cid& root);
-  void housekeeping(Instant now);
-  void announce(Instant now);
-  void create_reduction(Instant now, Job& parent);
-  Effects rename_requests(Effects effects);
-  Job* job_of(const Cid& cid) {
-    const auto it = jobs_.find(cid);
-    return it == jobs_.end() ? nullptr : it->second.get();
-  }
-
-  Config config_;
-  Cid policy_;
-  identity::Signer signer_;
-  PeerTable peers_;
-  Executions executions_;
-  market::FreeQuota quota_;
-  market::Pricing pricing_;
-  reputation::Experience experience_;
-  Surroundings around_;
-  Outbox out_;
-  Instant last_{};
-
-  std::map<Cid, std::unique_ptr<Job>> jobs_;
-  std::vector<Cid> job_order_;
-  std::map<Cid, std::unique_ptr<Engagement>> engagements_;
-  std::map<Cid, Heard> heard_;
-  std::deque<Cid> heard_order_;
-  std::set<Cid> content_;  ///< functions and inputs of the latest runs here
-  std::deque<Cid> content_order_;
-  std::map<std::uint64_t, Cid> requests_;  ///< FetchResults, BuildReduceInput and WrapKeys under way
-  std::uint64_t next_request_ = 1;
-
-  std::uint64_t sequence_ = 1;
-  Instant next_announcement_{};
-  Instant last_announcement_{};
-  bool changed_ = true;
-};
-
 // ---------------------------------------------------------------------------------------------------- restart
 
 Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journal) {
@@ -203,6 +76,17 @@ Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journa
     }
     if (const auto job = jobs_.find(record.scope); job != jobs_.end()) {
       if (Status status = job->second->restore(record.kind, record.bytes); !status)
+        return damaged(record, std::move(status.error()));
+      continue;
+    }
+    if (LedgerSeat::is_first(record.kind)) {
+      Result<std::unique_ptr<LedgerSeat>> seat = LedgerSeat::restored(around_, record.bytes);
+      if (!seat) return damaged(record, std::move(seat.error()));
+      if (config_.charter) seats_.insert_or_assign(record.scope, std::move(*seat));
+      continue;
+    }
+    if (const auto seat = seats_.find(record.scope); seat != seats_.end()) {
+      if (Status status = seat->second->restore(record.kind, record.bytes); !status)
         return damaged(record, std::move(status.error()));
       continue;
     }
@@ -267,6 +151,7 @@ void Node::Impl::on(Instant now, event::Gossip&& event) {
         return judge(effect::GossipVerdict::reject, "an intent was refused: " + valid.error().message);
       }
       judge(effect::GossipVerdict::accept);
+      give_intent(now, *intent);
       return consider(now, std::move(*intent), std::nullopt, false);
     }
     case Topic::capabilities: {
@@ -385,6 +270,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
     if (!intent) return refuse(from, address->intent, envelope.cid(), intent.error());
     if (const Status valid = task::validate(intent->record, config_.policy); !valid)
       return refuse(from, address->intent, envelope.cid(), valid.error());
+    if (give_intent(now, *intent)) return;
     return consider(now, std::move(*intent), std::nullopt, true);
   }
   if (type == market::Refusal::type) {
@@ -432,8 +318,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
 Status Node::Impl::able(const task::TaskIntent& intent) const {
   const PeerInfo& own = config_.resources;
   if (!config_.accepts_work) return fail(ErrorCode::denied, "takes no work");
-  if (intent.fee != 0)
-    return fail(ErrorCode::unsupported, "fee: this version has no ledger yet, so only free tasks are taken");
+  if (intent.fee != 0) MESH_TRY(able_to_be_paid(intent));
   if (intent.policy != policy_) return fail(ErrorCode::denied, "policy: the task is under another policy");
   if (intent.engine != task::engine_of(config_.engine, intent.is_sealed()))
     return fail(ErrorCode::unsupported, "engine: the task wants \"" + utf8_excerpt(intent.engine, 100) + "\"");
@@ -456,6 +341,7 @@ Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_i
   // Said even though nothing is paid yet: it is the answer that stays.
   if (config_.accepts_work) MESH_TRY(pricing_.quote(intent.scope, intent.fee, now));
   MESH_TRY(able(intent));
+  if (intent.fee != 0) return {};  // The quota is for what nobody pays for.
   // Booked by what is used; asked for here is a thousandth of what could be, since scopes are generous.
   return quota_.check(now, signed_intent.signer, intent.scope.fuel / 1000);
 }
@@ -507,6 +393,7 @@ void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::opt
   out_.journal(cid, "own-offer", record::encode(offer.envelope));
   out_.send(intent.signer, Channel::offer, offer.envelope);
   heard_.at(cid).state = "offered";
+  if (intent.record.fee != 0) out_.add({effect::Watch{cid}});
   engagements_.emplace(cid, std::make_unique<Engagement>(around_, now, std::move(intent), std::move(offer)));
 }
 
@@ -577,10 +464,14 @@ void Node::Impl::on(Instant now, event::ExecutionDone&& event) {
     remember_content(request->inputs);
   }
   if (Job* job = job_of(request->intent)) return job->on_executed(now, event.shards, out_);
+  for (auto& [cid, seat] : seats_) {
+    if (seat->intent() == request->intent) seat->on_executed(now, event.shards, out_);
+  }
   const auto engagement = engagements_.find(request->intent);
   if (engagement == engagements_.end()) return;
   engagement->second->on_executed(now, event.shards, out_);
-  if (const std::uint64_t fuel = engagement->second->take_fuel(); fuel > 0)
+  const bool is_free = engagement->second->intent().record.fee == 0;
+  if (const std::uint64_t fuel = engagement->second->take_fuel(); fuel > 0 && is_free)
     quota_.use(now, engagement->second->publisher(), fuel);
 }
 
@@ -699,11 +590,27 @@ void Node::Impl::housekeeping(Instant now) {
       ++it;
       continue;
     }
-    executions_.cancel(now, it->first, out_);
+    executions_.cancel(now, it->first, out_);  // What a seat has to run it asks for again.
+    desk_.forget(it->first);
     out_.drop_scope(it->first);
     out_.add({effect::Undeclare{it->first}});
     if (const auto heard = heard_.find(it->first); heard != heard_.end()) heard->second.state = "over";
     it = engagements_.erase(it);
+  }
+  for (auto it = seats_.begin(); it != seats_.end();) {
+    it->second->on_tick(now, out_);
+    if (!it->second->is_done(now)) {
+      ++it;
+      continue;
+    }
+    if (it->second->is_written()) out_.drop_scope(it->first);
+    desk_.forget(it->first);
+    const Cid intent = it->second->intent();
+    it = seats_.erase(it);
+    const bool is_served = engagements_.contains(intent) || std::ranges::any_of(seats_, [&](const auto& seat) {
+                             return seat.second->intent() == intent;
+                           });
+    if (!is_served) out_.add({effect::Undeclare{intent}});
   }
   if (changed_ && now - last_announcement_ >= announce_at_least_apart)
     next_announcement_ = std::min(next_announcement_, now);
@@ -726,8 +633,11 @@ Node::~Node() = default;
 Result<std::unique_ptr<Node>> Node::create(Config config, Instant now, const std::vector<JournalRecord>& journal) {
   MESH_TRY(policy::validate(config.policy));
   const Cid policy = policy::cid_of(config.policy);
-  MESH_LET(const Cid federation,
-           config.charter ? Result<Cid>(*config.charter) : identity::derive_federation(config.federation, policy));
+  MESH_LET(Cid federation, identity::derive_federation(config.federation, policy));
+  if (config.charter) {
+    if (!config.charter->ledger) return fail(ErrorCode::invalid, "the charter names no ledger");
+    federation = dagcbor::cid_of(record::encode(*config.charter));
+  }
   MESH_TRY(market::validate(config.pricing));
   if (config.slots < 1) return fail(ErrorCode::invalid, "a node has at least one slot");
   auto impl = std::make_unique<Impl>(std::move(config), policy, federation, now);
@@ -755,6 +665,7 @@ Result<Cid> Node::check_submit(const event::Submit& submit) const {
   }
   MESH_LET(const std::unique_ptr<Job> job,
            Job::create(impl_->around_, impl_->last_, submit.spec, submit.entropy, std::nullopt));
+  if (submit.spec.fee != 0) MESH_TRY(impl_->check_balance(submit.spec));
   return job->id();
 }
 
@@ -798,6 +709,8 @@ std::vector<PeerView> Node::peers() const {
   }
   return views;
 }
+
+Interest Node::interest() const { return impl_->interest(); }
 
 PeerInfo Node::own_info() const { return impl_->own_info(); }
 

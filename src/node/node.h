@@ -16,14 +16,15 @@
 #include "domain/verification/records.h"
 #include "node/effect.h"
 #include "node/event.h"
+#include "node/job_payment.h"
 #include "node/peer_info.h"
 
 namespace mesh::node {
 
 struct Config {
   Seed seed;  ///< the node's key
-  std::string federation = "local";  ///< name that the charter is derived from
-  std::optional<Cid> charter;  ///< of a federation with a ledger: it is named by this one
+  std::string federation = "local";  ///< name that the charter is derived from, where none is given
+  std::optional<identity::Charter> charter;  ///< of a federation with a ledger: then tasks can have a fee
   policy::MeshPolicy policy;
   std::string engine;  ///< executor version and flags
   std::string agent;  ///< "meshwork/0.1.0"
@@ -78,6 +79,7 @@ struct JobView {
   std::optional<Cid> reduce_job;  ///< the job that folds the results
   std::optional<Cid> result;  ///< of a job with one shard, or of the reduction
   std::uint64_t fuel = 0;  ///< of all finished shards
+  std::optional<EscrowView> escrow;  ///< of a paid job: what became of the fee, as far as the ledger is known here
   Instant started, ended;  ///< on this node's clock; after a restart from the restart on
 };
 
@@ -100,6 +102,8 @@ class Node {
   [[nodiscard]] Effects step(Instant now, Event event);
   /// What was decided with a Persist is durable, and can be shown. Asks for nothing.
   void confirm(const effect::Confirm& confirm);
+  /// What of the ledger the node wants to hear of (node/ledger_entries.h). Of nobody without one.
+  [[nodiscard]] Interest interest() const;
   /// When a Tick is due at the latest.
   [[nodiscard]] std::optional<Instant> next_deadline() const;
 

@@ -48,6 +48,11 @@ void Outbox::publish(Topic topic, const Envelope& envelope) {
 
 void Outbox::notify(Notice notice) { outgoing_.push_back({effect::Notify{std::move(notice)}}); }
 
+void Outbox::transact(effect::Transact transact) {
+  outgoing_.push_back({std::move(transact)});
+  durable_ = true;
+}
+
 Effects Outbox::take() {
   for (auto& [key, entry] : pending_) {
     if (entry.bytes != 0) flush(key.first, key.second, entry);

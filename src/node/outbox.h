@@ -32,6 +32,8 @@ class Outbox {
   void send_log(const NodeId& to, LogPiece piece);
   void publish(Topic topic, const Envelope& envelope);
   void notify(Notice notice);
+  /// Leaves once all that this step and those before wrote is durable.
+  void transact(effect::Transact transact);
   /// Anything else, carried out at once and in order.
   void add(Effect effect) { immediate_.push_back(std::move(effect)); }
 

@@ -302,7 +302,7 @@ class Runtime::Impl final : public StreamOpener {
     node::Config config;
     config.seed = seed;
     config.federation = settings.federation;
-    if (founding) config.charter = federation;
+    if (founding) config.charter = founding->charter;
     config.policy = policy;
     config.engine = wasm::engine_id();
     config.agent = settings.agent;

@@ -1,0 +1,76 @@
+// LedgerSeat: this node's part in verifying one worker's commitment for which the ledger's beacon drew it.
+//
+// Nobody asks for it: the work's entry says who has a seat (or gets one where others are passed over), and so do the rest. The
+// intent, which is not in the state, comes from the publisher or the worker, who tell it to whom they wait for, and counts as
+// soon as its CID is the entry's. What this node finds it commits to, with the block of the anchor as basis; it reveals once the
+// worker has, and, of a second drawing, at once. What it revealed is a transaction of its own, so nobody can keep it back.
+//
+// Bounds: shards of one commitment (1,024), four commitments to each drawing, as the ledger. Everything but the findings is
+// written down before it is told; a finding that was lost is found again.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "node/job.h"
+
+namespace mesh::node {
+
+class LedgerSeat {
+ public:
+  LedgerSeat(const Surroundings& around, ledger::Work work) : around_(around), work_(std::move(work)) {}
+  /// From the journal: its first record, of which `is_first` holds.
+  [[nodiscard]] static Result<std::unique_ptr<LedgerSeat>> restored(const Surroundings& around, ByteView bytes);
+  [[nodiscard]] static bool is_first(std::string_view kind) { return kind == "seat-work"; }
+  [[nodiscard]] Status restore(std::string_view kind, ByteView bytes);
+
+  void on_work(Instant now, const ledger::Work& work, Outbox& out);
+  /// The ledger has no such work any more.
+  void on_gone() { gone_ = true; }
+  void on_intent(Instant now, const Signed<task::TaskIntent>& intent, Outbox& out);
+  void on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out);
+  void on_transacted(Instant now, const LedgerDesk::Answer& answer, Outbox& out);
+  void on_tick(Instant now, Outbox& out);
+  [[nodiscard]] std::optional<Instant> deadline() const;
+
+  [[nodiscard]] const Cid& id() const { return work_.commitment; }
+  [[nodiscard]] const Cid& intent() const { return work_.intent; }
+  /// Whether anything of it is in the journal.
+  [[nodiscard]] bool is_written() const { return begun_; }
+  /// Nothing more is to be done.
+  [[nodiscard]] bool is_over() const { return gone_ || work_.phase == ledger::WorkPhase::ended; }
+  /// Nobody fetches what it found any more, either.
+  [[nodiscard]] bool is_done(Instant now) const;
+
+ private:
+  struct Found {
+    receipt::Finding finding;
+    Digest digest;
+  };
+  struct Own {
+    Signed<receipt::Commitment> commitment;
+    std::vector<std::uint32_t> shards;
+  };
+
+  void advance(Instant now, Outbox& out);
+  /// Runs those of the shards on which nothing was found yet. Whether there are any.
+  bool need(Instant now, const std::vector<std::uint32_t>& shards, Outbox& out);
+  void commit(Instant now, const std::vector<std::uint32_t>& shards, Outbox& out);
+  void anchor(Instant now, Outbox& out);
+  void reveal(Instant now, Outbox& out);
+  [[nodiscard]] std::uint32_t round() const { return static_cast<std::uint32_t>(work_.draws.size() - 1); }
+  void begin(Outbox& out);
+
+  Surroundings around_;
+  ledger::Work work_;
+  std::optional<Signed<task::TaskIntent>> intent_;
+  bool gone_ = false;
+  bool begun_ = false;  ///< written down
+  std::map<std::uint32_t, Found> found_;
+  std::map<Cid, Own> own_;
+  Instant look_again_{};
+  Instant over_since_{};
+  Instant retry_at_{};
+};
+
+}  // namespace mesh::node

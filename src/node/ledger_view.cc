@@ -1,0 +1,99 @@
+#include "node/ledger_view.h"
+
+#include <algorithm>
+
+namespace mesh::node {
+
+namespace {
+constexpr Duration again_after = seconds(2);  // Doubled by each refusal,
+constexpr std::uint32_t max_doublings = 4;    // so often at most.
+}  // namespace
+
+void LedgerView::take(Instant now, const event::LedgerChanged& changed) {
+  if (known_ && changed.height < height_) return;
+  known_ = true;
+  height_ = changed.height;
+  time_ms_ = changed.time_ms;
+  now_ms_ = changed.now_ms;
+  at_ = now;
+  parameters_ = changed.parameters;
+  if (changed.whole) members_.clear();
+  for (const Standing& one : changed.members) members_.insert_or_assign(one.node, one);
+}
+
+std::uint64_t LedgerView::wall_ms(Instant now) const {
+  return std::max(time_ms_, now_ms_ + static_cast<std::uint64_t>((now - at_).count() / 1000));
+}
+
+const Standing* LedgerView::standing(const NodeId& node) const {
+  const auto found = members_.find(node);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+std::uint64_t LedgerView::shards_covered(const NodeId& node, std::uint64_t fee) const {
+  const Standing* one = standing(node);
+  if (one == nullptr || !one->works || fee == 0) return 0;
+  return one->free_bond / fee;
+}
+
+bool LedgerDesk::is_free(Instant now, const Wish& wish) const {
+  if (ids_.contains(wish)) return false;
+  const auto refused = refused_.find(wish);
+  return refused == refused_.end() || now >= refused->second.until;
+}
+
+void LedgerDesk::want(Instant now, const Wish& wish, ledger::Body body, Outbox& out) {
+  if (!is_free(now, wish)) return;
+  const std::uint64_t id = next_id_++;
+  under_way_.emplace(id, wish);
+  ids_.emplace(wish, id);
+  out.transact({.id = id, .body = std::move(body)});
+}
+
+std::optional<LedgerDesk::Answer> LedgerDesk::answered(Instant now, event::Transacted&& transacted) {
+  const auto found = under_way_.find(transacted.id);
+  if (found == under_way_.end()) return std::nullopt;
+  Answer answer{.wish = found->second, .height = std::move(transacted.height)};
+  under_way_.erase(found);
+  ids_.erase(answer.wish);
+  if (answer.height) {
+    refused_.erase(answer.wish);
+  } else {
+    Refused& refused = refused_[answer.wish];
+    refused.until = now + again_after * (1U << std::min(refused.times++, max_doublings));
+  }
+  return answer;
+}
+
+void LedgerDesk::forget(const Cid& scope) {
+  std::erase_if(refused_, [&](const auto& entry) { return entry.first.scope == scope; });
+}
+
+std::optional<Instant> LedgerDesk::deadline(Instant now) const {
+  std::optional<Instant> due;
+  for (const auto& [wish, refused] : refused_) {
+    if (refused.until > now) due = due ? std::min(*due, refused.until) : refused.until;
+  }
+  return due;
+}
+
+std::string_view refusal_name(const Error& error) {
+  return std::string_view(error.message).substr(0, error.message.find(':'));
+}
+
+std::vector<std::uint32_t> seats_held(const ledger::Work& work, const NodeId& node, std::uint64_t time_ms) {
+  std::vector<std::uint32_t> held;
+  if (work.draws.empty()) return held;
+  const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);
+  const ledger::WorkDraw& draw = work.draws.back();
+  if (!std::ranges::binary_search(draw.nodes, node)) return held;
+  const std::vector<std::uint32_t> shards = work.numbers();
+  for (std::size_t row = 0; row < shards.size(); ++row) {
+    const std::vector<std::size_t> seats = ledger::seats_of(work, round, row, shards[row], time_ms);
+    if (std::ranges::any_of(seats, [&](std::size_t seat) { return draw.nodes[seat] == node; }))
+      held.push_back(shards[row]);
+  }
+  return held;
+}
+
+}  // namespace mesh::node
