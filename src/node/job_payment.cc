@@ -107,7 +107,7 @@ void Job::ask_refund(Instant now, Outbox& out) {
   }
   ledger::Refund refund;
   refund.intent = id();
-  around_.desk->want(now, {.kind = LedgerDesk::Kind::refund, .scope = id(), .about = id()}, std::move(refund), out);
+  around_.desk->want(now, {.kind = LedgerDesk::Kind::refund, .scope = id(), .about = id()}, refund, out);
 }
 
 void Job::on_transacted(Instant now, const LedgerDesk::Answer& answer, Outbox& out) {

@@ -80,6 +80,45 @@ TEST(PaidNode, ALiarIsSlashedAndItsShardIsDoneByAnother) {
   EXPECT_EQ(view.escrow->paid, 999U);
 }
 
+TEST(PaidNode, OfAWorkWithOneLieTheRestCounts) {
+  for (const bool publisher_sees_it : {true, false}) {
+    LedgerTown town({.nodes = 7,
+                     .does = {{4, LedgerTown::Does::verifies},
+                              {5, LedgerTown::Does::verifies},
+                              {6, LedgerTown::Does::verifies},
+                              {7, LedgerTown::Does::verifies}}});
+    std::map<std::uint32_t, std::uint8_t> first;  // Who ran a shard first.
+    town.finds = [&](std::uint8_t n, std::uint32_t shard) {
+      const bool lies = n <= 3 && first.try_emplace(shard, n).first->second == n && shard == 1;
+      return std::optional(lies ? false_finding(shard) : true_finding(shard));
+    };
+    const Cid job = town.submit(8);
+    if (!publisher_sees_it) {
+      // It is away while the work is judged, and finds it ended.
+      ASSERT_TRUE(town.run_until([&] {
+        const std::vector<ledger::Work> works = town.works();
+        return std::ranges::any_of(works, [](const ledger::Work& one) { return task::covers(one.shards, 1); });
+      })) << town.story();
+      town.stop(1);
+      ASSERT_TRUE(town.run_until([&] {
+        const std::vector<ledger::Work> works = town.works();
+        return std::ranges::any_of(works, [](const ledger::Work& one) { return one.rejected == 1; });
+      })) << town.story();
+      town.start(1);
+    }
+    ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
+    EXPECT_EQ(town.job(job).phase, JobPhase::done) << town.job(job).failure;
+    const auto results = town.node(1).results(job);
+    ASSERT_EQ(results.size(), 8U);
+    for (std::uint32_t shard = 0; shard < 8; ++shard)
+      EXPECT_EQ(results[shard].first, true_finding(shard).result) << shard;
+    expect_paid(town, job, 8);
+    const std::vector<ledger::Work> works = town.works();
+    EXPECT_TRUE(
+        std::ranges::any_of(works, [](const ledger::Work& one) { return one.accepted > 0 && one.rejected == 1; }));
+  }
+}
+
 TEST(PaidNode, WhoIsSilentAsAVerifierLosesItsSeat) {
   LedgerTown town({.nodes = 6,
                    .does = {{2, LedgerTown::Does::works},
