@@ -571,6 +571,7 @@ void Replica::carry_out(consensus::Decided& effect) {
 void Replica::commit(Candidate candidate, FinalBlock block) {
   const Cid name = candidate.draft.block;
   const Height height = block.height;
+  if (config_.committing) config_.committing(candidate.block, candidate.draft);
   ledger_.commit(std::move(candidate.draft));
   remember(name.digest());
   step_bytes_ += block.block.size();

@@ -270,6 +270,30 @@ Json caught_json(std::uint32_t sample_per_mille, std::uint32_t shards) {
   return rows;
 }
 
+namespace {
+/// Amounts of micro-credits are decimal text everywhere: they can be more than a JSON number holds.
+Json escrow_view_json(const node::EscrowView& escrow) {
+  Json works = Json::array();
+  for (const node::EscrowView::Part& work : escrow.works) {
+    works.push_back({{"commitment", work.commitment.text()},
+                     {"worker", peer_text(work.worker)},
+                     {"state", work.state},
+                     {"accepted", work.accepted},
+                     {"rejected", work.rejected},
+                     {"undecided", work.undecided},
+                     {"paid", std::to_string(work.paid)}});
+  }
+  return {{"state", escrow.state},
+          {"place", escrow.place.hex()},
+          {"locked", std::to_string(escrow.locked)},
+          {"held", std::to_string(escrow.held)},
+          {"paid", std::to_string(escrow.paid)},
+          {"refunded", std::to_string(escrow.refunded)},
+          {"shards_paid", escrow.shards_paid},
+          {"works", std::move(works)}};
+}
+}  // namespace
+
 Json job_json(const node::JobView& job) {
   const auto elapsed = std::chrono::duration_cast<milliseconds>(job.ended - job.started).count();
   Json json{{"id", job.id.text()},
@@ -301,6 +325,7 @@ Json job_json(const node::JobView& job) {
   json["limits"] = limits_json(job.spec.limits);
   json["bid_window_ms"] = job.spec.bid_window_ms;
   json["notes"] = job.notes;
+  json["escrow"] = job.escrow ? escrow_view_json(*job.escrow) : Json(nullptr);
   json["caught"] = job.unverified ? Json::array() : caught_json(job.spec.sample, job.shards);
   return json;
 }

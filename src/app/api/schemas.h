@@ -52,7 +52,13 @@ inline constexpr std::array schema_table{
                 "checked:integer caught:Caught[] "
                 "fuel:integer created:string elapsed_ms:integer|null scope:Scope "
                 "limits:Limits "
-                "bid_window_ms:integer notes:string[]"},
+                "bid_window_ms:integer notes:string[] escrow:JobEscrow|null"},
+    NamedSchema{"JobEscrow",
+                "state:string place:string locked:string held:string paid:string refunded:string shards_paid:integer "
+                "works:PaidWork[]"},
+    NamedSchema{"PaidWork",
+                "commitment:string worker:string state:string accepted:integer rejected:integer undecided:integer "
+                "paid:string"},
     NamedSchema{"Caught", "wrong_shards:integer probability_per_million:integer"},
     NamedSchema{
         "Outcome",

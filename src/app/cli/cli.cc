@@ -15,7 +15,6 @@ using Action = std::function<int()>;
 
 constexpr std::uint64_t max_height = std::uint64_t{1} << 60;
 
-constexpr std::string_view no_ledger = "a fee above 0 needs a ledger, which is not built yet: leave --fee at 0";
 
 /// All names that may follow a command, for completion scripts.
 struct Words {
@@ -174,7 +173,6 @@ struct Program {
 
     add_simulate(app, session, action);
     CLI::App* run_command = command(app, "run", "run a function over its inputs: .wasm .wat .py .js .rb .php", [this] {
-      if (run.fee > 0) return session.fail(exit_failure, std::string(no_ledger));
       return run_run(session, run);
     });
     run_command->add_option("FILE", run.file, "the function, or a folder with a main.*")->required();
@@ -188,7 +186,8 @@ struct Program {
     run_command->add_flag("--sealed", run.sealed,
                           "seal the inputs: only the nodes that run and re-execute each of them can read it");
     run_command->add_option("--reduce", run.reduce, "function that folds the results")->type_name("FILE");
-    run_command->add_option("--fee", run.fee, "what a run may cost; 0 until there is a ledger");
+    run_command->add_option("--fee", run.fee,
+                    "micro-credits that a run may cost; above 0 in a federation with a ledger alone");
     run_command->add_option("--verifiers", run.verifiers, "nodes that re-execute each run; 0 for none")
         ->check(CLI::Range(0, 63));
     run_command->add_option("--sample", run.sample, "share of the runs that is re-executed, drawn when all are done")
@@ -488,7 +487,6 @@ struct Program {
     app.require_subcommand(1);
     command(app, "start", "run a node until Ctrl-C", [this] { return run_up(session, true); });
     CLI::App* publish = command(app, "publish-task", "run a module over an input", [this] {
-      if (fee > 0) return session.fail(exit_failure, std::string(no_ledger));
       return publish_task(session, id, target, fee);
     });
     publish->add_option("--wasm-cid", id)->required()->type_name("CID");

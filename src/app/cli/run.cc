@@ -256,6 +256,10 @@ int finish_job(Session& session, const http::Client& client, const std::string& 
   if (!status) return session.fail(status.error());
   if ((*job)["unverified"].get<bool>()) session.say("unverified: no other node has re-executed this");
   if (const std::string sampled = sample_text(*job, "checked", "shards"); !sampled.empty()) session.say(sampled);
+  if (const Json& escrow = (*job)["escrow"]; !escrow.is_null())
+    session.say(fmt::format("escrow {}: of {} micro-credits {} were paid, {} came back, {} are held",
+                            text_of(escrow["state"]), text_of(escrow["locked"]), text_of(escrow["paid"]),
+                            text_of(escrow["refunded"]), text_of(escrow["held"])));
   if ((*job)["failed_outcomes"].get<std::uint64_t>() > 0) return fail_by_guest(session, client, *job);
   return exit_ok;
 }

@@ -29,6 +29,7 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t max_callers = 4096;
+constexpr std::string_view own_key = "ledger/under-way";
 constexpr std::size_t read_bytes = std::size_t{64} << 10;
 constexpr Duration open_limit = seconds(10);
 constexpr Duration first_retry = milliseconds(250);
@@ -42,11 +43,11 @@ chain::FinalBlock final_block(store::ChainBlock&& stored) {
 }  // namespace
 
 struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
-  Impl(Settings given, StreamOpener& stream_opener, Tell on_story, Final on_final)
+  Impl(Settings given, StreamOpener& stream_opener, Tell on_story, Changed on_change)
       : settings(std::move(given)),
         opener(stream_opener),
         tell(std::move(on_story)),
-        final(std::move(on_final)),
+        changed(std::move(on_change)),
         own(public_key_of(settings.seed)),
         federation(federation_of(settings.founding)),
         beacons(settings.seed) {}
@@ -79,12 +80,24 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     When when = When::waiting;
     Done done;
     Named named;
+    bool is_own = false;  ///< of this node's account, numbered here
+  };
+  /// A transaction of this node's account that is not signed yet.
+  struct Wanted {
+    ledger::Body body;
+    Caller caller;
+  };
+  /// A block that is final, and not yet known to be durable.
+  struct Committed {
+    chain::Height height = 0;
+    node::Touched touched;
+    ledger::OpenedBlock block;
   };
 
   Settings settings;
   StreamOpener& opener;
   Tell tell;
-  Final final;
+  Changed changed;
   PublicKey own;
   Cid federation;
   BeaconChains beacons;
@@ -98,9 +111,10 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::multimap<Cid, Done> waiting;  ///< until they are final
   std::uint64_t submissions = 0;
   std::optional<Capacity> capacity;
-  std::optional<std::uint64_t> own_submission;  ///< of what nobody asked for
-  std::optional<ledger::Body> under_way;  ///< that one
-  std::optional<ledger::Body> refused;  ///< of those the last that was not taken: it is not tried again
+  std::optional<ledger::Body> refused;  ///< of what nobody asked for the last that was not taken: it is not tried again
+  std::deque<Wanted> wanted;  ///< of this node's account, in their order
+  bool own_under_way = false;  ///< one of it is being written down, or waits to be final
+  std::deque<Committed> committed;
   bool is_stopping = false;
   std::thread thread;
 
@@ -123,6 +137,10 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     config.timeouts = settings.timeouts;
     config.beacon = [this](const ledger::Ledger& at, const ledger::AccountId& validator) {
       return beacons.next_link(at, validator);
+    };
+    config.committing = [this](const ledger::OpenedBlock& block, const ledger::Draft& draft) {
+      committed.push_back(
+          {.height = block.block().header.height, .touched = node::touched_by(draft), .block = block});
     };
     replica = std::make_unique<chain::Replica>(std::move(config), std::move(ledger));
     chain::Height last = 0;
@@ -166,7 +184,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   void run() {
     work.emplace(io.get_executor());
     post([this] {
-      final(replica->ledger());
+      changed(node::whole_of(replica->ledger().state(), settings.interest, now_ms()));
+      resume_own();
       look_after();
     });
     thread = std::thread([this] { io.run(); });
@@ -193,6 +212,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     store.reset();  // Writes what is queued.
   }
 
+  [[nodiscard]] static std::uint64_t now_ms() { return static_cast<std::uint64_t>(wall_ms()); }
+
   void say(std::string kind, std::string text, std::optional<NodeId> peer = {}) {
     tell({.kind = std::move(kind), .peer = peer, .text = std::move(text)});
   }
@@ -201,7 +222,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 
   void take(const chain::Event& event) {
     if (is_stopping) return;
-    for (chain::Effect& effect : replica->step(static_cast<std::uint64_t>(wall_ms()), event))
+    for (chain::Effect& effect : replica->step(now_ms(), event))
       std::visit([this](auto& one) { carry_out(one); }, effect);
   }
 
@@ -217,11 +238,11 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       write.offences.push_back(
           {.offender = offence.offender, .height = offence.height, .evidence = std::move(offence.evidence)});
     const std::uint64_t number = effect.write;
-    store->commit(std::move(write), [self = this, number](const Status& status) {
-      self->post([self, number, status] {
+    store->commit(std::move(write), [this, number](const Status& status) {
+      post([this, number, status] {
         // It tries until the disk takes it: this is the end of the storage, at a stop.
         if (!status) return;
-        self->take(chain::event::Durable{number});
+        take(chain::event::Durable{number});
       });
     });
   }
@@ -278,27 +299,36 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void on(chain::notice::Submitted& notice) {
-    if (own_submission == notice.id) {
-      own_submission.reset();
-      if (!notice.transaction) {
-        say("ledger.trouble", "what this node says of itself is not taken: " + notice.transaction.error().message);
-        refused = std::exchange(under_way, {});
-      }
-      return;
-    }
     const auto found = submitted.find(notice.id);
     if (found == submitted.end()) return;
     Caller caller = std::move(found->second);
     submitted.erase(found);
-    if (!notice.transaction) return caller.done(std::unexpected(std::move(notice.transaction.error())));
+    const bool is_own = caller.is_own;
+    if (!notice.transaction) {
+      caller.done(std::unexpected(std::move(notice.transaction.error())));
+      if (is_own) end_own();
+      return;
+    }
     if (caller.named) caller.named(*notice.transaction);
-    if (caller.when == When::waiting) return caller.done(Made{.transaction = *notice.transaction, .height = 0});
-    waiting.emplace(*notice.transaction, std::move(caller.done));
+    Done done = std::move(caller.done);
+    if (caller.when == When::waiting) {
+      done(Made{.transaction = *notice.transaction, .height = 0});
+      if (!is_own) return;
+      done = {};
+    }
+    waiting.emplace(*notice.transaction, [this, is_own, done = std::move(done)](Result<Made> made) mutable {
+      if (done) done(std::move(made));
+      if (is_own) end_own();
+    });
   }
 
   void on(const chain::notice::BlockFinal& notice) {
     say("ledger.block", fmt::format("block {} with {} transactions is final", notice.height, notice.transactions));
-    final(replica->ledger());
+    while (!committed.empty() && committed.front().height <= notice.height) {
+      const Committed& block = committed.front();
+      changed(node::changes_of(replica->ledger().state(), block.touched, block.block, settings.interest, now_ms()));
+      committed.pop_front();
+    }
     post([this] { look_after(); });
   }
 
@@ -364,23 +394,88 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
         body);
   }
 
+  /// Why the ledger would refuse it now, after what waits of this account.
+  [[nodiscard]] Status check(const Bytes& envelope) const {
+    MESH_LET(ledger::Transaction transaction, ledger::decode(envelope));
+    std::vector<ledger::Opened> offered;
+    const ledger::Account* account = replica->ledger().account(own);
+    for (std::uint64_t sequence = account == nullptr ? 0 : account->sequence; sequence < transaction.sequence;
+         ++sequence)
+      offered.push_back(*replica->mempool().find(own, sequence));
+    offered.push_back(ledger::Opened::trusted(std::move(transaction)));
+    for (ledger::Proposal::Refused& one : replica->ledger().refused_of(offered, now_ms())) {
+      if (one.index + 1 == offered.size()) return std::unexpected(std::move(one.error));
+    }
+    return {};
+  }
+
   void make(ledger::Body body, When when, Done done, Named named) {
-    auto envelope = sign(std::move(body));
-    if (!envelope) return done(std::unexpected(std::move(envelope.error())));
-    submit(std::move(*envelope), {.when = when, .done = std::move(done), .named = std::move(named)});
+    if (wanted.size() >= max_callers)
+      return done(fail(ErrorCode::exhausted,
+                       fmt::format("submissions-full: {} transactions wait for their turn already", max_callers)));
+    wanted.push_back({.body = std::move(body),
+                      .caller = {.when = when, .done = std::move(done), .named = std::move(named), .is_own = true}});
+    next_own();
+  }
+
+  void next_own() {
+    while (!is_stopping && !own_under_way && !wanted.empty()) {
+      Wanted one = std::move(wanted.front());
+      wanted.pop_front();
+      auto envelope = sign(std::move(one.body));
+      if (envelope) {
+        if (Status good = check(*envelope); !good) envelope = std::unexpected(std::move(good.error()));
+      }
+      if (!envelope) {
+        one.caller.done(std::unexpected(std::move(envelope.error())));
+        continue;
+      }
+      own_under_way = true;
+      store::WriteBatch batch;
+      batch.put.emplace_back(own_key, *envelope);
+      // The store may outlive this.
+      settings.store->commit(std::move(batch), [self = shared_from_this(), envelope = std::move(*envelope),
+                                                caller = std::move(one.caller)](Status kept) mutable {
+        Impl* const impl = self.get();
+        impl->post([impl, envelope = std::move(envelope), caller = std::move(caller),
+                    kept = std::move(kept)]() mutable {
+          if (impl->is_stopping) return;
+          if (kept) return impl->submit(std::move(envelope), std::move(caller));
+          caller.done(std::unexpected(std::move(kept.error())));
+          impl->end_own();
+        });
+      });
+    }
+  }
+
+  void end_own() {
+    own_under_way = false;
+    // Not in the step that is being carried out.
+    post([this] { next_own(); });
+  }
+
+  /// What was under way when this node last ended may have been seen by others: it is said again before anything else.
+  void resume_own() {
+    const auto kept = settings.store->get(own_key);
+    if (!kept || !*kept) return;
+    const auto transaction = ledger::decode(**kept);
+    const ledger::Account* account = replica->ledger().account(own);
+    if (!transaction || transaction->account != own ||
+        transaction->sequence != (account == nullptr ? 0 : account->sequence))
+      return;
+    own_under_way = true;
+    submit(**kept, {.when = When::final, .done = [](const Result<Made>&) {}, .named = {}, .is_own = true});
   }
 
   // ---- What is made without being asked for, one at a time.
 
   void look_after() {
-    if (is_stopping || own_submission) return;
+    if (is_stopping || own_under_way || !wanted.empty()) return;
     const ledger::Ledger& ledger = replica->ledger();
     const ledger::Account* account = ledger.account(own);
     const ledger::Member* member = ledger.member(own);
     if (account == nullptr || member == nullptr || account->signer() != own) return;
     if (account->balance < ledger.state().frame.parameters.transaction_fee) return;
-    // What waits may be that already.
-    if (replica->mempool().find(own, account->sequence) != nullptr) return;
     std::optional<ledger::Body> body;
     if (auto chain = due_chain(ledger, *member)) {
       body = *chain;
@@ -388,11 +483,14 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       body = *attestation;
     }
     if (!body || body == refused) return;
-    auto envelope = sign(*body);
-    if (!envelope) return;
-    own_submission = ++submissions;
-    under_way = std::move(body);
-    take(chain::event::Submit{.id = *own_submission, .envelope = std::move(*envelope)});
+    make(
+        *body, When::final,
+        [this, body](const Result<Made>& made) {
+          if (made) return look_after();
+          refused = body;
+          say("ledger.trouble", "what this node says of itself is not taken: " + made.error().message);
+        },
+        {});
   }
 
   /// A validator says where its next hash chain ends, once the last one is nearly used up.
@@ -589,8 +687,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 ChainHost::ChainHost(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ChainHost::~ChainHost() { stop(); }
 
-Result<std::unique_ptr<ChainHost>> ChainHost::start(Settings settings, StreamOpener& opener, Tell tell, Final final) {
-  auto impl = std::make_shared<Impl>(std::move(settings), opener, std::move(tell), std::move(final));
+Result<std::unique_ptr<ChainHost>> ChainHost::start(Settings settings, StreamOpener& opener, Tell tell, Changed changed) {
+  auto impl = std::make_shared<Impl>(std::move(settings), opener, std::move(tell), std::move(changed));
   if (Status opened = impl->open(); !opened) {
     impl->store.reset();
     return std::unexpected(std::move(opened.error()));
@@ -626,6 +724,12 @@ void ChainHost::attest(const Capacity& capacity) {
   impl_->post([impl = impl_.get(), capacity] {
     impl->capacity = capacity;
     impl->look_after();
+  });
+}
+void ChainHost::watch(const Cid& intent) {
+  impl_->post([impl = impl_.get(), intent] {
+    impl->settings.interest.intents.insert(intent);
+    impl->changed(node::part_of(impl->replica->ledger().state(), intent, Impl::now_ms()));
   });
 }
 void ChainHost::look(std::move_only_function<void(const chain::Replica&)> look) {

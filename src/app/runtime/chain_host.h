@@ -3,8 +3,12 @@
 //
 // A thread of its own runs the replica: to execute a block of thousands of transactions takes longer than the runtime's loop
 // may stand still. Of two nodes the one with the smaller id opens the stream, which then serves both; a stream that ends is
-// opened again, ever later, for as long as the peer is connected. Transactions of this node's own account are numbered and signed here, and
-// some are made without being asked for: a validator's chains for the beacon, what a verifier can run, and evidence.
+// opened again, ever later, for as long as the peer is connected.
+//
+// Transactions of this node's own account are numbered and signed here, one after the other: each waits until the one before it is final
+// or given up, so none leaves a gap. What the ledger would refuse as it stands is refused at once and uses no number up; what is
+// signed is written down first, so that after a crash the same is said again and nothing else under its number. Some are made without being
+// asked for: a validator's chains for the beacon, what a verifier can run, and evidence.
 //
 // Bounds: those of the replica and of the chain's storage; 32 MiB wait to be sent to one peer, which is then taken for gone; a stream
 // that does not move for a minute is closed (replicas greet each other every ten seconds); a peer that did what no honest one does is
@@ -21,9 +25,11 @@
 #include <string>
 
 #include "adapters/store/chain_store.h"
+#include "adapters/store/node_store.h"
 #include "app/runtime/founding.h"
 #include "app/runtime/stream_opener.h"
 #include "chain/replica.h"
+#include "node/ledger_entries.h"
 
 namespace mesh::app {
 
@@ -38,6 +44,8 @@ class ChainHost {
     /// The key may have signed elsewhere: where this storage is new nothing is signed until others, or the operator, show that it is
     /// safe.
     bool key_was_brought = false;
+    store::NodeStore* store = nullptr;  ///< keeps the transaction that is under way; outlives the host
+    node::Interest interest;  ///< of the node, in the ledger
     consensus::Timeouts timeouts;
     std::size_t max_queued_bytes = std::size_t{32} << 20;
     Duration stall{std::chrono::minutes(1)};
@@ -49,13 +57,14 @@ class ChainHost {
     std::string text;
   };
   using Tell = std::function<void(Story)>;
-  /// A block is final and durable, or the start has come to its end; the ledger is at it or further. From the host's thread.
-  using Final = std::function<void(const ledger::Ledger&)>;
+  /// For the node: what there is, once after the start; and what has changed, for each block that is final and durable. From the host's
+  /// thread.
+  using Changed = std::function<void(node::event::LedgerChanged)>;
 
   /// Opens the storage and replays it; blocks until that is done. `opener` outlives it. Errors: those of store::ChainStore::open; invalid
   /// (the founding).
   [[nodiscard]] static Result<std::unique_ptr<ChainHost>> start(Settings settings, StreamOpener& opener, Tell tell,
-                                                                Final final);
+                                                                Changed changed);
   /// stop()
   ~ChainHost();
   ChainHost(const ChainHost&) = delete;
@@ -83,7 +92,7 @@ class ChainHost {
     waiting,  ///< it waits here, and was handed on
     final,  ///< it is in a block that is certain and durable
   };
-  /// Numbers and signs a transaction of this node's account (its `account` and `sequence` are filled in) and submits it. Errors: those of
+  /// Numbers and signs a transaction of this node's account (its `account` and `sequence` are filled in) and submits it in its turn. Errors: those of
   /// the ledger and the mempool; exhausted; denied (key-rotated: the account has another key than this node).
   void transact(ledger::Body body, When when, Done done, Named named = {});
   /// Submits one that somebody signed.
@@ -95,6 +104,8 @@ class ChainHost {
     bool verifies = false;  ///< wants to be drawn, if it has the role
   };
   void attest(const Capacity& capacity);
+  /// The node is interested in this intent, too: it is told what there is, and from now on what changes.
+  void watch(const Cid& intent);
   /// Runs `look` on the host's thread. What it sees may be ahead of what is durable.
   void look(std::move_only_function<void(const chain::Replica&)> look);
   /// The operator knows that this key signed nothing from this height on that the log has not.

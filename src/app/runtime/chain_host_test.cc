@@ -35,6 +35,7 @@ class Town : public ::testing::Test {
     }
     Town& town;
     std::uint64_t number;
+    std::unique_ptr<store::NodeStore> store;
     std::unique_ptr<ChainHost> host;
     std::set<std::string> heard;  ///< kinds of what it told
     std::vector<std::string> texts;
@@ -56,12 +57,19 @@ class Town : public ::testing::Test {
   [[nodiscard]] std::filesystem::path file_of(const Node& node) const {
     return folder_.path() / (std::to_string(node.number) + ".db");
   }
+  /// Opened once, and not closed before the end: a host's end leaves it open in the program, too.
+  store::NodeStore* store_of(Node& node) {
+    if (!node.store) node.store = store::NodeStore::open(folder_.path() / std::to_string(node.number)).value();
+    return node.store.get();
+  }
   void start(Node& node, bool key_was_brought = false) {
     auto host = ChainHost::start(
         {.file = file_of(node),
          .founding = founding_,
          .seed = seed_of(node.number),
          .key_was_brought = key_was_brought,
+         .store = store_of(node),
+         .interest = {.self = node_of(node.number), .intents = {}},
          .timeouts = {}},
         node,
         [this, &node](const ChainHost::Story& story) {
@@ -70,7 +78,7 @@ class Town : public ::testing::Test {
           node.texts.push_back(story.text);
           changed_.notify_all();
         },
-        [this](const ledger::Ledger&) {
+        [this](const node::event::LedgerChanged&) {
           const std::scoped_lock lock(mutex_);
           changed_.notify_all();
         });
@@ -320,8 +328,10 @@ TEST_F(Town, AnotherFederationsStorageIsRefused) {
        .founding = *app::found(plan),
        .seed = seed_of(0),
        .key_was_brought = false,
+       .store = store_of(node),
+       .interest = {},
        .timeouts = {}},
-      node, [](const ChainHost::Story&) {}, [](const ledger::Ledger&) {});
+      node, [](const ChainHost::Story&) {}, [](const node::event::LedgerChanged&) {});
   ASSERT_FALSE(host);
   EXPECT_EQ(host.error().code, ErrorCode::conflict);
 }

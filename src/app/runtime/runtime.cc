@@ -448,12 +448,16 @@ class Runtime::Impl final : public StreamOpener {
                          .founding = founding,
                          .seed = seed,
                          .key_was_brought = key_was_brought,
+                         .store = store.get(),
+                         .interest = node->interest(),
                          .timeouts = {}},
                         *this,
                         [this](const ChainHost::Story& story) {
                           post([this, story] { tell({.kind = story.kind, .peer = story.peer, .text = story.text}); });
                         },
-                        [](const ledger::Ledger&) {}));
+                        [this](node::event::LedgerChanged change) {
+                          post([this, change = std::move(change)]() mutable { take(std::move(change)); });
+                        }));
     enrolment = std::make_unique<Enrolment>(bulk, *store, *chain);
     return {};
   }
@@ -709,6 +713,14 @@ class Runtime::Impl final : public StreamOpener {
       blocks->undeclare(root, reason_of(effect.intent), {}, store::Urgency::may_wait);
     declared_for.erase(found);
   }
+
+  void carry_out(node::effect::Transact&& effect) {
+    chain->transact(std::move(effect.body), ChainHost::When::final, [this, id = effect.id](Result<ChainHost::Made> made) {
+      Result<std::uint64_t> height = made ? Result<std::uint64_t>(made->height) : std::unexpected(made.error());
+      post([this, id, height = std::move(height)] { take(node::event::Transacted{.id = id, .height = height}); });
+    });
+  }
+  void carry_out(node::effect::Watch&& effect) { chain->watch(effect.intent); }
 
   void carry_out(node::effect::Notify&& effect) {
     // It has shown a record that is signed for this federation.
