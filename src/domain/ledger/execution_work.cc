@@ -536,7 +536,10 @@ Status Execution::reveal_work(Work& work, const Escrow& escrow, const Attachment
 /// Whether everybody who has a seat had committed before this block: else who reads the receipt on its way to a block could
 /// commit to it, too.
 Status Execution::check_seats(const Work& work) const {
-  const std::set<NodeId> open = open_seats(*base_.tables.works.find(work.key()), base_.frame.time_ms);
+  const Work& before = *base_.tables.works.find(work.key());
+  if (before.draws.empty())
+    return refuse(ErrorCode::conflict, "seats-open: this block drew the verifiers, so that nobody can have committed");
+  const std::set<NodeId> open = open_seats(before, base_.frame.time_ms);
   if (open.empty()) return {};
   return refuse(ErrorCode::conflict, "seats-open: " + identity::peer_id_of(*open.begin()) + ", and " +
                                          std::to_string(open.size() - 1) +

@@ -897,6 +897,18 @@ TEST(Settle, AnswersOfOneVerifierAreBounded) {
   EXPECT_EQ(last, "answers-full");
 }
 
+// Its verifiers are drawn by the block in which the receipt comes: nobody can have committed before it.
+TEST(Settle, RefusesAReceiptInTheBlockThatDraws) {
+  Village village;
+  Job job(village, 1);
+  village.must(job.lock());
+  village.must(job.anchor(worker, {{0, 1}}, right(1)));
+  village.next();
+  EXPECT_EQ(village.attempt(job.settle(worker, {})), "seats-open");
+  village.next();
+  EXPECT_EQ(job.entry().phase, WorkPhase::drawn);
+}
+
 // Its seat on one shard is filled, and the one on the other still waited for: that can be said, and pays it nothing.
 TEST(Timeouts, AreForWhoAnsweredInPart) {
   Village village;
