@@ -329,6 +329,8 @@ Result<Answer> Execution::check_answer(const Work& work, const Escrow& escrow,
                                        const Signed<receipt::Commitment>& commitment) {
   if (work.phase == WorkPhase::drawing)
     return refuse(ErrorCode::conflict, "not-drawn-yet: the next block draws who verifies");
+  // Also where there was too much for it to end in this block.
+  if (is_due(work.due_ms)) return refuse(ErrorCode::conflict, "phase-over: the time for this is over");
   if (work.phase != WorkPhase::drawn && work.phase != WorkPhase::disputed)
     return refuse(ErrorCode::denied, "late-commitment: the worker has revealed");
   const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);

@@ -974,6 +974,38 @@ TEST(Disputes, ThatNobodyAnswersChangeNothing) {
   EXPECT_EQ(village.balance(publisher), 9'000U - 999 - 100);  // The stake is gone.
 }
 
+// 65 works of 1,024 shards are more than one block draws for, and ends. What had to wait is over all the same.
+TEST(PaidWork, IsOverAlsoWhereItsEndHasToWait) {
+  Village village;
+  village.must(Grant{.account = village.founder(), .to = publisher, .amount = 70'000'000});
+  village.must(Grant{.account = village.founder(), .to = worker, .amount = 70'000'000});
+  village.must(Bond{.account = worker, .amount = 70'000'000});
+  Job large(village, 65 * 1'024, 0);
+  village.must(large.lock());
+  for (std::uint32_t n = 0; n < 65; ++n) village.must(large.anchor(worker, {{n * 1'024, 1'024}}, right(1'024)));
+  Job small(village, 1);
+  village.must(small.lock());
+  village.must(small.anchor(worker, {{0, 1}}, right(1)));
+  village.next();
+  village.next();
+  EXPECT_EQ(village.ledger().state().frame.undrawn.size(), 2U);
+  village.next(82'200);
+  ASSERT_EQ(small.entry().phase, WorkPhase::drawn);
+  const std::vector<Claims> claims = small.all_claims(honest);
+  village.must(Transfer{.account = village.founder(), .to = worker, .amount = 1});
+  village.next();
+  const AccountId verifier = claims[0].commitment.signer;
+  EXPECT_EQ(village.attempt(Anchor{.account = verifier, .commitments = {bytes_of(claims[0].commitment)}}),
+            "phase-over");
+  EXPECT_EQ(village.attempt(small.commitments(worker, claims)), "phase-over");
+  EXPECT_EQ(village.attempt(Timeout{.account = worker, .commitment = small.work.commitment.cid, .failed = {verifier}}),
+            "phase-over");
+  village.next();
+  EXPECT_EQ(small.entry().phase, WorkPhase::drawn);
+  village.next();
+  EXPECT_EQ(small.entry().ending, WorkEnding::silent);
+}
+
 TEST(Settle, RefusesMoreFuelThanWasBought) {
   Village village;
   Job job(village, 1);
