@@ -25,6 +25,16 @@ enum class Bug : std::uint8_t {
   sequence_gap_accepted,
   addition_unchecked,  ///< of amounts
   bond_withdrawn_at_stake,
+  work_stake_withdrawn,  ///< what is at stake for works alone
+  fees_not_at_stake,  ///< of works, whose worker so has a minimum bond to lose
+  withdrawals_spared,  ///< whoever takes its bond out in time pays nothing of it
+  shard_paid_twice,  ///< a paid shard can be claimed again
+  claimed_after_refund,
+  spent_award_claims,  ///< again, though a work under it came to nothing
+  settled_after_end,
+  drawn_by_earlier_beacon,  ///< that of the block with the commitment, which its proposer knew
+  silence_agrees,  ///< a seat that does not reveal is counted as if it had found what the worker found
+  lie_uncounted,  ///< by the reputation of who was rejected
   state_root_not_compared,
   chain_tells_before_durable,  ///< a replica's votes and notices do not wait for the disk
   chain_log_forgotten,  ///< a replica that starts again gives consensus no log

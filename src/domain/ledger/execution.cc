@@ -295,7 +295,12 @@ Status Execution::rule(const Transaction& transaction, const Unbond& unbond) {
                                        std::to_string(frame_.parameters.minimum_balance) +
                                        " or all of it is withdrawn");
   }
-  if (left < account.at_stake && !planted(Bug::bond_withdrawn_at_stake)) {
+  std::uint64_t stays = account.at_stake;
+  if (planted(Bug::work_stake_withdrawn)) {
+    const WorkStake* staked = tables_.stakes.find(transaction.account);
+    stays -= staked == nullptr ? 0 : staked->stake;
+  }
+  if (left < stays && !planted(Bug::bond_withdrawn_at_stake)) {
     return fail(ErrorCode::denied,
                 "bond-at-stake: of the bond " + std::to_string(account.at_stake) + " cannot be withdrawn now");
   }

@@ -239,14 +239,15 @@ Result<Work> Execution::check_work(const Transaction& transaction, const Signed<
 Status Execution::check_award(const Transaction& transaction, const Escrow& escrow) {
   const Signed<market::ComputeOffer>& offer = *transaction.attachments->offer;
   const Signed<market::Award>& award = *transaction.attachments->award;
-  if (escrow.closed || is_due(escrow.closes_ms))
+  const bool is_over = escrow.closed || is_due(escrow.closes_ms);
+  if (is_over && !(planted(Bug::claimed_after_refund) && !escrow.ended))
     return refuse(ErrorCode::denied, "escrow-closed: nothing new is claimed of this escrow");
   if (transaction.account == escrow.publisher)
     return refuse(ErrorCode::denied, "own-work: a publisher is not paid for its own task");
   // By the key that counts now, so that one that was stolen and given up gives nothing away.
   if (award.signer != tables_.accounts.find(escrow.publisher)->signer())
     return refuse(ErrorCode::denied, "not-the-publisher: the award is not signed by the publisher's key");
-  if (std::ranges::find(escrow.spent, award.cid) != escrow.spent.end())
+  if (std::ranges::find(escrow.spent, award.cid) != escrow.spent.end() && !planted(Bug::spent_award_claims))
     return refuse(ErrorCode::denied, "award-spent: a work under this award came to nothing");
   if (offer.record.intent != escrow.intent || award.record.offer != offer.cid || offer.signer != transaction.signer)
     return refuse(ErrorCode::denied, "award-of-another: the award is not on an offer of the account's for this task");
@@ -320,7 +321,8 @@ void Execution::release_stake(const AccountId& worker, std::uint64_t fees) {
 void Execution::set_stake(WorkStake& staked) {
   Account& account = tables_.accounts.edit(staked.account);
   const std::uint64_t otherwise = account.at_stake - staked.stake;
-  const std::uint64_t needed = staked.works == 0 ? 0 : std::max(staked.at_risk, frame_.parameters.minimum_bond);
+  const std::uint64_t fees = planted(Bug::fees_not_at_stake) ? 0 : staked.at_risk;
+  const std::uint64_t needed = staked.works == 0 ? 0 : std::max(fees, frame_.parameters.minimum_bond);
   staked.stake = std::min(needed, account.bonded - otherwise);
   account.at_stake = otherwise + staked.stake;
 }
@@ -463,7 +465,8 @@ void Execution::draw(const Digest& key, Eligible& eligible_by_scope) {
   const verification::Member publisher{.node = escrow.publisher, .owner = escrow.owner};
   auto& members = eligible_by_scope[{escrow.memory_mb, escrow.fuel, escrow.run_ms}];
   if (!members) members = eligible(escrow);
-  WorkDraw drawn = draw_verifiers(work, *members, worker, publisher, without, frame_.beacon, wanted, least);
+  const Digest& beacon = planted(Bug::drawn_by_earlier_beacon) ? base_.frame.beacon : frame_.beacon;
+  WorkDraw drawn = draw_verifiers(work, *members, worker, publisher, without, beacon, wanted, least);
   drawn.height = frame_.height;
   drawn.block = base_.frame.last_block;
   drawn.time_ms = frame_.time_ms;
@@ -538,7 +541,7 @@ Status Execution::reveal_work(Work& work, const Escrow& escrow, const Attachment
 /// Whether everybody who has a seat had committed before this block: else who reads the receipt on its way to a block could
 /// commit to it, too.
 Status Execution::check_seats(const Work& work) const {
-  const Work& before = *base_.tables.works.find(work.key());
+  const Work& before = planted(Bug::early_reveal_taken) ? work : *base_.tables.works.find(work.key());
   if (before.draws.empty())
     return refuse(ErrorCode::conflict, "seats-open: this block drew the verifiers, so that nobody can have committed");
   const std::set<NodeId> open = open_seats(before, base_.frame.time_ms);
@@ -590,7 +593,8 @@ Result<bool> Execution::reveal_answer(Work& work, const Escrow& escrow,
 Status Execution::rule(const Transaction& transaction, const Settle& settlement) {
   const Work* found = find_work(settlement.commitment);
   if (found == nullptr) return no_work();
-  if (found->phase == WorkPhase::ended) return refuse(ErrorCode::conflict, "work-ended: it is settled");
+  if (found->phase == WorkPhase::ended && !(planted(Bug::settled_after_end) && found->receipt))
+    return refuse(ErrorCode::conflict, "work-ended: it is settled");
   if (found->phase == WorkPhase::drawing)
     return refuse(ErrorCode::conflict, "not-drawn-yet: the next block draws who verifies");
   const Escrow& escrow = *find_escrow(found->intent);
@@ -692,6 +696,7 @@ std::uint64_t Execution::take_from_bond(const AccountId& id, std::uint64_t amoun
     tables_.stakes.edit(id).stake -= account.at_stake - account.bonded;
     account.at_stake = account.bonded;
   }
+  if (planted(Bug::withdrawals_spared)) return taken;
   // Who took it out in time pays all the same.
   return taken + account.take_unbonding(amount - taken);
 }
@@ -735,8 +740,9 @@ void Execution::end_work(const Digest& key, WorkEnding ending) {
     const std::vector<std::uint32_t> shards = work.numbers();
     for (std::size_t row = 0; row < shards.size(); ++row) {
       const verification::Decision decision = result.decisions[row];
-      if (decision != verification::Decision::accepted && decision != verification::Decision::unverified)
-        claimed.take(shards[row]);
+      const bool is_paid =
+          decision == verification::Decision::accepted || decision == verification::Decision::unverified;
+      if (!is_paid || planted(Bug::shard_paid_twice)) claimed.take(shards[row]);
     }
     escrow.claimed = std::move(claimed.bytes());
   }
@@ -899,7 +905,8 @@ void Execution::note_facts(const Work& work, const Escrow& escrow, const WorkRes
   if (work.ending == WorkEnding::silent && work.draws[0].seats > 0)
     note(reputation::timed_out, fact(work.worker, Part::worker, pots, 0));
   // A lie counts where something was paid for finding it.
-  if (result.rejected > 0) note(reputation::failed, fact(work.worker, Part::worker, pot, 0));
+  if (result.rejected > 0 && !planted(Bug::lie_uncounted))
+    note(reputation::failed, fact(work.worker, Part::worker, pot, 0));
   for (const auto& [node, shards] : result.against) note(reputation::failed, fact(node, Part::verifier, pot, 0));
 }
 

@@ -1,5 +1,5 @@
 // The ledger a second time, from the words of docs/design/protocols.md: plain maps and loops over everything, no hashes, no
-// drafts, nothing shared with the ledger but the records. Tests run the two beside each other.
+// drafts, nothing shared with the ledger but the records. Tests run the two beside each other. Paid work is in work_model.h.
 #pragma once
 
 #include <map>
@@ -10,9 +10,8 @@
 namespace mesh::ledger {
 
 class Model {
-  using Amount = std::uint64_t;
-
  public:
+  using Amount = std::uint64_t;
   struct Purse {
     std::uint64_t next = 0;
     std::uint64_t balance = 0;
@@ -25,6 +24,8 @@ class Model {
     std::vector<Role> roles;
     std::optional<std::uint64_t> expires;
     bool revoked;
+    std::string owner;  ///< empty = itself
+    Amount weight = 0;
   };
   struct Seat {
     std::uint64_t power = 0;
@@ -39,22 +40,25 @@ class Model {
     std::uint64_t height = 0;
   };
 
+  virtual ~Model() = default;
+  Model(const Model&) = default;
+  Model& operator=(const Model&) = default;
+  Model(Model&&) = default;
+  Model& operator=(Model&&) = default;
   explicit Model(const Genesis& genesis)
-      : rules_(genesis.parameters), time_ms(genesis.time_ms), supply(genesis.treasury), treasury(genesis.treasury) {
+      : rules(genesis.parameters), time_ms(genesis.time_ms), supply(genesis.treasury), treasury(genesis.treasury) {
     for (const Founder& one : genesis.founders) {
       purses[one.account] = {0, one.credits, one.bonded, one.account, {}, {}};
-      credentials[one.account] = {one.roles, {}, false};
+      credentials[one.account] = {one.roles, {}, false, one.owner.value_or(""), one.weight};
       if (one.power > 0) council[one.account] = {one.power, one.account};
       supply += one.credits + one.bonded;
     }
   }
 
-  void begin_block(Amount time) {
+  void begin_block(Amount time, const AccountId& proposer, const Digest& link, const Cid& parent) {
     ++height;
-    for (auto& [id, purse] : purses) {  // By the time of the block before.
-      for (const Unbonding& one : purse.leaving) purse.balance += one.release_ms <= time_ms ? one.amount : 0;
-      std::erase_if(purse.leaving, [&](const Unbonding& one) { return one.release_ms <= time_ms; });
-    }
+    begin_work(proposer, link);
+    go_on_by_itself(time, parent);
     time_ms = time;
     if (!coming.contains(height)) return;
     council = coming[height];
@@ -62,11 +66,13 @@ class Model {
   }
 
   /// "A validator has the minimum bond at stake until it is in no set, neither the one that decides nor one to come."
-  [[nodiscard]] Amount stake_of(const AccountId& id) const {
+  [[nodiscard]] Amount stake_as_validator(const AccountId& id) const {
     bool sits = council.contains(id);
     for (const auto& [from, set] : coming) sits = sits || set.contains(id);
-    return sits ? rules_.minimum_bond : 0;
+    return sits ? rules.minimum_bond : 0;
   }
+  [[nodiscard]] virtual Amount stake_for_work(const AccountId&) const { return 0; }
+  [[nodiscard]] Amount stake_of(const AccountId& id) const { return stake_as_validator(id) + stake_for_work(id); }
 
   /// "taken", or the name of the refusal.
   std::string apply(const Transaction& one) {
@@ -79,7 +85,7 @@ class Model {
     if (one.sequence < next) return "sequence-repeated";
     if (one.sequence > next) return "sequence-gap";
     const bool pays = std::visit([]<class T>(const T&) { return costs<T>; }, one.body);
-    const Amount fee = pays ? rules_.transaction_fee : 0;
+    const Amount fee = pays ? rules.transaction_fee : 0;
     if (pays && purses[one.account].balance < fee) return "fee-unpaid";
     if (pays) purses[one.account].balance -= fee;
     std::string refusal = std::visit([&](const auto& body) { return rule(one, body); }, one.body);
@@ -91,7 +97,7 @@ class Model {
     return "taken";
   }
 
-  /// What happens by itself later: the account and the time.
+  /// Withdrawals that happen by themselves later: the account and the time.
   std::set<std::pair<Amount, AccountId>> due() const {
     std::set<std::pair<Amount, AccountId>> due;
     for (const auto& [id, purse] : purses) {
@@ -119,9 +125,21 @@ class Model {
 
  private:
   template <class T>
-  static constexpr bool costs = std::same_as<T, Transfer> || std::same_as<T, Bond> || std::same_as<T, Unbond> ||
-                                std::same_as<T, Attest> || std::same_as<T, Rotate>;
+  static constexpr bool costs = !(std::same_as<T, Grant> || std::same_as<T, Admit> || std::same_as<T, Revoke> ||
+                                  std::same_as<T, SetValidators> || std::same_as<T, Evidence>);
 
+  /// What is done about paid work as a block begins, before anything that is due happens, and the latter.
+  virtual void begin_work(const AccountId& proposer, const Digest& link) = 0;
+  virtual void go_on_by_itself(Amount time, const Cid& parent) = 0;
+  virtual std::string work(const Transaction& one) = 0;
+
+ protected:
+  /// What somebody withdrew arrives.
+  void arrive(const AccountId& id, Amount time) {
+    Purse& purse = purses.at(id);
+    for (const Unbonding& one : purse.leaving) purse.balance += one.release_ms <= time ? one.amount : 0;
+    std::erase_if(purse.leaving, [&](const Unbonding& one) { return one.release_ms <= time; });
+  }
   std::string lacks(const AccountId& id, Role role) const {
     const auto found = credentials.find(id);
     if (found == credentials.end()) return "not-a-member";
@@ -130,6 +148,8 @@ class Model {
     if (role == Role::member) return "";
     return std::ranges::count(found->second.roles, role) == 0 ? "role-missing" : "";
   }
+
+ private:
   bool lasts(const NodeId& node) const {
     const auto found = credentials.find(node);
     return found != credentials.end() && !found->second.expires && lacks(node, Role::steward).empty();
@@ -138,7 +158,7 @@ class Model {
     return lasts(node) && std::ranges::count_if(credentials, [&](const auto& one) { return lasts(one.first); }) == 1;
   }
   bool is_little_to_begin_with(const AccountId& to, Amount amount) const {
-    return !purses.contains(to) && amount < rules_.minimum_balance;
+    return !purses.contains(to) && amount < rules.minimum_balance;
   }
   void give(const AccountId& to, Amount amount) {
     if (!purses.contains(to)) purses[to].key = to;
@@ -170,11 +190,9 @@ class Model {
     return keys.size() != set.size();
   }
 
-  /// Paid work is not in the model yet, and the trial makes none of it.
   template <class T>
-  std::string rule(const Transaction&, const T&) {
-    MESH_CHECK(false, "ledger-model-of-paid-work");
-    return {};
+  std::string rule(const Transaction& one, const T&) {
+    return work(one);
   }
   std::string rule(const Transaction& one, const Transfer& transfer) {
     if (purses[one.account].balance < transfer.amount) return "overdraft";
@@ -196,7 +214,7 @@ class Model {
     if (std::string lack = lacks(one.account, Role::member); !lack.empty()) return lack;
     Purse& purse = purses[one.account];
     if (purse.balance < bond.amount) return "overdraft";
-    if (purse.bond + bond.amount < rules_.minimum_bond) return "bond-too-small";
+    if (purse.bond + bond.amount < rules.minimum_bond) return "bond-too-small";
     purse.balance -= bond.amount;
     purse.bond += bond.amount;
     return "";
@@ -204,18 +222,18 @@ class Model {
   std::string rule(const Transaction& one, const Unbond& unbond) {
     Purse& purse = purses[one.account];
     if (purse.bond < unbond.amount) return "overdraft";
-    if (unbond.amount < rules_.minimum_balance && unbond.amount != purse.bond) return "withdrawal-too-small";
+    if (unbond.amount < rules.minimum_balance && unbond.amount != purse.bond) return "withdrawal-too-small";
     if (purse.bond - unbond.amount < stake_of(one.account)) return "bond-at-stake";
-    if (purse.bond != unbond.amount && purse.bond - unbond.amount < rules_.minimum_bond) return "bond-too-small";
+    if (purse.bond != unbond.amount && purse.bond - unbond.amount < rules.minimum_bond) return "bond-too-small";
     if (purse.leaving.size() == 16) return "unbonding-full";
     purse.bond -= unbond.amount;
-    purse.leaving.push_back({unbond.amount, time_ms + rules_.lock_ms});
+    purse.leaving.push_back({unbond.amount, time_ms + rules.lock_ms});
     return "";
   }
   std::string rule(const Transaction& one, const Admit& admit) {
     if (std::string lack = lacks(one.account, Role::steward); !lack.empty()) {
       if (admit.node != one.account) return lack;
-      if (rules_.enrolment == Enrolment::invitation) return "enrolment-closed";
+      if (rules.enrolment == Enrolment::invitation) return "enrolment-closed";
       if (admit.roles != std::vector{Role::member} || admit.expires_height) return "role-missing";
       if (admit.owner) return "owner-unproven";
       std::string now = lacks(admit.node, Role::member);
@@ -229,7 +247,8 @@ class Model {
       if (leaves_nobody(without(admit.node))) return "last-validator";
       coming = without(admit.node);
     }
-    credentials[admit.node] = {admit.roles, admit.expires_height, false};
+    const Amount weight = credentials.contains(admit.node) ? credentials[admit.node].weight : 0;
+    credentials[admit.node] = {admit.roles, admit.expires_height, false, admit.owner.value_or(""), weight};
     return "";
   }
   std::string rule(const Transaction& one, const Revoke& revoke) {
@@ -256,8 +275,10 @@ class Model {
       if (std::string lack = lacks(seat.account, Role::validator); !lack.empty()) return lack;
       if (credentials[seat.account].expires) return "credential-expires";
       if (!purses.contains(seat.account)) return "unknown-account";
-      // Who has it at stake already has it.
-      if (purses[seat.account].bond < rules_.minimum_bond) return "bond-too-small";
+      // Who has it at stake as a validator already has it; what is at stake for work is not free.
+      if (stake_as_validator(seat.account) == 0 &&
+          purses[seat.account].bond < rules.minimum_bond + stake_for_work(seat.account))
+        return "bond-too-small";
       next[seat.account] = {seat.power, purses[seat.account].key};
     }
     if (has_key_twice(next)) return "key-taken";
@@ -291,9 +312,8 @@ class Model {
     return "";
   }
 
-  Parameters rules_;
-
  public:
+  Parameters rules;
   std::uint64_t height = 0;
   Amount time_ms = 0;  ///< of the last block
   Amount supply = 0;

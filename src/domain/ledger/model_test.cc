@@ -52,10 +52,71 @@ TEST(Model, AgreesOnRandomOperations) {
                                       "key-taken",
                                       "3 sets to come",
                                       "key-unchanged",
-                                      "evidence-repeated"}) {
+                                      "evidence-repeated",
+                                      "not-the-publisher",
+                                      "bad-intent",
+                                      "other-policy",
+                                      "free-intent",
+                                      "sampled-intent",
+                                      "early-intent",
+                                      "stale-intent",
+                                      "escrow-exists",
+                                      "unknown-escrow",
+                                      "escrow-closed",
+                                      "own-work",
+                                      "award-of-another",
+                                      "over-fee",
+                                      "bad-offer",
+                                      "award-undated",
+                                      "bad-award",
+                                      "commitment-of-another",
+                                      "bad-commitment",
+                                      "not-awarded",
+                                      "shard-claimed",
+                                      "unknown-work",
+                                      "award-missing",
+                                      "award-spent",
+                                      "no-open-seat",
+                                      "too-long",
+                                      "fee-too-small",
+                                      "answers-full",
+                                      "work-exists",
+                                      "owner-unproven",
+                                      "unbonding-full",
+                                      "not-drawn-yet",
+                                      "late-commitment",
+                                      "not-drawn",
+                                      "answered-already",
+                                      "timed-out",
+                                      "nobody-awaited",
+                                      "not-a-party",
+                                      "work-ended",
+                                      "revealed-already",
+                                      "receipt-of-another",
+                                      "bad-receipt",
+                                      "over-fuel",
+                                      "seats-open",
+                                      "verdict-missing",
+                                      "verdict-of-another",
+                                      "not-revealed",
+                                      "not-committed",
+                                      "bad-verification",
+                                      "escrow-ended",
+                                      "escrow-closing",
+                                      "not-disputable",
+                                      "chain-unfinished",
+                                      "bad-link"}) {
     EXPECT_GT(verdicts[std::string(name)], 0U) << name;
   }
   for (const auto& [verdict, count] : verdicts) std::cout << verdict << ": " << count << '\n';
+}
+
+/// More works, and shards of works, than a block draws for and ends; more shards than can be locked.
+TEST(Model, AgreesWhereABlockHasTooMuchToDo) {
+  Trial trial(2);
+  ASSERT_EQ(trial.run_crowded(2'000), "");
+  for (const std::string_view name : {"escrows-full", "phase-over"})
+    EXPECT_GT(trial.verdicts().contains(std::string(name)), 0U) << name;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace mesh::ledger {
 
@@ -64,6 +65,9 @@ class Count {
       ++committed;
       if ((*found)->revealed) {
         votes.push_back({node, work_.draws[round].weights[seat], ballot(**found, row)});
+        if (planted(Bug::verifier_counted_twice)) votes.push_back(votes.back());
+      } else if (planted(Bug::silence_agrees)) {
+        votes.push_back({node, work_.draws[round].weights[seat], work_.ballot(row)});
       } else {
         result_.silent[node] += of_a_seat;
       }
