@@ -10,12 +10,13 @@ import threading
 import unittest
 from pathlib import Path
 
-from meshes import MESH, Case, Node, environment, until
+from meshes import COLLATZ, MESH, Case, Node, collatz_inputs, collatz_truth, environment, until
 
 SEED = int(os.environ.get("MESH_LEDGER_SEED", "1"))
 KILLS = int(os.environ.get("MESH_LEDGER_KILLS", "10"))
 MICRO = 1_000_000
-FLAGS = ("--slots", "1", "--no-work")
+IDLE = ("--slots", "1", "--no-work")
+BUSY = ("--slots", "1")
 
 
 class Ledger(Case):
@@ -41,10 +42,10 @@ class Ledger(Case):
             self.up(number, token)
         return token
 
-    def up(self, number, *joins):
+    def up(self, number, *joins, flags=IDLE):
         """Starts a node, or starts it again."""
         addresses = [other.address for place, other in enumerate(self.nodes) if place != number]
-        node = Node(self.home(number), [*joins, *addresses], FLAGS)
+        node = Node(self.home(number), [*joins, *addresses], flags)
         self.addCleanup(node.end)
         self.nodes[number:number + 1] = [node]
         return node
@@ -211,6 +212,51 @@ class Ledger(Case):
         self.agree(range(4), height)
         for number in range(4):
             self.assertIsNone(self.ledger(number)["stopped"])
+
+    def test_a_paid_job(self):
+        self.found(1)
+        shards, fee, gift, bond = 4, 100_000, 10 * MICRO, 5 * MICRO
+        token = self.token(credits=gift, uses=5)
+        others = range(1, 6)
+        for number in others:
+            node = self.up(number, token, flags=BUSY)
+            until(lambda node=node: node.ask("GET", "/api/v1/ledger/accounts/self")["exists"], f"node {number} has its credits")
+            node.ask("POST", "/api/v1/ledger/transactions", {"kind": "bond", "amount": str(bond), "wait": "final"})
+        for number in others:
+            until(lambda number=number: self.account(number)["attestation"], f"the ledger knows what node {number} can run")
+        self.all_meet(self.nodes[0])
+        before = {number: self.worth(number) for number in range(6)}
+        job = self.nodes[0].submit(self.nodes[0].add(COLLATZ), collatz_inputs(shards, 1000), verifiers=3, fee=fee)
+        view = self.nodes[0].wait(job, 300)
+        self.assertEqual(view["phase"], "done", (view["failure"], view["notes"]))
+        for shard, truth in enumerate(collatz_truth(shards, 1000)):
+            self.assertEqual(self.nodes[0].result(job, shard), truth)
+        escrow = until(lambda: (view := self.nodes[0].job(job))["escrow"]["state"] == "ended" and view["escrow"], "the escrow ends")
+        self.assertEqual(escrow["locked"], str(shards * fee))
+        self.assertEqual((escrow["held"], escrow["shards_paid"]), ("0", shards))
+        paid, back = int(escrow["paid"]), int(escrow["refunded"])
+        self.assertEqual(paid + back, shards * fee)
+        height = self.ledger(0)["durable_height"]
+        self.agree(range(6), height)
+        after = {number: self.worth(number) for number in range(6)}
+        workers = {part["worker"] for part in escrow["works"]}
+        for number in others:
+            if self.nodes[number].peer in workers:
+                self.assertGreater(after[number], before[number], "who works is paid more than its transactions cost")
+        self.assertLess(after[0], before[0] - shards * fee // 10)
+        for number in range(6):
+            self.nodes[number].end()
+            report = self.verify(number)
+            self.assertEqual(report["supply"], str(1100 * MICRO))
+        self.say(f"{shards} shards at {fee} micro-credits: {paid} paid, {back} came back; worth before {before}, after {after}")
+
+    def account(self, number):
+        return self.nodes[number].ask("GET", "/api/v1/ledger/accounts/self")
+
+    def worth(self, number):
+        """Balance and bond, in micro-credits."""
+        account = self.account(number)
+        return int(account["balance"]) + int(account["bonded"])
 
     def test_invitations(self):
         self.found(1)

@@ -73,9 +73,14 @@ class LedgerRoutesTest : public testing::Test, public LedgerBackend {
     founding.genesis = ledger::genesis_of(std::move(founders));
     founding.charter = ledger::charter_of("town", Cid::of(Multicodec::dag_cbor, {}), founding.genesis);
     federation = federation_of(founding);
+    store = store::NodeStore::open(folder.path() / "home").value();
     auto started = ChainHost::start(
-        {.file = folder.path() / "ledger.db", .founding = founding, .seed = person(0).seed}, streams,
-        [](const ChainHost::Story&) {}, [](const ledger::Ledger&) {});
+        {.file = folder.path() / "ledger.db",
+         .founding = founding,
+         .seed = person(0).seed,
+         .store = store.get(),
+         .interest = {.self = person(0).id, .intents = {}}},
+        streams, [](const ChainHost::Story&) {}, [](const node::event::LedgerChanged&) {});
     ASSERT_TRUE(started) << started.error().message;
     host = std::move(*started);
     serve();
@@ -144,6 +149,7 @@ class LedgerRoutesTest : public testing::Test, public LedgerBackend {
   Work bulk_work{bulk.get_executor()};
   NoStreams streams;
   Cid federation;
+  std::unique_ptr<store::NodeStore> store;  // Outlives the host.
   std::unique_ptr<ChainHost> host;
   std::shared_ptr<LedgerRoutes> routes;
   std::unique_ptr<http::Server> server;

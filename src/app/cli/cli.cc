@@ -15,7 +15,6 @@ using Action = std::function<int()>;
 
 constexpr std::uint64_t max_height = std::uint64_t{1} << 60;
 
-
 /// All names that may follow a command, for completion scripts.
 struct Words {
   std::string path;
@@ -172,9 +171,8 @@ struct Program {
         ->type_name("COMMAND");
 
     add_simulate(app, session, action);
-    CLI::App* run_command = command(app, "run", "run a function over its inputs: .wasm .wat .py .js .rb .php", [this] {
-      return run_run(session, run);
-    });
+    CLI::App* run_command = command(app, "run", "run a function over its inputs: .wasm .wat .py .js .rb .php",
+                                    [this] { return run_run(session, run); });
     run_command->add_option("FILE", run.file, "the function, or a folder with a main.*")->required();
     run_command->add_option("ARGS", run.args, "arguments of the function, after --");
     run_command->add_option("-i,--input", run.inputs, "input: a file, a folder, cid:CID or - for stdin (repeatable)")
@@ -187,7 +185,7 @@ struct Program {
                           "seal the inputs: only the nodes that run and re-execute each of them can read it");
     run_command->add_option("--reduce", run.reduce, "function that folds the results")->type_name("FILE");
     run_command->add_option("--fee", run.fee,
-                    "micro-credits that a run may cost; above 0 in a federation with a ledger alone");
+                            "micro-credits that a run may cost; above 0 in a federation with a ledger alone");
     run_command->add_option("--verifiers", run.verifiers, "nodes that re-execute each run; 0 for none")
         ->check(CLI::Range(0, 63));
     run_command->add_option("--sample", run.sample, "share of the runs that is re-executed, drawn when all are done")
@@ -486,9 +484,8 @@ struct Program {
     globals(app);
     app.require_subcommand(1);
     command(app, "start", "run a node until Ctrl-C", [this] { return run_up(session, true); });
-    CLI::App* publish = command(app, "publish-task", "run a module over an input", [this] {
-      return publish_task(session, id, target, fee);
-    });
+    CLI::App* publish = command(app, "publish-task", "run a module over an input",
+                                [this] { return publish_task(session, id, target, fee); });
     publish->add_option("--wasm-cid", id)->required()->type_name("CID");
     publish->add_option("--input-cid", target)->required()->type_name("CID");
     publish->add_option("--fee", fee);

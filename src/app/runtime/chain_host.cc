@@ -139,8 +139,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       return beacons.next_link(at, validator);
     };
     config.committing = [this](const ledger::OpenedBlock& block, const ledger::Draft& draft) {
-      committed.push_back(
-          {.height = block.block().header.height, .touched = node::touched_by(draft), .block = block});
+      committed.push_back({.height = block.block().header.height, .touched = node::touched_by(draft), .block = block});
     };
     replica = std::make_unique<chain::Replica>(std::move(config), std::move(ledger));
     chain::Height last = 0;
@@ -437,13 +436,13 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       settings.store->commit(std::move(batch), [self = shared_from_this(), envelope = std::move(*envelope),
                                                 caller = std::move(one.caller)](Status kept) mutable {
         Impl* const impl = self.get();
-        impl->post([impl, envelope = std::move(envelope), caller = std::move(caller),
-                    kept = std::move(kept)]() mutable {
-          if (impl->is_stopping) return;
-          if (kept) return impl->submit(std::move(envelope), std::move(caller));
-          caller.done(std::unexpected(std::move(kept.error())));
-          impl->end_own();
-        });
+        impl->post(
+            [impl, envelope = std::move(envelope), caller = std::move(caller), kept = std::move(kept)]() mutable {
+              if (impl->is_stopping) return;
+              if (kept) return impl->submit(std::move(envelope), std::move(caller));
+              caller.done(std::unexpected(std::move(kept.error())));
+              impl->end_own();
+            });
       });
     }
   }
@@ -483,14 +482,13 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       body = *attestation;
     }
     if (!body || body == refused) return;
-    make(
-        *body, When::final,
-        [this, body](const Result<Made>& made) {
-          if (made) return look_after();
-          refused = body;
-          say("ledger.trouble", "what this node says of itself is not taken: " + made.error().message);
-        },
-        {});
+    make(*body, When::final,
+         [this, body](const Result<Made>& made) {
+           if (made) return look_after();
+           refused = body;
+           say("ledger.trouble", "what this node says of itself is not taken: " + made.error().message);
+         },
+         {});
   }
 
   /// A validator says where its next hash chain ends, once the last one is nearly used up.
@@ -505,17 +503,16 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   [[nodiscard]] std::optional<ledger::Attest> due_attestation(const ledger::Ledger& ledger,
                                                               const ledger::Member& member) const {
     if (!capacity) return std::nullopt;
-    const ledger::Attest now{.account = own,
-                             .sequence = 0,
-                             .memory_mb = capacity->memory_mb,
-                             .fuel_per_second = capacity->fuel_per_second,
-                             .verifies = capacity->verifies &&
-                                         ledger::check_role(&member, ledger::Role::verifier, ledger.height())};
+    const ledger::Attest now{
+        .account = own,
+        .sequence = 0,
+        .memory_mb = capacity->memory_mb,
+        .fuel_per_second = capacity->fuel_per_second,
+        .verifies = capacity->verifies && ledger::check_role(&member, ledger::Role::verifier, ledger.height())};
     const ledger::Attestation* said = ledger.state().tables.attestations.find(own);
     const auto is_near = [](std::uint64_t a, std::uint64_t b) { return a <= b + b / 4 && b <= a + a / 4; };
     if (said == nullptr || !said->verifies) return now.verifies ? std::optional(now) : std::nullopt;
-    if (now.verifies && is_near(said->memory_mb, now.memory_mb) &&
-        is_near(said->fuel_per_second, now.fuel_per_second))
+    if (now.verifies && is_near(said->memory_mb, now.memory_mb) && is_near(said->fuel_per_second, now.fuel_per_second))
       return std::nullopt;
     return now;
   }
@@ -687,7 +684,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 ChainHost::ChainHost(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ChainHost::~ChainHost() { stop(); }
 
-Result<std::unique_ptr<ChainHost>> ChainHost::start(Settings settings, StreamOpener& opener, Tell tell, Changed changed) {
+Result<std::unique_ptr<ChainHost>> ChainHost::start(Settings settings, StreamOpener& opener, Tell tell,
+                                                    Changed changed) {
   auto impl = std::make_shared<Impl>(std::move(settings), opener, std::move(tell), std::move(changed));
   if (Status opened = impl->open(); !opened) {
     impl->store.reset();
@@ -709,10 +707,10 @@ void ChainHost::serve(const NodeId& peer, int descriptor) {
   impl_->post([impl = impl_.get(), peer, descriptor] { impl->serve(peer, descriptor); });
 }
 void ChainHost::transact(ledger::Body body, When when, Done done, Named named) {
-  impl_->post([impl = impl_.get(), body = std::move(body), when, done = std::move(done),
-               named = std::move(named)]() mutable {
-    impl->make(std::move(body), when, std::move(done), std::move(named));
-  });
+  impl_->post(
+      [impl = impl_.get(), body = std::move(body), when, done = std::move(done), named = std::move(named)]() mutable {
+        impl->make(std::move(body), when, std::move(done), std::move(named));
+      });
 }
 void ChainHost::submit(Bytes envelope, When when, Done done, Named named) {
   impl_->post([impl = impl_.get(), envelope = std::move(envelope), when, done = std::move(done),

@@ -715,10 +715,11 @@ class Runtime::Impl final : public StreamOpener {
   }
 
   void carry_out(node::effect::Transact&& effect) {
-    chain->transact(std::move(effect.body), ChainHost::When::final, [this, id = effect.id](Result<ChainHost::Made> made) {
-      Result<std::uint64_t> height = made ? Result<std::uint64_t>(made->height) : std::unexpected(made.error());
-      post([this, id, height = std::move(height)] { take(node::event::Transacted{.id = id, .height = height}); });
-    });
+    chain->transact(
+        std::move(effect.body), ChainHost::When::final, [this, id = effect.id](Result<ChainHost::Made> made) {
+          Result<std::uint64_t> height = made ? Result<std::uint64_t>(made->height) : std::unexpected(made.error());
+          post([this, id, height = std::move(height)] { take(node::event::Transacted{.id = id, .height = height}); });
+        });
   }
   void carry_out(node::effect::Watch&& effect) { chain->watch(effect.intent); }
 
