@@ -134,6 +134,7 @@ void Job::start(Instant now, Outbox& out) {
   if (intent_.record.reduce) roots.push_back(*intent_.record.reduce);
   out.add({effect::Declare{id(), std::move(roots)}});
   if (is_paid()) {
+    out.add({effect::Watch{id()}});
     set_phase(JobPhase::bidding, "locking the fee", out);
   } else {
     set_phase(JobPhase::bidding, "asking for offers", out);

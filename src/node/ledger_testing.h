@@ -134,7 +134,8 @@ class LedgerTown {
     ASSERT_TRUE(made.has_value()) << (made ? "" : made.error().message);
     one.node = std::move(*made);
     ++one.life;
-    step(n, whole_of(ledger_->state(), one.node->interest(), wall()));
+    one.interest = one.node->interest();
+    step(n, whole_of(ledger_->state(), one.interest, wall()));
     for (auto& [other, there] : hosts_) {
       if (other == n || !there.node) continue;
       step(n, event::PeerUp{testing::node(other)});
@@ -194,6 +195,7 @@ class LedgerTown {
     std::uint64_t life = 0;
     std::vector<JournalRecord> journal;
     std::uint64_t sequence = 0;
+    Interest interest;  ///< as it was at the start, and what it has asked to watch since
   };
   struct Mail {
     std::uint8_t to = 0;
@@ -275,6 +277,7 @@ class LedgerTown {
           waiting_.push_back({n, life, transact->id, std::move(transact->body)});
         }
       } else if (auto* watch = std::get_if<effect::Watch>(&effect.value)) {
+        host(n).interest.intents.insert(watch->intent);
         later(n, life, part_of(ledger_->state(), watch->intent, wall()));
       }
     }
@@ -339,7 +342,7 @@ class LedgerTown {
       ++blocks;
       ASSERT_EQ(ledger::broken_invariant(ledger_->state()), "");
       for (const auto& [n, one] : hosts_) {
-        if (one.node) step(n, changes_of(ledger_->state(), touched, block, one.node->interest(), wall()));
+        if (one.node) step(n, changes_of(ledger_->state(), touched, block, one.interest, wall()));
       }
     }
     offered_.clear();
