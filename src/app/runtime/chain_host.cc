@@ -29,12 +29,17 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t max_callers = 4096;
-constexpr std::string_view own_key = "ledger/under-way";
+constexpr std::string_view own_prefix = "ledger/in-flight/";
+/// Of this node's account; fewer than the mempool takes of one.
+constexpr std::size_t max_in_flight = 32;
 constexpr std::size_t read_bytes = std::size_t{64} << 10;
 constexpr Duration open_limit = seconds(10);
 constexpr Duration first_retry = milliseconds(250);
 constexpr Duration last_retry = seconds(30);
 constexpr Duration blamed_for = seconds(60);
+
+/// In the order of the numbers.
+std::string key_of(std::uint64_t number) { return fmt::format("{}{:016x}", own_prefix, number); }
 
 chain::FinalBlock final_block(store::ChainBlock&& stored) {
   return {.height = stored.height, .certificate = std::move(stored.certificate), .block = std::move(stored.block)};
@@ -80,7 +85,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     When when = When::waiting;
     Done done;
     Named named;
-    bool is_own = false;  ///< of this node's account, numbered here
+    std::optional<std::uint64_t> own_number = {};  ///< of this node's account
   };
   /// A transaction of this node's account that is not signed yet.
   struct Wanted {
@@ -113,7 +118,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::optional<Capacity> capacity;
   std::optional<ledger::Body> refused;  ///< of what nobody asked for the last that was not taken: it is not tried again
   std::deque<Wanted> wanted;  ///< of this node's account, in their order
-  bool own_under_way = false;  ///< one of it is being written down, or waits to be final
+  std::map<std::uint64_t, ledger::Opened> in_flight;  ///< those that are being written down, or wait to be final
   std::deque<Committed> committed;
   bool is_stopping = false;
   std::thread thread;
@@ -302,22 +307,22 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     if (found == submitted.end()) return;
     Caller caller = std::move(found->second);
     submitted.erase(found);
-    const bool is_own = caller.is_own;
+    const std::optional<std::uint64_t> own_number = caller.own_number;
     if (!notice.transaction) {
       caller.done(std::unexpected(std::move(notice.transaction.error())));
-      if (is_own) end_own();
+      if (own_number) end_own(*own_number);
       return;
     }
     if (caller.named) caller.named(*notice.transaction);
     Done done = std::move(caller.done);
     if (caller.when == When::waiting) {
       done(Made{.transaction = *notice.transaction, .height = 0});
-      if (!is_own) return;
+      if (!own_number) return;
       done = {};
     }
-    waiting.emplace(*notice.transaction, [this, is_own, done = std::move(done)](Result<Made> made) mutable {
+    waiting.emplace(*notice.transaction, [this, own_number, done = std::move(done)](Result<Made> made) mutable {
       if (done) done(std::move(made));
-      if (is_own) end_own();
+      if (own_number) end_own(*own_number);
     });
   }
 
@@ -383,7 +388,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     if (account != nullptr && account->signer() != own)
       return fail(ErrorCode::denied, "key-rotated: another key signs for this node's account now");
     std::uint64_t sequence = account == nullptr ? 0 : account->sequence;
-    while (replica->mempool().find(own, sequence) != nullptr) ++sequence;
+    while (in_flight.contains(sequence) || replica->mempool().find(own, sequence) != nullptr) ++sequence;
     return std::visit(
         [&](auto& one) {
           one.account = own;
@@ -394,14 +399,17 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   }
 
   /// Why the ledger would refuse it now, after what waits of this account.
-  [[nodiscard]] Status check(const Bytes& envelope) const {
-    MESH_LET(ledger::Transaction transaction, ledger::decode(envelope));
+  [[nodiscard]] Status check(const ledger::Opened& transaction) const {
     std::vector<ledger::Opened> offered;
     const ledger::Account* account = replica->ledger().account(own);
-    for (std::uint64_t sequence = account == nullptr ? 0 : account->sequence; sequence < transaction.sequence;
-         ++sequence)
-      offered.push_back(*replica->mempool().find(own, sequence));
-    offered.push_back(ledger::Opened::trusted(std::move(transaction)));
+    for (std::uint64_t number = account == nullptr ? 0 : account->sequence; number < transaction->sequence; ++number) {
+      const auto found = in_flight.find(number);
+      const ledger::Opened* other =
+          found == in_flight.end() ? replica->mempool().find(own, number) : &found->second;
+      if (other == nullptr) return {};  // Nothing is known of what comes after a gap.
+      offered.push_back(*other);
+    }
+    offered.push_back(transaction);
     for (ledger::Proposal::Refused& one : replica->ledger().refused_of(offered, now_ms())) {
       if (one.index + 1 == offered.size()) return std::unexpected(std::move(one.error));
     }
@@ -413,63 +421,102 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       return done(fail(ErrorCode::exhausted,
                        fmt::format("submissions-full: {} transactions wait for their turn already", max_callers)));
     wanted.push_back({.body = std::move(body),
-                      .caller = {.when = when, .done = std::move(done), .named = std::move(named), .is_own = true}});
+                      .caller = {.when = when, .done = std::move(done), .named = std::move(named)}});
     next_own();
   }
 
   void next_own() {
-    while (!is_stopping && !own_under_way && !wanted.empty()) {
+    while (!is_stopping && in_flight.size() < max_in_flight && !wanted.empty()) {
       Wanted one = std::move(wanted.front());
       wanted.pop_front();
-      auto envelope = sign(std::move(one.body));
-      if (envelope) {
-        if (Status good = check(*envelope); !good) envelope = std::unexpected(std::move(good.error()));
-      }
-      if (!envelope) {
-        one.caller.done(std::unexpected(std::move(envelope.error())));
-        continue;
-      }
-      own_under_way = true;
-      store::WriteBatch batch;
-      batch.put.emplace_back(own_key, *envelope);
-      // The store may outlive this.
-      settings.store->commit(std::move(batch), [self = shared_from_this(), envelope = std::move(*envelope),
-                                                caller = std::move(one.caller)](Status kept) mutable {
-        Impl* const impl = self.get();
-        impl->post(
-            [impl, envelope = std::move(envelope), caller = std::move(caller), kept = std::move(kept)]() mutable {
-              if (impl->is_stopping) return;
-              if (kept) return impl->submit(std::move(envelope), std::move(caller));
-              caller.done(std::unexpected(std::move(kept.error())));
-              impl->end_own();
-            });
-      });
+      if (Status begun = begin_own(one); !begun) one.caller.done(std::unexpected(std::move(begun.error())));
     }
   }
 
-  void end_own() {
-    own_under_way = false;
+  /// Numbers, signs and checks it, and hands it on once it is written down.
+  Status begin_own(Wanted& one) {
+    MESH_LET(Bytes envelope, sign(std::move(one.body)));
+    MESH_LET(ledger::Transaction transaction, ledger::decode(envelope));
+    const ledger::Opened opened = ledger::Opened::trusted(std::move(transaction));
+    MESH_TRY(check(opened));
+    const std::uint64_t number = opened->sequence;
+    in_flight.emplace(number, opened);
+    one.caller.own_number = number;
+    store::WriteBatch batch;
+    batch.put.emplace_back(key_of(number), envelope);
+    // The store may outlive this.
+    settings.store->commit(std::move(batch), [self = shared_from_this(), envelope = std::move(envelope),
+                                              caller = std::move(one.caller)](Status kept) mutable {
+      Impl* const impl = self.get();
+      impl->post([impl, envelope = std::move(envelope), caller = std::move(caller), kept = std::move(kept)]() mutable {
+        if (impl->is_stopping) return;
+        if (kept) return impl->submit(std::move(envelope), std::move(caller));
+        const std::uint64_t failed = *caller.own_number;
+        caller.done(std::unexpected(std::move(kept.error())));
+        impl->end_own(failed);
+      });
+    });
+    return {};
+  }
+
+  /// It is final, or waits no more.
+  void end_own(std::uint64_t number) {
+    in_flight.erase(number);
+    store::WriteBatch batch;
+    batch.erase.push_back(key_of(number));
+    batch.urgency = store::Urgency::may_wait;
+    settings.store->commit(std::move(batch), [](const Status&) {});
     // Not in the step that is being carried out.
-    post([this] { next_own(); });
+    post([this] {
+      next_own();
+      fill_gap();
+    });
+  }
+
+  /// What was given up leaves a gap for which the later ones would wait: something harmless takes its number.
+  void fill_gap() {
+    const ledger::Account* account = replica->ledger().account(own);
+    if (is_stopping || account == nullptr || in_flight.empty() || !wanted.empty()) return;
+    if (in_flight.begin()->first <= account->sequence || replica->mempool().find(own, account->sequence) != nullptr)
+      return;
+    make(ledger::Transfer{.account = {}, .sequence = 0, .to = own, .amount = 1, .memo = "in place of another"},
+         When::final, [](const Result<Made>&) {}, {});
   }
 
   /// What was under way when this node last ended may have been seen by others: it is said again before anything else.
   void resume_own() {
-    const auto kept = settings.store->get(own_key);
-    if (!kept || !*kept) return;
-    const auto transaction = ledger::decode(**kept);
+    const auto kept = settings.store->scan(own_prefix, max_in_flight);
+    if (!kept) return say("ledger.storage", kept.error().message);
     const ledger::Account* account = replica->ledger().account(own);
-    if (!transaction || transaction->account != own ||
-        transaction->sequence != (account == nullptr ? 0 : account->sequence))
-      return;
-    own_under_way = true;
-    submit(**kept, {.when = When::final, .done = [](const Result<Made>&) {}, .named = {}, .is_own = true});
+    const std::uint64_t next = account == nullptr ? 0 : account->sequence;
+    store::WriteBatch old;
+    std::vector<Bytes> again;
+    for (const auto& [key, envelope] : *kept) {
+      auto transaction = ledger::decode(envelope);
+      if (!transaction || transaction->account != own || transaction->sequence < next ||
+          key != key_of(transaction->sequence)) {
+        old.erase.push_back(key);
+        continue;
+      }
+      const std::uint64_t number = transaction->sequence;
+      in_flight.emplace(number, ledger::Opened::trusted(std::move(*transaction)));
+      again.push_back(envelope);
+    }
+    old.urgency = store::Urgency::may_wait;
+    if (!old.empty()) settings.store->commit(std::move(old), [](const Status&) {});
+    auto number = in_flight.begin();
+    for (Bytes& envelope : again) {
+      const std::uint64_t own_number = (number++)->first;
+      submit(std::move(envelope),
+             {.when = When::final, .done = [](const Result<Made>&) {}, .named = {}, .own_number = own_number});
+    }
+    post([this] { fill_gap(); });
   }
 
   // ---- What is made without being asked for, one at a time.
 
   void look_after() {
-    if (is_stopping || own_under_way || !wanted.empty()) return;
+    if (is_stopping || !in_flight.empty() || !wanted.empty()) return;
     const ledger::Ledger& ledger = replica->ledger();
     const ledger::Account* account = ledger.account(own);
     const ledger::Member* member = ledger.member(own);

@@ -5,14 +5,14 @@
 // may stand still. Of two nodes the one with the smaller id opens the stream, which then serves both; a stream that ends is
 // opened again, ever later, for as long as the peer is connected.
 //
-// Transactions of this node's own account are numbered and signed here, one after the other: each waits until the one before it is final
-// or given up, so none leaves a gap. What the ledger would refuse as it stands is refused at once and uses no number up; what is
-// signed is written down first, so that after a crash the same is said again and nothing else under its number. Some are made without being
-// asked for: a validator's chains for the beacon, what a verifier can run, and evidence.
+// Transactions of this node's own account are numbered and signed here. What the ledger would refuse as it stands, after what waits, is
+// refused at once and uses no number up. What is signed is written down before anybody sees it, so that after a crash the same is said
+// again and nothing else under its number. Where one is given up all the same, another takes its number, so that the later ones need not
+// wait. Some are made without being asked for: a validator's chains for the beacon, what a verifier can run, and evidence.
 //
 // Bounds: those of the replica and of the chain's storage; 32 MiB wait to be sent to one peer, which is then taken for gone; a stream
 // that does not move for a minute is closed (replicas greet each other every ten seconds); a peer that did what no honest one does is
-// left alone for a minute; 4,096 callers wait for their transactions.
+// left alone for a minute; 32 transactions of this node's account are under way, and 4,096 wait.
 // What can go wrong: the storage cannot be opened, or is of another federation (start says so); it cannot write (it tries until it can, and
 // nothing is said to anybody that is not durable); the replica stops taking part (chain::Replica::stopped).
 #pragma once
