@@ -261,7 +261,13 @@ class Job {
   void conclude(Instant now, const ledger::Work& work, Outbox& out);
   void settle_shards(Instant now, Batch& batch, const ledger::Work& work, verification::Decision decision,
                      const std::vector<std::uint32_t>& shards, Outbox& out);
-  void show_seats(const Batch& batch, const std::vector<std::uint32_t>& shards);
+  /// Takes what a quorum of the verifiers has revealed already, whoever else may still reveal or dispute it: that costs a
+  /// job the wait for the end of that time. What is not accepted waits for the ledger, which holds the shard till then.
+  void accept_revealed(Instant now, const ledger::Work& work, Batch& batch, Outbox& out);
+  /// Says which of the shards that were accepted before their work ended the ledger judged otherwise in the end.
+  void compare_with_accepted(const ledger::Work& ended_work, Outbox& out);
+  void ask_receipt(Instant now, const Cid& commitment, const NodeId& worker, Outbox& out);
+  void show_seats(const Cid& commitment, const std::vector<std::uint32_t>& shards);
   [[nodiscard]] EscrowView escrow_view() const;
   /// How many more shards the worker's bond answers for.
   [[nodiscard]] std::uint64_t covered_by_bond(const NodeId& node, const Worker& worker) const;

@@ -100,6 +100,11 @@ void Job::ask_refund(Instant now, Outbox& out) {
     return;
   }
   const ledger::Escrow& escrow = *payment_->escrow;
+  // A job is done before its last works end; with them the escrow usually does.
+  const bool are_all_claimed = phase_ == JobPhase::done && std::ranges::any_of(payment_->works, [](const auto& entry) {
+                                 return entry.second.phase != WorkPhase::ended;
+                               });
+  if (are_all_claimed && !escrow.ended) return;
   const std::uint64_t closes = around_.ledger->wall_ms(now) + around_.ledger->parameters().notice_ms;
   if (escrow.ended || escrow.closed || closes >= escrow.closes_ms) {
     payment_->refunding = true;
@@ -160,6 +165,7 @@ void Job::on_ledger(Instant now, const event::LedgerChanged& changed, Outbox& ou
   }
   next_watch_ = std::min(next_watch_, now);
   payment_->look_again = now;
+  if (ended()) return ask_refund(now, out);
   advance(now, out);
 }
 
@@ -174,7 +180,10 @@ void Job::on_work(Instant now, const ledger::Work& work, Outbox& out) {
     }
   }
   payment_->works.insert_or_assign(work.commitment, work);
-  if (work.phase == WorkPhase::ended) out.journal(id(), "work", record::encode(work));
+  if (work.phase == WorkPhase::ended) {
+    out.journal(id(), "work", record::encode(work));
+    compare_with_accepted(work, out);
+  }
   if (ended() || !field_ || !workers_.contains(work.signer)) return;
   // What the ledger takes counts, whatever became of the lease meanwhile: nobody else can be paid for these shards.
   const bool came_to_something = work.phase != WorkPhase::ended || work.accepted > 0;
@@ -258,6 +267,7 @@ void Job::watch_unanchored(Instant now, Batch& batch, Outbox& out) {
 void Job::watch_work(Instant now, const ledger::Work& work, Batch& batch, Outbox& out) {
   if (work.draws.empty()) return;
   if (work.draws[0].seats == 0) return accept_unverified(now, work, batch, out);
+  if (work.phase == WorkPhase::revealed) return accept_revealed(now, work, batch, out);
   if (work.phase != WorkPhase::drawn && work.phase != WorkPhase::disputed) return;
   const std::uint64_t wall = around_.ledger->wall_ms(now);
   const std::set<NodeId> open = ledger::open_seats(work, wall);
@@ -329,17 +339,8 @@ void Job::conclude(Instant now, const ledger::Work& work, Outbox& out) {
     return return_shards(now, open_shards(batch),
                          "worker " + short_name(worker) + " did not reveal in time (reveal-timeout)", out);
   }
-  if (work.accepted > 0 && !batch.receipt) {
-    // The ledger knows that it is right, and this node not yet what it is.
-    const auto asked = payment_->asked.find(work.commitment);
-    if (asked != payment_->asked.end() && now - asked->second < ask_receipt_every) return;
-    payment_->asked.insert_or_assign(work.commitment, now);
-    out.send(
-        worker, Channel::award,
-        sign(verification::RevealRequest{.intent = id(), .commitment = work.commitment, .draw = {}, .commitments = {}})
-            .envelope);
-    return;
-  }
+  // The ledger knows that it is right, and this node not yet what it is.
+  if (work.accepted > 0 && !batch.receipt) return ask_receipt(now, work.commitment, worker, out);
   const auto before = payment_->revealed.find(work.commitment);
   const std::vector<Decision> decisions =
       decisions_of(work, before == payment_->revealed.end() ? nullptr : &before->second, *payment_->escrow,
@@ -361,6 +362,56 @@ void Job::conclude(Instant now, const ledger::Work& work, Outbox& out) {
   forget_if_done(cid);
 }
 
+void Job::ask_receipt(Instant now, const Cid& commitment, const NodeId& worker, Outbox& out) {
+  const auto asked = payment_->asked.find(commitment);
+  if (asked != payment_->asked.end() && now - asked->second < ask_receipt_every) return;
+  payment_->asked.insert_or_assign(commitment, now);
+  out.send(worker, Channel::award,
+           sign(verification::RevealRequest{.intent = id(), .commitment = commitment, .draw = {}, .commitments = {}})
+               .envelope);
+}
+
+void Job::accept_revealed(Instant now, const ledger::Work& work, Batch& batch, Outbox& out) {
+  const ledger::WorkResult result =
+      ledger::settle(work, *payment_->escrow, ledger::active_policy(), around_.ledger->time_ms());
+  const std::vector<std::uint32_t> numbers = work.numbers();
+  std::vector<std::uint32_t> accepted;
+  for (std::size_t row = 0; row < numbers.size(); ++row) {
+    if (result.decisions[row] == Decision::accepted && is_open(batch, numbers[row])) accepted.push_back(numbers[row]);
+  }
+  if (accepted.empty()) return;
+  const Cid cid = work.commitment;
+  if (!batch.receipt) return ask_receipt(now, cid, batch.commitment.signer, out);
+  settle_shards(now, batch, work, Decision::accepted, accepted, out);
+  if (!ended()) forget_if_done(cid);
+}
+
+void Job::compare_with_accepted(const ledger::Work& ended_work, Outbox& out) {
+  const auto before = payment_->revealed.find(ended_work.commitment);
+  const std::vector<Decision> decisions =
+      decisions_of(ended_work, before == payment_->revealed.end() ? nullptr : &before->second, *payment_->escrow,
+                   around_.ledger->time_ms());
+  const std::vector<std::uint32_t> numbers = ended_work.numbers();
+  std::vector<std::uint32_t> accepted;
+  for (std::size_t row = 0; row < numbers.size(); ++row) {
+    if (numbers[row] >= shards_.size()) continue;
+    const Shard& shard = shards_[numbers[row]];
+    if (shard.commitment != ended_work.commitment || shard.decision != Decision::accepted) continue;
+    accepted.push_back(numbers[row]);
+    if (decisions[row] == Decision::accepted) continue;
+    const std::string name(enum_names(decisions[row])[static_cast<std::size_t>(decisions[row])]);
+    tell(numbers[row],
+         "overturned: after a dispute the ledger found it " + name + ", when its result was taken already");
+    out.notify({.kind = "job.overturned",
+                .job = id(),
+                .peer = ended_work.worker,
+                .shards = {{.first = numbers[row], .count = 1}},
+                .text = "after a dispute the ledger found shard " + std::to_string(numbers[row]) + " " + name +
+                        ", when its result was taken already; its fee comes back"});
+  }
+  show_seats(ended_work.commitment, accepted);
+}
+
 void Job::settle_shards(Instant now, Batch& batch, const ledger::Work& work, Decision decision,
                         const std::vector<std::uint32_t>& shards, Outbox& out) {
   const NodeId worker = batch.commitment.signer;
@@ -376,7 +427,7 @@ void Job::settle_shards(Instant now, Batch& batch, const ledger::Work& work, Dec
   keep("verdict", verdict, out);
   out.require_durable();
   out.send(worker, Channel::award, verdict.envelope);
-  show_seats(batch, shards);
+  show_seats(batch.commitment.cid, shards);
   const Status applied = apply_verdict(verdict.record);
   MESH_CHECK(applied.has_value(), "ledger-verdict-applies");
   unshown_.push_back({.records = records(), .shards = shards, .tally = decided_});
@@ -385,7 +436,8 @@ void Job::settle_shards(Instant now, Batch& batch, const ledger::Work& work, Dec
               .peer = worker,
               .shards = verdict.record.shards,
               .phase = "verifying",
-              .text = std::string(enum_names(decision)[static_cast<std::size_t>(decision)]) + " by the ledger"});
+              .text = std::string(enum_names(decision)[static_cast<std::size_t>(decision)]) +
+                      (work.phase == WorkPhase::ended ? " by the ledger" : " by its verifiers")});
   if (decision != Decision::rejected) return;
   blame(now, worker, "was rejected by the ledger on shard " + std::to_string(shards.front()), liar_penalty, out);
   for (const std::uint32_t shard : shards) {
@@ -397,17 +449,22 @@ void Job::settle_shards(Instant now, Batch& batch, const ledger::Work& work, Dec
   }
 }
 
-void Job::show_seats(const Batch& batch, const std::vector<std::uint32_t>& shards) {
-  const auto before = payment_->revealed.find(batch.commitment.cid);
-  if (before == payment_->revealed.end()) return;
+void Job::show_seats(const Cid& commitment, const std::vector<std::uint32_t>& shards) {
+  // The ledger keeps nothing of seats once the work has ended.
+  const auto before = payment_->revealed.find(commitment);
+  const bool has_ended = before != payment_->revealed.end();
+  const auto open = payment_->works.find(commitment);
+  if (!has_ended && (open == payment_->works.end() || open->second.phase == WorkPhase::ended)) return;
+  const ledger::Work& work = has_ended ? before->second : open->second;
   for (const std::uint32_t shard : shards) {
     auto views = std::make_shared<std::vector<SeatView>>();
-    for (const ledger::Answer& answer : before->second.answers) {
+    for (const ledger::Answer& answer : work.answers) {
       if (!task::covers(answer.shards, shard)) continue;
       const bool differs = std::ranges::binary_search(answer.differing, shard);
-      views->push_back({answer.node, !answer.revealed ? "did not reveal" : differs ? "disagreed" : "agreed"});
+      const std::string_view unrevealed = has_ended ? "did not reveal" : "has not revealed yet";
+      views->push_back({answer.node, std::string(!answer.revealed ? unrevealed : differs ? "disagreed" : "agreed")});
     }
-    for (const ledger::Work::PassedOver& one : before->second.passed_over) {
+    for (const ledger::Work::PassedOver& one : work.passed_over) {
       const bool answered = std::ranges::any_of(*views, [&](const SeatView& view) { return view.node == one.node; });
       if (!answered) views->push_back({one.node, "lost its seat: did not answer when drawn (verify-timeout)"});
     }

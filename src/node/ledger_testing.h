@@ -150,6 +150,9 @@ class LedgerTown {
     carry_out(n, life, one.node->step(now_, std::move(event)));
   }
 
+  /// Something that a node's owner has the ledger told, in the next block.
+  void transact(std::uint8_t n, ledger::Body body) { waiting_.push_back({n, host(n).life, 0, std::move(body)}); }
+
   /// A parcel of `from`, by whom it may be made up.
   void tell(std::uint8_t to, std::uint8_t from, std::vector<Envelope> envelopes) {
     step(to, event::Message{testing::node(from), Channel::award,

@@ -119,6 +119,54 @@ TEST(PaidNode, OfAWorkWithOneLieTheRestCounts) {
   }
 }
 
+TEST(PaidNode, AJobIsDoneBeforeTheTimeForDisputesIsOver) {
+  LedgerTown town({.nodes = 6});
+  const Cid job = town.submit(4);
+  ASSERT_TRUE(town.run_until([&] { return is_over(town, job); })) << town.story();
+  ASSERT_EQ(town.job(job).phase, JobPhase::done) << town.job(job).failure;
+  ASSERT_TRUE(town.escrow(job) != nullptr);
+  EXPECT_FALSE(town.escrow(job)->ended);
+  EXPECT_EQ(town.escrow(job)->paid, 0U);
+  // Nobody is paid by then; the publisher may end right here, and all are.
+  EXPECT_EQ(town.job(job).escrow->state, "locked");
+  town.stop(1);
+  town.start(1);
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, job); })) << town.story();
+  EXPECT_EQ(town.job(job).phase, JobPhase::done);
+  EXPECT_EQ(town.job(job).escrow->state, "ended");
+  EXPECT_EQ(town.job(job).escrow->held, 0U);
+  expect_paid(town, job, 4);
+  EXPECT_TRUE(town.refusals.empty()) << town.refusals.front();
+}
+
+TEST(PaidNode, WhatADisputeOverturnsAfterTheResultWasTakenIsSaid) {
+  LedgerTown town({.nodes = 12, .does = {{2, LedgerTown::Does::works}}});
+  // Those of the first drawing agree with the liar, and those of the second do not.
+  std::set<std::uint8_t> first;
+  bool is_second = false;
+  town.finds = [&](std::uint8_t n, std::uint32_t shard) {
+    if (!is_second) first.insert(n);
+    return std::optional(first.contains(n) ? false_finding(shard) : true_finding(shard));
+  };
+  const Cid job = town.submit();
+  ASSERT_TRUE(town.run_until([&] { return is_over(town, job); })) << town.story();
+  ASSERT_EQ(town.job(job).phase, JobPhase::done);
+  EXPECT_EQ(town.job(job).result, false_finding(0).result);
+  is_second = true;
+  std::uint8_t doubter = 12;
+  while (first.contains(doubter)) --doubter;
+  ASSERT_EQ(town.works().size(), 1U);
+  town.transact(
+      doubter,
+      ledger::Dispute{.account = {}, .sequence = 0, .commitment = town.works()[0].commitment, .reason = "a lie"});
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, job); })) << town.story();
+  ASSERT_EQ(town.works()[0].rejected, 1U) << town.story();
+  EXPECT_NE(town.story().find("job.overturned"), std::string::npos) << town.story();
+  EXPECT_EQ(town.job(job).phase, JobPhase::done) << "what was told is not untold";
+  EXPECT_EQ(town.job(job).escrow->refunded, 1'000U);
+  EXPECT_EQ(town.balance(1), LedgerTown::credits);
+}
+
 TEST(PaidNode, WhoIsSilentAsAVerifierLosesItsSeat) {
   LedgerTown town({.nodes = 6,
                    .does = {{2, LedgerTown::Does::works},

@@ -404,8 +404,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     const ledger::Account* account = replica->ledger().account(own);
     for (std::uint64_t number = account == nullptr ? 0 : account->sequence; number < transaction->sequence; ++number) {
       const auto found = in_flight.find(number);
-      const ledger::Opened* other =
-          found == in_flight.end() ? replica->mempool().find(own, number) : &found->second;
+      const ledger::Opened* other = found == in_flight.end() ? replica->mempool().find(own, number) : &found->second;
       if (other == nullptr) return {};  // Nothing is known of what comes after a gap.
       offered.push_back(*other);
     }
@@ -420,8 +419,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     if (wanted.size() >= max_callers)
       return done(fail(ErrorCode::exhausted,
                        fmt::format("submissions-full: {} transactions wait for their turn already", max_callers)));
-    wanted.push_back({.body = std::move(body),
-                      .caller = {.when = when, .done = std::move(done), .named = std::move(named)}});
+    wanted.push_back(
+        {.body = std::move(body), .caller = {.when = when, .done = std::move(done), .named = std::move(named)}});
     next_own();
   }
 
