@@ -560,6 +560,8 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
             trace_.add(as_bytes(value.notice.kind));
             for (Observer* observer : observers_) observer->on_notice(index, value.notice);
             if (options_.keep_notices != 0) notices_.emplace_back(index, std::move(value.notice));
+          } else if constexpr (std::same_as<T, node::effect::Transact> || std::same_as<T, node::effect::Watch>) {
+            MESH_CHECK(false, "no-ledger: nodes without one ask nothing of it");
           }
         },
         effect.value);

@@ -134,17 +134,12 @@ struct Notify {
 struct Transact {
   std::uint64_t id = 0;
   ledger::Body body;  ///< a Lock, Anchor, Timeout, Settle or Refund
-  /// Only a node whose Config has a ledger asks for it. Who runs none need not know it, and would tell people.
-  operator Notify() const {
-    return {{.kind = "node.refused", .text = "a transaction, and this program runs no ledger"}};
-  }
 };
 
 /// Tell at once what the ledger has of this intent, its escrow and works (LedgerChanged), and from now on what changes of them.
 /// Not needed of what Node::interest() named when the node started.
 struct Watch {
   Cid intent;
-  operator Notify() const { return {{.kind = "node.refused", .job = intent, .text = "this program runs no ledger"}}; }
 };
 
 }  // namespace effect

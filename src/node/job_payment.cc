@@ -151,6 +151,7 @@ std::uint64_t Job::covered_by_bond(const NodeId& node, const Worker& worker) con
 void Job::on_ledger(Instant now, const event::LedgerChanged& changed, Outbox& out) {
   if (!payment_) return;
   const bool was_locked = payment_->is_locked();
+  const bool had_ended = was_locked && payment_->escrow->ended;
   for (const ledger::Escrow& escrow : changed.escrows) {
     if (escrow.intent == id() && escrow.publisher == around_.signer.id()) payment_->escrow = escrow;
   }
@@ -165,6 +166,13 @@ void Job::on_ledger(Instant now, const event::LedgerChanged& changed, Outbox& ou
   }
   next_watch_ = std::min(next_watch_, now);
   payment_->look_again = now;
+  if (!had_ended && payment_->is_locked() && payment_->escrow->ended) {
+    const EscrowView view = escrow_view();
+    out.notify({.kind = "job.paid",
+                .job = id(),
+                .text = "the escrow has ended: of " + std::to_string(view.locked) + " micro-credits " +
+                        std::to_string(view.paid) + " were paid, " + std::to_string(view.refunded) + " came back"});
+  }
   if (ended()) return ask_refund(now, out);
   advance(now, out);
 }
@@ -492,7 +500,10 @@ EscrowView Job::escrow_view() const {
                           .accepted = work.accepted,
                           .rejected = work.rejected,
                           .undecided = work.undecided,
-                          .paid = paid});
+                          .paid = paid,
+                          .due_ms = work.due_ms,
+                          .payouts = work.payouts,
+                          .to_treasury = work.to_treasury});
   }
   view.refunded = view.locked - view.held - std::min(view.paid, view.locked - view.held);
   return view;

@@ -42,6 +42,10 @@ struct EscrowView {
     std::uint32_t rejected = 0;
     std::uint32_t undecided = 0;
     std::uint64_t paid = 0;
+    std::uint64_t due_ms = 0;  ///< when its phase is over, by the blocks' time: of a revealed one, that for disputes
+    std::vector<ledger::Payout>
+        payouts;  ///< of an ended one: first out of the escrow, then out of bonds and to whom that went
+    std::uint64_t to_treasury = 0;
   };
   std::vector<Part> works;
 };

@@ -231,7 +231,12 @@ class Ledger(Case):
         self.assertEqual(view["phase"], "done", (view["failure"], view["notes"]))
         for shard, truth in enumerate(collatz_truth(shards, 1000)):
             self.assertEqual(self.nodes[0].result(job, shard), truth)
-        escrow = until(lambda: (view := self.nodes[0].job(job))["escrow"]["state"] == "ended" and view["escrow"], "the escrow ends")
+        self.assertEqual(view["escrow"]["state"], "locked", "the result does not wait for the time for disputes")
+        self.assertEqual({work["state"] for work in view["escrow"]["works"]}, {"revealed"})
+        code, output, errors = self.run_mesh(0, "job", "payment", job, "--wait", 100, "--json")
+        self.assertEqual(code, 0, errors)
+        escrow = json.loads(output)
+        self.assertEqual(escrow["state"], "ended")
         self.assertEqual(escrow["locked"], str(shards * fee))
         self.assertEqual((escrow["held"], escrow["shards_paid"]), ("0", shards))
         paid, back = int(escrow["paid"]), int(escrow["refunded"])
@@ -240,6 +245,8 @@ class Ledger(Case):
         self.agree(range(6), height)
         after = {number: self.worth(number) for number in range(6)}
         workers = {part["worker"] for part in escrow["works"]}
+        earned = sum(int(one["amount"]) for part in escrow["works"] for one in part["payouts"])
+        self.assertEqual((earned, {one["from_bond"] for part in escrow["works"] for one in part["payouts"]}), (paid, {False}))
         for number in others:
             if self.nodes[number].peer in workers:
                 self.assertGreater(after[number], before[number], "who works is paid more than its transactions cost")

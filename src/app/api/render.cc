@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "app/api/ledger_render.h"
 #include "codec/multibase.h"
 #include "domain/verification/quorum.h"
 
@@ -275,13 +276,22 @@ namespace {
 Json escrow_view_json(const node::EscrowView& escrow) {
   Json works = Json::array();
   for (const node::EscrowView::Part& work : escrow.works) {
+    Json payouts = Json::array();
+    for (const ledger::Payout& one : work.payouts)
+      payouts.push_back({{"account", identity::did_of(one.account)},
+                         {"peer", peer_text(one.account)},
+                         {"amount", std::to_string(one.amount)},
+                         {"from_bond", one.from_bond}});
     works.push_back({{"commitment", work.commitment.text()},
                      {"worker", peer_text(work.worker)},
                      {"state", work.state},
                      {"accepted", work.accepted},
                      {"rejected", work.rejected},
                      {"undecided", work.undecided},
-                     {"paid", std::to_string(work.paid)}});
+                     {"paid", std::to_string(work.paid)},
+                     {"due", block_time_text(work.due_ms)},
+                     {"payouts", std::move(payouts)},
+                     {"to_treasury", std::to_string(work.to_treasury)}});
   }
   return {{"state", escrow.state},
           {"place", escrow.place.hex()},

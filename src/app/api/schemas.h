@@ -58,7 +58,8 @@ inline constexpr std::array schema_table{
                 "works:PaidWork[]"},
     NamedSchema{"PaidWork",
                 "commitment:string worker:string state:string accepted:integer rejected:integer undecided:integer "
-                "paid:string"},
+                "paid:string due:string payouts:Payout[] to_treasury:string"},
+    NamedSchema{"Payout", "account:string peer:string amount:string from_bond:boolean"},
     NamedSchema{"Caught", "wrong_shards:integer probability_per_million:integer"},
     NamedSchema{
         "Outcome",

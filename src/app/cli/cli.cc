@@ -90,6 +90,7 @@ struct Program {
   std::uint64_t fee = 0, cost = 0;
   bool flag = false, as_sealed = false;
   unsigned nodes = 5;
+  std::optional<unsigned> wait_s;
   std::string memo;
   Waiting waiting;
   Admission admission;
@@ -231,6 +232,13 @@ struct Program {
     command(*job, "explain", "who bid, who ran, who verified, and why", [this] { return job_explain(session, id); })
         ->add_option("ID", id)
         ->required();
+
+    CLI::App* paid = command(*job, "payment", "what became of a job's fee, and who had how much of it",
+                             [this] { return job_payment(session, id, wait_s); });
+    paid->add_option("ID", id)->required();
+    paid->add_option("--wait", wait_s, "until the escrow has ended, at most so many seconds")
+        ->check(CLI::Range(1, 86'400))
+        ->type_name("SECONDS");
 
     CLI::App* receipt = noun(app, "receipt", "proof bundles");
     CLI::App* verify = command(*receipt, "verify", "check a bundle with no node and no network",
@@ -449,6 +457,10 @@ struct Program {
     found->add_flag("--open", founding.open, "whoever finds it may enrol as a member");
     found->add_option("--credits", founding.credits, "of each founder")->check(CLI::Range(0, 1'000'000'000));
     found->add_option("--bond", founding.bond, "of each founder, on top")->check(CLI::Range(1, 1'000'000'000));
+    found
+        ->add_option("--dispute-window", founding.dispute_s,
+                     "seconds between what a worker reveals and its payment, in which a member may dispute it")
+        ->check(CLI::Range(1, 86'400));
     command(*federation, "show", "the federation", [this] { return federation_show(session); });
     command(*federation, "members", "everybody who has or had a credential",
             [this] { return federation_members(session); });

@@ -5,8 +5,9 @@
 #include <cmath>
 #include <fstream>
 
+#include "app/api/amount.h"
 #include "app/api/render.h"
-#include "app/cli/session.h"
+#include "app/cli/ledger_session.h"
 #include "app/runtime/import.h"
 #include "codec/multibase.h"
 #include "domain/verification/alone.h"
@@ -142,6 +143,80 @@ int job_explain(Session& session, const std::string& id) {
   const auto story = story_of(*client, id);
   if (!story) return session.fail(story.error());
   return print_story(session, *story);
+}
+
+namespace {
+
+/// Who had how much of it and what for; a bond's loss has a minus. What is not over has a line for each of its works.
+void print_payment(const Session& session, const Json& job) {
+  const Json& escrow = job["escrow"];
+  session.print({{"job", job["id"]},
+                 {"escrow", escrow["state"]},
+                 {"locked", credits(escrow["locked"])},
+                 {"paid", credits(escrow["paid"])},
+                 {"refunded", credits(escrow["refunded"])},
+                 {"held", credits(escrow["held"])},
+                 {"shards_paid", escrow["shards_paid"]}});
+  Json rows = Json::array();
+  std::map<std::pair<std::string, std::string>, std::uint64_t> sums;
+  for (const Json& work : escrow["works"]) {
+    if (work["payouts"].empty()) {
+      rows.push_back({{"account", work["worker"]},
+                      {"for", fmt::format("work, {}; due {}", text_of(work["state"]), text_of(work["due"]))},
+                      {"amount", "-"}});
+    }
+    bool is_out_of_bond = false;
+    for (const Json& one : work["payouts"]) {
+      const bool is_loss = one["from_bond"].get<bool>();
+      is_out_of_bond = is_out_of_bond || is_loss;
+      const std::string reason = is_loss                         ? "out of its bond"
+                                 : is_out_of_bond                ? "out of another's bond"
+                                 : one["peer"] == work["worker"] ? "work"
+                                                                 : "verification";
+      sums[{text_of(one["account"]), reason}] += app::parse_micros(text_of(one["amount"])).value_or(0);
+    }
+  }
+  for (const auto& [of, micros] : sums) {
+    rows.push_back({{"account", of.first},
+                    {"for", of.second},
+                    {"amount", (of.second == "out of its bond" ? "-" : "+") + app::credits_text(micros)}});
+  }
+  if (rows.empty()) return;
+  fmt::print("\n");
+  session.print_list(rows, {{"ACCOUNT", field("account")}, {"FOR", field("for")}, {"AMOUNT", field("amount")}},
+                     "account");
+}
+
+}  // namespace
+
+int job_payment(const Session& session, const std::string& id, std::optional<unsigned> wait_s) {
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  auto events = client->open_events("/api/v1/events");
+  if (!events) return session.fail(events.error());
+  watch_interrupts();
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(wait_s.value_or(0));
+  auto job = ask(*client, "GET", task_path(id));
+  while (true) {
+    if (!job) return session.fail(job.error());
+    const Json& escrow = (*job)["escrow"];
+    if (escrow.is_null()) return session.fail(exit_failure, "this job pays nobody: it has no fee (mesh run --fee)");
+    const bool is_over = escrow["state"] == "ended" || (escrow["state"] == "locking" && (*job)["ended"].get<bool>());
+    if (!wait_s || is_over || interrupted() || std::chrono::steady_clock::now() > limit) break;
+    // Something has changed, or a second has passed: look again.
+    const auto event = events->next(std::chrono::seconds(1));
+    if (!event && event.error().code != ErrorCode::timeout) return session.fail(event.error());
+    job = ask(*client, "GET", task_path(id));
+  }
+  if (interrupted()) return exit_interrupted;
+  if (session.form() == Form::table || session.form() == Form::wide) {
+    print_payment(session, *job);
+  } else {
+    session.print((*job)["escrow"]);
+  }
+  if (!wait_s || (*job)["escrow"]["state"] == "ended") return exit_ok;
+  return session.fail(exit_timeout,
+                      fmt::format("the escrow has not ended, but is {}", text_of((*job)["escrow"]["state"])));
 }
 
 int job_logs(Session& session, const std::string& id, bool follow) {

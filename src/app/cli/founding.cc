@@ -54,6 +54,7 @@ int federation_found(Session& session, const FoundingOptions& options) {
   plan.open_enrolment = options.open;
   plan.credits = options.credits * micro;
   plan.bond = options.bond * micro;
+  if (options.dispute_s) plan.dispute_ms = *options.dispute_s * 1000;
   plan.time_ms = static_cast<std::uint64_t>(app::wall_ms());
   const auto founding = app::found(plan);
   if (!founding) return session.fail(founding.error());

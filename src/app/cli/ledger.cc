@@ -19,9 +19,6 @@ constexpr std::size_t file_piece = std::size_t{1} << 20;
 
 bool is_for_people(const Session& session) { return session.form() == Form::table || session.form() == Form::wide; }
 
-/// Where a node keeps its chain.
-fs::path chain_file_in(const fs::path& home) { return home / "ledger.db"; }
-
 struct Chain {
   identity::Charter charter;
   ledger::Genesis genesis;
@@ -158,7 +155,7 @@ Result<Chain> chain_of(const Session& session, const ChainSource& source) {
   const fs::path home = settings.paths().home;
   if (source.file.empty()) {
     MESH_LET(app::Founding founding, founding_in(home));
-    return stored_chain(chain_file_in(home), std::move(founding));
+    return stored_chain(app::chain_file(home), std::move(founding));
   }
   // The charter lies beside a chain that was copied, else in the home.
   const fs::path file = source.file;
@@ -220,7 +217,7 @@ int ledger_export(const Session& session, const std::string& car, std::uint64_t 
     MESH_LET(const config::Settings settings, session.settings());
     const fs::path home = settings.paths().home;
     MESH_LET(const app::Founding founding, founding_in(home));
-    MESH_LET(const std::shared_ptr<store::ChainReader> reader, reader_of(chain_file_in(home), founding));
+    MESH_LET(const std::shared_ptr<store::ChainReader> reader, reader_of(app::chain_file(home), founding));
     MESH_LET(const chain::Height height, reader->height());
     const chain::Height last = to == 0 ? height : to;
     if (last > height || from == 0 || (last > 0 && from > last)) {

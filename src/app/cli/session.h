@@ -171,6 +171,8 @@ int run_demo(Session& session, unsigned nodes, const std::string& folder, const 
 int job_ls(Session& session);
 int job_describe(Session& session, const std::string& id);
 int job_explain(Session& session, const std::string& id);
+/// What became of a job's fee. `wait_s`: until its escrow has ended, at most so many seconds (exit_timeout).
+int job_payment(const Session& session, const std::string& id, std::optional<unsigned> wait_s);
 int job_logs(Session& session, const std::string& id, bool follow);
 int job_get(Session& session, const std::string& id, const std::string& output_dir);
 int job_post(Session& session, const std::string& id, const std::string& verb);
@@ -195,6 +197,7 @@ struct FoundingOptions {
   bool open = false;
   std::uint64_t credits = 1000;  ///< whole ones, as the bond
   std::uint64_t bond = 100;
+  std::optional<std::uint64_t> dispute_s;  ///< the ledger's own time for disputes unless told
 };
 int federation_found(Session& session, const FoundingOptions& options);
 int node_id(Session& session);

@@ -49,8 +49,8 @@ void log_notice(const app::LoggedEvent& event, bool json) {
   if (notice.kind == "job.log") return;
   constexpr std::array warnings{"node.storage",   "node.network",    "ledger.storage", "ledger.stalled",
                                 "ledger.trouble", "ledger.evidence", "ledger.peer"};
-  const bool is_info = notice.kind == "job.done" || notice.kind.starts_with("peer.") || notice.kind == "node.up" ||
-                       notice.kind == "ledger.signs";
+  const bool is_info = notice.kind == "job.done" || notice.kind == "job.paid" || notice.kind == "job.overturned" ||
+                       notice.kind.starts_with("peer.") || notice.kind == "node.up" || notice.kind == "ledger.signs";
   const auto level = std::ranges::find(warnings, notice.kind) != warnings.end() ? spdlog::level::warn
                      : is_info                                                  ? spdlog::level::info
                                                                                 : spdlog::level::debug;

@@ -111,6 +111,22 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
     return invitation;
   }
 
+  /// Nobody came in by it: it can be used once more. After a crash before this it cannot.
+  void give_back(const Digest& secret, StoredInvitation invitation) {
+    const Result<std::optional<Bytes>> stored = store.get(key_of(secret));
+    if (!stored) return;
+    invitation.uses = 0;
+    if (*stored) {
+      auto rest = record::decode<StoredInvitation>(**stored);
+      if (!rest) return;
+      invitation = std::move(*rest);
+    }
+    ++invitation.uses;
+    store::WriteBatch batch;
+    batch.put.emplace_back(key_of(secret), record::encode(invitation));
+    const Status ignored = store.commit_and_wait(std::move(batch));  // A store that fails says so by itself.
+  }
+
   static asio::awaitable<Result<ChainHost::Made>> transact(std::shared_ptr<Impl> self, ledger::Body body) {
     auto awaited = std::make_shared<Awaited<Result<ChainHost::Made>>>(self->io);
     self->chain.transact(std::move(body), ChainHost::When::waiting, [self, awaited](Result<ChainHost::Made> made) {
@@ -162,6 +178,7 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
         .account = {}, .sequence = 0, .node = peer, .roles = invitation->roles, .owner = {}, .expires_height = {}};
     const Result<ChainHost::Made> admitted = co_await transact(self, std::move(admission));
     if (!admitted) {
+      self->give_back(*secret, std::move(*invitation));
       answer.text = admitted.error().message;
       co_return;
     }

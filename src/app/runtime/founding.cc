@@ -67,6 +67,7 @@ Result<Founding> found(const FoundingPlan& plan) {
     return fail(ErrorCode::invalid, fmt::format("{} is named twice among the founders", identity::did_of(*twice)));
   ledger::Genesis genesis;
   genesis.time_ms = plan.time_ms;
+  genesis.parameters.dispute_ms = plan.dispute_ms;
   if (plan.open_enrolment) genesis.parameters.enrolment = ledger::Enrolment::open;
   for (const NodeId& node : nodes) {
     genesis.founders.push_back({.account = node,

@@ -46,10 +46,14 @@ struct FoundingPlan {
   bool open_enrolment = false;
   std::uint64_t credits = 1'000'000'000;  ///< micro-credits in each founder's balance
   std::uint64_t bond = 100'000'000;  ///< on top
+  std::uint64_t dispute_ms = ledger::Parameters{}.dispute_ms;  ///< between a reveal and its settlement
   std::uint64_t time_ms = 0;  ///< since 1970
 };
 /// Errors: invalid (a name, a founder twice, more validators than there may be, amounts that do not fit).
 [[nodiscard]] Result<Founding> found(const FoundingPlan& plan);
+
+/// Where a home's node keeps the chain.
+[[nodiscard]] inline std::filesystem::path chain_file(const std::filesystem::path& home) { return home / "ledger.db"; }
 
 /// None: this home is in no federation with a ledger. Errors: storage.
 [[nodiscard]] Result<std::optional<Founding>> load_founding(const std::filesystem::path& home);

@@ -444,7 +444,7 @@ class Runtime::Impl final : public StreamOpener {
 
   Status start_ledger(const Founding& founding, bool key_was_brought) {
     MESH_LET(chain, ChainHost::start(
-                        {.file = settings.home / "ledger.db",
+                        {.file = chain_file(settings.home),
                          .founding = founding,
                          .seed = seed,
                          .key_was_brought = key_was_brought,
@@ -1290,7 +1290,7 @@ void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Sh
   });
 }
 
-void Runtime::invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done) {
+void Runtime::invite(const InvitationTerms& terms, std::move_only_function<void(Result<std::string>)> done) {
   if (!impl_->enrolment)
     return done(fail(
         ErrorCode::unsupported,

@@ -214,7 +214,7 @@ class Runtime {
   /// Opens what is sealed for this node. Any thread.
   [[nodiscard]] sealing::Opener opener(sealing::Sink sink) const;
   /// The terms of an invitation (enrolment.h); the token that it gives.
-  void invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done);
+  void invite(const InvitationTerms& terms, std::move_only_function<void(Result<std::string>)> done);
   /// This node's replica of its federation's chain; null where the federation has no ledger.
   [[nodiscard]] ChainHost* ledger();
   /// Adds a fact to the story (an API that starts or stops, ...).
