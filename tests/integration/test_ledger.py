@@ -241,6 +241,9 @@ class Ledger(Case):
         self.assertEqual((escrow["held"], escrow["shards_paid"]), ("0", shards))
         paid, back = int(escrow["paid"]), int(escrow["refunded"])
         self.assertEqual(paid + back, shards * fee)
+        price = self.nodes[1].ask("GET", f"/api/v1/ledger/price?fuel={view['scope']['fuel']}")
+        self.assertEqual(price["works"], len(escrow["works"]))
+        self.assertLess(abs(int(price["fee"]) - fee), 10, "who asks for the price that is paid pays the same again")
         height = self.ledger(0)["durable_height"]
         self.agree(range(6), height)
         after = {number: self.worth(number) for number in range(6)}

@@ -41,6 +41,9 @@ struct LedgerStatus {
 [[nodiscard]] Json member_json(const ledger::Member& member, std::uint64_t height);
 [[nodiscard]] Json escrow_json(const ledger::Escrow& escrow);
 [[nodiscard]] Json work_json(const ledger::Work& work);
+/// What workers had lately, of the works that the ledger has (an hour after their end it has none), and the fee for a shard of this fuel
+/// at that price. Visits all works, at most 65,536.
+[[nodiscard]] Json price_json(const ledger::Ledger& ledger, std::uint64_t fuel);
 
 /// A block without its transactions. Errors: those of chain::read_block.
 [[nodiscard]] Result<Json> block_head_json(const chain::FinalBlock& block);

@@ -288,5 +288,16 @@ TEST(LedgerProblem, CarriesTheStableName) {
   EXPECT_FALSE(Json::parse(ledger_problem({ErrorCode::invalid, "the body is not JSON"}).body).contains("code"));
 }
 
+TEST(LedgerRender, WithoutWorksAFeeIsAGuess) {
+  const ledger::Ledger ledger = ledger::found_on(genesis());
+  const Json price = price_json(ledger, 200'000'000'000);
+  expect_schema(price, "Price");
+  EXPECT_TRUE(price["price"].is_null());
+  EXPECT_EQ(price["works"], 0);
+  EXPECT_EQ(price["fee"], "22223") << "100 for 10^9 fuel, of which a worker gets nine tenths";
+  EXPECT_EQ(price_json(ledger, 0)["fee"], "1");
+  EXPECT_EQ(price_json(ledger, INT64_MAX)["fee"], "1024819115207");
+}
+
 }  // namespace
 }  // namespace mesh::app

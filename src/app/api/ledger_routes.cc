@@ -218,6 +218,16 @@ void LedgerRoutes::get_escrow(Call call) {
   });
 }
 
+void LedgerRoutes::get_price(Call call) {
+  ChainHost* host = host_of(call);
+  if (host == nullptr) return;
+  const auto fuel = call.number("fuel", task::CapabilityScope{}.fuel, INT64_MAX);
+  if (!fuel) return call.fail(fuel.error());
+  answer_with(*host, std::move(call), [fuel = *fuel](const chain::Replica& replica) {
+    return Result<Json>(price_json(replica.ledger(), fuel));
+  });
+}
+
 void LedgerRoutes::get_works(Call call) {
   ChainHost* host = host_of(call);
   if (host == nullptr) return;

@@ -28,6 +28,7 @@ class LedgerRoutes : public std::enable_shared_from_this<LedgerRoutes> {
   void get_block(Call call);
   void get_escrow(Call call);
   void get_works(Call call);
+  void get_price(Call call);
   void post_transaction(Call call);
 
  private:

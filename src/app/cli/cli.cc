@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "app/api/amount.h"
 #include "app/cli/ledger_session.h"
 #include "app/cli/session.h"
 #include "app/cli/simulate.h"
@@ -185,8 +186,14 @@ struct Program {
     run_command->add_flag("--sealed", run.sealed,
                           "seal the inputs: only the nodes that run and re-execute each of them can read it");
     run_command->add_option("--reduce", run.reduce, "function that folds the results")->type_name("FILE");
-    run_command->add_option("--fee", run.fee,
-                            "micro-credits that a run may cost; above 0 in a federation with a ledger alone");
+    run_command
+        ->add_option("--fee", run.fee,
+                     "micro-credits that a run may cost, or auto: what runs of that fuel cost lately; above 0 in "
+                     "a federation with a ledger alone")
+        ->check([](const std::string& told) {
+          return told == "auto" || app::parse_micros(told) ? "" : "a number of micro-credits, or auto: " + told;
+        })
+        ->type_name("N|auto");
     run_command->add_option("--verifiers", run.verifiers, "nodes that re-execute each run; 0 for none")
         ->check(CLI::Range(0, 63));
     run_command->add_option("--sample", run.sample, "share of the runs that is re-executed, drawn when all are done")

@@ -10,10 +10,12 @@
 #include <map>
 #include <set>
 
+#include "app/api/amount.h"
 #include "app/cli/session.h"
 #include "app/cli/upload.h"
 #include "app/runtime/import.h"
 #include "codec/multibase.h"
+#include "domain/task/intent.h"
 
 namespace mesh::cli {
 namespace fs = std::filesystem;
@@ -264,6 +266,22 @@ int finish_job(Session& session, const http::Client& client, const std::string& 
   return exit_ok;
 }
 
+namespace {
+/// The fee of a run as it was told, or as the ledger's recent price has it.
+Result<std::uint64_t> fee_of(const Session& session, const http::Client& client, const RunOptions& options) {
+  if (options.fee != "auto") {
+    return app::parse_micros(options.fee);
+  }
+  const std::uint64_t fuel = options.fuel > 0 ? options.fuel : task::CapabilityScope{}.fuel;
+  MESH_LET(const Json price, ask(client, "GET", fmt::format("/api/v1/ledger/price?fuel={}", fuel)));
+  MESH_LET(const std::uint64_t fee, app::parse_micros(text_of(price["fee"])));
+  session.say(price["price"].is_null()
+                  ? fmt::format("fee: {} micro-credits a run; nobody was paid lately, so that is a guess", fee)
+                  : fmt::format("fee: {} micro-credits a run, by the last {} works", fee, price["works"].dump()));
+  return fee;
+}
+}  // namespace
+
 int run_run(Session& session, const RunOptions& options) {
   auto settings = session.settings();
   if (!settings) return session.fail(settings.error());
@@ -340,7 +358,11 @@ int run_run(Session& session, const RunOptions& options) {
   if (options.sealed) task["sealed"] = true;
   task["label"] = (options.label.empty() ? fs::path(options.file).filename().string() : options.label).substr(0, 128);
   if (!limits->empty()) task["limits"] = *limits;
-  if (options.fee > 0) task["fee"] = options.fee;
+  if (!options.fee.empty()) {
+    const auto fee = fee_of(session, client, options);
+    if (!fee) return session.fail(fee.error());
+    if (*fee > 0) task["fee"] = *fee;
+  }
   if (options.fuel > 0) task["fuel"] = options.fuel;
   if (options.memory_mb > 0) task["memory_mb"] = options.memory_mb;
   if (options.verifiers >= 0) task["verifiers"] = options.verifiers;

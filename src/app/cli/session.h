@@ -155,7 +155,8 @@ struct RunOptions {
   bool map = false, dry_run = false, detach = false, only_file = false, sealed = false;
   std::string runtime;  ///< "python" or "python-full"; empty: by what the program imports
   std::string reduce, output_dir, label;
-  std::uint64_t fee = 0, fuel = 0, memory_mb = 0;
+  std::string fee;  ///< of a run, in micro-credits; "auto": what the ledger's recent price comes to
+  std::uint64_t fuel = 0, memory_mb = 0;
   int verifiers = -1;
   std::uint64_t value = 0;
   double sample = 1;
