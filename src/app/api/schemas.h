@@ -58,9 +58,9 @@ inline constexpr std::array schema_table{
                 "works:PaidWork[]"},
     NamedSchema{"PaidWork",
                 "commitment:string worker:string state:string accepted:integer rejected:integer undecided:integer "
-                "paid:string due:string payouts:Payout[] to_treasury:string"},
+                "paid:string due:string payouts:JobPayout[] to_treasury:string"},
     NamedSchema{"Price", "height:integer price:string|null works:integer fuel:integer fee:string"},
-    NamedSchema{"Payout", "account:string peer:string amount:string from_bond:boolean"},
+    NamedSchema{"JobPayout", "account:string peer:string amount:string from_bond:boolean"},
     NamedSchema{"Caught", "wrong_shards:integer probability_per_million:integer"},
     NamedSchema{
         "Outcome",

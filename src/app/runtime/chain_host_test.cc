@@ -175,13 +175,6 @@ TEST_F(Town, WhatWasUnderWayIsSaidAgainAfterACrash) {
   const auto next = transact(node, transfer(9, 5'000));
   ASSERT_TRUE(next) << "none of the numbers of those is taken: " << next.error().message;
   EXPECT_EQ(balance(node, 9), 20'000U) << "one after the other, each once";
-  const auto kept = store_of(node)->scan("ledger/in-flight/", 100);
-  ASSERT_TRUE(kept);
-  for (const auto& [key, envelope] : *kept) {
-    const auto transaction = ledger::decode(envelope);
-    ASSERT_TRUE(transaction);
-    EXPECT_FALSE(std::holds_alternative<ledger::Transfer>(transaction->body)) << "what is final is forgotten";
-  }
 }
 
 TEST_F(Town, AGapAmongTheNumbersIsFilled) {

@@ -30,8 +30,9 @@ class EnrolmentTest : public Town {
     Town::TearDown();
   }
 
+  static std::string address() { return "/ip4/127.0.0.1/tcp/1/p2p/" + identity::peer_id_of(node_of(0)); }
   Result<std::string> invite(Enrolment& by, const InvitationTerms& terms, std::uint64_t now_ms,
-                             std::vector<std::string> addresses = {"/ip4/127.0.0.1/tcp/1"}) {
+                             std::vector<std::string> addresses = {address()}) {
     std::promise<Result<std::string>> done;
     by.invite(terms, std::move(addresses), now_ms,
               [&](Result<std::string> token) { done.set_value(std::move(token)); });
@@ -154,8 +155,7 @@ TEST_F(EnrolmentTest, BadQuestionsEndTheStream) {
 }
 
 TEST_F(EnrolmentTest, BadTermsAreRefusedByName) {
-  const auto refusal = [&](const InvitationTerms& terms,
-                           std::vector<std::string> addresses = {"/ip4/127.0.0.1/tcp/1"}) {
+  const auto refusal = [&](const InvitationTerms& terms, std::vector<std::string> addresses = {address()}) {
     const auto token = invite(*enrolment_, terms, 1'000, std::move(addresses));
     EXPECT_FALSE(token);
     return token ? Error{} : token.error();
