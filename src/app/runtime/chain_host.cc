@@ -590,7 +590,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     if (peer.alone_until > now)
       return open_later(id, peer, std::chrono::duration_cast<Duration>(peer.alone_until - now));
     peer.opening = true;
-    asio::co_spawn(io, open_now(shared_from_this(), id), asio::detached);
+    asio::co_spawn(io, open_now(this, id), asio::detached);
   }
 
   void open_later(const NodeId& id, Peer& peer, Duration after) {
@@ -602,8 +602,14 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     });
   }
 
-  static asio::awaitable<void> open_now(std::shared_ptr<Impl> self, NodeId id) {
-    Result<int> opened = co_await open_stream(self->io, self->opener, id, ledger_protocol, open_limit);
+  // What is under way when this ends goes with `io`, which is this one's own: it must not hold this.
+
+  static asio::awaitable<void> open_now(Impl* self, NodeId id) {
+    // The opener may answer when this has ended.
+    std::shared_ptr<void> alive = self->shared_from_this();
+    asio::awaitable<Result<int>> opening =
+        open_stream(self->io, self->opener, id, ledger_protocol, open_limit, std::move(alive));
+    Result<int> opened = co_await std::move(opening);
     const auto found = self->peers.find(id);
     if (self->is_stopping || found == self->peers.end()) {
       if (opened) ::close(*opened);
@@ -642,8 +648,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     auto link = std::make_shared<Link>(io, descriptor);
     peer.link = link;
     take(chain::event::PeerUp{id});
-    asio::co_spawn(io, read_from(shared_from_this(), id, link), asio::detached);
-    asio::co_spawn(io, write_to(shared_from_this(), id, link), asio::detached);
+    asio::co_spawn(io, read_from(this, id, link), asio::detached);
+    asio::co_spawn(io, write_to(this, id, link), asio::detached);
   }
 
   void send(const NodeId& id, const std::shared_ptr<Link>& link, Bytes frame) {
@@ -685,7 +691,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     found->second.wait = std::min(last_retry, 2 * found->second.wait);
   }
 
-  static asio::awaitable<void> read_from(std::shared_ptr<Impl> self, NodeId id, std::shared_ptr<Link> link) {
+  static asio::awaitable<void> read_from(Impl* self, NodeId id, std::shared_ptr<Link> link) {
     chain::FrameReader reader;
     Bytes buffer(read_bytes);
     std::vector<Bytes> taken;
@@ -710,7 +716,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     self->end(id, link);
   }
 
-  static asio::awaitable<void> write_to(std::shared_ptr<Impl> self, NodeId id, std::shared_ptr<Link> link) {
+  static asio::awaitable<void> write_to(Impl* self, NodeId id, std::shared_ptr<Link> link) {
     while (!link->ended) {
       if (link->queue.empty()) {
         link->wake.expires_at(asio::steady_timer::time_point::max());

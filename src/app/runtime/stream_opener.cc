@@ -24,18 +24,20 @@ struct Opening {
 }  // namespace
 
 asio::awaitable<Result<int>> open_stream(asio::io_context& io, StreamOpener& opener, NodeId peer,
-                                         std::string_view protocol, Duration limit) {
-  Result<OpenedStream> opened = co_await open_stream_by(io, opener, peer, protocol, {}, limit);
+                                         std::string_view protocol, Duration limit, std::shared_ptr<void> owner) {
+  asio::awaitable<Result<OpenedStream>> opening =
+      open_stream_by(io, opener, peer, protocol, {}, limit, std::move(owner));
+  Result<OpenedStream> opened = co_await std::move(opening);
   if (!opened) co_return std::unexpected(std::move(opened.error()));
   co_return opened->descriptor;
 }
 
 asio::awaitable<Result<OpenedStream>> open_stream_by(asio::io_context& io, StreamOpener& opener, NodeId peer,
                                                      std::string_view protocol, std::string_view preferred,
-                                                     Duration limit) {
+                                                     Duration limit, std::shared_ptr<void> owner) {
   const auto opening = std::make_shared<Opening>(io);
   opening->arrived.expires_after(limit);
-  opener.open(peer, protocol, preferred, [&io, opening](Result<OpenedStream> result) {
+  opener.open(peer, protocol, preferred, [&io, opening, owner = std::move(owner)](Result<OpenedStream> result) {
     asio::post(io, [opening, result = std::move(result)]() mutable {
       if (opening->abandoned) {
         if (result) ::close(result->descriptor);

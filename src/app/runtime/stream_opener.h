@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -37,12 +38,15 @@ class StreamOpener {
   virtual void connect_by(const NodeId& peer, std::string_view transport, Connected connected) = 0;
 };
 
-/// The same for a coroutine on `io`; timeout after `limit`. `opener` outlives it.
+/// The same for a coroutine on `io`; timeout after `limit`. `opener` outlives it. `owner` is what `io` belongs to, if that can go while
+/// the stream is still being opened: it is held until then, by the opener alone.
 [[nodiscard]] boost::asio::awaitable<Result<int>> open_stream(boost::asio::io_context& io, StreamOpener& opener,
-                                                              NodeId peer, std::string_view protocol, Duration limit);
+                                                              NodeId peer, std::string_view protocol, Duration limit,
+                                                              std::shared_ptr<void> owner = nullptr);
 [[nodiscard]] boost::asio::awaitable<Result<OpenedStream>> open_stream_by(boost::asio::io_context& io,
                                                                           StreamOpener& opener, NodeId peer,
                                                                           std::string_view protocol,
-                                                                          std::string_view preferred, Duration limit);
+                                                                          std::string_view preferred, Duration limit,
+                                                                          std::shared_ptr<void> owner = nullptr);
 
 }  // namespace mesh::app
