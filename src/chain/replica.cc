@@ -701,9 +701,11 @@ bool Replica::consider() {
 void Replica::set_due() {
   const Timer timer = timer_of(Timer::Kind::due);
   const std::optional<std::uint64_t> due = ledger_.next_due();
-  if (!due || seat() == nullptr || *due <= own_time_ms()) return cancel_timer(timer);
+  if (!due || seat() == nullptr) return cancel_timer(timer);
+  // One whose time came just before it elapses is left to: what came between has not looked at what is due.
+  if (timers_.contains(timer) || *due <= own_time_ms()) return;
   const auto left = static_cast<std::uint64_t>(config_.due.count());
-  if (!timers_.contains(timer)) set_timer(timer, std::chrono::milliseconds(std::min(*due - own_time_ms(), left)));
+  set_timer(timer, std::chrono::milliseconds(std::min(*due - own_time_ms(), left)));
 }
 
 bool Replica::drop_refused(const std::vector<Opened>& offered, std::vector<ledger::Proposal::Refused> refused) {

@@ -735,6 +735,29 @@ TEST_F(Chain, WhatIsDueHappensInTwoEmptyBlocksAndNoneIsMadeBefore) {
   expect_equal();
 }
 
+TEST_F(Chain, WhatIsDueHappensThoughSomethingElseComesFirst) {
+  parameters.lock_ms = 60'000;
+  found(4);
+  const auto sign = [&](const auto& body) {
+    return ledger::sign(body, identity::Signer(person(ann).seed, federation()))->envelope;
+  };
+  const ledger::AccountId account = person(ann).id;
+  EXPECT_EQ(submit(nodes[0], sign(ledger::Bond{.account = account, .sequence = 0, .amount = 1'000'000})), "taken");
+  run();
+  pass_until(nodes[3], 1);
+  EXPECT_EQ(submit(nodes[0], sign(ledger::Unbond{.account = account, .sequence = 1, .amount = 1'000'000})), "taken");
+  run();
+  pass_until(nodes[3], 2);
+  now_ms += 60'000;
+  // The timer is late: everybody hears from everybody after the time has come, and before it elapses.
+  elapse(Timer::Kind::greet);
+  for (const Node& node : nodes) EXPECT_EQ(node.replica->durable_height(), 2U) << node.number;
+  elapse(Timer::Kind::due);
+  for (Node& node : nodes) pass_until(node, 4);
+  EXPECT_FALSE(nodes[0].replica->ledger().next_due());
+  expect_equal();
+}
+
 TEST_F(Chain, WhatFellDueWhileNobodyRanHappensAtTheStart) {
   parameters.lock_ms = 60'000;
   found(1);
