@@ -1,6 +1,6 @@
 // A node that lies, for the integration tests: the product's runtime with an engine or a tongue of its own.
 //
-//   mesh_liar MODE --home DIR [--cache DIR] [--slots N] [--partner PEER] [--join MULTIADDR]...
+//   mesh_liar MODE --home DIR [--cache DIR] [--slots N] [--memory MIB] [--partner PEER] [--join MULTIADDR|TOKEN]...
 //   mesh_liar formula ELIGIBLE COLLUDERS SEATS NEEDED     prints verification::escape_probability as "n d"
 //
 // Modes: `result` gives wrong bytes for every run, the same ones as every other liar; `fuel` gives the right bytes and one
@@ -9,8 +9,14 @@
 // a verifier commits to what the worker committed to and later repeats what the worker revealed; `asks` is honest, but asks the
 // publisher and the workers for the keys of shards before it has any part in them.
 //
+// On a ledger `copy` waits, when it is drawn, until another verifier has committed, and commits to the same root; once that one
+// has revealed it shows the same as a reveal of its own. `silent` does what it is awarded and commits to it, but never reveals, and
+// never answers when it is drawn; `hides` is a publisher that says nothing to anybody once it has awarded: not to who was drawn what
+// the task is, not to the ledger who is late, not to the worker what came of it, and asks for nothing back.
+//
 // `verifier` and `backs` tell runs apart by their input, which must begin with the shard's number plus one (the tests' do).
-// It prints one line of JSON {peer, addresses} once it listens, and ends on SIGTERM.
+// It prints one line of JSON {peer, addresses, api} once it listens, and ends on SIGTERM. What became of transactions that are not the
+// node's own goes to stderr.
 #include <fmt/format.h>
 #include <pthread.h>
 
@@ -22,11 +28,16 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <set>
 #include <span>
 #include <string_view>
 
+#include "app/api/api.h"
+#include "app/api/runtime_backend.h"
+#include "app/runtime/chain_host.h"
 #include "app/runtime/runtime.h"
+#include "chain/join.h"
 #include "domain/verification/quorum.h"
 #include "domain/verification/records.h"
 #include "node/parcel.h"
@@ -34,7 +45,7 @@
 namespace mesh {
 namespace {
 
-enum class Mode { result, fuel, verifier, backs, copy, asks };
+enum class Mode { result, fuel, verifier, backs, copy, asks, silent, hides };
 
 constexpr std::string_view wrong_bytes = "666 666\n";
 
@@ -95,6 +106,8 @@ class LyingSandbox final : public wasm::Sandbox {
     switch (mode) {
       case Mode::copy:
       case Mode::asks:
+      case Mode::silent:
+      case Mode::hides:
         return;
       case Mode::fuel:
         result.summary.fuel += 1;
@@ -226,17 +239,211 @@ class Tongue {
   std::map<Cid, Envelope> copies_;  ///< by the commitment that the node meant to send
 };
 
+/// Keeps back what the node would tell the ledger, or tells it something else.
+class Pen {
+ public:
+  Pen(Mode mode, const identity::Signer& signer) : mode_(mode), signer_(signer) {}
+
+  /// From where the blocks are read that show what others revealed.
+  void follow(app::ChainHost* chain) { chain_ = chain; }
+
+  void hear(const node::Event& event) {
+    if (const auto* answer = std::get_if<node::event::Transacted>(&event); answer && answer->id >= first_id)
+      fmt::print(stderr, "a lie was {}\n", answer->height ? "taken" : "refused: " + answer->height.error().message);
+    const auto* changed = std::get_if<node::event::LedgerChanged>(&event);
+    if (mode_ != Mode::copy || changed == nullptr) return;
+    for (const ledger::Work& work : changed->works) works_.insert_or_assign(work.commitment, work);
+    if (chain_ == nullptr) return;
+    chain_->read(changed->height, 1, [shown = shown_](Result<std::vector<store::ChainBlock>> blocks) {
+      if (!blocks) return;
+      for (const store::ChainBlock& one : *blocks) shown->add(one.block);
+    });
+  }
+
+  void write(node::Effects& effects) {
+    sift(effects);
+    if (mode_ == Mode::copy) copy(effects);
+  }
+
+ private:
+  static constexpr std::uint64_t first_id = std::uint64_t{1} << 60;  // The node's own count from 1.
+
+  /// What verifiers revealed in final blocks; filled by the chain's thread.
+  class Shown {
+   public:
+    void add(ByteView bytes) {
+      const Result<ledger::Block> block = chain::read_block(bytes);
+      if (!block) return;
+      for (const Bytes& envelope : block->list.transactions) {
+        const Result<ledger::Transaction> transaction = ledger::decode(envelope);
+        if (!transaction || !transaction->attachments) continue;
+        const std::lock_guard guard(mutex_);
+        for (const auto& one : transaction->attachments->verifications)
+          by_commitment_.insert_or_assign(one.record.commitment, one.record);
+      }
+    }
+    std::optional<receipt::VerificationReceipt> of(const Cid& commitment) {
+      const std::lock_guard guard(mutex_);
+      const auto found = by_commitment_.find(commitment);
+      return found == by_commitment_.end() ? std::nullopt : std::optional(found->second);
+    }
+
+   private:
+    std::mutex mutex_;
+    std::map<Cid, receipt::VerificationReceipt> by_commitment_;
+  };
+
+  void sift(node::Effects& effects) {
+    std::erase_if(effects, [this](node::Effect& effect) {
+      if (auto* persist = std::get_if<node::effect::Persist>(&effect.value)) {
+        sift(persist->then);
+        return false;
+      }
+      if (const auto* transact = std::get_if<node::effect::Transact>(&effect.value)) return keeps_back(transact->body);
+      const auto* send = std::get_if<node::effect::Send>(&effect.value);
+      return send != nullptr && keeps_back(*send);
+    });
+  }
+
+  bool keeps_back(const ledger::Body& body) {
+    const auto* anchor = std::get_if<ledger::Anchor>(&body);
+    const auto* settle = std::get_if<ledger::Settle>(&body);
+    const bool answers = anchor != nullptr && !anchor->award;
+    switch (mode_) {
+      case Mode::silent:
+        return answers || settle != nullptr;
+      case Mode::hides:
+        return !std::holds_alternative<ledger::Lock>(body);
+      case Mode::copy:
+        if (answers) remember(*anchor);
+        return answers || (settle != nullptr && !settle->receipt);
+      default:
+        return false;
+    }
+  }
+
+  bool keeps_back(const node::effect::Send& send) const {
+    const bool reveals = mode_ == Mode::silent && send.channel == node::Channel::receipt;
+    const bool tells = mode_ == Mode::hides && send.channel == node::Channel::award;
+    const auto parcel = reveals || tells ? record::decode<node::Parcel>(send.bytes) : Result<node::Parcel>();
+    if ((!reveals && !tells) || !parcel) return false;
+    const auto has = [&](std::string_view type) {
+      return std::ranges::any_of(parcel->envelopes, [&](const Envelope& one) { return type_of(one.body) == type; });
+    };
+    return reveals ? has(receipt::ExecutionReceipt::type) : !has(market::Roster::type) && !has(market::Award::type);
+  }
+
+  /// What the node would have committed to as a verifier.
+  void remember(const ledger::Anchor& anchor) {
+    for (const Bytes& bytes : anchor.commitments) {
+      const auto envelope = record::decode<Envelope>(bytes);
+      if (!envelope) continue;
+      auto own = open<receipt::Commitment>(*envelope, signer_.federation());
+      if (own && own->record.worker) meant_.insert_or_assign(*own->record.worker, std::move(own->record));
+    }
+  }
+
+  void copy(node::Effects& effects) {
+    for (const auto& [cid, work] : works_) {
+      for (const ledger::Answer& other : work.answers) {
+        if (other.signer == signer_.id()) continue;
+        if (const auto meant = meant_.find(cid); meant != meant_.end() && !copied_.contains(cid)) {
+          meant->second.root = other.root;
+          const Signed<receipt::Commitment> commitment = signer_.sign(meant->second);
+          copied_.emplace(cid, Copy{.of = other.commitment, .own = commitment.cid});
+          ledger::Anchor anchor;
+          anchor.commitments.push_back(record::encode(commitment.envelope));
+          tell(std::move(anchor), effects);
+        }
+      }
+      const auto copied = copied_.find(cid);
+      if (copied == copied_.end() || copied->second.revealed || !work.receipt) continue;
+      std::optional<receipt::VerificationReceipt> reveal = shown_->of(copied->second.of);
+      if (!reveal) continue;
+      copied->second.revealed = true;
+      reveal->commitment = copied->second.own;
+      ledger::Settle settle{.account = {}, .sequence = 0, .commitment = cid};
+      settle.verifications.push_back(record::encode(signer_.seal(*reveal)));
+      tell(std::move(settle), effects);
+    }
+  }
+
+  void tell(ledger::Body body, node::Effects& effects) {
+    effects.push_back({node::effect::Transact{.id = next_id_++, .body = std::move(body)}});
+  }
+
+  struct Copy {
+    Cid of;
+    Cid own;
+    bool revealed = false;
+  };
+
+  Mode mode_;
+  identity::Signer signer_;
+  app::ChainHost* chain_ = nullptr;
+  std::uint64_t next_id_ = first_id;
+  std::map<Cid, ledger::Work> works_;  ///< as they were last seen, by the worker's commitment, as all of these
+  std::map<Cid, receipt::Commitment> meant_;
+  std::map<Cid, Copy> copied_;
+  std::shared_ptr<Shown> shown_ = std::make_shared<Shown>();
+};
+
+/// Serves the product's API, for the tests to ask.
+class Ears {
+ public:
+  static Result<std::unique_ptr<Ears>> open(app::Runtime& runtime) {
+    std::random_device random;
+    std::string token;
+    for (int i = 0; i < 4; ++i) token += fmt::format("{:08x}", random());
+    std::unique_ptr<Ears> ears(new Ears(runtime, std::move(token)));
+    MESH_TRY(runtime.call([&]() -> Status {
+      MESH_LET(ears->api_, app::Api::start(*ears->backend_, {.token = ears->token_}));
+      return {};
+    }));
+    return ears;
+  }
+  ~Ears() {
+    runtime_.call([this] { api_.reset(); });
+  }
+  Ears(const Ears&) = delete;
+  Ears& operator=(const Ears&) = delete;
+  [[nodiscard]] std::string address() const {
+    return fmt::format("http://127.0.0.1:{}/#token={}", api_->port(), token_);
+  }
+
+ private:
+  Ears(app::Runtime& runtime, std::string token)
+      : runtime_(runtime), token_(std::move(token)), backend_(app::make_runtime_backend(runtime)) {}
+
+  app::Runtime& runtime_;
+  std::string token_;
+  std::unique_ptr<app::Backend> backend_;
+  std::unique_ptr<app::Api> api_;
+};
+
+/// Takes an invitation, unless this home has taken it before; the addresses that it names.
+Result<std::vector<std::string>> come_in(const std::filesystem::path& home, const Seed& seed,
+                                         const std::string& token) {
+  MESH_LET(const app::Invitation invitation, app::read_token(token));
+  MESH_LET(const auto known, app::load_founding(home));
+  if (!known) {
+    MESH_LET(const app::Enrolled enrolled, app::enrol(seed, invitation, seconds(30)));
+    MESH_TRY(app::save_founding(home, enrolled.founding));
+  }
+  return invitation.addresses;
+}
+
 int usage() {
-  fmt::print(
-      stderr,
-      "error: mesh_liar result|fuel|verifier|backs|copy|asks --home DIR [--cache DIR] [--slots N] [--partner PEER] "
-      "[--join MULTIADDR]...\n");
+  fmt::print(stderr,
+             "error: mesh_liar result|fuel|verifier|backs|copy|asks|silent|hides --home DIR [--cache DIR] [--slots N] "
+             "[--memory MIB] [--partner PEER] [--join MULTIADDR|TOKEN]...\n");
   return 2;
 }
 
 int lie(Mode mode, std::span<char*> arguments) {
   app::Settings settings;
   std::string partner;
+  std::vector<std::string> joins;
   settings.mdns = false;
   settings.listen = {"/ip4/127.0.0.1/tcp/0"};
   for (std::size_t i = 0; i + 1 < arguments.size(); i += 2) {
@@ -248,10 +455,12 @@ int lie(Mode mode, std::span<char*> arguments) {
       settings.compile_cache = std::filesystem::path(value) / "compiled";
     } else if (name == "--slots") {
       settings.slots = static_cast<unsigned>(std::strtoul(value.c_str(), nullptr, 10));
+    } else if (name == "--memory") {
+      settings.memory_mb = std::strtoull(value.c_str(), nullptr, 10);
     } else if (name == "--partner") {
       partner = value;
     } else if (name == "--join") {
-      settings.bootstrap.push_back(value);
+      joins.push_back(value);
     } else {
       return usage();
     }
@@ -266,16 +475,33 @@ int lie(Mode mode, std::span<char*> arguments) {
   std::filesystem::create_directories(settings.home, error);
   const auto seed = app::load_or_create_key(settings.home / "node.key", settings.home);
   if (!seed) return failed(seed.error());
-  const auto federation = identity::derive_federation(settings.federation, policy::cid_of({}));
+  for (const std::string& join : joins) {
+    const auto addresses =
+        app::is_token(join) ? come_in(settings.home, seed->seed, join) : Result<std::vector<std::string>>({join});
+    if (!addresses) return failed(addresses.error());
+    settings.bootstrap.insert(settings.bootstrap.end(), addresses->begin(), addresses->end());
+  }
+  const auto founding = app::load_founding(settings.home);
+  if (!founding) return failed(founding.error());
+  const auto federation = *founding ? Result<Cid>(app::federation_of(**founding))
+                                    : identity::derive_federation(settings.federation, policy::cid_of({}));
   if (!federation) return failed(federation.error());
+  const identity::Signer signer(seed->seed, *federation);
   const auto shards = std::make_shared<Shards>();
-  Tongue tongue(mode, partner, identity::Signer(seed->seed, *federation), shards);
+  Tongue tongue(mode, partner, signer, shards);
+  Pen pen(mode, signer);
   settings.make_sandbox = [mode, shards](wasm::Config config) -> Result<std::unique_ptr<wasm::Sandbox>> {
     MESH_LET(auto honest, wasm::Sandbox::create(std::move(config)));
     return std::make_unique<LyingSandbox>(std::move(honest), mode, shards);
   };
-  settings.inspect_event = [&tongue](const node::Event& event) { tongue.hear(event); };
-  settings.inspect_effects = [&tongue](node::Effects& effects) { tongue.speak(effects); };
+  settings.inspect_event = [&](const node::Event& event) {
+    tongue.hear(event);
+    pen.hear(event);
+  };
+  settings.inspect_effects = [&](node::Effects& effects) {
+    tongue.speak(effects);
+    pen.write(effects);
+  };
 
   ::sigset_t signals;
   ::sigemptyset(&signals);
@@ -284,13 +510,18 @@ int lie(Mode mode, std::span<char*> arguments) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   auto runtime = app::Runtime::start(std::move(settings));
   if (!runtime) return failed(runtime.error());
-  const auto [peer, addresses] = (*runtime)->call(
-      [&runtime] { return std::pair{identity::peer_id_of((*runtime)->node().id()), (*runtime)->listen_addresses()}; });
-  fmt::print("{}\n", nlohmann::json{{"peer", peer}, {"addresses", addresses}}.dump());
+  const auto [peer, addresses] = (*runtime)->call([&] {
+    pen.follow((*runtime)->ledger());
+    return std::pair{identity::peer_id_of((*runtime)->node().id()), (*runtime)->listen_addresses()};
+  });
+  auto ears = Ears::open(**runtime);
+  if (!ears) return failed(ears.error());
+  fmt::print("{}\n", nlohmann::json{{"peer", peer}, {"addresses", addresses}, {"api", (*ears)->address()}}.dump());
   std::fflush(stdout);
   int signal = 0;
   while (::sigwait(&signals, &signal) != 0) {
   }
+  ears->reset();
   (*runtime)->stop();
   return 0;
 }
@@ -320,5 +551,7 @@ int main(int argc, char** argv) {
   if (mode == "backs") return mesh::lie(mesh::Mode::backs, rest);
   if (mode == "copy") return mesh::lie(mesh::Mode::copy, rest);
   if (mode == "asks") return mesh::lie(mesh::Mode::asks, rest);
+  if (mode == "silent") return mesh::lie(mesh::Mode::silent, rest);
+  if (mode == "hides") return mesh::lie(mesh::Mode::hides, rest);
   return mesh::usage();
 }

@@ -87,7 +87,7 @@ def collatz_inputs(shards, width):
 
 
 class Process:
-    """A node. `facts` is the line that it prints once it listens."""
+    """A node, with what its API says, if it has one. `facts` is the line that it prints once it listens."""
 
     def __init__(self, command, home):
         self.home = Path(home)
@@ -100,6 +100,9 @@ class Process:
         self.facts = json.loads(line)
         self.address = self.facts["addresses"][0]
         self.peer = self.address.split("/p2p/")[1]
+        if "api" in self.facts:
+            base, self.token = self.facts["api"].split("/#token=")
+            self.authority = base.removeprefix("http://")
 
     @property
     def short(self):
@@ -115,21 +118,6 @@ class Process:
         self.process.wait()
         self.process.stdout.close()
         self.log.close()
-
-
-class Node(Process):
-    """`mesh up`, with what its API says. `enter`: the words that lead to where it runs, if that is not here."""
-
-    def __init__(self, home, joins=(), flags=(), enter=(), listen=("/ip4/127.0.0.1/tcp/0",)):
-        self.enter = enter
-        command = [*enter, MESH, "up", "--home", str(home), "--cache", str(CACHE), "--no-mdns", "--api", "127.0.0.1:0", "--json", *flags]
-        for address in listen:
-            command += ["--listen", address]
-        for address in joins:
-            command += ["--join", address]
-        super().__init__(command, home)
-        base, self.token = self.facts["api"].split("/#token=")
-        self.authority = base.removeprefix("http://")
 
     def ask(self, method, path, body=None):
         connection = http.client.HTTPConnection(self.authority, timeout=60)
@@ -175,6 +163,19 @@ class Node(Process):
     def result(self, job, shard):
         return self.ask("GET", f"/api/v1/tasks/{job}/result?shard={shard}")
 
+
+class Node(Process):
+    """`mesh up`. `enter`: the words that lead to where it runs, if that is not here."""
+
+    def __init__(self, home, joins=(), flags=(), enter=(), listen=("/ip4/127.0.0.1/tcp/0",)):
+        self.enter = enter
+        command = [*enter, MESH, "up", "--home", str(home), "--cache", str(CACHE), "--no-mdns", "--api", "127.0.0.1:0", "--json", *flags]
+        for address in listen:
+            command += ["--listen", address]
+        for address in joins:
+            command += ["--join", address]
+        super().__init__(command, home)
+
     def add(self, content):
         return self.mesh("assets", "add", content).decode().strip()
 
@@ -187,8 +188,8 @@ class Node(Process):
 
 
 class Liar(Process):
-    def __init__(self, home, mode, joins=(), slots=1, partner=None):
-        command = [LIAR, mode, "--home", str(home), "--cache", str(CACHE), "--slots", str(slots)]
+    def __init__(self, home, mode, joins=(), slots=1, partner=None, flags=()):
+        command = [LIAR, mode, "--home", str(home), "--cache", str(CACHE), "--slots", str(slots), *flags]
         if partner:
             command += ["--partner", partner.peer]
         for address in joins:
@@ -229,3 +230,96 @@ class Case(unittest.TestCase):
     def all_meet(self, *observers):
         for node in observers or [node for node in self.nodes if isinstance(node, Node)]:
             until(lambda node=node: node.knows(len(self.nodes) - 1), f"{node.home.name} sees all {len(self.nodes) - 1} others")
+
+
+IDLE = ("--slots", "1", "--no-work")
+
+
+class Federation(Case):
+    """Nodes of a federation with a ledger, known by their numbers."""
+
+    def home(self, number):
+        return self.folder / f"node{number}"
+
+    def run_mesh(self, number, *words):
+        """A command with a home in which no node need run: exit code, output, errors."""
+        done = subprocess.run([MESH, "--home", str(self.home(number)), *map(str, words)], capture_output=True, env=environment(), check=False)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def did(self, number):
+        return json.loads(self.run_mesh(number, "node", "id", "--json")[1])["did"]
+
+    def write_charter(self, count):
+        """So many founders, each a validator with one vote; none of them is up."""
+        others = [word for number in range(1, count) for word in ("--founder", self.did(number))]
+        code, _, errors = self.run_mesh(0, "federation", "found", "town", *others)
+        self.assertEqual(code, 0, errors)
+
+    def found(self, count):
+        """The same, all of them up."""
+        self.write_charter(count)
+        self.up(0)
+        token = self.token(uses=1)
+        for number in range(1, count):
+            self.up(number, token)
+        return token
+
+    def up(self, number, *joins, flags=IDLE):
+        """Starts a node, or starts it again."""
+        return self.place(number, Node(self.home(number), [*joins, *self.others(number)], flags))
+
+    def others(self, number):
+        return [other.address for place, other in enumerate(self.nodes) if place != number]
+
+    def place(self, number, node):
+        self.addCleanup(node.end)
+        self.nodes[number:number + 1] = [node]
+        return node
+
+    def kill(self, number):
+        self.nodes[number].end(signal.SIGKILL)
+
+    def token(self, **terms):
+        return self.nodes[0].ask("POST", "/api/v1/invitations", terms)["token"]
+
+    def ledger(self, number):
+        return self.nodes[number].ask("GET", "/api/v1/ledger")
+
+    def balance(self, number, did):
+        return int(self.nodes[number].ask("GET", f"/api/v1/ledger/accounts/{did}")["balance"])
+
+    def chain(self, number):
+        """The names of all final blocks, by height."""
+        names, before = {}, None
+        while True:
+            page = self.nodes[number].ask("GET", "/api/v1/ledger/blocks?limit=100" + (f"&before={before}" if before else ""))
+            names.update({block["height"]: block["cid"] for block in page["blocks"]})
+            before = page["next"]
+            if before is None:
+                return names
+
+    def agree(self, numbers, at_least):
+        """All have the same chain, which is so high; it is given back."""
+        for number in numbers:
+            until(lambda number=number: self.ledger(number)["durable_height"] >= at_least, f"node {number} is at height {at_least}")
+        chains = [self.chain(number) for number in numbers]
+        common = min(max(chain) for chain in chains)
+        for chain in chains[1:]:
+            self.assertEqual([chain[height] for height in range(1, common + 1)], [chains[0][height] for height in range(1, common + 1)])
+        return chains[0]
+
+    def verify(self, number):
+        """Of a home whose node is stopped."""
+        code, output, errors = self.run_mesh(number, "ledger", "verify", "--json")
+        self.assertEqual(code, 0, errors)
+        report = json.loads(output)
+        self.assertTrue(report["valid"])
+        return report
+
+    def account(self, number):
+        return self.nodes[number].ask("GET", "/api/v1/ledger/accounts/self")
+
+    def worth(self, number):
+        """Balance and bond, in micro-credits."""
+        account = self.account(number)
+        return int(account["balance"]) + int(account["bonded"])

@@ -1,99 +1,26 @@
 """A federation's ledger in real processes: validators that are killed, come late, lose their disk or get an old copy of it back."""
 
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import threading
 import unittest
 from pathlib import Path
 
-from meshes import COLLATZ, MESH, Case, Node, collatz_inputs, collatz_truth, environment, until
+from meshes import COLLATZ, Federation, collatz_inputs, collatz_truth, until
 
 SEED = int(os.environ.get("MESH_LEDGER_SEED", "1"))
 KILLS = int(os.environ.get("MESH_LEDGER_KILLS", "10"))
 MICRO = 1_000_000
-IDLE = ("--slots", "1", "--no-work")
 BUSY = ("--slots", "1")
 
 
-class Ledger(Case):
-    def home(self, number):
-        return self.folder / f"node{number}"
-
-    def run_mesh(self, number, *words):
-        """A command with a home in which no node need run: exit code, output, errors."""
-        done = subprocess.run([MESH, "--home", str(self.home(number)), *map(str, words)], capture_output=True, env=environment(), check=False)
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-    def did(self, number):
-        return json.loads(self.run_mesh(number, "node", "id", "--json")[1])["did"]
-
-    def found(self, count):
-        """So many founders, all of them up, each a validator with one vote."""
-        others = [word for number in range(1, count) for word in ("--founder", self.did(number))]
-        code, _, errors = self.run_mesh(0, "federation", "found", "town", *others)
-        self.assertEqual(code, 0, errors)
-        self.up(0)
-        token = self.token(uses=1)
-        for number in range(1, count):
-            self.up(number, token)
-        return token
-
-    def up(self, number, *joins, flags=IDLE):
-        """Starts a node, or starts it again."""
-        addresses = [other.address for place, other in enumerate(self.nodes) if place != number]
-        node = Node(self.home(number), [*joins, *addresses], flags)
-        self.addCleanup(node.end)
-        self.nodes[number:number + 1] = [node]
-        return node
-
-    def kill(self, number):
-        self.nodes[number].end(signal.SIGKILL)
-
-    def token(self, **terms):
-        return self.nodes[0].ask("POST", "/api/v1/invitations", terms)["token"]
-
-    def ledger(self, number):
-        return self.nodes[number].ask("GET", "/api/v1/ledger")
-
+class Ledger(Federation):
     def transfer(self, number, to, amount, timeout_ms=60_000):
         return self.nodes[number].ask(
             "POST", "/api/v1/ledger/transactions", {"kind": "transfer", "to": to, "amount": str(amount), "wait": "final", "timeout_ms": timeout_ms}
         )
-
-    def balance(self, number, did):
-        return int(self.nodes[number].ask("GET", f"/api/v1/ledger/accounts/{did}")["balance"])
-
-    def chain(self, number):
-        """The names of all final blocks, by height."""
-        names, before = {}, None
-        while True:
-            page = self.nodes[number].ask("GET", "/api/v1/ledger/blocks?limit=100" + (f"&before={before}" if before else ""))
-            names.update({block["height"]: block["cid"] for block in page["blocks"]})
-            before = page["next"]
-            if before is None:
-                return names
-
-    def agree(self, numbers, at_least):
-        """All have the same chain, which is so high; it is given back."""
-        for number in numbers:
-            until(lambda number=number: self.ledger(number)["durable_height"] >= at_least, f"node {number} is at height {at_least}")
-        chains = [self.chain(number) for number in numbers]
-        common = min(max(chain) for chain in chains)
-        for chain in chains[1:]:
-            self.assertEqual([chain[height] for height in range(1, common + 1)], [chains[0][height] for height in range(1, common + 1)])
-        return chains[0]
-
-    def verify(self, number):
-        """Of a home whose node is stopped."""
-        code, output, errors = self.run_mesh(number, "ledger", "verify", "--json")
-        self.assertEqual(code, 0, errors)
-        report = json.loads(output)
-        self.assertTrue(report["valid"])
-        return report
 
     def test_one_of_four_may_be_away_and_two_may_not(self):
         self.found(4)
@@ -259,14 +186,6 @@ class Ledger(Case):
             report = self.verify(number)
             self.assertEqual(report["supply"], str(1100 * MICRO))
         self.say(f"{shards} shards at {fee} micro-credits: {paid} paid, {back} came back; worth before {before}, after {after}")
-
-    def account(self, number):
-        return self.nodes[number].ask("GET", "/api/v1/ledger/accounts/self")
-
-    def worth(self, number):
-        """Balance and bond, in micro-credits."""
-        account = self.account(number)
-        return int(account["balance"]) + int(account["bonded"])
 
     def test_invitations(self):
         self.found(1)
