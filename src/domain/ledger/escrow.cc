@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "domain/ledger/state.h"
+#include "domain/ledger/payment_proof.h"
 
 namespace mesh::ledger {
 
@@ -39,14 +39,7 @@ verification::Ballot Work::ballot(std::size_t row) const {
 }
 
 Digest eligible_digest(const std::vector<verification::Member>& eligible) {
-  Bytes list;
-  for (const verification::Member& member : eligible) {
-    append(list, member.node.view());
-    append(list, big_endian(std::uint64_t{member.weight}));
-    append(list, big_endian(std::uint64_t{member.owner.size()}));
-    append(list, as_bytes(member.owner));
-  }
-  return tagged_hash("meshwork/1/eligible", {list});
+  return tagged_hash("meshwork/1/eligible", {eligible_bytes(eligible)});
 }
 
 std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row, std::uint32_t shard,

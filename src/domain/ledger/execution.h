@@ -37,6 +37,9 @@ struct BlockTerms {
   Digest link;  ///< BlockHeader::beacon
 };
 
+/// Who can be drawn to verify a task by the block after this state, with weights; ascending by node.
+[[nodiscard]] std::vector<verification::Member> eligible_verifiers(const State& state, const Escrow& escrow);
+
 /// The policy by which paid work is judged. There is one, until it can be changed.
 [[nodiscard]] const policy::MeshPolicy& active_policy();
 
@@ -118,11 +121,8 @@ class Execution {
   void release_stake(const AccountId& worker, std::uint64_t fees);
   void set_stake(WorkStake& staked);
 
-  /// Who can be drawn for a task, as the state before this block has it.
-  [[nodiscard]] std::vector<verification::Member> eligible(const Escrow& escrow) const;
   /// Reputation, as the state before this block has it.
   [[nodiscard]] std::uint32_t score_before(const AccountId& node) const;
-  [[nodiscard]] std::uint32_t draw_weight(const AccountId& node, const Account& account) const;
   /// Lists made once for a block, by memory, fuel and time.
   using Eligible = std::map<std::array<std::uint64_t, 3>, std::optional<std::vector<verification::Member>>>;
   void draw_all(const std::vector<Digest>& undrawn);

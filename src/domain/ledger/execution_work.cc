@@ -62,6 +62,12 @@ std::uint64_t bond_beside_validating(const State& state, const Account& account)
   return account.bonded - account.at_stake + (staked == nullptr ? 0 : staked->stake);
 }
 
+std::uint32_t score_in(const State& state, const AccountId& node) {
+  const Reputation* entry = state.tables.reputation.find(node);
+  if (entry == nullptr) return 0;
+  return reputation::score_of(*entry, reputation::epoch_of(state.frame.time_ms), active_policy().reputation);
+}
+
 void put_all(ShardSet& set, const std::vector<std::uint32_t>& shards) {
   for (const std::uint32_t shard : shards) set.put(shard);
 }
@@ -390,37 +396,28 @@ Status Execution::anchor_answers(const Transaction& transaction) {
 
 // ---- drawing
 
-std::vector<verification::Member> Execution::eligible(const Escrow& escrow) const {
+std::vector<verification::Member> eligible_verifiers(const State& state, const Escrow& escrow) {
   std::vector<verification::Member> members;
-  const State& base = base_;
-  base.tables.attestations.visit([&](const Attestation& attestation) {
+  state.tables.attestations.visit([&](const Attestation& attestation) {
     __extension__ using Wide = unsigned __int128;
     if (!attestation.verifies || attestation.memory_mb < escrow.memory_mb ||
         static_cast<Wide>(attestation.fuel_per_second) * escrow.run_ms < static_cast<Wide>(escrow.fuel) * 1000)
       return true;
-    const Member* member = base.tables.members.find(attestation.node);
-    const Account* account = base.tables.accounts.find(attestation.node);
-    if (!check_role(member, Role::verifier, base.frame.height) || account == nullptr ||
-        bond_beside_validating(base, *account) < frame_.parameters.minimum_bond)
+    const Member* member = state.tables.members.find(attestation.node);
+    const Account* account = state.tables.accounts.find(attestation.node);
+    if (!check_role(member, Role::verifier, state.frame.height) || account == nullptr ||
+        bond_beside_validating(state, *account) < state.frame.parameters.minimum_bond)
       return true;
-    members.push_back({.node = attestation.node,
-                       .owner = member->owner.value_or(""),
-                       .weight = draw_weight(attestation.node, *account)});
+    const std::uint32_t weight = reputation::draw_weight(score_in(state, attestation.node), account->bonded);
+    members.push_back(
+        {.node = attestation.node, .owner = member->owner.value_or(""), .weight = std::max(weight, std::uint32_t{1})});
     return true;
   });
   std::ranges::sort(members, {}, &verification::Member::node);
   return members;
 }
 
-std::uint32_t Execution::score_before(const AccountId& node) const {
-  const Reputation* entry = base_.tables.reputation.find(node);
-  if (entry == nullptr) return 0;
-  return reputation::score_of(*entry, reputation::epoch_of(base_.frame.time_ms), active_policy().reputation);
-}
-
-std::uint32_t Execution::draw_weight(const AccountId& node, const Account& account) const {
-  return std::max(reputation::draw_weight(score_before(node), account.bonded), std::uint32_t{1});
-}
+std::uint32_t Execution::score_before(const AccountId& node) const { return score_in(base_, node); }
 
 void Execution::draw_all(const std::vector<Digest>& undrawn) {
   Eligible eligible;
@@ -464,7 +461,7 @@ void Execution::draw(const Digest& key, Eligible& eligible_by_scope) {
   const verification::Member worker{.node = work.worker, .owner = owner_of(work.worker)};
   const verification::Member publisher{.node = escrow.publisher, .owner = escrow.owner};
   auto& members = eligible_by_scope[{escrow.memory_mb, escrow.fuel, escrow.run_ms}];
-  if (!members) members = eligible(escrow);
+  if (!members) members = eligible_verifiers(base_, escrow);
   const Digest& beacon = planted(Bug::drawn_by_earlier_beacon) ? base_.frame.beacon : frame_.beacon;
   WorkDraw drawn = draw_verifiers(work, *members, worker, publisher, without, beacon, wanted, least);
   drawn.height = frame_.height;

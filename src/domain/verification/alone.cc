@@ -226,24 +226,33 @@ Result<std::vector<Envelope>> story_of_shard(std::vector<Envelope> story, std::u
   return index.resting_on(verdicts);
 }
 
-Result<EachShard> verify_each_shard(ByteView car) {
+Result<std::set<Cid>> commitments_of(const std::vector<Envelope>& story) {
+  std::set<Cid> commitments;
+  for (const Envelope& envelope : story) {
+    MESH_LET(const std::string type, type_of(envelope.body));
+    if (type != ExecutionReceipt::type) continue;
+    MESH_LET(const ExecutionReceipt receipt, record::decode<ExecutionReceipt>(envelope.body));
+    commitments.insert(receipt.commitment);
+  }
+  return commitments;
+}
+
+Result<EachShard> verify_each_shard(ByteView car, PaymentJudge* judge) {
   EachShard each;
-  MESH_LET(each.whole, verify_bundle(car));
+  MESH_LET(each.whole, verify_bundle(car, judge));
   std::vector<Envelope> story;
-  policy::MeshPolicy policy;
-  {
-    MESH_LET(const car::Archive archive, car::read(car));
-    std::map<Cid, const Bytes*> blocks;
-    for (const car::Block& block : archive.blocks) blocks.emplace(block.cid, &block.bytes);
-    // Each of them is there and reads, or the whole would not have been found good.
-    MESH_LET(const ProofBundle bundle, record::decode<ProofBundle>(*blocks.at(archive.roots.front())));
-    MESH_LET(policy, record::decode<policy::MeshPolicy>(*blocks.at(each.whole.intent.record.policy)));
-    MESH_LET(const ProofList listed, read_lists(bundle, blocks));
-    story.reserve(listed.envelopes.size());
-    for (const Cid& cid : listed.envelopes) {
-      MESH_LET(Envelope envelope, record::decode<Envelope>(*blocks.at(cid)));
-      story.push_back(std::move(envelope));
-    }
+  MESH_LET(const car::Archive archive, car::read(car));
+  std::map<Cid, const Bytes*> blocks;
+  for (const car::Block& block : archive.blocks) blocks.emplace(block.cid, &block.bytes);
+  // Each of them is there and reads, or the whole would not have been found good.
+  MESH_LET(const ProofBundle bundle, record::decode<ProofBundle>(*blocks.at(archive.roots.front())));
+  MESH_LET(const policy::MeshPolicy policy,
+           record::decode<policy::MeshPolicy>(*blocks.at(each.whole.intent.record.policy)));
+  MESH_LET(const ProofList listed, read_lists(bundle, blocks));
+  story.reserve(listed.envelopes.size());
+  for (const Cid& cid : listed.envelopes) {
+    MESH_LET(Envelope envelope, record::decode<Envelope>(*blocks.at(cid)));
+    story.push_back(std::move(envelope));
   }
   MESH_LET(const StoryIndex index, StoryIndex::read(std::move(story)));
   std::map<std::vector<std::size_t>, std::vector<const ShardProof*>> alike;  // By the verdicts on them.
@@ -253,8 +262,19 @@ Result<EachShard> verify_each_shard(ByteView car) {
       return "shard " + std::to_string(shard) + " does not stand alone: " + std::string(what);
     };
     MESH_LET(const std::vector<Envelope> part, index.resting_on(verdicts));
-    const Bytes bundle = build_bundle(each.whole.federation, policy, each.whole.intent.cid, part, {});
-    const Result<ProofReport> alone = verify_bundle(bundle);
+    std::optional<PaidPart> payment;
+    if (bundle.payment) {
+      MESH_LET(const std::set<Cid> commitments, commitments_of(part));
+      MESH_LET(payment, judge->cut({.federation = bundle.federation,
+                                    .intent = each.whole.intent,
+                                    .policy = policy,
+                                    .payment = *bundle.payment,
+                                    .blocks = blocks},
+                                   commitments));
+    }
+    const Bytes one =
+        build_bundle(each.whole.federation, policy, each.whole.intent.cid, part, {}, payment ? &*payment : nullptr);
+    const Result<ProofReport> alone = verify_bundle(one, judge);
     if (!alone) return fail(ErrorCode::invalid, bad(proofs.front()->shard, alone.error().message));
     for (const ShardProof* proof : proofs) {
       const auto found = std::ranges::lower_bound(alone->shards, proof->shard, {}, &ShardProof::shard);
@@ -263,7 +283,7 @@ Result<EachShard> verify_each_shard(ByteView car) {
     }
     each.shards += static_cast<std::uint32_t>(proofs.size());
     ++each.bundles;
-    each.largest_bytes = std::max(each.largest_bytes, bundle.size());
+    each.largest_bytes = std::max(each.largest_bytes, one.size());
   }
   return each;
 }

@@ -60,6 +60,9 @@ class StoryIndex {
 /// What proves `shard`, in the order of the story. Errors: as StoryIndex, and not_found if there is no verdict on it.
 [[nodiscard]] Result<std::vector<Envelope>> story_of_shard(std::vector<Envelope> story, std::uint32_t shard);
 
+/// The workers' commitments whose receipts a story has: what of a payment goes with it.
+[[nodiscard]] Result<std::set<Cid>> commitments_of(const std::vector<Envelope>& story);
+
 struct EachShard {
   ProofReport whole;
   std::uint32_t shards = 0;  ///< that have a proof, each found to stand alone
@@ -69,6 +72,6 @@ struct EachShard {
 /// Checks the whole bundle; then cuts out of it what proves each shard, and checks that as if nothing else were known: it
 /// must say the same of the shard. Shards whose proofs are the same bytes are checked at once. The bundles are cut without
 /// contents. The error names the first shard that does not stand alone, or what is wrong with the whole.
-[[nodiscard]] Result<EachShard> verify_each_shard(ByteView car);
+[[nodiscard]] Result<EachShard> verify_each_shard(ByteView car, PaymentJudge* judge = nullptr);
 
 }  // namespace mesh::verification

@@ -15,6 +15,10 @@ using receipt::Commitment;
 using receipt::ExecutionReceipt;
 using receipt::VerificationReceipt;
 
+std::unexpected<Error> not_proven(std::string why) {
+  return fail(ErrorCode::invalid, "payment: not proven: " + std::move(why));
+}
+
 std::string on_shard(std::uint32_t shard) { return "shard " + std::to_string(shard); }
 
 /// Everything that a bundle holds, each record's signature checked, none judged yet.
@@ -94,7 +98,9 @@ Status collect(const Envelope& envelope, const Cid& federation, const Cid& inten
 
 class Checker {
  public:
-  Checker(const Records& records, const policy::MeshPolicy& policy) : records_(records), policy_(policy) {}
+  /// `paid`: what a ledger decided, where the task pays.
+  Checker(const Records& records, const policy::MeshPolicy& policy, const Judged* paid)
+      : records_(records), policy_(policy), paid_(paid) {}
 
   Status prepare() {
     if (!records_.intent) return fail(ErrorCode::invalid, "the bundle has no intent");
@@ -152,11 +158,22 @@ class Checker {
     if (verdict.signer != records_.intent->signer) return bad("the verdict is not the publisher's on this task");
     const auto receipt = records_.receipts.find(v.receipt);
     if (receipt == records_.receipts.end()) return bad("the worker's receipt is missing");
-    const auto commitment = records_.commitments.find(receipt->second.record.commitment);
-    if (commitment == records_.commitments.end()) return bad("the worker's commitment is missing");
+    const Cid& commitment_cid = receipt->second.record.commitment;
+    const JudgedWork* work = nullptr;
+    if (paid_ != nullptr) {
+      const auto judged = paid_->works.find(commitment_cid);
+      if (judged == paid_->works.end())
+        return not_proven("work-missing: " + on_shard(shards.front()) +
+                          " was decided, and nothing is shown of the ledger's work for it");
+      work = &judged->second;
+    }
+    const auto known = records_.commitments.find(commitment_cid);
+    // What was anchored counts, whether it came to the publisher or not.
+    if (known == records_.commitments.end() && work == nullptr) return bad("the worker's commitment is missing");
+    const Signed<Commitment>& commitment = known == records_.commitments.end() ? work->commitment : known->second;
     const NodeId worker = receipt->second.signer;
-    if (commitment->second.signer != worker) return bad("the receipt and the commitment do not belong together");
-    const Result<const receipt::Opened*> found = opened_by(receipt->second, commitment->second);
+    if (commitment.signer != worker) return bad("the receipt and the commitment do not belong together");
+    const Result<const receipt::Opened*> found = opened_by(receipt->second, commitment);
     if (!found) return bad(found.error().message);
     const receipt::Opened& opened = **found;
     if (!std::ranges::includes(opened.shards, shards))
@@ -178,9 +195,13 @@ class Checker {
       MESH_LET(const std::vector<std::uint32_t> awarded, task::expand(award->second.record.shards, intent.shards));
       if (!std::ranges::includes(awarded, shards)) return bad("the award does not cover it");
     }
+    if (work != nullptr) {
+      if (self_executed) return bad("the publisher ran it itself, and a ledger does not pay for that");
+      MESH_TRY(check_paid(v, *work, shards));
+    }
     if (v.decision == Decision::spot_checked && (!v.draw || !v.verifications.empty() || v.contribution != 0))
       return bad("what was not re-executed has a draw, and no verifications and no contribution score");
-    if (!v.draw) {
+    if (!v.draw && work == nullptr) {
       if (v.decision != Decision::unverified || !v.verifications.empty())
         return bad("a decision without a draw can only be \"unverified\"");
       if (intent.verifiers > 0 && field_->offers.size() > intent.verifiers)
@@ -200,8 +221,11 @@ class Checker {
                         .contribution = v.contribution});
       proofs.back().self_executed = self_executed;
       proofs.back().receipt = v.receipt;
+      if (work == nullptr) continue;
+      proofs.back().seats = work->shards.at(shard).seats;
+      proofs.back().same_owner = work->same_owner;
     }
-    if (v.draw) MESH_TRY(check_drawn(v, opened, commitment->first, proofs));
+    if (v.draw) MESH_TRY(check_drawn(v, opened, commitment_cid, proofs));
     return proofs;
   }
 
@@ -225,6 +249,22 @@ class Checker {
   }
 
  private:
+  /// A verdict of a paid task says what the ledger decided.
+  static Status check_paid(const Verdict& v, const JudgedWork& work, const std::vector<std::uint32_t>& shards) {
+    if (v.draw || !v.verifications.empty() || v.contribution != 0)
+      return not_proven("wrong-verdict: " + on_shard(shards.front()) +
+                        " was decided by the ledger, and its verdict names a draw of the publisher's");
+    if (work.receipt != v.receipt)
+      return not_proven("wrong-verdict: " + on_shard(shards.front()) +
+                        " was decided on another receipt than the ledger's");
+    for (const std::uint32_t shard : shards) {
+      const auto judged = work.shards.find(shard);
+      if (judged == work.shards.end() || judged->second.decision != v.decision)
+        return not_proven("wrong-verdict: " + on_shard(shard) + " was decided otherwise by the ledger");
+    }
+    return {};
+  }
+
   /// What a verification reveals.
   struct Revealed {
     std::vector<std::uint32_t> shards;  ///< that its commitment covers
@@ -385,6 +425,7 @@ class Checker {
 
   const Records& records_;
   const policy::MeshPolicy& policy_;
+  const Judged* paid_;
   std::optional<Field> field_;
   std::map<Cid, DrawnRound> rounds_;
   std::map<Cid, receipt::Opened> opened_;  ///< by receipt
@@ -408,8 +449,9 @@ std::uint32_t ProofReport::count(Decision decision) const {
 }
 
 Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, const Cid& intent,
-                   const std::vector<Envelope>& story, const std::vector<car::Block>& contents) {
-  ProofBundle bundle{.federation = federation, .intent = intent, .lists = {}};
+                   const std::vector<Envelope>& story, const std::vector<car::Block>& contents,
+                   const PaidPart* payment) {
+  ProofBundle bundle{.federation = federation, .intent = intent, .lists = {}, .payment = {}};
   ProofList list;
   std::vector<car::Block> blocks;
   const auto end_list = [&] {
@@ -435,6 +477,10 @@ Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, cons
     blocks.push_back(content);
   }
   end_list();
+  if (payment != nullptr) {
+    bundle.payment = payment->root;
+    blocks.insert(blocks.end(), payment->blocks.begin(), payment->blocks.end());
+  }
   const Bytes root = record::encode(bundle);
   const Cid root_cid = dagcbor::cid_of(root);
   Bytes bytes = car::header(std::span(&root_cid, 1));
@@ -460,7 +506,7 @@ Result<ProofList> read_lists(const ProofBundle& bundle, const std::map<Cid, cons
   return all;
 }
 
-Result<ProofReport> verify_bundle(ByteView bytes) {
+Result<ProofReport> verify_bundle(ByteView bytes, PaymentJudge* judge) {
   if (bytes.size() > max_bundle_bytes) return fail(ErrorCode::exhausted, "a proof bundle has at most 512 MiB");
   MESH_LET(const car::Archive archive, car::read(bytes));  // Checks every block against its hash.
   if (archive.roots.size() != 1) return fail(ErrorCode::invalid, "a proof bundle has exactly one root");
@@ -491,7 +537,24 @@ Result<ProofReport> verify_bundle(ByteView bytes) {
   MESH_TRY(policy::validate(policy));
   used.insert(records.intent->record.policy);
 
-  Checker checker(records, policy);
+  std::optional<Judged> paid;
+  if (records.intent->record.fee != 0) {
+    if (!bundle.payment)
+      return not_proven(
+          "payment-missing: the task offers a fee, and the bundle holds nothing of its federation's ledger");
+    if (judge == nullptr) return not_proven("payment-unread: nobody here knows the ledger");
+    Result<Judged> judged = judge->judge({.federation = bundle.federation,
+                                          .intent = *records.intent,
+                                          .policy = policy,
+                                          .payment = *bundle.payment,
+                                          .blocks = blocks});
+    if (!judged) return not_proven(std::move(judged.error().message));
+    paid = std::move(*judged);
+    used.insert(paid->used.begin(), paid->used.end());
+  } else if (bundle.payment) {
+    return not_proven("payment-of-free-task: the task offers no fee, and the bundle shows a payment");
+  }
+  Checker checker(records, policy, paid ? &*paid : nullptr);
   MESH_TRY(checker.prepare());
   ProofReport report{
       .federation = bundle.federation, .intent = *records.intent, .shards = {}, .missing = 0, .contents = {}};

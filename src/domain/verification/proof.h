@@ -2,10 +2,12 @@
 // handed it over.
 //
 // The root is a ProofBundle; the other blocks are lists, envelopes (each a DAG-CBOR block), the policy, and, where they are
-// small, the results themselves. Bound: 512 MiB.
+// small, the results themselves. Of a task with a fee the bundle has what its federation's ledger decided and paid, too: whoever
+// knows ledgers checks that (PaymentJudge). Bound: 512 MiB.
 #pragma once
 
 #include <map>
+#include <set>
 
 #include "codec/car.h"
 #include "domain/verification/quorum.h"
@@ -19,11 +21,13 @@ struct ProofBundle {
   Cid federation;
   Cid intent;  ///< the record's CID (of the body)
   std::vector<Cid> lists;  ///< ProofLists of what is in the bundle
+  std::optional<Cid> payment;  ///< of a task with a fee: what shows what the ledger decided and paid
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("federation", self.federation);
     v("intent", self.intent);
     v("lists", self.lists);
+    v("payment", self.payment);
   }
 };
 
@@ -42,14 +46,58 @@ struct ProofList {
   }
 };
 
-/// The CAR file. `contents` are blocks of results and logs to carry along; may be empty.
+/// What a bundle has of a ledger (domain/ledger/payment_proof.h).
+struct PaidPart {
+  Cid root;
+  std::vector<car::Block> blocks;
+};
+
+/// The CAR file. `contents` are blocks of results and logs to carry along; may be empty. `payment` may be null.
 [[nodiscard]] Bytes build_bundle(const Cid& federation, const policy::MeshPolicy& policy, const Cid& intent,
-                                 const std::vector<Envelope>& story, const std::vector<car::Block>& contents);
+                                 const std::vector<Envelope>& story, const std::vector<car::Block>& contents,
+                                 const PaidPart* payment = nullptr);
 
 struct SeatProof {
   NodeId node;
   bool agreed = false;
   bool operator==(const SeatProof&) const = default;
+};
+
+/// What a ledger decided of a shard.
+struct JudgedShard {
+  Decision decision = Decision::disputed;
+  std::vector<SeatProof> seats;
+};
+/// What a ledger has of a worker's commitment.
+struct JudgedWork {
+  Signed<receipt::Commitment> commitment;  ///< as it was anchored; without its envelope
+  std::optional<Cid> receipt;  ///< that the ledger took for the reveal
+  std::map<std::uint32_t, JudgedShard> shards;
+  bool same_owner = false;  ///< a seat was given to a node of the worker's or the publisher's owner
+};
+struct Judged {
+  std::map<Cid, JudgedWork> works;  ///< by commitment
+  std::set<Cid> used;  ///< blocks of the bundle that the payment's part consists of
+};
+/// What a payment is checked against, and where its blocks are.
+struct PaidTask {
+  const Cid& federation;
+  const Signed<task::TaskIntent>& intent;
+  const policy::MeshPolicy& policy;
+  const Cid& payment;
+  const std::map<Cid, const Bytes*>& blocks;
+};
+
+/// Who knows ledgers. A task with a fee is judged by its federation's ledger, and not by draws of its publisher's.
+class PaymentJudge {
+ public:
+  PaymentJudge() = default;
+  PaymentJudge(const PaymentJudge&) = delete;
+  PaymentJudge& operator=(const PaymentJudge&) = delete;
+  virtual ~PaymentJudge() = default;
+  [[nodiscard]] virtual Result<Judged> judge(const PaidTask& task) = 0;
+  /// What of it is about these commitments alone, and the escrow; of a payment that was judged.
+  [[nodiscard]] virtual Result<PaidPart> cut(const PaidTask& task, const std::set<Cid>& commitments) = 0;
 };
 
 /// What the bundle proves of one shard.
@@ -81,7 +129,8 @@ struct ProofReport {
 [[nodiscard]] Result<ProofList> read_lists(const ProofBundle& bundle, const std::map<Cid, const Bytes*>& blocks);
 
 /// Checks everything: hashes, signatures, hash chains, the draw, openings, and each verdict anew. The error is one
-/// sentence that names the first thing that does not hold.
-[[nodiscard]] Result<ProofReport> verify_bundle(ByteView car);
+/// sentence that names the first thing that does not hold. A task with a fee is refused as "payment: not proven" without a
+/// judge, and where what its bundle has of the ledger does not show it.
+[[nodiscard]] Result<ProofReport> verify_bundle(ByteView car, PaymentJudge* judge = nullptr);
 
 }  // namespace mesh::verification
