@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "chain/archive.h"
+#include "chain/certificate_testing.h"
 #include "domain/ledger/ledger_testing.h"
 
 namespace mesh::chain {
@@ -40,26 +41,6 @@ class AuditTest : public testing::Test {
     return *ledger::Ledger::found(federation.charter, federation.genesis, Digest{});
   }
 
-  /// Precommits of these people, as docs/design/protocols.md has a certificate.
-  static Bytes certify(const Cid& federation, Height height, const Digest& block, std::vector<std::uint64_t> people) {
-    std::ranges::sort(people, {}, [](std::uint64_t n) { return person(n).id; });
-    Bytes vote = to_bytes(std::string_view("meshwork/1\0vote\0", 16));
-    append(vote, federation.binary());
-    append(vote, Bytes{0, 2});
-    append(vote, big_endian(height));
-    append(vote, Bytes{0, 0, 0, 0, 1});
-    append(vote, block.view());
-    Bytes certificate{1};
-    append(certificate, big_endian(height));
-    append(certificate, Bytes(4, 0));
-    append(certificate, block.view());
-    append(certificate, Bytes{0, static_cast<std::uint8_t>(people.size())});
-    for (const std::uint64_t n : people) {
-      append(certificate, person(n).id.view());
-      append(certificate, sign(person(n).seed, vote).view());
-    }
-    return certificate;
-  }
   static FinalBlock finished(const Cid& federation, const ledger::Block& block,
                              const std::vector<std::uint64_t>& people) {
     return {.height = block.header.height,

@@ -71,6 +71,7 @@ Status Replica::replay(const FinalBlock& stored) {
   MESH_LET(ledger::Draft draft, ledger_.execute(joined, std::nullopt));
   const Cid name = draft.block;
   last_ = Last{.certificate = stored.certificate, .validators = validators_of(set()), .block = name.digest()};
+  if (config_.committing) config_.committing(joined, draft, stored.certificate);
   ledger_.commit(std::move(draft));
   remember(name.digest());
   return {};
@@ -571,7 +572,7 @@ void Replica::carry_out(consensus::Decided& effect) {
 void Replica::commit(Candidate candidate, FinalBlock block) {
   const Cid name = candidate.draft.block;
   const Height height = block.height;
-  if (config_.committing) config_.committing(candidate.block, candidate.draft);
+  if (config_.committing) config_.committing(candidate.block, candidate.draft, block.certificate);
   ledger_.commit(std::move(candidate.draft));
   remember(name.digest());
   step_bytes_ += block.block.size();

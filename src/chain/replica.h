@@ -57,8 +57,8 @@ struct Config {
   /// What the validator puts into the header of a block that follows on this ledger: the next link of its hash chain. Asked
   /// more than once for one height, it has to say the same. Without it there is none: zeros.
   std::function<Digest(const ledger::Ledger& ledger, const ledger::AccountId& validator)> beacon;
-  /// Sees each block that is decided from now on before it changes the ledger, for who has to know what it changes.
-  std::function<void(const ledger::OpenedBlock& block, const ledger::Draft& draft)> committing;
+  /// Sees each block before it changes the ledger, those of the storage, too, for who has to know what it changes.
+  std::function<void(const ledger::OpenedBlock& block, const ledger::Draft& draft, ByteView certificate)> committing;
   consensus::Timeouts timeouts;
   std::chrono::milliseconds greet{10'000};
   std::chrono::milliseconds hand_on{3'000};

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "domain/identity/identity.h"
-#include "domain/ledger/state.h"
+#include "domain/ledger/payment_proof.h"
 #include "domain/receipt/receipt.h"
 #include "domain/task/intent.h"
 #include "domain/verification/keys.h"
@@ -207,6 +207,7 @@ struct LedgerChanged {
   std::vector<ledger::Work> works;
   std::vector<Standing> members;  ///< whoever may work or verify, in the whole; else those of whom something changed
   std::vector<Envelope> receipts;  ///< of workers, that this block's settlements show of works that concern the node
+  std::vector<ledger::PaymentPart> payments;  ///< what shows what became of what the node locked
 };
 
 }  // namespace event

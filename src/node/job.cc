@@ -201,6 +201,7 @@ Status Job::restore(std::string_view kind, ByteView bytes) {
     return {};
   }
   if (kind == "claim" || kind == "work") return restore_payment(kind, bytes);
+  if (is_proof(kind)) return restore_proof(kind, bytes);
   MESH_LET(const Envelope envelope, record::decode<Envelope>(bytes));
   const auto apply = [&]<class T>(Status (Job::*function)(Signed<T>)) -> Status {
     MESH_LET(Signed<T> record, open<T>(envelope, federation));

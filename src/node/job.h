@@ -116,6 +116,8 @@ class Job {
   [[nodiscard]] std::vector<ShardView> shards(std::uint32_t first, std::uint32_t count) const;
   [[nodiscard]] std::vector<std::pair<Cid, Cid>> results() const;
   [[nodiscard]] std::vector<Envelope> story() const;
+  /// What it has of the proof of its payment; nothing of a free job.
+  [[nodiscard]] ledger::PaymentPart payment_part() const;
   [[nodiscard]] Digest reduce_entropy() const;
 
  private:
@@ -251,6 +253,10 @@ class Job {
   /// Shards that the ledger holds claimed by a work are that worker's.
   [[nodiscard]] Status apply_claim(const ledger::Work& work);
   [[nodiscard]] Status restore_payment(std::string_view kind, ByteView bytes);
+  // Of its proof: job_proof.cc.
+  void keep_proofs(const event::LedgerChanged& changed, Outbox& out);
+  [[nodiscard]] static bool is_proof(std::string_view kind);
+  [[nodiscard]] Status restore_proof(std::string_view kind, ByteView bytes);
   void watch_payment(Instant now, Outbox& out);
   void watch_unanchored(Instant now, Batch& batch, Outbox& out);
   void watch_work(Instant now, const ledger::Work& work, Batch& batch, Outbox& out);

@@ -164,6 +164,7 @@ void Job::on_ledger(Instant now, const event::LedgerChanged& changed, Outbox& ou
         open<receipt::ExecutionReceipt>(envelope, around_.signer.federation());
     if (receipt && receipt->record.intent == id()) take_receipt(*receipt, out);
   }
+  keep_proofs(changed, out);
   next_watch_ = std::min(next_watch_, now);
   payment_->look_again = now;
   if (!had_ended && payment_->is_locked() && payment_->escrow->ended) {

@@ -21,6 +21,8 @@ struct JobPayment {
   std::map<Cid, Instant> asked;  ///< by work: when the worker was last asked for its receipt
   bool refunding = false;  ///< it was asked back, or need not be
   Instant look_again{};  ///< when it is next seen what the works wait for
+  ledger::PaymentPart proof;  ///< what shows to others what came of the fee (job_proof.cc)
+  std::size_t proof_bytes = 0;  ///< of its blocks
 
   [[nodiscard]] bool is_locked() const { return escrow.has_value(); }
 };

@@ -18,7 +18,8 @@ event::LedgerChanged head_of(const ledger::State& state, std::uint64_t now_ms) {
           .escrows = {},
           .works = {},
           .members = {},
-          .receipts = {}};
+          .receipts = {},
+          .payments = {}};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "domain/ledger/ledger_testing.h"
+#include "domain/ledger/payment_gatherer.h"
 #include "domain/task/task_testing.h"
 #include "node/node.h"
 #include "node/parcel.h"
@@ -39,18 +40,22 @@ class LedgerTown {
     std::map<std::uint8_t, Does> does;  ///< both, else
     ledger::Parameters parameters{.minimum_bond = 1'000, .transaction_fee = 0, .minimum_balance = 1};
     std::map<std::uint8_t, std::uint64_t> credits;  ///< other than all have
+    std::uint64_t validators = 1;  ///< persons 0, 1, ..., of one vote each; the first one proposes all blocks
+    std::function<Bytes(const Cid& federation, const ledger::BlockHeader& header)> certifies;  ///< with nothing, else
   };
 
   LedgerTown() : LedgerTown(Options()) {}
   explicit LedgerTown(Options options) : options_(std::move(options)) {
     const ledger::Person validator = ledger::person(0);
     validator_ = validator.id;
-    std::vector<ledger::Founder> founders{
-        {.account = validator.id,
-         .credits = credits,
-         .bonded = bond,
-         .power = 1,
-         .roles = {ledger::Role::member, ledger::Role::validator, ledger::Role::steward}}};
+    std::vector<ledger::Founder> founders;
+    for (std::uint64_t n = 0; n < options_.validators; ++n) {
+      founders.push_back({.account = ledger::person(n).id,
+                          .credits = credits,
+                          .bonded = bond,
+                          .power = 1,
+                          .roles = {ledger::Role::member, ledger::Role::validator, ledger::Role::steward}});
+    }
     for (std::uint8_t n = 1; n <= options_.nodes; ++n) {
       const auto other = options_.credits.find(n);
       founders.push_back({.account = testing::node(n),
@@ -61,6 +66,7 @@ class LedgerTown {
     ledger::Genesis genesis = ledger::genesis_of(std::move(founders), options_.parameters);
     genesis.time_ms = genesis_ms;
     charter_ = ledger::charter_of("town", policy::cid_of({}), genesis);
+    genesis_ = genesis;
     Result<ledger::Ledger> made = ledger::Ledger::found(charter_, genesis, {});
     EXPECT_TRUE(made.has_value()) << (made ? "" : made.error().message);
     ledger_.emplace(std::move(*made));
@@ -159,7 +165,19 @@ class LedgerTown {
                             record::encode(Parcel{.envelopes = std::move(envelopes), .blocks = {}, .logs = {}})});
   }
 
+  /// What a person signs goes into the next block.
+  template <class T>
+  void offer(std::uint64_t person, T body) {
+    const ledger::Person by = ledger::person(person);
+    body.account = by.id;
+    body.sequence = persons_[person]++;
+    offered_.push_back(ledger::sign(body, identity::Signer(by.seed, ledger_->federation())));
+  }
+
   // ---- what it sees
+  [[nodiscard]] const identity::Charter& charter() const { return charter_; }
+  [[nodiscard]] const ledger::Genesis& genesis() const { return genesis_; }
+  [[nodiscard]] const ledger::PaymentGatherer& gatherer() const { return gatherer_; }
   /// All that one node sent to another.
   [[nodiscard]] std::vector<Envelope> said(std::uint8_t from, std::uint8_t to) const {
     const auto found = sent_.find({from, to});
@@ -300,7 +318,7 @@ class LedgerTown {
     now_ += milliseconds(250);
     if (now_ >= next_block_) {
       next_block_ = now_ + seconds(1);
-      if (!waiting_.empty() || ledger_->wants_empty_block(wall())) make_block();
+      if (!waiting_.empty() || !offered_.empty() || ledger_->wants_empty_block(wall())) make_block();
     }
     for (const auto& [n, one] : hosts_) {
       if (!one.node) continue;
@@ -341,11 +359,21 @@ class LedgerTown {
     if (proposal->of_use) {
       const Touched touched = touched_by(proposal->draft);
       const ledger::OpenedBlock block = std::move(proposal->block);
+      const ledger::BlockHeader& header = block.block().header;
+      const auto publisher = hosts_.find(1);
+      gatherer_.committing(ledger_->state(), block, proposal->draft,
+                           options_.certifies ? options_.certifies(ledger_->federation(), header) : Bytes(),
+                           testing::node(1),
+                           publisher == hosts_.end() ? std::set<Cid>() : publisher->second.interest.intents);
       ledger_->commit(std::move(proposal->draft));
+      const std::vector<ledger::PaymentPart> payments = gatherer_.committed(ledger_->state());
       ++blocks;
       ASSERT_EQ(ledger::broken_invariant(ledger_->state()), "");
       for (const auto& [n, one] : hosts_) {
-        if (one.node) step(n, changes_of(ledger_->state(), touched, block, one.interest, wall()));
+        if (!one.node) continue;
+        event::LedgerChanged changed = changes_of(ledger_->state(), touched, block, one.interest, wall());
+        if (n == 1) changed.payments = payments;
+        step(n, std::move(changed));
       }
     }
     offered_.clear();
@@ -359,6 +387,9 @@ class LedgerTown {
 
   Options options_;
   identity::Charter charter_;
+  ledger::Genesis genesis_;
+  ledger::PaymentGatherer gatherer_;
+  std::map<std::uint64_t, std::uint64_t> persons_;  ///< their next numbers
   std::optional<ledger::Ledger> ledger_;
   NodeId validator_;
   std::map<std::uint8_t, Host> hosts_;

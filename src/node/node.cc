@@ -692,6 +692,11 @@ std::vector<std::pair<Cid, Cid>> Node::results(const Cid& id) const {
   return job == nullptr ? std::vector<std::pair<Cid, Cid>>{} : job->results();
 }
 
+ledger::PaymentPart Node::payment_part(const Cid& id) const {
+  const Job* job = impl_->job_of(id);
+  return job == nullptr ? ledger::PaymentPart{} : job->payment_part();
+}
+
 std::vector<Envelope> Node::story(const Cid& id) const {
   const Job* job = impl_->job_of(id);
   return job == nullptr ? std::vector<Envelope>{} : job->story();

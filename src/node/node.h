@@ -125,6 +125,8 @@ class Node {
   [[nodiscard]] std::vector<std::pair<Cid, Cid>> results(const Cid& id) const;
   /// The envelopes of a job's whole story, for a proof bundle (verification/proof.h). Empty if unknown.
   [[nodiscard]] std::vector<Envelope> story(const Cid& id) const;
+  /// What a paid job has kept of the proof of its payment, for the same bundle. Empty if unknown.
+  [[nodiscard]] ledger::PaymentPart payment_part(const Cid& id) const;
   [[nodiscard]] std::vector<PeerView> peers() const;
   [[nodiscard]] PeerInfo own_info() const;
   /// Open intents of others that this node heard of, newest last: {cid, publisher, label}.

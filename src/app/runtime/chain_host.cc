@@ -34,6 +34,7 @@ constexpr std::string_view own_prefix = "ledger/in-flight/";
 constexpr std::size_t max_in_flight = 32;
 constexpr std::size_t read_bytes = std::size_t{64} << 10;
 constexpr Duration open_limit = seconds(10);
+constexpr std::size_t max_lately = 64;
 constexpr Duration first_retry = milliseconds(250);
 constexpr Duration last_retry = seconds(30);
 constexpr Duration blamed_for = seconds(60);
@@ -97,6 +98,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     chain::Height height = 0;
     node::Touched touched;
     ledger::OpenedBlock block;
+    bool is_shown = false;  ///< `payments` is what it showed
+    std::vector<ledger::PaymentPart> payments;
   };
 
   Settings settings;
@@ -120,8 +123,33 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::deque<Wanted> wanted;  ///< of this node's account, in their order
   std::map<std::uint64_t, ledger::Opened> in_flight;  ///< those that are being written down, or wait to be final
   std::deque<Committed> committed;
+  ledger::PaymentGatherer gatherer;
+  std::deque<std::vector<ledger::PaymentPart>> lately;  ///< what the last blocks of the storage showed
   bool is_stopping = false;
   std::thread thread;
+
+  // ---- What shows payments.
+
+  /// The state is still that after the last block.
+  void show_last() {
+    if (committed.empty() || committed.back().is_shown) return;
+    committed.back().payments = gatherer.committed(replica->ledger().state());
+    committed.back().is_shown = true;
+  }
+
+  Shown show_payment(const Cid& intent) {
+    show_last();
+    Shown shown{.part = gatherer.standing(replica->ledger().state(), intent), .hops = {}};
+    for (const Committed& block : committed) {
+      for (const ledger::PaymentPart& part : block.payments) {
+        if (part.intent == intent) shown.part.take(part);
+      }
+    }
+    ledger::PaymentProof proof;
+    gatherer.add_hops(proof, shown.part.blocks);
+    shown.hops = std::move(proof.hops);
+    return shown;
+  }
 
   // ---- Start.
 
@@ -143,14 +171,22 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     config.beacon = [this](const ledger::Ledger& at, const ledger::AccountId& validator) {
       return beacons.next_link(at, validator);
     };
-    config.committing = [this](const ledger::OpenedBlock& block, const ledger::Draft& draft) {
-      committed.push_back({.height = block.block().header.height, .touched = node::touched_by(draft), .block = block});
+    config.committing = [this](const ledger::OpenedBlock& block, const ledger::Draft& draft, ByteView certificate) {
+      show_last();
+      gatherer.committing(replica->ledger().state(), block, draft, certificate, own, settings.interest.intents);
+      committed.push_back(
+          {.height = block.block().header.height, .touched = node::touched_by(draft), .block = block, .payments = {}});
     };
     replica = std::make_unique<chain::Replica>(std::move(config), std::move(ledger));
     chain::Height last = 0;
     const Status read = store->each_block([&](store::ChainBlock block) -> Status {
       last = block.height;
       take(chain::event::Replayed{final_block(std::move(block))});
+      // The node may have been killed before it wrote down what the last ones showed.
+      show_last();
+      for (Committed& one : committed) lately.push_back(std::move(one.payments));
+      if (lately.size() > max_lately) lately.pop_front();
+      committed.clear();
       return {};
     });
     if (!read) {
@@ -188,7 +224,11 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   void run() {
     work.emplace(io.get_executor());
     post([this] {
-      changed(node::whole_of(replica->ledger().state(), settings.interest, now_ms()));
+      node::event::LedgerChanged whole = node::whole_of(replica->ledger().state(), settings.interest, now_ms());
+      for (std::vector<ledger::PaymentPart>& parts : lately)
+        std::ranges::move(parts, std::back_inserter(whole.payments));
+      lately.clear();
+      changed(std::move(whole));
       resume_own();
       look_after();
     });
@@ -328,9 +368,13 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 
   void on(const chain::notice::BlockFinal& notice) {
     say("ledger.block", fmt::format("block {} with {} transactions is final", notice.height, notice.transactions));
+    show_last();
     while (!committed.empty() && committed.front().height <= notice.height) {
-      const Committed& block = committed.front();
-      changed(node::changes_of(replica->ledger().state(), block.touched, block.block, settings.interest, now_ms()));
+      Committed& block = committed.front();
+      node::event::LedgerChanged news =
+          node::changes_of(replica->ledger().state(), block.touched, block.block, settings.interest, now_ms());
+      news.payments = std::move(block.payments);
+      changed(std::move(news));
       committed.pop_front();
     }
     post([this] { look_after(); });
@@ -781,6 +825,9 @@ void ChainHost::watch(const Cid& intent) {
     impl->settings.interest.intents.insert(intent);
     impl->changed(node::part_of(impl->replica->ledger().state(), intent, Impl::now_ms()));
   });
+}
+void ChainHost::show_payment(const Cid& intent, std::move_only_function<void(Shown)> done) {
+  impl_->post([impl = impl_.get(), intent, done = std::move(done)]() mutable { done(impl->show_payment(intent)); });
 }
 void ChainHost::look(std::move_only_function<void(const chain::Replica&)> look) {
   impl_->post([impl = impl_.get(), look = std::move(look)]() mutable { look(*impl->replica); });

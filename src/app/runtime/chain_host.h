@@ -29,6 +29,7 @@
 #include "app/runtime/founding.h"
 #include "app/runtime/stream_opener.h"
 #include "chain/replica.h"
+#include "domain/ledger/payment_gatherer.h"
 #include "node/ledger_entries.h"
 
 namespace mesh::app {
@@ -106,6 +107,14 @@ class ChainHost {
   void attest(const Capacity& capacity);
   /// The node is interested in this intent, too: it is told what there is, and from now on what changes.
   void watch(const Cid& intent);
+  /// What shows an intent's payment as far as it is known here, but not to the node: the escrow and the open works as they stand, works
+  /// that ended in blocks that are not durable yet; and all changes of the set of validators.
+  struct Shown {
+    ledger::PaymentPart part;
+    std::vector<Cid> hops;
+  };
+  /// `done` on the host's thread; what the node has been told of by then was told before.
+  void show_payment(const Cid& intent, std::move_only_function<void(Shown)> done);
   /// Runs `look` on the host's thread. What it sees may be ahead of what is durable.
   void look(std::move_only_function<void(const chain::Replica&)> look);
   /// The operator knows that this key signed nothing from this height on that the log has not.
