@@ -181,11 +181,51 @@ class Ledger(Federation):
             if self.nodes[number].peer in workers:
                 self.assertGreater(after[number], before[number], "who works is paid more than its transactions cost")
         self.assertLess(after[0], before[0] - shards * fee // 10)
+        whole = self.check_payment(job, escrow)
+        # A kill forgets nothing of it, though the ledger forgets.
+        self.kill(0)
+        self.up(0)
+        self.assertEqual(self.check_payment(job, escrow)["works"], whole["works"])
         for number in range(6):
             self.nodes[number].end()
             report = self.verify(number)
             self.assertEqual(report["supply"], str(1100 * MICRO))
         self.say(f"{shards} shards at {fee} micro-credits: {paid} paid, {back} came back; worth before {before}, after {after}")
+
+    def check_payment(self, job, escrow):
+        """The bundle of a paid job proves offline what the job says was paid."""
+        file = self.folder / "paid.car"
+        code, _, errors = self.run_mesh(0, "receipt", "export", job, "--file", file)
+        self.assertEqual(code, 0, errors)
+        home = self.folder / "nobody"
+        done = subprocess.run([MESH, "--home", str(home), "receipt", "verify", str(file), "--json"], capture_output=True, env=environment(), check=False)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        report = json.loads(done.stdout)
+        self.assertEqual((report["accepted"], report["missing"]), (report["shards_total"], 0))
+        payment = report["payment"]
+        self.assertEqual((payment["state"], payment["complete"], payment["held"]), ("ended", True, "0"))
+        self.assertEqual((payment["locked"], payment["refunded"]), (escrow["locked"], escrow["refunded"]))
+        self.assertEqual(sum(int(payment[part]) for part in ("to_workers", "to_verifiers", "to_treasury")), int(escrow["paid"]))
+        self.assertEqual(payment["percentages"], {"worker": 90, "verifiers": 10, "treasury": 0})
+        self.assertLessEqual(int(payment["to_verifiers"]), int(payment["locked"]) // 10)
+        self.assertEqual((payment["certified"]["signers"], payment["certified"]["validators"]), (1, 1))
+        self.assertEqual({work["commitment"] for work in payment["works"]}, {part["commitment"] for part in escrow["works"]})
+        self.assertTrue(all(work["drawings"] > 0 for work in payment["works"]))
+        block = self.nodes[0].ask("GET", f"/api/v1/ledger/blocks/{payment['certified']['height']}")
+        self.assertEqual(block["cid"], payment["certified"]["block"])
+        code, _, errors = self.run_mesh(9, "receipt", "verify", file)
+        self.assertEqual(code, 0, errors)
+        self.assertIn("payment: proven: 0.4 locked", errors)
+        self.assertIn("which 1 of 1 validators certify", errors)
+        code, _, errors = self.run_mesh(9, "receipt", "verify", file, "--each-shard")
+        self.assertEqual(code, 0, errors)
+        # One bit of one block of it, whichever that is.
+        broken = bytearray(file.read_bytes())
+        broken[len(broken) // 2] ^= 1
+        file.write_bytes(broken)
+        code, _, errors = self.run_mesh(9, "receipt", "verify", file)
+        self.assertEqual(code, 6, errors)
+        return payment
 
     def test_invitations(self):
         self.found(1)

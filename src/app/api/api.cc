@@ -20,6 +20,7 @@
 #include "app/api/task_request.h"
 #include "app/runtime/sealed_inputs.h"
 #include "domain/asset/unixfs.h"
+#include "domain/ledger/payment_check.h"
 #include "domain/verification/alone.h"
 
 namespace mesh::app {
@@ -549,18 +550,69 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
              fmt::format("shard {} is not decided yet: it is {}, and nothing proves it", *only, view.state)});
       if (view.finding) results->emplace_back(view.finding->result, view.finding->log);
     }
-    auto story = std::make_shared<std::vector<Envelope>>(backend_.story(job->id));
+    ChainHost* host = backend_.ledger();
+    if (host == nullptr || !job->escrow) return send_receipts(std::move(call), job->id, only, results, {});
+    // First what the node does not know yet; what it knows by then is asked for afterwards.
+    host->show_payment(job->id, [self = shared_from_this(), call = std::move(call), only, results, id = job->id,
+                                 host](ChainHost::Shown shown) mutable {
+      Backend& backend = self->backend_;
+      backend.post([self = std::move(self), call = std::move(call), only, results, id, host,
+                    shown = std::move(shown)]() mutable {
+        Payment payment{
+            .part = self->backend_.payment_part(id), .hops = std::move(shown.hops), .founding = host->founding()};
+        payment.part.take(shown.part);
+        std::erase_if(payment.part.works, [](const auto& work) { return !work.second.now; });
+        Impl& api = *self;
+        api.send_receipts(std::move(call), id, only, results, std::move(payment));
+      });
+    });
+  }
+
+  /// What shows a job's payment.
+  struct Payment {
+    ledger::PaymentPart part;
+    std::vector<Cid> hops;
+    Founding founding;
+
+    /// None: the ledger does not show that anything was locked.
+    [[nodiscard]] Result<std::optional<verification::PaidPart>> built(const std::vector<Envelope>& story,
+                                                                      bool is_of_shard) && {
+      if (!part.escrow) return std::optional<verification::PaidPart>();
+      if (is_of_shard) {
+        MESH_LET(const std::set<Cid> commitments, verification::commitments_of(story));
+        part.keep_only(commitments);
+      }
+      if (part.works.size() > ledger::max_proven_works)
+        return fail(ErrorCode::exhausted, fmt::format("payment-too-large: a bundle proves the payment of {} works at "
+                                                      "most; export shard by shard with `--shard`",
+                                                      ledger::max_proven_works));
+      ledger::PaymentProof proof = part.links();
+      proof.hops = std::move(hops);
+      return ledger::paid_part(proof, std::move(part.blocks), founding.charter, founding.genesis);
+    }
+  };
+  using Results = std::shared_ptr<std::vector<std::pair<Cid, Cid>>>;
+
+  void send_receipts(Call call, const Cid& job, std::optional<std::uint32_t> only, const Results& results,
+                     std::optional<Payment> payment) {
+    auto story = std::make_shared<std::vector<Envelope>>(backend_.story(job));
     if (story->empty()) return call.fail({ErrorCode::not_found, "the job has no receipts yet"});
-    backend_.post_bulk([self = shared_from_this(), call = std::move(call), story, results, only, id = job->id,
-                        federation = backend_.federation()]() mutable {
+    backend_.post_bulk([self = shared_from_this(), call = std::move(call), story, results, only, id = job,
+                        payment = std::move(payment), federation = backend_.federation()]() mutable {
+      const auto give_up = [&](Error error) {
+        Backend& backend = self->backend_;
+        backend.post([self, call = std::move(call), error = std::move(error)]() mutable { call.fail(error); });
+      };
       if (only) {
         auto alone = verification::story_of_shard(std::move(*story), *only);
-        if (!alone) {
-          Backend& backend = self->backend_;
-          return backend.post([self = std::move(self), call = std::move(call),
-                               error = std::move(alone.error())]() mutable { call.fail(error); });
-        }
+        if (!alone) return give_up(std::move(alone.error()));
         *story = std::move(*alone);
+      }
+      std::optional<verification::PaidPart> paid;
+      if (payment) {
+        auto built = std::move(*payment).built(*story, only.has_value());
+        if (!built) return give_up(std::move(built.error()));
+        paid = std::move(*built);
       }
       std::vector<car::Block> contents;
       std::size_t total = 0;
@@ -578,7 +630,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
         carry(result);
         carry(log);
       }
-      Bytes bundle = verification::build_bundle(federation, policy::MeshPolicy{}, id, *story, contents);
+      Bytes bundle =
+          verification::build_bundle(federation, policy::MeshPolicy{}, id, *story, contents, paid ? &*paid : nullptr);
       Backend& backend = self->backend_;
       backend.post([self = std::move(self), call = std::move(call), bundle = std::move(bundle), only, id]() mutable {
         http::Response response;
@@ -1500,7 +1553,8 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
       {"GET",
        "/api/v1/tasks/{id}/receipts",
        "getReceipts",
-       "The proof bundle, a CAR file that `mesh receipt verify` checks",
+       "The proof bundle, a CAR file that `mesh receipt verify` checks; of a job with a fee it holds the proof of its "
+       "payment, too",
        {id, {"shard", "query", "integer", "only what proves this shard, in a bundle that stands alone"}},
        {},
        {{200, car_type, "", "CAR v1"}},

@@ -81,6 +81,7 @@ class Backend : public LedgerBackend {
                                                             std::uint32_t count) const = 0;
   [[nodiscard]] virtual std::vector<std::pair<Cid, Cid>> results(const Cid& id) const = 0;
   [[nodiscard]] virtual std::vector<Envelope> story(const Cid& id) const = 0;
+  [[nodiscard]] virtual ledger::PaymentPart payment_part(const Cid& id) const = 0;
   [[nodiscard]] virtual std::vector<node::Node::IntentView> intents() const = 0;
   [[nodiscard]] virtual node::PeerInfo own_info() const = 0;
   [[nodiscard]] virtual std::pair<std::size_t, std::size_t> load() const = 0;

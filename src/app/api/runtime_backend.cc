@@ -23,6 +23,7 @@ class RuntimeBackend final : public Backend {
   }
   std::vector<std::pair<Cid, Cid>> results(const Cid& id) const override { return runtime_.node().results(id); }
   std::vector<Envelope> story(const Cid& id) const override { return runtime_.node().story(id); }
+  ledger::PaymentPart payment_part(const Cid& id) const override { return runtime_.node().payment_part(id); }
   std::vector<node::Node::IntentView> intents() const override { return runtime_.node().intents(); }
   node::PeerInfo own_info() const override { return runtime_.node().own_info(); }
   std::pair<std::size_t, std::size_t> load() const override { return runtime_.node().load(); }

@@ -248,8 +248,9 @@ struct Program {
         ->type_name("SECONDS");
 
     CLI::App* receipt = noun(app, "receipt", "proof bundles");
-    CLI::App* verify = command(*receipt, "verify", "check a bundle with no node and no network",
-                               [this] { return receipt_verify(session, file, shard, flag); });
+    CLI::App* verify =
+        command(*receipt, "verify", "check a bundle, and what its task paid, with no node and no network",
+                [this] { return receipt_verify(session, file, shard, flag); });
     verify->add_option("FILE", file)->required();
     CLI::Option* only = verify->add_option("--shard", shard, "what it proves of this shard; fails if that is nothing");
     verify->add_flag("--each-shard", flag, "check each shard's proof alone as well, as if the others were not there")

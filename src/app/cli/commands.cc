@@ -6,9 +6,11 @@
 #include <fstream>
 
 #include "app/api/amount.h"
+#include "app/api/ledger_render.h"
 #include "app/api/render.h"
 #include "app/cli/ledger_session.h"
 #include "app/runtime/import.h"
+#include "chain/payment.h"
 #include "codec/multibase.h"
 #include "domain/verification/alone.h"
 
@@ -16,6 +18,93 @@ namespace mesh::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// How a certificate stands behind a block.
+Json certified_json(const ledger::ProvenBlock& block) {
+  return {{"height", block.height},
+          {"block", block.block.text()},
+          {"time", app::block_time_text(block.time_ms)},
+          {"signers", block.signers},
+          {"validators", block.validators},
+          {"power", std::to_string(block.power)},
+          {"total_power", std::to_string(block.total_power)}};
+}
+
+Json work_json(const ledger::ProvenWork& one) {
+  const ledger::Work& work = one.work;
+  const std::string_view state = work.ending ? ledger::enum_names(*work.ending)[static_cast<std::size_t>(*work.ending)]
+                                             : ledger::enum_names(work.phase)[static_cast<std::size_t>(work.phase)];
+  const bool may_be_disputed = work.phase == ledger::WorkPhase::revealed;
+  return {{"commitment", work.commitment.text()},
+          {"worker", identity::peer_id_of(work.worker)},
+          {"state", state},
+          {"disputable_until", may_be_disputed ? Json(app::block_time_text(work.due_ms)) : Json(nullptr)},
+          {"shards", work.count()},
+          {"accepted", work.accepted},
+          {"rejected", work.rejected},
+          {"undecided", work.undecided},
+          {"drawings", one.drawings},
+          {"to_worker", std::to_string(one.worker)},
+          {"to_verifiers", std::to_string(one.verifiers)},
+          {"to_treasury", std::to_string(one.treasury)},
+          {"from_bonds", std::to_string(one.penalties)},
+          {"certified", certified_json(one.block)}};
+}
+
+/// How far a payment has come: ended, or what its works wait for.
+std::string payment_state(const ledger::PaymentReport& report) {
+  if (report.escrow.ended) return "ended";
+  for (const ledger::ProvenWork& one : report.works) {
+    if (one.work.phase != ledger::WorkPhase::ended)
+      return std::string(ledger::enum_names(one.work.phase)[static_cast<std::size_t>(one.work.phase)]);
+  }
+  return report.escrow.closed ? "closing" : "locked";
+}
+
+Json payment_json(const ledger::PaymentReport& report) {
+  Json works = Json::array();
+  for (const ledger::ProvenWork& one : report.works) works.push_back(work_json(one));
+  return {{"state", payment_state(report)},
+          {"complete", report.complete},
+          {"locked", std::to_string(report.locked)},
+          {"held", std::to_string(report.escrow.held)},
+          {"to_workers", std::to_string(report.worker)},
+          {"to_verifiers", std::to_string(report.verifiers)},
+          {"to_treasury", std::to_string(report.treasury)},
+          {"refunded", report.complete ? Json(std::to_string(report.refunded)) : Json(nullptr)},
+          {"shards_paid", report.escrow.paid},
+          {"percentages",
+           {{"worker", report.rewards.worker_percentage},
+            {"verifiers", report.rewards.verifier_percentage},
+            {"treasury", report.rewards.platform_fee_percentage}}},
+          {"validator_changes", report.hops},
+          {"certified", certified_json(report.block)},
+          {"works", std::move(works)}};
+}
+
+/// Of whom a payment is proven, and how far it has come, in a few lines.
+void say_payment(const Session& session, const Json& payment) {
+  const auto sum = [&](std::string_view name) { return credits(payment[std::string(name)]); };
+  const Json& parts = payment["percentages"];
+  const Json& certified = payment["certified"];
+  std::string text = fmt::format(
+      "payment: proven: {} locked, {} to workers and {} to verifiers (of a fee {} % and {} % at most), {} to the "
+      "treasury",
+      sum("locked"), sum("to_workers"), sum("to_verifiers"), parts["worker"].dump(), parts["verifiers"].dump(),
+      sum("to_treasury"));
+  text += payment["complete"].get<bool>() ? fmt::format(", {} back to the publisher", sum("refunded"))
+                                          : fmt::format(", as far as its works are in this bundle");
+  session.say(text);
+  session.say(fmt::format(
+      "payment: {}{}, by block {} of height {}, which {} of {} validators certify", text_of(payment["state"]),
+      payment["held"] == "0" ? "" : fmt::format(" with {} still in escrow", sum("held")), text_of(certified["block"]),
+      certified["height"].dump(), certified["signers"].dump(), certified["validators"].dump()));
+  for (const Json& work : payment["works"]) {
+    if (!work["disputable_until"].is_null())
+      session.say(fmt::format("payment: the work {} is revealed, and may be disputed until {}",
+                              text_of(work["commitment"]), text_of(work["disputable_until"])));
+  }
+}
 
 std::string task_path(const std::string& id, std::string_view rest = {}) {
   return "/api/v1/tasks/" + http::percent_encode(id) + std::string(rest);
@@ -326,11 +415,12 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
   stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   if (!stream) return session.fail(exit_failure, fmt::format("{} cannot be read", file));
   verification::EachShard each;
+  ledger::PaymentCheck payment(chain::certifier());
   const Status checked = [&]() -> Status {
     if (each_shard) {
-      MESH_LET(each, verification::verify_each_shard(bytes));
+      MESH_LET(each, verification::verify_each_shard(bytes, &payment));
     } else {
-      MESH_LET(each.whole, verification::verify_bundle(bytes));
+      MESH_LET(each.whole, verification::verify_bundle(bytes, &payment));
     }
     return {};
   }();
@@ -379,7 +469,8 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
       {"unverified", unverified},
       {"caught", spot_checked == 0 ? Json::array()
                                    : app::caught_json(report->intent.record.sample, report->intent.record.shards)},
-      {"missing", report->missing}};
+      {"missing", report->missing},
+      {"payment", payment.report() ? payment_json(*payment.report()) : Json(nullptr)}};
   if (each_shard) {
     answer["alone"] = {{"shards", each.shards}, {"bundles", each.bundles}, {"largest_bytes", each.largest_bytes}};
   }
@@ -404,6 +495,7 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
     answer["shards"] = std::move(shards);
     session.print(answer);
   }
+  if (payment.report()) say_payment(session, answer["payment"]);
   if (each_shard) {
     session.say(
         fmt::format("each of the {} shards that have a proof can be proven alone, by {} bundles of at most {} bytes",
