@@ -10,6 +10,9 @@
 #include <cstring>
 
 #include "app/cli/session.h"
+#include "app/runtime/founding.h"
+#include "app/runtime/host.h"
+#include "app/runtime/runtime.h"
 
 namespace mesh::cli {
 namespace {
@@ -115,8 +118,39 @@ struct TemporaryFolder {
   }
 };
 
-Status wait_for_peers(const std::vector<Child>& nodes) {
-  const std::size_t wanted = nodes.size() - 1;
+fs::path home_of(const fs::path& folder, unsigned number) { return folder / fmt::format("node{}", number); }
+
+/// All of them found a federation, whose credits they pay each other with. In a folder that was kept they have one.
+Status found_federation(const fs::path& folder, unsigned count) {
+  app::FoundingPlan plan;
+  plan.name = "demo";
+  // Nobody disputes anything here, and somebody waits for the payment.
+  plan.dispute_ms = 3'000;
+  plan.time_ms = static_cast<std::uint64_t>(app::wall_ms());
+  for (unsigned number = 1; number <= count; ++number) {
+    const fs::path home = home_of(folder, number);
+    std::error_code error;
+    fs::create_directories(home, error);
+    if (error) return fail(ErrorCode::storage, fmt::format("{} cannot be made: {}", home.string(), error.message()));
+    MESH_LET(const app::NodeKey key, app::load_or_create_key(home / "node.key", home));
+    const identity::NodeId node = public_key_of(key.seed);
+    if (number == 1) {
+      plan.founder = node;
+    } else {
+      plan.others.push_back(node);
+    }
+  }
+  MESH_LET(std::optional<app::Founding> founding, app::load_founding(home_of(folder, 1)));
+  if (!founding) {
+    MESH_LET(founding, app::found(plan));
+  }
+  for (unsigned number = 1; number <= count; ++number) MESH_TRY(app::save_founding(home_of(folder, number), *founding));
+  return {};
+}
+
+/// Until each node's API answers as `is_there` wants it. Error: timeout, after a minute.
+Status wait_for(const std::vector<Child>& nodes, const std::string& path, const std::string& what,
+                const std::function<bool(const Json&)>& is_there) {
   for (const Child& node : nodes) {
     MESH_LET(const NodeAddress address, read_address(node.home / "api.json"));
     const http::Client client = client_of(address);
@@ -124,18 +158,28 @@ Status wait_for_peers(const std::vector<Child>& nodes) {
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (true) {
       if (interrupted()) return fail(ErrorCode::denied, "interrupted");
-      MESH_LET(const Json peers, ask(client, "GET", "/api/v1/peers"));
-      std::size_t known = 0;
-      for (const Json& peer : peers) known += peer["connected"].get<bool>() && !peer["resources"].is_null() ? 1U : 0U;
-      if (known >= wanted) break;
+      MESH_LET(const Json answer, ask(client, "GET", path));
+      if (is_there(answer)) break;
       if (std::chrono::steady_clock::now() > limit)
-        return fail(ErrorCode::timeout, fmt::format("a node saw {} of {} others within a minute", known, wanted));
+        return fail(ErrorCode::timeout, fmt::format("within a minute {} did not see {}", node.home.string(), what));
       // Something has changed, or a second has passed: look again.
       const auto event = events.next(std::chrono::seconds(1));
       if (!event && event.error().code != ErrorCode::timeout) return std::unexpected(event.error());
     }
   }
   return {};
+}
+
+Status wait_for_mesh(const std::vector<Child>& nodes) {
+  const std::size_t wanted = nodes.size() - 1;
+  MESH_TRY(wait_for(nodes, "/api/v1/peers", fmt::format("all {} others", wanted), [wanted](const Json& peers) {
+    std::size_t known = 0;
+    for (const Json& peer : peers) known += peer["connected"].get<bool>() && !peer["resources"].is_null() ? 1U : 0U;
+    return known >= wanted;
+  }));
+  // Until then nobody is drawn to verify.
+  return wait_for(nodes, "/api/v1/ledger/accounts/self", "on the ledger what it can verify",
+                  [](const Json& account) { return !account["attestation"].is_null(); });
 }
 
 int run_command(const Session& session, const std::string& command, const fs::path& home) {
@@ -184,12 +228,13 @@ int run_demo(Session& session, unsigned count, const std::string& folder, const 
     if (error) return session.fail(exit_failure, fmt::format("{} cannot be made: {}", folder, error.message()));
   }
 
+  if (const Status founded = found_federation(home.path, count); !founded) return session.fail(founded.error());
   session.say(fmt::format("starting {} nodes in {}", count, home.path.string()));
   std::vector<Child> nodes;
   nodes.reserve(count);
   std::vector<std::string> joins;
   for (unsigned i = 0; i < count; ++i) {
-    const fs::path node_home = home.path / fmt::format("node{}", i + 1);
+    const fs::path node_home = home_of(home.path, i + 1);
     std::vector<std::string> argv{"mesh",
                                   "up",
                                   "--home",
@@ -223,7 +268,7 @@ int run_demo(Session& session, unsigned count, const std::string& folder, const 
     fmt::print("node {}  {}\n", i + 1, nodes.back().addresses.empty() ? "" : nodes.back().addresses.front());
   }
   std::fflush(stdout);
-  if (const Status status = wait_for_peers(nodes); !status)
+  if (const Status status = wait_for_mesh(nodes); !status)
     return interrupted() ? static_cast<int>(exit_interrupted) : session.fail(status.error());
   fmt::print("every node sees the {} others; the first one's dashboard and API: {}\n\n", count - 1, nodes.front().link);
   std::fflush(stdout);
