@@ -474,7 +474,11 @@ TEST_F(PaymentTest, TheDrawIsMadeAgain) {
   using ledger::WorkDraw;
   EXPECT_EQ(with_draw([](WorkDraw&) {}), "") << "a lie that changes nothing is none";
   EXPECT_EQ(with_draw([](WorkDraw& draw) { std::swap(draw.order[1], draw.order[3]); }), "wrong-draw");
-  EXPECT_EQ(with_draw([](WorkDraw& draw) { draw.beacon.data()[0] ^= 1; }), "wrong-draw");
+  // Three verifiers and two shards have 36 orders: another beacon may come to the same one.
+  std::size_t refused = 0;
+  for (unsigned bit = 0; bit < 8; ++bit)
+    refused += with_draw([bit](WorkDraw& draw) { draw.beacon.data()[0] ^= 1U << bit; }) == "wrong-draw" ? 1U : 0U;
+  EXPECT_GE(refused, 6U);
   EXPECT_EQ(with_draw([](WorkDraw& draw) { ++draw.weights[0]; }), "wrong-draw");
   EXPECT_EQ(with_draw([](WorkDraw& draw) { ++draw.height; }), "wrong-draw");
   EXPECT_EQ(with_draw([](WorkDraw& draw) { --draw.seats; }), "wrong-draw");
