@@ -474,7 +474,9 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
   if (each_shard) {
     answer["alone"] = {{"shards", each.shards}, {"bundles", each.bundles}, {"largest_bytes", each.largest_bytes}};
   }
+  const Json paid = answer["payment"];
   if (session.form() == Form::table || session.form() == Form::wide) {
+    answer.erase("payment");  // It is said in two lines below.
     session.print(answer);
     session.print_list(shards,
                        {{"SHARD", field("shard")},
@@ -495,7 +497,8 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
     answer["shards"] = std::move(shards);
     session.print(answer);
   }
-  if (payment.report()) say_payment(session, answer["payment"]);
+  std::fflush(stdout);
+  if (payment.report()) say_payment(session, paid);
   if (each_shard) {
     session.say(
         fmt::format("each of the {} shards that have a proof can be proven alone, by {} bundles of at most {} bytes",
