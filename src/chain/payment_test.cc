@@ -477,7 +477,11 @@ TEST_F(PaymentTest, TheDrawIsMadeAgain) {
   // Three verifiers and two shards have 36 orders: another beacon may come to the same one.
   std::size_t refused = 0;
   for (unsigned bit = 0; bit < 8; ++bit)
-    refused += with_draw([bit](WorkDraw& draw) { draw.beacon.data()[0] ^= 1U << bit; }) == "wrong-draw" ? 1U : 0U;
+    refused += with_draw([bit](WorkDraw& draw) {
+                 draw.beacon.data()[0] = static_cast<std::uint8_t>(draw.beacon.data()[0] ^ (1U << bit));
+               }) == "wrong-draw"
+                   ? 1U
+                   : 0U;
   EXPECT_GE(refused, 6U);
   EXPECT_EQ(with_draw([](WorkDraw& draw) { ++draw.weights[0]; }), "wrong-draw");
   EXPECT_EQ(with_draw([](WorkDraw& draw) { ++draw.height; }), "wrong-draw");

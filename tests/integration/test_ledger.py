@@ -1,14 +1,16 @@
 """A federation's ledger in real processes: validators that are killed, come late, lose their disk or get an old copy of it back."""
 
+import json
 import os
 import random
 import shutil
 import signal
+import subprocess
 import threading
 import unittest
 from pathlib import Path
 
-from meshes import COLLATZ, Federation, collatz_inputs, collatz_truth, until
+from meshes import COLLATZ, MESH, Federation, collatz_inputs, collatz_truth, environment, until
 
 SEED = int(os.environ.get("MESH_LEDGER_SEED", "1"))
 KILLS = int(os.environ.get("MESH_LEDGER_KILLS", "10"))
