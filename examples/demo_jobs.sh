@@ -16,7 +16,7 @@ balances() {
   {
     for account in $("$MESH" federation members -o name); do "$MESH" wallet show "$account" --json; done
     "$MESH" ledger head --json
-  } | node "$here/balances.mjs" >"$1"
+  } | node "$here/../scripts/balances.mjs" >"$1"
 }
 
 # check NAME: compares the job's result with the native one, shows who did what, and tries the proof.
@@ -36,7 +36,7 @@ check() {
   balances "$work/after"
   echo
   echo "$name: in credits, before and after (each transaction costs 0.0001, which the treasury has):"
-  node "$here/balances.mjs" "$work/before" "$work/after"
+  node "$here/../scripts/balances.mjs" "$work/before" "$work/after"
   mv "$work/after" "$work/before"
   "$MESH" receipt export "$id" --file "$work/$name.car" >"$work/exported" 2>&1
   # With a home where no node runs: the bundle needs none.

@@ -352,8 +352,7 @@ TEST_F(PaymentTest, AProofIsOfOneEntryAndOneRoot) {
                              [](CertifiedEntry& entry) { entry.proof.proof.end->place.data()[0] ^= 1; });
   EXPECT_EQ(wrong(proof), "proof-of-another-entry");
   proof = good;
-  proof.edit<CertifiedEntry>(proof.root.escrow,
-                             [](CertifiedEntry& entry) { entry.proof.proof.beside.push_back(Digest{}); });
+  proof.edit<CertifiedEntry>(proof.root.escrow, [](CertifiedEntry& entry) { entry.proof.proof.beside.emplace_back(); });
   EXPECT_EQ(wrong(proof), "proof-of-another-root");
   // The entry of another commitment under this one's name.
   proof = good;

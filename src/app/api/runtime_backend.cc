@@ -132,7 +132,7 @@ class RuntimeBackend final : public Backend {
     runtime_.refresh_shares(std::move(done));
   }
   void invite(InvitationTerms terms, std::move_only_function<void(Result<std::string>)> done) override {
-    runtime_.invite(std::move(terms), std::move(done));
+    runtime_.invite(terms, std::move(done));
   }
   ChainHost* ledger() override { return runtime_.ledger(); }
   Result<ImportedFunction> make_function(const Program& program, const std::vector<std::string>& args) override {

@@ -42,7 +42,7 @@ void PaymentPart::take_links(PaymentProof links) {
   news.escrow = links.escrow;
   for (WorkLinks& work : links.works) {
     const Cid commitment = work.commitment;
-    news.works.emplace(commitment, std::move(work));
+    news.works.emplace(commitment, work);
   }
   take(news);
 }
