@@ -8,6 +8,7 @@
 #include "codec/utf8.h"
 #include "node/job.h"
 #include "node/job_limits.h"
+#include "node/ledger_pace.h"
 
 namespace mesh::node {
 
@@ -18,8 +19,6 @@ using ledger::WorkEnding;
 using ledger::WorkPhase;
 using verification::Decision;
 
-constexpr Duration look_every = seconds(1);  // Works are large; what changes of them is told.
-constexpr Duration tell_intent_every = seconds(5);
 constexpr Duration ask_receipt_every = seconds(2);
 constexpr Duration anchor_limit = seconds(60);  // From a commitment to the ledger's entry of it.
 
@@ -492,12 +491,9 @@ EscrowView Job::escrow_view() const {
   for (const auto& [cid, work] : payment_->works) {
     const std::uint64_t paid = paid_by(work, escrow);
     view.paid += paid;
-    const std::string_view state = work.ending
-                                       ? ledger::enum_names(*work.ending)[static_cast<std::size_t>(*work.ending)]
-                                       : ledger::enum_names(work.phase)[static_cast<std::size_t>(work.phase)];
     view.works.push_back({.commitment = cid,
                           .worker = work.worker,
-                          .state = std::string(state),
+                          .state = std::string(ledger::state_name(work)),
                           .accepted = work.accepted,
                           .rejected = work.rejected,
                           .undecided = work.undecided,

@@ -14,11 +14,6 @@ using identity::did_of;
 
 std::string amount(std::uint64_t micros) { return std::to_string(micros); }
 
-template <class E>
-std::string_view word(E value) {
-  return enum_names(value)[static_cast<std::size_t>(value)];
-}
-
 Json dids(const std::vector<NodeId>& nodes) {
   Json list = Json::array();
   for (const NodeId& node : nodes) list.push_back(did_of(node));
@@ -354,32 +349,12 @@ Json transaction_json(ByteView envelope, std::size_t number) {
 }
 
 Json price_json(const ledger::Ledger& ledger, std::uint64_t fuel) {
-  const auto& tables = ledger.state().tables;
-  const policy::RewardSettings& rewards = ledger::active_policy().reward_settings;
-  struct Seen {
-    std::uint64_t height = 0;
-    Digest place;  ///< so that all nodes have them in one order
-    std::uint64_t cost = 0;
-    std::uint64_t fuel = 0;
-    auto operator<=>(const Seen&) const = default;
-  };
-  std::vector<Seen> seen;
-  tables.works.visit([&](const ledger::Work& work) {
-    const ledger::Escrow* escrow = tables.escrows.find(work.intent.digest());
-    if (escrow == nullptr) return true;
-    // Who asks for the whole fee gets the worker's part of it.
-    const std::uint64_t percentage = rewards.worker_percentage;
-    const std::uint64_t part = escrow->fee / 100 * percentage + escrow->fee % 100 * percentage / 100;
-    seen.push_back({work.anchored_height, work.key(), std::min(work.cost, part), escrow->fuel});
-    return true;
-  });
-  std::ranges::sort(seen);
-  market::RecentPrices prices;
-  for (const Seen& one : seen) prices.saw(one.cost, one.fuel);
+  const market::RecentPrices prices = ledger::recent_prices(ledger.state());
   const std::optional<std::uint64_t> price = prices.median();
+  const policy::RewardSettings& rewards = ledger::active_policy().reward_settings;
   return {{"height", ledger.height()},
           {"price", price ? Json(amount(*price)) : Json(nullptr)},
-          {"works", std::min(seen.size(), market::RecentPrices::max_prices)},
+          {"works", prices.count()},
           {"fuel", fuel},
           {"fee", amount(market::propose_fee({.fuel = fuel}, price, rewards))}};
 }

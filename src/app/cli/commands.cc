@@ -32,12 +32,10 @@ Json certified_json(const ledger::ProvenBlock& block) {
 
 Json work_json(const ledger::ProvenWork& one) {
   const ledger::Work& work = one.work;
-  const std::string_view state = work.ending ? ledger::enum_names(*work.ending)[static_cast<std::size_t>(*work.ending)]
-                                             : ledger::enum_names(work.phase)[static_cast<std::size_t>(work.phase)];
   const bool may_be_disputed = work.phase == ledger::WorkPhase::revealed;
   return {{"commitment", work.commitment.text()},
           {"worker", identity::peer_id_of(work.worker)},
-          {"state", state},
+          {"state", ledger::state_name(work)},
           {"disputable_until", may_be_disputed ? Json(app::block_time_text(work.due_ms)) : Json(nullptr)},
           {"shards", work.count()},
           {"accepted", work.accepted},
@@ -168,7 +166,7 @@ Result<Json> story_of(const http::Client& client, const std::string& id) {
 }
 
 int print_story(const Session& session, const Json& story) {
-  if (session.form() != Form::table && session.form() != Form::wide) {
+  if (!session.is_for_people()) {
     session.print(story);
     return exit_ok;
   }
@@ -298,7 +296,7 @@ int job_payment(const Session& session, const std::string& id, std::optional<uns
     job = ask(*client, "GET", task_path(id));
   }
   if (interrupted()) return exit_interrupted;
-  if (session.form() == Form::table || session.form() == Form::wide) {
+  if (session.is_for_people()) {
     print_payment(session, *job);
   } else {
     session.print((*job)["escrow"]);
@@ -363,7 +361,7 @@ int job_get(Session& session, const std::string& id, const std::string& output_d
 
 int job_post(Session& session, const std::string& id, const std::string& verb) {
   return with(session, "POST", task_path(id, "/" + verb), nullptr, [&](const Json& answer) {
-    if (session.form() == Form::table || session.form() == Form::wide) {
+    if (session.is_for_people()) {
       fmt::print("{}\n", text_of(answer["id"]));
     } else {
       session.print(answer);
@@ -475,7 +473,7 @@ int receipt_verify(Session& session, const std::string& file, std::optional<std:
     answer["alone"] = {{"shards", each.shards}, {"bundles", each.bundles}, {"largest_bytes", each.largest_bytes}};
   }
   const Json paid = answer["payment"];
-  if (session.form() == Form::table || session.form() == Form::wide) {
+  if (session.is_for_people()) {
     answer.erase("payment");  // It is said in two lines below.
     session.print(answer);
     session.print_list(shards,
@@ -543,7 +541,7 @@ int peers_ls(Session& session) {
 int peers_ping(Session& session, const std::string& peer) {
   return with(session, "POST", "/api/v1/peers/" + http::percent_encode(peer) + "/ping", nullptr,
               [&](const Json& answer) {
-                if (session.form() == Form::table || session.form() == Form::wide) {
+                if (session.is_for_people()) {
                   fmt::print("{} answers in {}\n", short_peer(answer["peer"]), rtt_text(answer));
                 } else {
                   session.print(answer);
@@ -602,7 +600,7 @@ int run_doctor(Session& session, const std::string& target) {
   if (!target.empty()) {
     return with(
         session, "GET", "/api/v1/doctor?target=" + http::percent_encode(target), nullptr, [&](const Json& report) {
-          if (session.form() != Form::table && session.form() != Form::wide) {
+          if (!session.is_for_people()) {
             session.print(report);
           } else {
             if (report["already_connected"].get<bool>()) fmt::print("connected already\n");
@@ -709,7 +707,7 @@ int run_doctor(Session& session, const std::string& target) {
 int publish_task(Session& session, const std::string& wasm, const std::string& input, std::uint64_t fee) {
   Json task{{"function", wasm}, {"inputs", Json::array({input})}, {"fee", fee}, {"label", "publish-task"}};
   return with(session, "POST", "/api/v1/tasks", &task, [&](const Json& answer) {
-    if (session.form() == Form::table || session.form() == Form::wide) {
+    if (session.is_for_people()) {
       fmt::print("{}\n", text_of(answer["id"]));
     } else {
       session.print(answer);

@@ -16,6 +16,11 @@ std::span<const std::string_view> enum_names(WorkEnding) {
   return names;
 }
 
+std::string_view state_name(const Work& work) {
+  if (work.ending) return enum_names(*work.ending)[static_cast<std::size_t>(*work.ending)];
+  return enum_names(work.phase)[static_cast<std::size_t>(work.phase)];
+}
+
 Digest Escrow::place_of(const Digest& intent) { return place_in(table, intent.view()); }
 Digest Work::place_of(const Digest& commitment) { return place_in(table, commitment.view()); }
 

@@ -299,6 +299,9 @@ struct Work {
   [[nodiscard]] verification::Ballot ballot(std::size_t row) const;
 };
 
+/// How it ended, or the phase that it is in.
+[[nodiscard]] std::string_view state_name(const Work& work);
+
 /// What a drawing's list of the eligible is bound by: H over each node, owner and weight, in order.
 [[nodiscard]] Digest eligible_digest(const std::vector<verification::Member>& eligible);
 

@@ -1,5 +1,7 @@
 #include "domain/ledger/ledger.h"
 
+#include <algorithm>
+
 #include "base/checked.h"
 #include "base/planted.h"
 
@@ -168,6 +170,29 @@ Result<Proposal> Ledger::propose(std::span<const Opened> offered, const Proposer
   const bool of_use = !taken.empty() || wants_empty_block(time_ms);
   return Proposal{OpenedBlock(std::move(block), std::move(taken)), std::move(draft), std::move(refused), considered,
                   of_use};
+}
+
+market::RecentPrices recent_prices(const State& state) {
+  const policy::RewardSettings& rewards = active_policy().reward_settings;
+  struct Seen {
+    std::uint64_t height = 0;
+    Digest place;  ///< so that all nodes have them in one order
+    std::uint64_t cost = 0;
+    std::uint64_t fuel = 0;
+    auto operator<=>(const Seen&) const = default;
+  };
+  std::vector<Seen> seen;
+  state.tables.works.visit([&](const Work& work) {
+    const Escrow* escrow = state.tables.escrows.find(work.intent.digest());
+    if (escrow == nullptr) return true;
+    const std::uint64_t cost = std::min(work.cost, market::workers_part(escrow->fee, rewards));
+    seen.push_back({work.anchored_height, work.key(), cost, escrow->fuel});
+    return true;
+  });
+  std::ranges::sort(seen);
+  market::RecentPrices prices;
+  for (const Seen& one : seen) prices.saw(one.cost, one.fuel);
+  return prices;
 }
 
 }  // namespace mesh::ledger

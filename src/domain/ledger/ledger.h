@@ -16,6 +16,7 @@
 #include "domain/ledger/block.h"
 #include "domain/ledger/execution.h"
 #include "domain/ledger/genesis.h"
+#include "domain/market/pricing.h"
 
 namespace mesh::ledger {
 
@@ -99,5 +100,9 @@ class Ledger {
   State state_;
   Digest seed_;
 };
+
+/// What works cost lately: of those that the ledger still has, the last ones by height, each at what its worker asks and may
+/// get of the fee.
+[[nodiscard]] market::RecentPrices recent_prices(const State& state);
 
 }  // namespace mesh::ledger

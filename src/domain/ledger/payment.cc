@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "domain/market/pricing.h"
 #include "domain/verification/quorum.h"
 
 namespace mesh::ledger {
@@ -45,7 +46,7 @@ ShardPayment pay_accepted(const ShardTerms& terms, std::span<const std::uint64_t
                           const policy::RewardSettings& rewards) {
   MESH_CHECK(terms.seats >= weights.size() && terms.timeliness <= 1000, "ledger-payment-terms");
   ShardPayment payment;
-  const std::uint64_t agreed_price = std::min(terms.cost, multiply_divide(terms.fee, rewards.worker_percentage, 100));
+  const std::uint64_t agreed_price = std::min(terms.cost, market::workers_part(terms.fee, rewards));
   payment.worker = multiply_divide(agreed_price, terms.timeliness, 1000);
   if (terms.seats > 0) {
     // In one division, so that rounding takes less than one micro-credit in all.

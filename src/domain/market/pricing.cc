@@ -73,11 +73,15 @@ std::uint64_t Pricing::asked_for(const task::CapabilityScope& scope, Instant now
   return std::max(settings_.minimum, scaled_up(Wide{settings_.price} * percent(now), scope.fuel, fuel_unit * 100));
 }
 
+std::uint64_t workers_part(std::uint64_t fee, const policy::RewardSettings& rewards) {
+  return capped(Wide{fee} * rewards.worker_percentage / 100);
+}
+
 Result<std::uint64_t> Pricing::quote(const task::CapabilityScope& scope, std::uint64_t fee, Instant now) const {
   if (fee == 0) return 0;
   if (settings_.is_unset()) return fee;
   const std::uint64_t asked = asked_for(scope, now);
-  const std::uint64_t for_worker = capped(Wide{fee} * rewards_.worker_percentage / 100);
+  const std::uint64_t for_worker = workers_part(fee, rewards_);
   if (asked <= for_worker) return asked;
   return fail(ErrorCode::denied, "price: of the fee of " + std::to_string(fee) + " a worker gets " +
                                      std::to_string(for_worker) + ", and a shard costs " + std::to_string(asked) +

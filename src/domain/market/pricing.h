@@ -76,6 +76,9 @@ class Pricing {
   State state_;
 };
 
+/// What the worker of a shard gets of its fee, at most: the policy's percentage, rounded down.
+[[nodiscard]] std::uint64_t workers_part(std::uint64_t fee, const policy::RewardSettings& rewards);
+
 /// What awards that a node saw cost lately.
 class RecentPrices {
  public:
@@ -84,6 +87,8 @@ class RecentPrices {
   void saw(std::uint64_t cost, std::uint64_t fuel);
   /// The median for fuel_unit, rounded up, the lower of two; none where nothing was seen.
   [[nodiscard]] std::optional<std::uint64_t> median() const;
+  /// Of how many.
+  [[nodiscard]] std::size_t count() const { return prices_.size(); }
 
  private:
   std::deque<std::uint64_t> prices_;  ///< oldest first
