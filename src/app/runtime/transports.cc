@@ -28,7 +28,7 @@ TransportChoice::Dialed dialed_of(const Status& connected) {
 
 }  // namespace
 
-Instant Transports::now() {
+Instant Transports::steady_now() {
   return Instant(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
@@ -66,8 +66,9 @@ asio::awaitable<Result<std::shared_ptr<Transports::Use>>> Transports::open(NodeI
 void Transports::connect(const NodeId& peer, const std::shared_ptr<TransportChoice>& choice, std::uint64_t left_bytes) {
   const std::optional<Transport> wanted = choice->to_dial(left_bytes, now());
   if (!wanted) return;
-  opener_.connect_by(peer, name_of(*wanted), [&io = io_, choice, wanted](Status connected) {
-    asio::post(io, [choice, wanted, result = dialed_of(connected)] { choice->dialed(*wanted, result, now()); });
+  opener_.connect_by(peer, name_of(*wanted), [self = shared_from_this(), choice, wanted](Status connected) {
+    asio::post(self->io_,
+               [self, choice, wanted, result = dialed_of(connected)] { choice->dialed(*wanted, result, self->now()); });
   });
 }
 
@@ -79,20 +80,20 @@ Transports::Use::Use(std::shared_ptr<Transports> all, std::shared_ptr<TransportC
       opened_(std::move(opened)),
       transport_(asset::transport_named(opened_.transport)) {}
 
-Transports::Use::~Use() { choice_->closed(transport_, broke_, now()); }
+Transports::Use::~Use() { choice_->closed(transport_, broke_, all_->now()); }
 
-void Transports::Use::arrived(std::uint64_t bytes) { choice_->arrived(transport_, bytes, now()); }
+void Transports::Use::arrived(std::uint64_t bytes) { choice_->arrived(transport_, bytes, all_->now()); }
 
 bool Transports::Use::is_to_leave(std::uint64_t left_bytes) {
   all_->connect(peer_, choice_, left_bytes);
-  const std::optional<Transport> wanted = choice_->next(left_bytes, now());
+  const std::optional<Transport> wanted = choice_->next(left_bytes, all_->now());
   return wanted && *wanted != transport_;
 }
 
 std::optional<Duration> Transports::Use::trial_left() const {
   const std::optional<Instant> ends = choice_->trial_ends();
   if (!ends) return std::nullopt;
-  return std::max(Duration(0), *ends - now());
+  return std::max(Duration(0), *ends - all_->now());
 }
 
 }  // namespace mesh::app

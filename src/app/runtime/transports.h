@@ -9,6 +9,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,11 +25,12 @@ class Transports : public std::enable_shared_from_this<Transports> {
   struct Limits {
     std::size_t max_peers = 1024;
     asset::TransportChoice::Limits choice;
+    std::function<Instant()> now = steady_now;  ///< by which speeds are measured; never goes back
   };
 
   /// `opener` outlives the streams' opening.
   Transports(boost::asio::io_context& io, StreamOpener& opener, Limits limits)
-      : io_(io), opener_(opener), limits_(limits) {}
+      : io_(io), opener_(opener), limits_(std::move(limits)) {}
   Transports(const Transports&) = delete;
   Transports& operator=(const Transports&) = delete;
 
@@ -76,7 +78,8 @@ class Transports : public std::enable_shared_from_this<Transports> {
     Instant used;
   };
 
-  [[nodiscard]] static Instant now();
+  [[nodiscard]] static Instant steady_now();
+  [[nodiscard]] Instant now() const { return limits_.now(); }
   std::shared_ptr<asset::TransportChoice> choice_for(const NodeId& peer);
   void connect(const NodeId& peer, const std::shared_ptr<asset::TransportChoice>& choice, std::uint64_t left_bytes);
 
