@@ -6,6 +6,7 @@
 
 #include "codec/utf8.h"
 #include "node/engagement.h"
+#include "node/ledger_pace.h"
 
 namespace mesh::node {
 
@@ -14,8 +15,6 @@ namespace {
 using identity::short_name;
 using ledger::WorkPhase;
 
-constexpr Duration look_every = seconds(1);
-constexpr Duration tell_intent_every = seconds(5);
 constexpr std::uint64_t patience_ms = 5'000;  // The publisher first.
 constexpr std::size_t max_anchored_bytes = std::size_t{48} << 10;  // Of commitments in one transaction.
 

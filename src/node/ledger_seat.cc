@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codec/utf8.h"
+#include "node/ledger_pace.h"
 
 namespace mesh::node {
 
@@ -11,11 +12,10 @@ namespace {
 using identity::short_name;
 using ledger::WorkPhase;
 
-constexpr Duration look_every = seconds(1);
 constexpr Duration kept_after_the_end = seconds(900);  // For the publisher to fetch what was found.
-constexpr Duration retry_after = seconds(1);
-constexpr std::size_t max_findings_bytes = std::size_t{256}
-                                           << 10;  // Of what one settlement shows: it may be all of them.
+constexpr Duration submit_again_after = seconds(1);
+constexpr std::size_t max_settlement_bytes = std::size_t{256}
+                                             << 10;  // Of what one settlement shows: it may be all of them.
 
 }  // namespace
 
@@ -72,7 +72,7 @@ void LedgerSeat::on_executed(Instant now, const std::vector<event::ExecutionDone
   for (const event::ExecutionDone::Shard& run : done) {
     if (!task::covers(work_.shards, run.shard)) continue;
     if (!run.result) {
-      retry_at_ = now + retry_after;
+      retry_at_ = now + submit_again_after;
       continue;
     }
     const receipt::Finding& finding = run.result->finding;
@@ -156,7 +156,7 @@ bool LedgerSeat::need(Instant now, const std::vector<std::uint32_t>& shards, Out
                                                  .sealed = false,
                                                  .keys = {}},
                                                 Executions::Purpose::verify, out);
-  if (!taken) retry_at_ = now + retry_after;
+  if (!taken) retry_at_ = now + submit_again_after;
   return true;
 }
 
@@ -168,7 +168,7 @@ void LedgerSeat::commit(Instant now, const std::vector<std::uint32_t>& shards, O
     for (const std::uint32_t shard : left) {
       const Found& found = found_.at(shard);
       bytes += receipt::size_in_receipt(found.finding);
-      if (bytes > max_findings_bytes && !covered.empty()) break;
+      if (bytes > max_settlement_bytes && !covered.empty()) break;
       covered.push_back(shard);
       digests.push_back(found.digest);
     }

@@ -5,7 +5,7 @@
 namespace mesh::store {
 namespace {
 
-constexpr std::array migrations{
+constexpr std::array chain_migrations{
     Migration{1, R"sql(
       CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;
       CREATE TABLE state(
@@ -36,7 +36,7 @@ constexpr std::array migrations{
 
 }  // namespace
 
-const Schema chain_schema{.application = chain_application_id, .migrations = migrations};
+const Schema chain_schema{.application = chain_application_id, .migrations = chain_migrations};
 
 Result<std::optional<ChainState>> load_state(sqlite::Statement& find_state) {
   MESH_LET(const bool found, find_state.step());

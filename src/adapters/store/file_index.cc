@@ -15,7 +15,7 @@ namespace mesh::store {
 
 namespace {
 
-constexpr std::int64_t layout = 2;
+constexpr std::int64_t index_layout = 2;
 constexpr std::string_view table =
     "CREATE TABLE file(share TEXT NOT NULL, path BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, "
     "bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL, cid BLOB NOT NULL, "
@@ -51,19 +51,19 @@ Result<std::unique_ptr<FileIndex>> FileIndex::try_open(const std::string& file) 
   MESH_LET(const std::int64_t owner, connection.query_integer("PRAGMA application_id"));
   if (owner != 0 && owner != application_id)
     return fail(ErrorCode::storage, fmt::format("{} is another program's database", file));
-  if (found > layout) {
+  if (found > index_layout) {
     return fail(ErrorCode::unsupported,
                 fmt::format("{} was written by a newer mesh, with layout {}, and this one knows {}; "
                             "use the newer program, or another home",
-                            file, found, layout));
+                            file, found, index_layout));
   }
   // What a power cut takes is found out again.
   MESH_TRY(connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"));
-  if (found < layout) {
+  if (found < index_layout) {
     MESH_TRY(connection.run(
         fmt::format("BEGIN IMMEDIATE; DROP TABLE IF EXISTS file; {} PRAGMA application_id = {}; PRAGMA user_version = "
                     "{}; COMMIT",
-                    table, application_id, layout)));
+                    table, application_id, index_layout)));
   }
   MESH_LET(self->put_,
            connection.prepare("INSERT OR REPLACE INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"));

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t max_kind_bytes = 64;
 constexpr std::size_t max_key_bytes = 512;
 
-constexpr std::array migrations{
+constexpr std::array node_migrations{
     Migration{1, R"sql(
       CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;
       CREATE TABLE scope(
@@ -35,7 +35,7 @@ constexpr std::array migrations{
       CREATE TABLE pair(key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
     )sql"},
 };
-constexpr Schema schema{.application = application_id, .migrations = migrations};
+constexpr Schema schema{.application = application_id, .migrations = node_migrations};
 
 std::size_t size_of(const WriteBatch& batch) {
   constexpr std::size_t per_string = sizeof(std::string);

@@ -14,7 +14,7 @@
 namespace mesh::store {
 namespace {
 
-constexpr std::int64_t layout = 1;
+constexpr std::int64_t blocks_layout = 1;
 // The bytes lie apart, so that an opening store reads what it has to know and not all that it holds.
 constexpr std::string_view tables = R"sql(
   CREATE TABLE IF NOT EXISTS block(
@@ -47,11 +47,11 @@ Result<std::unique_ptr<SmallBlocks>> SmallBlocks::open(const std::string& folder
     return fail(ErrorCode::storage,
                 fmt::format("{} is another program's database; move it away or use another home", self->file_));
   }
-  if (found > layout) {
+  if (found > blocks_layout) {
     return fail(ErrorCode::unsupported,
                 fmt::format("{} was written by a newer mesh, with layout {}, and this one knows {}; use the newer "
                             "program, or another home",
-                            self->file_, found, layout));
+                            self->file_, found, blocks_layout));
   }
   if (found == 0) MESH_TRY(connection.run("PRAGMA auto_vacuum = INCREMENTAL"));
   // NORMAL syncs what keeps the file whole; what was added last is durable once sync() says so.
@@ -68,7 +68,7 @@ Result<std::unique_ptr<SmallBlocks>> SmallBlocks::open(const std::string& folder
     MESH_TRY(
         connection.run(fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; "
                                    "COMMIT",
-                                   tables, application_id, layout)));
+                                   tables, application_id, blocks_layout)));
     if (!sync_path(folder, O_DIRECTORY)) {
       return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk",
                                                   folder, std::strerror(errno)));

@@ -38,7 +38,6 @@ constexpr std::uint64_t max_fuel = std::uint64_t{1} << 62;
 constexpr std::uint64_t max_memory_bytes = std::uint64_t{1} << 32;
 constexpr std::size_t thread_stack_bytes = stack_bytes + (std::size_t{4} << 20);
 constexpr int guest_niceness = 10;
-constexpr std::uint64_t copied_bytes_per_unit = 4;  // As in wasi.cc.
 
 Outcome refusal(std::string detail) {
   Outcome outcome;

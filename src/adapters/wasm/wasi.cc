@@ -35,7 +35,6 @@ constexpr std::uint64_t random_byte_cost = 4;    // Hashing.
 constexpr std::uint64_t entry_cost = 20;  // Every entry of a folder that is listed, every component of a path.
 constexpr std::uint32_t max_vectors = 1'024;
 constexpr std::uint32_t max_subscriptions = 4'096;
-constexpr std::uint64_t copied_bytes_per_unit = 4;
 
 enum FileType : std::uint8_t { type_unknown = 0, type_folder = 3, type_file = 4 };
 

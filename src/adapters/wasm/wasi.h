@@ -88,6 +88,8 @@ struct Run {
 /// What WASI 0.2's calls ask of a Run.
 [[nodiscard]] const mesh_wasi_host& component_host();
 
+/// Bytes that are copied into or out of the guest's memory for one unit of fuel.
+inline constexpr std::uint64_t copied_bytes_per_unit = 4;
 /// Nanoseconds since 1970 at which every guest's clock starts, and the time of every file: 2000-01-01.
 inline constexpr std::uint64_t epoch_ns = 946'684'800'000'000'000;
 

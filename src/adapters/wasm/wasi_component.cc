@@ -4,8 +4,6 @@
 namespace mesh::wasm {
 namespace {
 
-constexpr std::uint64_t copied_bytes_per_unit = 4;  // As in wasi.cc.
-
 Run& run_of(void* run) { return *static_cast<Run*>(run); }
 mesh_slice slice(ByteView bytes) { return {bytes.data(), bytes.size()}; }
 Place place_of(const mesh_place* place) { return {static_cast<const FileTree::Node*>(place->node), place->in_program}; }

@@ -32,10 +32,8 @@ constexpr std::size_t max_fetches = 64;
 constexpr std::size_t bundle_content_bytes = std::size_t{64} << 20;
 constexpr std::size_t small_content_bytes = 16 << 10;
 constexpr Duration fetch_limit = seconds(60);
-constexpr std::string_view car_type = "application/vnd.ipld.car";
 constexpr std::string_view octets = "application/octet-stream";
 constexpr std::string_view ndjson = "application/x-ndjson";
-constexpr std::string_view raw_type = "application/vnd.ipld.raw";
 constexpr std::string_view rest_of_path = "{path...}";
 
 std::vector<std::string_view> segments_of(std::string_view path) {

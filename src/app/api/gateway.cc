@@ -15,13 +15,11 @@ namespace {
 
 constexpr std::string_view prefix = "/ipfs/";
 constexpr std::string_view probe = "bafkqaaa";  // An identity CID of no bytes.
-constexpr std::string_view raw_type = "application/vnd.ipld.raw";
-constexpr std::string_view car_type = "application/vnd.ipld.car";
 constexpr std::string_view cache_for_ever = "public, max-age=29030400, immutable";
 constexpr std::uint32_t max_depth = 64;
 constexpr std::size_t max_remembered = std::size_t{1} << 20;
 constexpr std::size_t enough_bytes = std::size_t{256} << 10;  // To be handed to the client at a time.
-constexpr int max_steps = 256;  // Of a walk at a time, so that one that sends nothing holds up nobody else.
+constexpr int max_walk_steps = 256;  // Of a walk at a time, so that one that sends nothing holds up nobody else.
 
 std::string_view trim(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");
@@ -340,7 +338,8 @@ class Gateway::Stream : public std::enable_shared_from_this<Stream> {
     }
     gateway_->post_bulk_([self = shared_from_this()]() mutable {
       Status status;
-      for (int i = 0; i < max_steps && status && !self->walk_.at_end() && self->pending_.size() < enough_bytes; ++i) {
+      for (int i = 0; i < max_walk_steps && status && !self->walk_.at_end() && self->pending_.size() < enough_bytes;
+           ++i) {
         const Result<Bytes> section = self->walk_.step();
         if (section) {
           self->pending_ += as_text(*section);

@@ -22,6 +22,10 @@
 
 namespace mesh::app {
 
+/// The media types of a block and of a CAR.
+inline constexpr std::string_view raw_type = "application/vnd.ipld.raw";
+inline constexpr std::string_view car_type = "application/vnd.ipld.car";
+
 /// A range of a file's bytes as `entity-bytes` names it: negative from the end, no `to` for the end.
 struct EntityBytes {
   std::int64_t from = 0;

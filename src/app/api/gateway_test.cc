@@ -21,8 +21,6 @@ namespace mesh::app {
 namespace {
 
 const std::string token = "0123456789abcdef-secret";
-constexpr std::string_view raw_type = "application/vnd.ipld.raw";
-constexpr std::string_view car_type = "application/vnd.ipld.car";
 
 Bytes noise(std::size_t count, std::uint32_t seed) {
   std::mt19937 random(seed);

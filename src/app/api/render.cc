@@ -12,11 +12,6 @@ namespace {
 
 using node::JobPhase;
 
-template <class E>
-std::string word(E value) {
-  return std::string(enum_names(value)[static_cast<std::size_t>(value)]);
-}
-
 Json text_or_null(const std::optional<Cid>& cid) { return cid ? Json(cid->text()) : Json(nullptr); }
 std::string peer_text(const identity::NodeId& node) { return identity::peer_id_of(node); }
 
@@ -44,7 +39,7 @@ std::string rfc3339(std::int64_t ms) {
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-std::string phase_name(JobPhase phase) { return word(phase); }
+std::string phase_name(JobPhase phase) { return std::string(word(phase)); }
 bool has_ended(JobPhase phase) {
   return phase == JobPhase::done || phase == JobPhase::failed || phase == JobPhase::stopped;
 }

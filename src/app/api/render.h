@@ -11,6 +11,12 @@
 
 namespace mesh::app {
 
+/// The name of an enum's value, as records have it.
+template <class E>
+[[nodiscard]] std::string_view word(E value) {
+  return enum_names(value)[static_cast<std::size_t>(value)];
+}
+
 using Json = nlohmann::ordered_json;
 
 /// 2026-11-21T13:09:07.123Z

@@ -192,7 +192,7 @@ int assets_find(Session& session, const std::string& text) {
 
 int assets_refresh(Session& session) {
   return with(session, "POST", "/api/v1/manifest/refresh", nullptr, [&](const Json& done) {
-    if (session.form() != Form::table && session.form() != Form::wide) {
+    if (!session.is_for_people()) {
       session.print(done);
       return exit_ok;
     }

@@ -72,7 +72,7 @@ int peers_invite(Session& session, const InvitationOptions& options) {
   Json body{{"credits", options.credits * micro}, {"uses", options.uses}, {"hours", options.hours}};
   if (!roles.empty()) body["roles"] = roles;
   return with(session, "POST", "/api/v1/invitations", &body, [&](const Json& answer) {
-    if (session.form() == Form::table || session.form() == Form::wide || session.form() == Form::name) {
+    if (session.is_for_people() || session.form() == Form::name) {
       fmt::print("{}\n", text_of(answer["token"]));
     } else {
       session.print(answer);

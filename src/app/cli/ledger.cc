@@ -17,8 +17,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t read_at_once = 64;
 constexpr std::size_t file_piece = std::size_t{1} << 20;
 
-bool is_for_people(const Session& session) { return session.form() == Form::table || session.form() == Form::wide; }
-
 struct Chain {
   identity::Charter charter;
   ledger::Genesis genesis;
@@ -170,7 +168,7 @@ Result<Chain> chain_of(const Session& session, const ChainSource& source) {
 
 int ledger_head(const Session& session) {
   return with(session, "GET", "/api/v1/ledger", nullptr, [&](const Json& ledger) {
-    if (!is_for_people(session)) {
+    if (!session.is_for_people()) {
       session.print(ledger);
       return exit_ok;
     }
@@ -192,7 +190,7 @@ int ledger_head(const Session& session) {
 
 int ledger_block(const Session& session, std::uint64_t height) {
   return with(session, "GET", fmt::format("/api/v1/ledger/blocks/{}", height), nullptr, [&](const Json& block) {
-    if (!is_for_people(session)) {
+    if (!session.is_for_people()) {
       session.print(block);
       return exit_ok;
     }
@@ -286,7 +284,7 @@ int ledger_verify(const Session& session, const ChainSource& source) {
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
   const std::uint64_t per_second =
       report.transactions * 1000 / static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 1));
-  const bool for_people = is_for_people(session);
+  const bool for_people = session.is_for_people();
   const auto amount = [&](std::uint64_t micros) {
     return for_people ? app::credits_text(micros) : std::to_string(micros);
   };

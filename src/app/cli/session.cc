@@ -81,7 +81,7 @@ std::string rtt_text(const Json& row) {
 }
 
 int print_cid(const Session& session, const Json& answer) {
-  if (session.form() == Form::table || session.form() == Form::wide) {
+  if (session.is_for_people()) {
     fmt::print("{}\n", text_of(answer["cid"]));
   } else {
     session.print(answer);

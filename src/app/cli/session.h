@@ -79,6 +79,8 @@ class Session {
   void progress(const std::string& text) const;
 
   [[nodiscard]] Form form() const;
+  /// Whether people read what is printed: a table, narrow or wide.
+  [[nodiscard]] bool is_for_people() const { return form() == Form::table || form() == Form::wide; }
   void print(const Json& value) const;  ///< one thing; tables show "key: value"
   void print_list(const Json& rows, const std::vector<Column>& columns, const std::string& name_key) const;
 

@@ -11,8 +11,6 @@ std::string account_path(const std::string& account, std::string_view rest = {})
   return "/api/v1/ledger/accounts/" + http::percent_encode(account.empty() ? "self" : account) + std::string(rest);
 }
 
-bool is_for_people(const Session& session) { return session.form() == Form::table || session.form() == Form::wide; }
-
 /// What the transaction did to the account: with a sign where credits came or went.
 std::string change_of(const Json& row) {
   const Json& fields = row["fields"];
@@ -92,7 +90,7 @@ int make_transaction(const Session& session, Json request, const Waiting& waitin
 
 int wallet_show(const Session& session, const std::string& account) {
   return with(session, "GET", account_path(account), nullptr, [&](const Json& answer) {
-    if (!is_for_people(session)) {
+    if (!session.is_for_people()) {
       session.print(answer);
       return exit_ok;
     }

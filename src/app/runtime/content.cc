@@ -32,7 +32,7 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t max_complete = 65'536;
-constexpr std::size_t max_liars = 4'096;
+constexpr std::size_t max_lying_holders = 4'096;
 constexpr int max_fruitless = 3;  // Attempts on one holder that bring nothing.
 constexpr std::size_t max_known_links = 8;
 
@@ -385,7 +385,7 @@ struct ContentExchange::Impl : std::enable_shared_from_this<ContentExchange::Imp
 
   void note_liar(const NodeId& node, const std::string& what) {
     ++bad_blocks;
-    if (liars.size() < max_liars) liars.insert(node);
+    if (liars.size() < max_lying_holders) liars.insert(node);
     if (on_liar) on_liar(node, what);
   }
 

@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view key_prefix = "download/";
+constexpr std::string_view download_prefix = "download/";
 constexpr std::size_t max_path_bytes = 4096;
 constexpr std::size_t max_named_holders = 64;
 constexpr std::size_t max_kept_open = 32;  // Part files of downloads that wait; past it they are opened again.
@@ -36,7 +36,7 @@ constexpr Duration layout_limit = std::chrono::minutes(2);
 constexpr Duration whole_limit = std::chrono::hours(24);
 constexpr std::uint64_t max_whole_bytes = std::uint64_t{4} << 30;
 
-std::string key_of(const Cid& root) { return std::string(key_prefix) + root.text(); }
+std::string download_key(const Cid& root) { return std::string(download_prefix) + root.text(); }
 
 bool is_passing(ErrorCode code) { return code == ErrorCode::unavailable || code == ErrorCode::timeout; }
 
@@ -164,7 +164,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     const DownloadPointer download = add(std::move(wanted));
     download->waiters.push_back(std::move(done));
     store::WriteBatch batch;
-    batch.put.emplace_back(key_of(download->wanted.root), record::encode(download->wanted));
+    batch.put.emplace_back(download_key(download->wanted.root), record::encode(download->wanted));
     // First it is written down, so that whatever was fetched is gone on with after a kill. A store that cannot write is no
     // reason not to fetch.
     store.commit(std::move(batch), [self = shared_from_this(), download](const Status&) {
@@ -299,7 +299,7 @@ struct Downloads::Impl : std::enable_shared_from_this<Downloads::Impl> {
     ended.push_front(download);
     if (ended.size() > limits.max_ended_told) ended.pop_back();
     store::WriteBatch batch;
-    batch.erase.push_back(key_of(download->wanted.root));
+    batch.erase.push_back(download_key(download->wanted.root));
     if (status) {
       fetched.keep(download->wanted.root, download->file, download->bytes, batch);
     } else {
@@ -566,7 +566,7 @@ Downloads::Downloads(asio::io_context& io, fs::path folder, store::NodeStore& st
 Downloads::~Downloads() { impl_->close(); }
 
 Status Downloads::resume_all() {
-  MESH_LET(const auto known, impl_->store.scan(key_prefix, impl_->limits.max_downloads));
+  MESH_LET(const auto known, impl_->store.scan(download_prefix, impl_->limits.max_downloads));
   for (const auto& [key, bytes] : known) {
     // What does not read is no reason to keep a node from starting: it can be asked for again.
     Result<Wanted> read = record::decode<Wanted>(bytes);

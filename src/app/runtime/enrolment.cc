@@ -23,7 +23,7 @@ using ledger::Role;
 
 namespace {
 
-constexpr std::string_view key_prefix = "invitation/";
+constexpr std::string_view invitation_prefix = "invitation/";
 constexpr std::size_t max_invitations = 1024;
 constexpr std::uint64_t max_uses = 1000;
 constexpr std::uint64_t max_hours = 24 * 366;
@@ -49,7 +49,9 @@ struct StoredInvitation {
   }
 };
 
-std::string key_of(const Digest& secret) { return std::string(key_prefix) + sha256(secret.view()).hex(); }
+std::string invitation_key(const Digest& secret) {
+  return std::string(invitation_prefix) + sha256(secret.view()).hex();
+}
 
 Status check(const InvitationTerms& terms) {
   if (terms.uses < 1 || terms.uses > max_uses)
@@ -94,7 +96,7 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
 
   /// Uses the invitation up by one. Nobody else does in between: all of this is on one thread, and the store keeps its order.
   Result<StoredInvitation> use(const Digest& secret) {
-    MESH_LET(const std::optional<Bytes> stored, store.get(key_of(secret)));
+    MESH_LET(const std::optional<Bytes> stored, store.get(invitation_key(secret)));
     if (!stored) return fail(ErrorCode::denied, "this invitation is not known here, or was used up");
     MESH_LET(StoredInvitation invitation, record::decode<StoredInvitation>(*stored));
     if (invitation.expires_ms <= static_cast<std::uint64_t>(wall_ms()))
@@ -103,9 +105,9 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
     --rest.uses;
     store::WriteBatch batch;
     if (rest.uses == 0) {
-      batch.erase.push_back(key_of(secret));
+      batch.erase.push_back(invitation_key(secret));
     } else {
-      batch.put.emplace_back(key_of(secret), record::encode(rest));
+      batch.put.emplace_back(invitation_key(secret), record::encode(rest));
     }
     MESH_TRY(store.commit_and_wait(std::move(batch)));
     return invitation;
@@ -113,7 +115,7 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
 
   /// Nobody came in by it: it can be used once more. After a crash before this it cannot.
   void give_back(const Digest& secret, StoredInvitation invitation) {
-    const Result<std::optional<Bytes>> stored = store.get(key_of(secret));
+    const Result<std::optional<Bytes>> stored = store.get(invitation_key(secret));
     if (!stored) return;
     invitation.uses = 0;
     if (*stored) {
@@ -123,7 +125,7 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
     }
     ++invitation.uses;
     store::WriteBatch batch;
-    batch.put.emplace_back(key_of(secret), record::encode(invitation));
+    batch.put.emplace_back(invitation_key(secret), record::encode(invitation));
     const Status ignored = store.commit_and_wait(std::move(batch));  // A store that fails says so by itself.
   }
 
@@ -229,7 +231,7 @@ void Enrolment::invite(const InvitationTerms& terms, std::vector<std::string> ad
     if (Status steward = ledger::check_role(replica.ledger().member(own), Role::steward, replica.ledger().height());
         !steward)
       return done(wrap("only a steward invites", std::move(steward.error())));
-    const auto known = impl->store.scan(key_prefix, max_invitations);
+    const auto known = impl->store.scan(invitation_prefix, max_invitations);
     if (!known) return done(std::unexpected(known.error()));
     if (known->size() >= max_invitations)
       return done(fail(ErrorCode::exhausted, fmt::format("there are {} invitations already", max_invitations)));
@@ -246,7 +248,7 @@ void Enrolment::invite(const InvitationTerms& terms, std::vector<std::string> ad
                                   .credits = terms.credits,
                                   .uses = terms.uses,
                                   .expires_ms = now_ms + terms.hours * 3'600'000};
-    batch.put.emplace_back(key_of(secret), record::encode(stored));
+    batch.put.emplace_back(invitation_key(secret), record::encode(stored));
     std::string token = token_of(
         {.federation = federation_of(impl->chain.founding()), .addresses = std::move(addresses), .secret = secret});
     impl->store.commit(std::move(batch), [token = std::move(token), done = std::move(done)](Status status) mutable {

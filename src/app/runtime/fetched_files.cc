@@ -11,11 +11,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view key_prefix = "fetched/";
+constexpr std::string_view fetched_prefix = "fetched/";
 constexpr std::uint64_t written_every_ms = 3'600'000;
 
 /// Of bounded length, whatever the path's.
-std::string key_of(const std::string& path) { return std::string(key_prefix) + sha256(as_bytes(path)).hex(); }
+std::string fetched_key(const std::string& path) { return std::string(fetched_prefix) + sha256(as_bytes(path)).hex(); }
 
 }  // namespace
 
@@ -32,7 +32,7 @@ Result<std::shared_ptr<FetchedFiles>> FetchedFiles::open(fs::path folder, store:
       new FetchedFiles(std::move(folder), store, limits, std::move(is_pinned), std::move(now_ms)));
   // In sixteen parts: one read may return so many bytes and no more.
   for (const char digit : std::string_view("0123456789abcdef")) {
-    MESH_LET(const auto known, store.scan(std::string(key_prefix) + digit, limits.max_files));
+    MESH_LET(const auto known, store.scan(std::string(fetched_prefix) + digit, limits.max_files));
     for (const auto& [key, bytes] : known) {
       const Result<Entry> entry = record::decode<Entry>(bytes);
       if (!entry || self->files_.size() >= limits.max_files) continue;  // The file stays, and counts no more.
@@ -58,7 +58,7 @@ void FetchedFiles::drop_missing() {
     std::error_code error;
     const auto status = fs::symlink_status(folder_ / known.first, error);
     if (status.type() != fs::file_type::not_found) return false;
-    batch.erase.push_back(key_of(known.first));
+    batch.erase.push_back(fetched_key(known.first));
     return true;
   });
   if (batch.empty()) return;
@@ -119,7 +119,7 @@ Result<std::vector<FetchedFiles::Entry>> FetchedFiles::reserve(const Cid& root, 
       fs::remove(folder_ / file->entry.path, error);
       if (error) continue;
       freed += file->entry.bytes;
-      batch.erase.push_back(key_of(file->entry.path));
+      batch.erase.push_back(fetched_key(file->entry.path));
       removed.push_back(file->entry);
     }
     for (const Entry& entry : removed) files_.erase(entry.path);
@@ -140,7 +140,7 @@ void FetchedFiles::release(const Cid& root) {
 void FetchedFiles::forget_oldest(store::WriteBatch& batch) {
   const auto oldest =
       std::ranges::min_element(files_, {}, [](const auto& known) { return known.second.entry.used_ms; });
-  batch.erase.push_back(key_of(oldest->first));
+  batch.erase.push_back(fetched_key(oldest->first));
   files_.erase(oldest);
 }
 
@@ -152,7 +152,7 @@ void FetchedFiles::keep(const Cid& root, const fs::path& file, std::uint64_t byt
   if (files_.size() >= limits_.max_files) forget_oldest(batch);
   std::erase_if(paths_, [&](const auto& known) { return !files_.contains(known.second); });
   const Entry entry{.root = root, .path = path, .bytes = bytes, .used_ms = now()};
-  batch.put.emplace_back(key_of(path), record::encode(entry));
+  batch.put.emplace_back(fetched_key(path), record::encode(entry));
   paths_.emplace(root, path);
   files_.emplace(path, File{.entry = entry, .written_ms = entry.used_ms});
 }
@@ -167,7 +167,7 @@ void FetchedFiles::touch(const Cid& root, bool is_served) {
     if (file.entry.used_ms - file.written_ms < written_every_ms) continue;
     file.written_ms = file.entry.used_ms;
     store::WriteBatch batch;
-    batch.put.emplace_back(key_of(known->second), record::encode(file.entry));
+    batch.put.emplace_back(fetched_key(known->second), record::encode(file.entry));
     batch.urgency = store::Urgency::may_wait;
     store_.commit(std::move(batch), {});
   }

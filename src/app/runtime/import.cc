@@ -31,7 +31,7 @@ constexpr std::size_t max_depth = 32;
 using task::max_shards;
 constexpr std::size_t max_list_bytes = std::size_t{2} << 20;  // What every reader of records takes.
 constexpr std::size_t max_line_bytes = std::size_t{64} << 20;
-constexpr std::size_t max_module_bytes = std::size_t{64} << 20;
+constexpr std::size_t max_imported_module_bytes = std::size_t{64} << 20;
 constexpr std::size_t max_wat_bytes = std::size_t{16} << 20;
 constexpr std::size_t max_left_out_told = 64;
 constexpr std::size_t max_library_modules = 8'192;
@@ -543,7 +543,7 @@ Result<Program> import_program(const fs::path& path, const ProgramOptions& optio
   MESH_LET(const FileDescriptor file, open_file(AT_FDCWD, script.string(), script, 0));
   if (language->name == "wasm" || language->name == "wat") {
     const bool is_text = language->name == "wat";
-    MESH_LET(const Bytes bytes, read_whole(file, script, is_text ? max_wat_bytes : max_module_bytes));
+    MESH_LET(const Bytes bytes, read_whole(file, script, is_text ? max_wat_bytes : max_imported_module_bytes));
     return is_text ? wat_program(bytes, script.filename().string(), sink)
                    : module_program(bytes, script.filename().string(), sink);
   }
@@ -637,7 +637,7 @@ Result<ImportedFunction> make_function(const Program& program, const std::vector
     node.runtime = program.content;
     node.args.emplace_back("main");
     node.args.insert(node.args.end(), args.begin(), args.end());
-    MESH_LET(const Bytes module, blocks.read_dag_file(program.content, max_module_bytes));
+    MESH_LET(const Bytes module, blocks.read_dag_file(program.content, max_imported_module_bytes));
     node.abi = wasm::is_component(module)                   ? task::Abi::component
                : wasm::exports_function(module, "mesh_run") ? task::Abi::call
                                                             : task::Abi::wasi;

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t most_holders = 1024;  // In all, with those that were given up.
 constexpr std::size_t ahead = 2;  // Requests that a holder has at a time.
-constexpr int max_fruitless = 3;
+constexpr int max_fruitless_turns = 3;
 constexpr int max_busy = 30;
 constexpr Duration longest_pause = seconds(2);
 
@@ -183,7 +183,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
           holder->given_up = holder->busy >= max_busy;
           break;
         case Outcome::broken:
-          if (!brought && ++holder->fruitless >= max_fruitless) holder->given_up = true;
+          if (!brought && ++holder->fruitless >= max_fruitless_turns) holder->given_up = true;
           break;
         case Outcome::has_not:
           holder->given_up = true;

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t classes_in_all = 3;
 constexpr std::size_t max_head_bytes = std::size_t{512} << 10;
-constexpr std::size_t max_request_bytes = std::size_t{1} << 20;
+constexpr std::size_t max_manifest_request_bytes = std::size_t{1} << 20;
 
 struct Page {
   std::vector<asset::Asset> assets;
@@ -339,7 +339,7 @@ struct ManifestExchange::Impl : std::enable_shared_from_this<ManifestExchange::I
   }
 
   static asio::awaitable<void> answer_on(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream) {
-    const Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_request_bytes);
+    const Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_manifest_request_bytes);
     if (frame && *frame) {
       if (const Result<ManifestRequest> request = record::decode<ManifestRequest>(**frame); request) {
         self->heard(peer, *request);

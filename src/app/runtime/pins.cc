@@ -4,15 +4,15 @@ namespace mesh::app {
 
 namespace {
 
-constexpr std::string_view key_prefix = "pin/";
+constexpr std::string_view pin_prefix = "pin/";
 
-std::string key_of(const Cid& root) { return std::string(key_prefix) + root.text(); }
+std::string pin_key(const Cid& root) { return std::string(pin_prefix) + root.text(); }
 
 }  // namespace
 
 Result<std::unique_ptr<Pins>> Pins::open(store::NodeStore& store) {
   std::unique_ptr<Pins> pins(new Pins(store));
-  MESH_LET(const auto known, store.scan(key_prefix, max_pins));
+  MESH_LET(const auto known, store.scan(pin_prefix, max_pins));
   for (const auto& [key, bytes] : known) {
     MESH_LET(Pin pin, record::decode<Pin>(bytes));
     const Cid root = pin.root;
@@ -31,7 +31,7 @@ void Pins::pin(Pin pin, store::NodeStore::Completion done) {
           fail(ErrorCode::exhausted, "there are " + std::to_string(max_pins) + " pins already: unpin something"));
     }
     const Pin& kept = pins_.emplace(pin.root, pin).first->second;
-    batch.put.emplace_back(key_of(kept.root), record::encode(kept));
+    batch.put.emplace_back(pin_key(kept.root), record::encode(kept));
   }
   store_.commit(std::move(batch), std::move(done));
 }
@@ -42,7 +42,7 @@ void Pins::unpin(const Cid& root, store::NodeStore::Completion done) {
     if (pins_.erase(root) == 0) return done(fail(ErrorCode::not_found, root.text() + " is not pinned"));
   }
   store::WriteBatch batch;
-  batch.erase.push_back(key_of(root));
+  batch.erase.push_back(pin_key(root));
   store_.commit(std::move(batch), std::move(done));
 }
 

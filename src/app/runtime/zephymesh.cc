@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 using identity::NodeId;
 
 namespace {
-constexpr std::size_t max_request_bytes = 8192;
+constexpr std::size_t max_request_line_bytes = 8192;
 constexpr std::size_t page_files = 1000;
 }  // namespace
 
@@ -115,7 +115,7 @@ struct ZephyMeshStreams::Impl : std::enable_shared_from_this<ZephyMeshStreams::I
   }
 
   static asio::awaitable<bool> send_file(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream) {
-    Result<std::string> request = co_await stream->read_line(max_request_bytes);
+    Result<std::string> request = co_await stream->read_line(max_request_line_bytes);
     if (!request && request.error().code != ErrorCode::invalid) co_return false;
     std::optional<asset::Asset> asset;
     std::optional<std::vector<FileLeaf>> leaves;

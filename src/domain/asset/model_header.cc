@@ -9,7 +9,7 @@ namespace mesh::asset {
 namespace {
 
 constexpr std::size_t window_bytes = 4096;
-constexpr std::size_t max_name_bytes = 1024;
+constexpr std::size_t max_key_bytes = 1024;
 constexpr std::size_t max_architecture_bytes = 64;
 constexpr std::size_t max_contexts = 16;  // Keys that may be the context length, until the architecture is known.
 constexpr int max_array_depth = 4;
@@ -78,7 +78,7 @@ class Source {
     return value;
   }
   Result<std::string> text(std::uint64_t bytes) {
-    if (bytes > max_name_bytes) return invalid("a name is too long");
+    if (bytes > max_key_bytes) return invalid("a name is too long");
     std::string value;
     for (std::uint64_t i = 0; i < bytes; ++i) {
       MESH_LET(const std::uint8_t next, byte());
@@ -202,7 +202,7 @@ class GgufReader {
   Status read_pair() {
     MESH_LET(const std::uint64_t key_bytes, source_.little_endian(8));
     std::string key;
-    if (key_bytes > max_name_bytes) {
+    if (key_bytes > max_key_bytes) {
       MESH_TRY(source_.skip(key_bytes));  // None that is looked for is as long.
     } else {
       MESH_LET(key, source_.text(key_bytes));
@@ -314,7 +314,7 @@ class SafetensorsReader {
       if (!escaped && next == '"') return text;
       escaped = !escaped && next == '\\';
       if (!keep) continue;
-      if (text.size() >= max_name_bytes) return invalid("a name is too long");
+      if (text.size() >= max_key_bytes) return invalid("a name is too long");
       text.push_back(static_cast<char>(next));
     }
   }

@@ -10,7 +10,7 @@ namespace mesh::asset {
 namespace {
 
 constexpr std::array dialable = {Transport::tcp, Transport::quic};
-constexpr std::uint64_t per_second = 1'000'000;
+constexpr std::uint64_t microseconds_per_second = 1'000'000;
 constexpr std::size_t enough_samples = 3;
 constexpr std::uint64_t trial_part = 16;  // A trial's share of what is still to come is one of so many parts.
 
@@ -28,7 +28,7 @@ std::uint64_t weight(Transport transport) {
 }
 
 std::uint64_t speed_of(std::uint64_t bytes, Duration time) {
-  return bytes * per_second / static_cast<std::uint64_t>(std::max<Duration::rep>(time.count(), 1));
+  return bytes * microseconds_per_second / static_cast<std::uint64_t>(std::max<Duration::rep>(time.count(), 1));
 }
 
 }  // namespace
@@ -93,7 +93,7 @@ std::optional<Transport> TransportChoice::next(std::uint64_t left_bytes, Instant
     const auto transport = worth_trying(left_bytes, now);
     if (transport && way(*transport).connected) {
       const std::uint64_t share = trial_share(left_bytes);
-      const std::uint64_t takes_us = share * per_second / way(*carrier_).speed;
+      const std::uint64_t takes_us = share * microseconds_per_second / way(*carrier_).speed;
       trial_ = Trial{.way = *transport,
                      .share = share,
                      .bytes = 0,
