@@ -12,7 +12,7 @@ function(mesh_unit_test target timeout_s)
 endfunction()
 
 # mesh_module(NAME LEVEL n FOLDER path DEPENDS modules... [EXCLUDE sources...] [LIBRARIES libs...]
-#             [PRIVATE_LIBRARIES libs...])
+#             [PRIVATE_LIBRARIES libs...] [ALONE sources...])
 #
 # Declares one module of src/ and its edges. The module's sources see, on their include path, the module
 # itself and what it DEPENDS on (and what those depend on), and nothing else of src/: each module is given a
@@ -21,8 +21,11 @@ endfunction()
 #
 # Every NAME.cc in the folder is part of the module, but for those that EXCLUDE names; every *_test.cc goes into the test
 # program NAME_test. A folder below is a module of its own.
+#
+# Where several sources are compiled as one (CMAKE_UNITY_BUILD), two may not give a name in their nameless namespaces two
+# meanings. Those that ALONE names are compiled by themselves: tests whose short names are worth more than the time.
 function(mesh_module name)
-  cmake_parse_arguments(PARSE_ARGV 1 M "" "LEVEL;FOLDER" "DEPENDS;EXCLUDE;LIBRARIES;PRIVATE_LIBRARIES;TEST_DEPENDS;TEST_LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 M "" "LEVEL;FOLDER" "DEPENDS;EXCLUDE;ALONE;LIBRARIES;PRIVATE_LIBRARIES;TEST_DEPENDS;TEST_LIBRARIES")
   if(NOT M_FOLDER OR NOT DEFINED M_LEVEL)
     message(FATAL_ERROR "mesh_module(${name}): FOLDER and LEVEL are required")
   endif()
@@ -38,6 +41,12 @@ function(mesh_module name)
       message(FATAL_ERROR "mesh_module(${name}): EXCLUDE names ${source}, which is not there")
     endif()
     list(REMOVE_ITEM sources "${source_folder}/${source}")
+  endforeach()
+  foreach(source IN LISTS M_ALONE)
+    if(NOT "${source_folder}/${source}" IN_LIST sources)
+      message(FATAL_ERROR "mesh_module(${name}): ALONE names ${source}, which is not there")
+    endif()
+    set_source_files_properties("${source_folder}/${source}" PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   endforeach()
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
@@ -77,6 +86,10 @@ function(mesh_module name)
     endforeach()
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE mesh_${name} ${test_edges} mesh_flags ${M_TEST_LIBRARIES} ${M_PRIVATE_LIBRARIES} GTest::gtest_main)
+    if(CMAKE_BUILD_TYPE STREQUAL "Release")
+      # A test runs once: it is not worth the time that the optimiser takes over its long bodies. What it tests is as it ships.
+      target_compile_options(${name}_test PRIVATE -O1)
+    endif()
     target_compile_definitions(${name}_test PRIVATE MESH_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MESH_BINARY_DIR="${CMAKE_BINARY_DIR}")
     mesh_unit_test(${name}_test 300)
   endif()

@@ -28,21 +28,23 @@ step_runtimes() { scripts/runtimes.sh; }
 step_lint() { scripts/lint.sh "$reports/lint.count"; }
 step_unit() { ctest_step unit release -L '^unit$' -j "$(nproc)"; }
 # Tests that start meshes or servers of their own would disturb each other's clocks: they run one by one. They wait more than
-# they work, so what the sanitizers' step needs is compiled meanwhile, in the time that they leave idle.
+# they work, so what the sanitizers' steps need is compiled meanwhile, in the time that they leave idle.
 step_integration() {
   scripts/interop_packages.sh
   scripts/kubo.sh
   local status=0 ahead=
   if [[ " ${steps[*]} " == *" asan "* ]]; then
     configure asan-ubsan
+    configure tsan
     set -m # A process group of its own, so that all of it can be ended.
-    chrt --idle 0 cmake --build --preset asan-ubsan --target unit_tests >"$reports/ahead.log" 2>&1 &
+    chrt --idle 0 sh -c 'cmake --build --preset asan-ubsan --target unit_tests && cmake --build --preset tsan --target unit_tests' \
+      >"$reports/ahead.log" 2>&1 &
     ahead=$!
     set +m
   fi
   ctest_step integration release -LE '^(unit|soak)$' || status=$?
   if [[ -n $ahead ]]; then
-    # Where it is not done, or failed, the step that needs it goes on and says so.
+    # Where it is not done, or failed, the steps that need it go on and say so.
     kill -TERM -- "-$ahead" 2>/dev/null || true
     wait "$ahead" || true
   fi
