@@ -10,8 +10,8 @@ counts=${1:-/dev/null}
 "$root/scripts/setup.sh" all
 cd "$root"
 # What clang-tidy reads: how each source is compiled, and the headers that come out of the Rust build.
-configure release -DMESH_BENCH=ON
-build release mesh_engines_build
+configure debug -DMESH_BENCH=ON
+build debug mesh_engines_build
 if [[ ${LINT_QUICK:-0} != 1 ]]; then
   configure fuzz
   build fuzz mesh_engines_build

@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# Installs the pinned JavaScript linters outside the clone, once per set of pins, and prints the folder of programs.
+# Installs the pinned linters that Debian lacks (prettier, eslint, clang-tidy) outside the clone, once per set of pins, and
+# prints the folder of programs.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
 source "$root/scripts/common.sh"
 
-key=$(cat "$root"/tools/lint/package*.json | sha256sum | cut -c1-16)
+key=$(cat "$root"/tools/lint/package*.json "$root/tools/lint/requirements.txt" | sha256sum | cut -c1-16)
 folder=$MESH_CACHE/lint/$key
 mkdir -p "$MESH_CACHE/lint"
 exec 9>"$MESH_CACHE/lint/.lock"
 flock 9
 if [[ ! -f $folder/done ]]; then
-  say "installing the pinned JavaScript linters"
+  say "installing the pinned linters"
   mkdir -p "$folder"
   cp "$root"/tools/lint/package*.json "$folder/"
   (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+  python3 -m venv "$folder/venv"
+  "$folder/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    -r "$root/tools/lint/requirements.txt" >&2
+  ln -sf "$folder/venv/bin/clang-tidy" "$folder/node_modules/.bin/clang-tidy"
   touch "$folder/done"
 fi
 echo "$folder/node_modules/.bin"

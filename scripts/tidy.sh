@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# clang-tidy over every C++ source of ours: what the release preset compiles, the benchmarks and the fuzz targets. A file
-# that passed is not checked again until it, a header that it reads or the rules change; the stamps lie outside the clone.
+# clang-tidy over every C++ source of ours: what the debug preset compiles one by one, the benchmarks and the fuzz targets. A
+# file that passed is not checked again until it, a header that it reads or the rules change; the stamps lie outside the clone.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -9,11 +9,12 @@ source "$root/scripts/common.sh"
 cd "$root"
 stamps=$MESH_CACHE/tidy
 mkdir -p "$stamps"
-export stamps
+tidy=$("$root/scripts/lint_tools.sh")/clang-tidy
+export stamps tidy
 check() {
   local key=$1 build=$2 file=$3
   if [[ -e $stamps/$key ]]; then return 0; fi
-  if clang-tidy-19 --quiet -p "$build" --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-error "$file" 2>/dev/null; then
+  if "$tidy" --quiet -p "$build/tidy" --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-error "$file" 2>/dev/null; then
     touch "$stamps/$key"
   else
     echo "$file: clang-tidy is not content"
@@ -21,9 +22,9 @@ check() {
   fi
 }
 export -f check
-rules=(.clang-tidy scripts/tidy.sh)
+rules=(.clang-tidy scripts/tidy.sh tools/lint/requirements.txt)
 # shellcheck disable=SC2016
 {
-  node scripts/tidy_keys.mjs "$root" build/release "" "${rules[@]}"
+  node scripts/tidy_keys.mjs "$root" build/debug "" "${rules[@]}"
   node scripts/tidy_keys.mjs "$root" build/fuzz fuzz/ "${rules[@]}"
 } | sort -k3 | xargs -P "$(nproc)" -L1 bash -c 'check "$@"' check

@@ -1,59 +1,59 @@
 // Prints "KEY BUILD FILE" for every source of ours below UNDER that the build folder BUILD compiles: what clang-tidy says
-// of FILE depends on KEY alone.
+// of FILE depends on KEY alone. Writes BUILD/tidy/compile_commands.json, where each source is once: clang-tidy looks at a
+// source again for each of its commands, and those that are compiled anew with bugs in them (base/planted.h) have two.
 // usage: node tidy_keys.mjs ROOT BUILD UNDER RULES...     run in ROOT; RULES are files that concern every source
-//
-// The headers that a source reads are those that the compiler named when it was last built. Where it was not built
-// since, all headers of ours count.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 
 const [root, folder, under, ...rules] = process.argv.slice(2);
 const build = join(root, folder);
 const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
-const known = new Map();
-const contents = (file) => {
-  if (!known.has(file)) known.set(file, digest(readFileSync(file)));
-  return known.get(file);
-};
 const ours = (file) => !relative(root, file).startsWith('..') && !relative(root, file).startsWith('build');
 
-const read = new Map();
-let names;
-for (const line of execFileSync('ninja', ['-C', build, '-t', 'deps'], { maxBuffer: 2 ** 30 })
-  .toString()
-  .split('\n')) {
-  const head = /^(\S.*): #deps \d+, deps mtime \d+ \((\w+)\)$/.exec(line);
-  if (head) read.set(head[1], (names = { valid: head[2] === 'VALID', files: [] }));
-  else if (line.startsWith('    ')) names?.files.push(resolve(build, line.trim()));
-}
-const git = ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', '*.h'];
-const headers = execFileSync('git', git, { cwd: root }).toString().split('\0').filter(Boolean);
-const allHeaders = headers.map((name) => join(root, name)).filter(existsSync);
+// Tracked files and new ones that are not ignored.
+const listed = (...patterns) =>
+  execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', ...patterns], {
+    cwd: root,
+  })
+    .toString()
+    .split('\0')
+    .filter((name) => name && existsSync(join(root, name)));
+const headers = new Set(listed('*.h'));
+const bridge = listed('crates/*.rs', 'crates/*.h', 'crates/Cargo.lock');
 
-const commands = JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'));
-const seen = new Set(); // clang-tidy looks at a source once for each of its commands
-for (const { file, directory, command } of commands) {
-  const source = resolve(directory, file);
-  if (!ours(source) || !relative(root, source).startsWith(under) || seen.has(source)) continue;
-  seen.add(source);
-  const output = / -o (\S+)/.exec(command)?.[1];
-  const object = output && join(build, output);
-  let used = allHeaders;
-  if (object && read.get(output)?.valid && existsSync(object)) {
-    const files = read
-      .get(output)
-      .files.filter(existsSync)
-      .map((name) => realpathSync(name));
-    const built = statSync(object).mtimeMs;
-    if (files.every((name) => statSync(name).mtimeMs <= built)) used = files.filter(ours);
+// What a file includes is named from the root, from src/ or, among tests and benchmarks, from its own folder. What is none
+// of these comes out of the Rust build, and all that it is built from counts.
+const known = new Map();
+const look = (name) => {
+  let found = known.get(name);
+  if (!found) {
+    const text = readFileSync(join(root, name), 'utf8');
+    const places = [...text.matchAll(/^\s*#\s*include "([^"]+)"/gm)].map(([, path]) =>
+      [path, join('src', path), join(dirname(name), path)].find((place) => headers.has(place)),
+    );
+    const includes = places.flatMap((place) => (place ? [place] : bridge));
+    known.set(name, (found = { digest: digest(text), includes: name.startsWith('crates/') ? [] : includes }));
   }
-  const parts = [...rules, ...new Set([source, ...used].sort())].map(
-    (name) => `${relative(root, name)} ${contents(name)}`,
-  );
-  for (const other of commands) {
-    if (resolve(other.directory, other.file) === source) parts.push(other.command.replaceAll(root, '.'));
-  }
+  return found;
+};
+const reached = (source) => {
+  const seen = new Set([source]);
+  for (const name of seen) for (const next of look(name).includes) seen.add(next);
+  return [...seen].sort();
+};
+
+const commands = new Map();
+for (const entry of JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'))) {
+  const source = resolve(entry.directory, entry.file);
+  if (ours(source) && relative(root, source).startsWith(under) && !commands.has(source)) commands.set(source, entry);
+}
+mkdirSync(join(build, 'tidy'), { recursive: true });
+writeFileSync(join(build, 'tidy', 'compile_commands.json'), JSON.stringify([...commands.values()], null, 1));
+for (const [source, { command }] of commands) {
+  const files = [...rules, ...reached(relative(root, source))];
+  const parts = files.map((name) => `${name} ${look(name).digest}`);
+  parts.push(command.replaceAll(root, '.'));
   console.log(`${digest(parts.join('\n'))} ${folder} ${relative(root, source)}`);
 }
