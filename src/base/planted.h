@@ -35,9 +35,12 @@ enum class Bug : std::uint8_t {
   drawn_by_earlier_beacon,  ///< that of the block with the commitment, which its proposer knew
   silence_agrees,  ///< a seat that does not reveal is counted as if it had found what the worker found
   lie_uncounted,  ///< by the reputation of who was rejected
+  free_work_counts,  ///< for reputation, though nothing was paid to anybody who verified it
+  offence_punished_twice,  ///< by showing the same evidence again
   state_root_not_compared,
   chain_tells_before_durable,  ///< a replica's votes and notices do not wait for the disk
   chain_log_forgotten,  ///< a replica that starts again gives consensus no log
+  chain_executes_before_final,  ///< what a replica called valid changes its ledger
   chain_transaction_kept,  ///< whoever gets a transaction hands it to nobody
 };
 

@@ -42,7 +42,11 @@ constexpr std::uint64_t notice_heights = 2;  // A set is known for a whole block
 constexpr std::uint64_t max_notice_heights = 100'000;
 
 std::unexpected<Error> key_taken() {
-  return fail(ErrorCode::conflict, "key-taken: two validators of a set would vote by one key");
+  return fail(ErrorCode::conflict, "key-taken: another validator votes by this key, or lately did");
+}
+
+std::unexpected<Error> voters_full() {
+  return fail(ErrorCode::exhausted, "voters-full: too many keys of validators are remembered; try again later");
 }
 
 }  // namespace
@@ -50,10 +54,10 @@ std::unexpected<Error> key_taken() {
 Execution::Execution(const State& base, const BlockTerms& block, const Digest& seed)
     : base_(base),
       frame_(base.frame),
-      tables_{{base.tables.accounts, seed},  {base.tables.members, seed}, {base.tables.attestations, seed},
-              {base.tables.conflicts, seed}, {base.tables.escrows, seed}, {base.tables.works, seed},
-              {base.tables.stakes, seed},    {base.tables.chains, seed},  {base.tables.reputation, seed},
-              {base.tables.pairs, seed}},
+      tables_{{base.tables.accounts, seed},  {base.tables.members, seed},    {base.tables.attestations, seed},
+              {base.tables.conflicts, seed}, {base.tables.voters, seed},     {base.tables.offences, seed},
+              {base.tables.escrows, seed},   {base.tables.works, seed},      {base.tables.stakes, seed},
+              {base.tables.chains, seed},    {base.tables.reputation, seed}, {base.tables.pairs, seed}},
       unbonding_count_(base.unbonding_count) {
   MESH_CHECK(frame_.height != std::numeric_limits<std::uint64_t>::max(), "ledger-height-exhausted");
   ++frame_.height;
@@ -103,6 +107,9 @@ void Execution::happen_by_itself() {
       case DueKind::escrow_forgotten:
         forget_escrow(due.key);
         break;
+      case DueKind::voter_forgotten:
+        tables_.voters.erase(*PublicKey::from(due.key.view()));
+        break;
     }
   }
 }
@@ -119,9 +126,44 @@ void Execution::release_withdrawals(const Due& due) {
 void Execution::activate_validators() {
   if (frame_.scheduled.empty() || frame_.scheduled.front().from_height > frame_.height) return;
   const std::map<AccountId, std::uint64_t> before = stakes();
-  frame_.validators = std::move(frame_.scheduled.front());
+  const ValidatorSet last = std::exchange(frame_.validators, std::move(frame_.scheduled.front()));
   frame_.scheduled.erase(frame_.scheduled.begin());
   settle_stakes(before);
+  note_voters(last);
+}
+
+void Execution::note_voters(const ValidatorSet& before) {
+  const auto key_of = [](const ValidatorSet& set, const AccountId& account) {
+    const Validator* seat = set.find(account);
+    return seat == nullptr ? std::optional<PublicKey>() : std::optional(seat->key);
+  };
+  for (const Validator& one : before.validators) {
+    if (key_of(frame_.validators, one.account) == one.key) continue;
+    Voter& voter = tables_.voters.edit(one.key);
+    voter.until_height = frame_.height;
+    voter.forget_ms = checked_add(frame_.time_ms, frame_.parameters.lock_ms).value_or(~std::uint64_t{0});
+    schedule(DueKind::voter_forgotten, *Digest::from(one.key.view()), *voter.forget_ms);
+  }
+  for (const Validator& one : frame_.validators.validators) {
+    if (key_of(before, one.account) == one.key) continue;
+    Voter voter{.votes_by = one.key, .account = one.account, .stake = one.stake, .from_height = frame_.height};
+    if (const Voter* was = tables_.voters.find(one.key)) {
+      MESH_CHECK(was->account == one.account && was->forget_ms.has_value(), "ledger-voter-of-two");
+      unschedule(DueKind::voter_forgotten, *Digest::from(one.key.view()), *was->forget_ms);
+      voter.from_height = was->from_height;
+    }
+    tables_.voters.put(std::move(voter));
+  }
+}
+
+bool Execution::is_anothers(const PublicKey& key, const AccountId& account) {
+  const auto has = [&](const ValidatorSet& set) {
+    return std::ranges::any_of(set.validators,
+                               [&](const Validator& one) { return one.key == key && one.account != account; });
+  };
+  const Voter* voter = tables_.voters.find(key);
+  return (voter != nullptr && voter->account != account) || has(frame_.validators) ||
+         std::ranges::any_of(frame_.scheduled, has);
 }
 
 // ---- sets of validators
@@ -138,10 +180,12 @@ std::map<AccountId, std::uint64_t> Execution::stakes() const {
 void Execution::settle_stakes(const std::map<AccountId, std::uint64_t>& before) {
   const std::map<AccountId, std::uint64_t> after = stakes();
   for (const auto& [account, stake] : before) {
-    if (!after.contains(account)) tables_.accounts.edit(account).at_stake -= stake;
+    const auto now = after.find(account);
+    if (now == after.end() || now->second != stake) tables_.accounts.edit(account).at_stake -= stake;
   }
   for (const auto& [account, stake] : after) {
-    if (!before.contains(account)) tables_.accounts.edit(account).at_stake += stake;
+    const auto was = before.find(account);
+    if (was == before.end() || was->second != stake) tables_.accounts.edit(account).at_stake += stake;
   }
 }
 
@@ -395,6 +439,7 @@ Status Execution::rule(const Transaction& transaction, const SetValidators& set)
     return fail(ErrorCode::denied, "bad-height: a set of validators holds from 2 to 100000 blocks ahead, here from " +
                                        std::to_string(earliest));
   }
+  if (tables_.voters.size() >= max_voters) return voters_full();
   ValidatorSet next{.from_height = set.from_height};
   const std::map<AccountId, std::uint64_t> held = stakes();
   for (const SetValidators::Seat& seat : set.validators) {
@@ -403,6 +448,11 @@ Status Execution::rule(const Transaction& transaction, const SetValidators& set)
       return fail(ErrorCode::denied, "credential-expires: a validator's credential has no expiry");
     const Account* account = tables_.accounts.find(seat.account);
     if (account == nullptr) return fail(ErrorCode::not_found, "unknown-account: a validator has an account");
+    const Offence* offence = tables_.offences.find(seat.account);
+    if (offence != nullptr && offence->until_height > frame_.height)
+      return fail(ErrorCode::denied, "validator-convicted: it has to leave its seat first, from height " +
+                                         std::to_string(offence->until_height) + " on");
+    if (is_anothers(account->signer(), seat.account)) return key_taken();
     const auto at = held.find(seat.account);
     const std::uint64_t stake = at == held.end() ? frame_.parameters.minimum_bond : at->second;
     next.validators.push_back({seat.account, account->signer(), seat.power, stake});
@@ -424,20 +474,23 @@ Status Execution::rule(const Transaction& transaction, const SetValidators& set)
 Status Execution::rule(const Transaction& transaction, const Rotate& rotate) {
   if (rotate.key == tables_.accounts.find(transaction.account)->signer())
     return fail(ErrorCode::conflict, "key-unchanged: this is the account's key already");
+  bool votes = false;
   std::vector<ValidatorSet> sets = schedule_with([&](ValidatorSet& set) {
     const auto seat = std::ranges::find(set.validators, transaction.account, &Validator::account);
     if (seat == set.validators.end()) return false;
     seat->key = rotate.key;
-    return true;
+    return votes = true;
   });
-  if (!std::ranges::all_of(sets, &ValidatorSet::has_distinct_keys)) return key_taken();
+  if (votes && is_anothers(rotate.key, transaction.account)) return key_taken();
+  if (votes && tables_.voters.size() >= max_voters) return voters_full();
   schedule(std::move(sets));
   tables_.accounts.edit(transaction.account).rotate_to(rotate.key);
   return {};
 }
 
 Status Execution::rule(const Transaction& transaction, const Evidence& evidence) {
-  MESH_CHECK(evidence.kind == EvidenceKind::transactions && transaction.shown.size() == 2, "ledger-evidence-read");
+  if (evidence.kind != EvidenceKind::transactions) return convict(transaction, evidence.kind);
+  MESH_CHECK(transaction.shown.size() == 2, "ledger-evidence-read");
   const Transaction& first = transaction.shown[0];
   const Transaction& second = transaction.shown[1];
   const Account* account = tables_.accounts.find(first.account);
@@ -454,6 +507,48 @@ Status Execution::rule(const Transaction& transaction, const Evidence& evidence)
                          .second = std::max(first.cid, second.cid),
                          .reporter = transaction.account,
                          .height = frame_.height});
+  return {};
+}
+
+Status Execution::convict(const Transaction& transaction, EvidenceKind kind) {
+  MESH_CHECK(transaction.said.size() == 2, "ledger-evidence-said");
+  const Said& said = transaction.said.front();
+  if (said.height > frame_.height)
+    return fail(ErrorCode::denied, "evidence-early: it is of a height that has not come yet");
+  if (frame_.height - said.height > max_offence_age)
+    return fail(ErrorCode::denied, "evidence-too-old: what was signed more than 100000 blocks ago is none any more");
+  const Voter* voter = tables_.voters.find(said.key);
+  if (voter == nullptr || said.height < voter->from_height || said.height >= voter->until_height.value_or(~0ULL)) {
+    return fail(
+        ErrorCode::unauthorised,
+        "not-a-validator: as far as is remembered nobody voted by this key at height " + std::to_string(said.height));
+  }
+  const AccountId account = voter->account;
+  const std::uint64_t stake = voter->stake;
+  const Offence* before = tables_.offences.find(account);
+  if (before != nullptr && said.height < before->until_height && !planted(Bug::offence_punished_twice)) {
+    return fail(ErrorCode::conflict, "evidence-repeated: the validator has paid for what it signed below height " +
+                                         std::to_string(before->until_height));
+  }
+  MESH_LET(std::vector<ValidatorSet> sets, schedule_without(account));
+  // Where it has a seat still, in the set that decides and the next, nothing is behind it any more.
+  const std::map<AccountId, std::uint64_t> staked = stakes();
+  const auto let_go = [&](ValidatorSet& set) {
+    for (Validator& one : set.validators) one.stake = one.account == account ? 0 : one.stake;
+  };
+  let_go(frame_.validators);
+  std::ranges::for_each(sets, let_go);
+  frame_.scheduled = std::move(sets);
+  settle_stakes(staked);
+  const std::uint64_t taken = take_from_bond(account, stake);
+  frame_.totals.treasury += taken;
+  tables_.offences.put({.account = account,
+                        .kind = kind,
+                        .signed_by = said.key,
+                        .height = said.height,
+                        .until_height = frame_.height + notice_heights,
+                        .taken = taken,
+                        .reporter = transaction.account});
   return {};
 }
 
@@ -502,15 +597,15 @@ void Execution::count_totals() {
 Draft Execution::finish() && {
   count_totals();
   MESH_CHECK(frame_.totals.are_conserved(), "ledger-conservation");
-  Draft draft{
-      .height = frame_.height,
-      .base = base_.frame.last_block,
-      .frame = std::move(frame_),
-      .patches = {tables_.accounts.finish(), tables_.members.finish(), tables_.attestations.finish(),
-                  tables_.conflicts.finish(), tables_.escrows.finish(), tables_.works.finish(), tables_.stakes.finish(),
-                  tables_.chains.finish(), tables_.reputation.finish(), tables_.pairs.finish()},
-      .due = std::move(due_),
-      .unbonding_count = unbonding_count_};
+  Draft draft{.height = frame_.height,
+              .base = base_.frame.last_block,
+              .frame = std::move(frame_),
+              .patches = {tables_.accounts.finish(), tables_.members.finish(), tables_.attestations.finish(),
+                          tables_.conflicts.finish(), tables_.voters.finish(), tables_.offences.finish(),
+                          tables_.escrows.finish(), tables_.works.finish(), tables_.stakes.finish(),
+                          tables_.chains.finish(), tables_.reputation.finish(), tables_.pairs.finish()},
+              .due = std::move(due_),
+              .unbonding_count = unbonding_count_};
   draft.state_root = root_of(summary_of(draft.frame, draft.patches));
   return draft;
 }

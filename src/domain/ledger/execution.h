@@ -68,6 +68,8 @@ class Execution {
   Status rule(const Transaction& transaction, const SetValidators& set);
   Status rule(const Transaction& transaction, const Rotate& rotate);
   Status rule(const Transaction& transaction, const Evidence& evidence);
+  /// Of what a validator said: it loses what it has at stake, and its seat.
+  Status convict(const Transaction& transaction, EvidenceKind kind);
   // About paid work: execution_work.cc.
   Status rule(const Transaction& transaction, const Lock& lock);
   Status rule(const Transaction& transaction, const Anchor& anchor);
@@ -80,6 +82,10 @@ class Execution {
   void happen_by_itself();
   void release_withdrawals(const Due& due);
   void activate_validators();
+  /// Notes by which keys is voted from this block on, and by which no more.
+  void note_voters(const ValidatorSet& before);
+  /// Whether another account votes by the key in a set that is known, or lately did: then what is signed by it is that one's.
+  [[nodiscard]] bool is_anothers(const PublicKey& key, const AccountId& account);
   /// What each validator of a set, of this one or one to come, has at stake.
   [[nodiscard]] std::map<AccountId, std::uint64_t> stakes() const;
   /// Puts at stake, and gives free, what is otherwise than `before`.

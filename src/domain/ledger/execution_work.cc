@@ -893,6 +893,7 @@ void Execution::note_facts(const Work& work, const Escrow& escrow, const WorkRes
   };
   std::uint64_t to_third_parties = 0;
   for (const auto& [node, share] : result.shares) to_third_parties += is_third(node) ? share : 0;
+  if (planted(Bug::free_work_counts) && to_third_parties == 0) to_third_parties = escrow.fee * result.accepted;
   if (result.accepted > 0) note(reputation::settled, fact(work.worker, Part::worker, to_third_parties, 0));
   for (const auto& [node, share] : result.shares) {
     if (is_third(node)) note(reputation::verified, fact(node, Part::verifier, to_third_parties, share));

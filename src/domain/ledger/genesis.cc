@@ -84,6 +84,7 @@ Result<State> found(const identity::Charter& charter, const Genesis& genesis) {
   std::vector<Account> accounts;
   std::vector<Member> members;
   std::vector<Reputation> reputations;
+  std::vector<Voter> voters;
   for (const Founder& founder : genesis.founders) {
     if (supply) supply = checked_add(*supply, founder.credits);
     if (supply) supply = checked_add(*supply, founder.bonded);
@@ -99,6 +100,8 @@ Result<State> found(const identity::Charter& charter, const Genesis& genesis) {
       power += founder.power;
       account.at_stake = genesis.parameters.minimum_bond;
       frame.validators.validators.push_back({founder.account, founder.account, founder.power, account.at_stake});
+      voters.push_back(
+          {.votes_by = founder.account, .account = founder.account, .stake = account.at_stake, .from_height = 1});
     }
     accounts.push_back(std::move(account));
     members.push_back({.node = founder.account,
@@ -119,6 +122,7 @@ Result<State> found(const identity::Charter& charter, const Genesis& genesis) {
   fill(state.tables.accounts, accounts);
   fill(state.tables.members, members);
   fill(state.tables.reputation, reputations);
+  fill(state.tables.voters, voters);
   return state;
 }
 

@@ -30,6 +30,7 @@ class Model {
   struct Seat {
     std::uint64_t power = 0;
     PublicKey key;
+    bool lost = false;  ///< what it had at stake, for an offence
     bool operator==(const Seat&) const = default;
   };
   using Council = std::map<AccountId, Seat>;
@@ -38,6 +39,20 @@ class Model {
     std::set<Cid> bodies;
     AccountId reporter;
     std::uint64_t height = 0;
+  };
+
+  /// By which key who votes or voted, from and until which height.
+  struct Term {
+    AccountId account;
+    std::uint64_t from = 0;
+    std::optional<std::uint64_t> until;
+    Amount forgotten = 0;
+  };
+  struct Conviction {
+    std::uint64_t height = 0;
+    std::uint64_t until = 0;
+    Amount taken = 0;
+    AccountId reporter;
   };
 
   virtual ~Model() = default;
@@ -51,6 +66,7 @@ class Model {
       purses[one.account] = {0, one.credits, one.bonded, one.account, {}, {}};
       credentials[one.account] = {one.roles, {}, false, one.owner.value_or(""), one.weight};
       if (one.power > 0) council[one.account] = {one.power, one.account};
+      if (one.power > 0) terms[one.account] = {one.account, 1, {}, 0};
       supply += one.credits + one.bonded;
     }
   }
@@ -61,18 +77,33 @@ class Model {
     go_on_by_itself(time, parent);
     time_ms = time;
     if (!coming.contains(height)) return;
-    council = coming[height];
+    const Council before = std::exchange(council, coming[height]);
     coming.erase(height);
+    for (const auto& [id, seat] : before) {
+      if (council.contains(id) && council[id].key == seat.key) continue;
+      terms.at(seat.key).until = height;
+      terms.at(seat.key).forgotten = rules.lock_ms > ~time ? ~Amount{0} : time + rules.lock_ms;
+    }
+    for (const auto& [id, seat] : council) {
+      if (!terms.contains(seat.key)) terms[seat.key] = {id, height, {}, 0};
+      terms.at(seat.key).until.reset();
+    }
   }
 
   /// "A validator has the minimum bond at stake until it is in no set, neither the one that decides nor one to come."
   [[nodiscard]] Amount stake_as_validator(const AccountId& id) const {
-    bool sits = council.contains(id);
-    for (const auto& [from, set] : coming) sits = sits || set.contains(id);
-    return sits ? rules.minimum_bond : 0;
+    const auto sits = [&](const Council& set) { return set.contains(id) && !set.at(id).lost; };
+    const bool any = sits(council) || std::ranges::any_of(coming, [&](const auto& one) { return sits(one.second); });
+    return any ? rules.minimum_bond : 0;
   }
   [[nodiscard]] virtual Amount stake_for_work(const AccountId&) const { return 0; }
   [[nodiscard]] Amount stake_of(const AccountId& id) const { return stake_as_validator(id) + stake_for_work(id); }
+
+  /// Convicted, and not out of its seat yet.
+  [[nodiscard]] bool is_leaving(const AccountId& id) const {
+    const auto found = convicted.find(id);
+    return found != convicted.end() && found->second.until > height;
+  }
 
   /// "taken", or the name of the refusal.
   std::string apply(const Transaction& one) {
@@ -120,6 +151,8 @@ class Model {
   std::map<NodeId, Credential> credentials;
   std::map<NodeId, Attest> attested;
   std::map<AccountId, Report> conflicts;
+  std::map<PublicKey, Term> terms;
+  std::map<AccountId, Conviction> convicted;
   Council council;
   std::map<std::uint64_t, Council> coming;  ///< by the height from which it decides
 
@@ -132,6 +165,8 @@ class Model {
   virtual void begin_work(const AccountId& proposer, const Digest& link) = 0;
   virtual void go_on_by_itself(Amount time, const Cid& parent) = 0;
   virtual std::string work(const Transaction& one) = 0;
+  /// Takes as much out of a bond, and what is on its way out of it, as can be had.
+  virtual Amount lose(const AccountId& id, Amount amount) = 0;
 
  protected:
   /// What somebody withdrew arrives.
@@ -275,6 +310,8 @@ class Model {
       if (std::string lack = lacks(seat.account, Role::validator); !lack.empty()) return lack;
       if (credentials[seat.account].expires) return "credential-expires";
       if (!purses.contains(seat.account)) return "unknown-account";
+      if (is_leaving(seat.account)) return "validator-convicted";
+      if (is_anothers(purses[seat.account].key, seat.account)) return "key-taken";
       // Who has it at stake as a validator already has it; what is at stake for work is not free.
       if (stake_as_validator(seat.account) == 0 &&
           purses[seat.account].bond < rules.minimum_bond + stake_for_work(seat.account))
@@ -288,18 +325,51 @@ class Model {
   }
   std::string rule(const Transaction& one, const Rotate& rotate) {
     if (rotate.key == purses[one.account].key) return "key-unchanged";
+    bool votes = false;
     const auto sets = edited([&](Council& set) {
-      if (set.contains(one.account)) set[one.account].key = rotate.key;
+      if (!set.contains(one.account)) return;
+      set[one.account].key = rotate.key;
+      votes = true;
     });
-    for (const auto& [from, set] : sets) {
-      if (has_key_twice(set)) return "key-taken";
-    }
+    if (votes && is_anothers(rotate.key, one.account)) return "key-taken";
     coming = sets;
     purses[one.account].old_keys.push_back(purses[one.account].key);
     purses[one.account].key = rotate.key;
     return "";
   }
-  std::string rule(const Transaction& one, const Evidence&) {
+  /// "Another validator of any known set votes by it, or it is remembered as another's."
+  bool is_anothers(const PublicKey& key, const AccountId& id) const {
+    const auto in = [&](const Council& set) {
+      return std::ranges::any_of(set, [&](const auto& seat) { return seat.first != id && seat.second.key == key; });
+    };
+    const auto term = terms.find(key);
+    return in(council) || std::ranges::any_of(coming, [&](const auto& set) { return in(set.second); }) ||
+           (term != terms.end() && term->second.account != id);
+  }
+  /// Two votes or proposals of one key.
+  std::string conviction(const Transaction& one) {
+    const Said& said = one.said[0];
+    if (said.height > height) return "evidence-early";
+    if (said.height + 100'000 < height) return "evidence-too-old";
+    const auto term = terms.find(said.key);
+    if (term == terms.end() || said.height < term->second.from ||
+        (term->second.until && *term->second.until <= said.height))
+      return "not-a-validator";
+    const AccountId id = term->second.account;
+    if (convicted.contains(id) && said.height < convicted[id].until) return "evidence-repeated";
+    if (leaves_nobody(without(id))) return "last-validator";
+    coming = without(id);
+    if (council.contains(id)) council[id].lost = true;
+    for (auto& [from, set] : coming) {
+      if (set.contains(id)) set[id].lost = true;
+    }
+    const Amount taken = lose(id, rules.minimum_bond);
+    convicted[id] = {said.height, height + 2, taken, one.account};
+    treasury += taken;
+    return "";
+  }
+  std::string rule(const Transaction& one, const Evidence& evidence) {
+    if (evidence.kind != EvidenceKind::transactions) return conviction(one);
     const AccountId& about = one.shown[0].account;
     if (!purses.contains(about)) return "unknown-account";
     std::vector<PublicKey> latest = latest_keys(about);

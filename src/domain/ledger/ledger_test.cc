@@ -622,6 +622,9 @@ TEST(Validators, NoTwoOfASetHaveOneKey) {
                 SetValidators{.account = ada, .from_height = 6, .validators = seats({{town.founder(), 1}, {bob, 1}})}),
             "key-taken");
   town.must(Rotate{.account = bob, .key = nobody(71)});
+  EXPECT_EQ(town.attempt_next(both), "key-taken") << "the founder is to vote by it before them";
+  town.must(Rotate{.account = ada, .key = nobody(73)});
+  town.next();
   town.must(both);
   town.next();
   EXPECT_EQ(town.attempt_next(Rotate{.account = bob, .key = second}), "key-taken");
@@ -755,6 +758,176 @@ TEST(Evidence, IsNotEvadedByRotating) {
       << "the current one is no former one";
   // The number is one that is final: bob has made more than those.
   EXPECT_EQ(town.attempt_next(conflict_of(bob, nobody(71), nobody(72), 1)), "taken") << "by two of his keys";
+}
+
+/// Two votes, or proposals, of one key for one height and round.
+Evidence said_twice(const PublicKey& key, std::uint64_t height, EvidenceKind kind = EvidenceKind::votes,
+                    std::uint32_t round = 0) {
+  return {.account = cyd,
+          .kind = kind,
+          .first = said_by(kind, key, height, round, sha256(as_bytes("one"))),
+          .second = said_by(kind, key, height, round, sha256(as_bytes("other")))};
+}
+
+/// A town of three validators, at height 4: the founder, ada and bob.
+class Offences : public testing::Test {
+ protected:
+  Offences() : founder(town.founder()) {
+    town.must(SetValidators{.account = ada, .from_height = 4, .validators = seats({{founder, 1}, {ada, 1}, {bob, 1}})});
+    town.next();
+    town.pass(2);
+    EXPECT_EQ(frame().height, 4U);
+  }
+  [[nodiscard]] const Frame& frame() const { return town.ledger().state().frame; }
+  [[nodiscard]] const Tables<MerkleMap>& tables() const { return town.ledger().state().tables; }
+
+  Town town;
+  AccountId founder;
+};
+
+TEST_F(Offences, CostTheStakeAndTheSeat) {
+  town.must(SetValidators{.account = ada, .from_height = 20, .validators = seats({{founder, 1}, {bob, 2}})});
+  const std::uint64_t treasury = frame().totals.treasury;
+  town.must(said_twice(bob, 4));
+  EXPECT_EQ(town.attempt_next(Unbond{.account = bob, .amount = 900}), "taken") << "nothing else is at stake";
+  town.next();  // Height 5.
+  EXPECT_EQ(town.account(bob).bonded, 0U);
+  EXPECT_EQ(town.account(bob).at_stake, 0U);
+  EXPECT_EQ(frame().totals.treasury, treasury + 100);
+  ASSERT_NE(tables().offences.find(bob), nullptr);
+  EXPECT_EQ(*tables().offences.find(bob), (Offence{.account = bob,
+                                                   .kind = EvidenceKind::votes,
+                                                   .signed_by = bob,
+                                                   .height = 4,
+                                                   .until_height = 7,
+                                                   .taken = 100,
+                                                   .reporter = cyd}));
+  EXPECT_NE(frame().validators_at(6).find(bob), nullptr) << "it was told, so it stays";
+  EXPECT_EQ(frame().validators_at(7).find(bob), nullptr);
+  EXPECT_NE(frame().validators_at(7).find(ada), nullptr);
+  EXPECT_EQ(frame().validators_at(20).find(bob), nullptr);
+  EXPECT_TRUE(tables().members.find(bob)->has(Role::validator)) << "its credential is the stewards' to take";
+  EXPECT_EQ(town.account(ada).at_stake, 100U);
+  town.pass(3);
+  EXPECT_EQ(frame().validators.find(bob), nullptr);
+}
+
+TEST_F(Offences, ArePunishedOnce) {
+  town.must(said_twice(bob, 4));
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 4)), "evidence-repeated") << "in the same block";
+  town.next();  // Height 5.
+  Evidence again = said_twice(bob, 4);
+  std::swap(again.first, again.second);
+  EXPECT_EQ(town.attempt_next(again), "evidence-repeated");
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 4, EvidenceKind::proposals, 3)), "evidence-repeated");
+  town.next();  // Height 6.
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 6)), "evidence-repeated") << "the last height at which it has a seat";
+  EXPECT_EQ(town.account(bob).bonded, 900U);
+  town.next();  // Height 7.
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 7)), "not-a-validator");
+}
+
+TEST_F(Offences, OfWhoIsNamedAgainCostAgain) {
+  const SetValidators back{.account = ada, .from_height = 9, .validators = seats({{founder, 1}, {bob, 1}})};
+  town.must(said_twice(bob, 4, EvidenceKind::proposals));
+  EXPECT_EQ(town.attempt_next(back), "validator-convicted");
+  town.next();  // Height 5.
+  EXPECT_EQ(town.attempt_next(back), "validator-convicted");
+  town.next();  // Height 6.
+  town.must(back);
+  town.next();  // Height 7.
+  EXPECT_EQ(town.account(bob).at_stake, 100U);
+  town.pass(2);  // Height 9.
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 4)), "evidence-repeated");
+  town.must(said_twice(bob, 9));
+  town.next();
+  EXPECT_EQ(town.account(bob).bonded, 800U);
+  EXPECT_EQ(tables().offences.find(bob)->height, 9U);
+}
+
+TEST_F(Offences, CostWhoHasTakenItsBondOut) {
+  // Bob leaves his seat and takes all out; while it is on its way it can be had.
+  town.must(SetValidators{.account = ada, .from_height = 7, .validators = seats({{founder, 1}, {ada, 1}})});
+  town.next();  // Height 5.
+  town.pass(2);  // Height 7.
+  town.must(Unbond{.account = bob, .amount = 1'000});
+  town.must(said_twice(bob, 6));
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 7)), "not-a-validator") << "the first height without it";
+  town.next();  // Height 8.
+  EXPECT_EQ(tables().offences.find(bob)->taken, 100U);
+  ASSERT_EQ(town.account(bob).unbonding.size(), 1U);
+  EXPECT_EQ(town.account(bob).unbonding[0].amount, 900U);
+}
+
+TEST_F(Offences, AreForgottenWithTheBondBehindThem) {
+  town.must(SetValidators{.account = ada, .from_height = 7, .validators = seats({{founder, 1}, {ada, 1}})});
+  town.pass(3);  // Height 7, after which 3 ms are to pass.
+  ASSERT_NE(tables().voters.find(bob), nullptr);
+  EXPECT_EQ(tables().voters.find(bob)->until_height, 7U);
+  town.pass(2);
+  ASSERT_NE(tables().voters.find(bob), nullptr);
+  town.pass(3);
+  EXPECT_EQ(tables().voters.find(bob), nullptr);
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 6)), "not-a-validator");
+}
+
+TEST_F(Offences, AreByTheKeyOfTheirHeight) {
+  const PublicKey second = nobody(70);
+  town.must(Rotate{.account = bob, .key = second});
+  town.next();  // Height 5; from 7 on bob votes by the second key.
+  EXPECT_EQ(town.attempt_next(said_twice(second, 5)), "not-a-validator");
+  town.pass(2);  // Height 7.
+  EXPECT_EQ(town.attempt_next(said_twice(second, 6)), "not-a-validator") << "before its first height";
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 7)), "not-a-validator") << "after its last";
+  EXPECT_EQ(town.attempt_next(Rotate{.account = ada, .key = bob}), "key-taken") << "nobody else gets it meanwhile";
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 6)), "taken");
+  EXPECT_EQ(town.attempt_next(said_twice(second, 7)), "evidence-repeated") << "one account, one punishment";
+  town.next();
+  EXPECT_EQ(tables().offences.find(bob)->signed_by, bob);
+}
+
+TEST_F(Offences, AreRefusedByName) {
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 6)), "evidence-early") << "height 5 is being made";
+  EXPECT_EQ(town.attempt_next(said_twice(bob, 5)), "taken");
+  EXPECT_EQ(town.attempt_next(said_twice(ada, 3)), "not-a-validator") << "it has its seat from 4 on";
+  EXPECT_EQ(town.attempt_next(said_twice(cyd, 4)), "not-a-validator");
+  EXPECT_EQ(town.attempt_next(said_twice(nobody(99), 4)), "not-a-validator");
+  EXPECT_EQ(town.attempt_next(said_twice(ada, 4)), "taken");
+  EXPECT_EQ(town.attempt_next(said_twice(founder, 4)), "last-validator");
+  town.next();
+  EXPECT_EQ(town.account(founder).at_stake, 100U) << "it stays what it was";
+  EXPECT_EQ(tables().offences.find(founder), nullptr);
+}
+
+TEST(Offence, OfLongAgoIsRefusedByName) {
+  const AccountId liar = person(1).id;
+  const AccountId reporter = person(2).id;
+  const Genesis genesis =
+      genesis_of({{.account = liar, .credits = 1, .bonded = 1'000'000, .power = 1, .roles = {Role::validator}},
+                  {.account = reporter, .bonded = 1'000'000, .power = 1, .roles = {Role::validator, Role::steward}}},
+                 without_costs());
+  Result<State> state = found(charter_of("town", Cid::of(Multicodec::dag_cbor, {}), genesis), genesis);
+  ASSERT_TRUE(state.has_value()) << state.error().message;
+  // As if so many blocks had been made: nothing is asked of them.
+  state->frame.height = max_offence_age + 1;
+  const auto attempt = [&](std::uint64_t height) {
+    Evidence evidence = said_twice(liar, height);
+    evidence.account = reporter;
+    Execution execution(*state, {.proposer = reporter, .time_ms = 2'000'000}, {});
+    const Status done = execution.apply(as_signed(evidence, reporter));
+    return done ? "taken" : done.error().message.substr(0, done.error().message.find(':'));
+  };
+  EXPECT_EQ(attempt(1), "evidence-too-old");
+  EXPECT_EQ(attempt(2), "taken");
+}
+
+TEST_F(Offences, TakeTheStakeBeforeWhatIsOnItsWay) {
+  EXPECT_EQ(town.account(bob).at_stake, 100U);
+  town.must(Unbond{.account = bob, .amount = 900});
+  town.must(said_twice(bob, 4));
+  town.next();
+  EXPECT_EQ(town.account(bob).bonded, 0U);
+  EXPECT_EQ(town.account(bob).unbonding[0].amount, 900U) << "the stake was enough";
 }
 
 // ---- blocks

@@ -53,6 +53,21 @@ template <record::Typed T>
   return Opened::trusted(std::move(*transaction));
 }
 
+/// What a validator says, as evidence shows it, with the signature left empty: a prevote for a block (for none where it is
+/// zeros), or the proposal of one.
+[[nodiscard]] inline Bytes said_by(EvidenceKind kind, const PublicKey& key, std::uint64_t height, std::uint32_t round,
+                                   const Digest& block) {
+  Bytes said = to_bytes(key.view());
+  said.resize(PublicKey::size + Signature::size);
+  if (kind == EvidenceKind::votes) said.push_back(1);
+  append(said, big_endian(height));
+  append(said, ByteView(big_endian(std::uint64_t{round})).last(4));
+  if (kind == EvidenceKind::votes) said.push_back(block == Digest{} ? 0 : 1);
+  if (kind == EvidenceKind::proposals) said.resize(said.size() + 4, 0xff);
+  append(said, block.view());
+  return said;
+}
+
 /// All that must hold of a state, looked at as a whole. Empty if it does, else what does not.
 [[nodiscard]] inline std::string broken_invariant(const State& state) {
   Totals sums{.treasury = state.frame.totals.treasury};
@@ -130,6 +145,17 @@ template <record::Typed T>
     return true;
   });
   if (!open_works.empty()) broken = "open works without a stake";
+  std::size_t voting = 0;
+  state.tables.voters.visit([&](const Voter& voter) {
+    const Validator* seat = state.frame.validators.find(voter.account);
+    const bool votes = seat != nullptr && seat->key == voter.votes_by;
+    if (votes == voter.until_height.has_value() || voter.until_height.has_value() != voter.forget_ms.has_value())
+      broken = "a key by which is voted otherwise than is remembered";
+    voting += votes ? 1 : 0;
+    if (voter.forget_ms) due.insert({*voter.forget_ms, DueKind::voter_forgotten, *Digest::from(voter.votes_by.view())});
+    return true;
+  });
+  if (voting != state.frame.validators.validators.size()) broken = "a validator of which no key is remembered";
   if (locked_shards != state.frame.locked_shards) broken = "a count of locked shards that is not theirs";
   if (open_shards != state.frame.open_shards) broken = "a count of open shards that is not theirs";
   const Totals& totals = state.frame.totals;

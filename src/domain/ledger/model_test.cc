@@ -53,6 +53,8 @@ TEST(Model, AgreesOnRandomOperations) {
                                       "3 sets to come",
                                       "key-unchanged",
                                       "evidence-repeated",
+                                      "evidence-early",
+                                      "not-a-validator",
                                       "not-the-publisher",
                                       "bad-intent",
                                       "other-policy",

@@ -11,7 +11,8 @@
 // What happens by itself (a withdrawal arrives) stands in one queue with the time at which it does. That follows from the
 // tables and is no part of the state root.
 //
-// Bounds: 4,194,304 accounts, 65,536 members (and as many attestations), one conflict for each account that had one;
+// Bounds: 4,194,304 accounts, 65,536 members (and as many attestations), one conflict, and one offence, for each account that had
+// one; past 65,536 keys by which validators vote or lately voted none is taken by rotating or naming;
 // 16 withdrawals from a bond wait for each account and 65,536 in all; 4,096 entries of the queue happen in one block; 4 keys that
 // an account gave up are remembered; 3 sets of validators are to come.
 #pragma once
@@ -26,6 +27,9 @@ namespace mesh::ledger {
 
 inline constexpr std::size_t max_accounts = std::size_t{1} << 22;
 inline constexpr std::size_t max_members = std::size_t{1} << 16;
+inline constexpr std::size_t max_voters = std::size_t{1} << 16;
+/// Blocks after which what a validator signed is no evidence any more.
+inline constexpr std::uint64_t max_offence_age = 100'000;
 inline constexpr std::size_t max_unbonding_of_account = 16;
 inline constexpr std::size_t max_unbonding = std::size_t{1} << 16;
 inline constexpr std::size_t max_due_of_block = 4096;
@@ -228,6 +232,66 @@ struct Conflict {
   [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
 };
 
+/// By which key a validator votes, or voted until `lock_ms` ago: for so long what was behind its votes can be had, be it on its way
+/// out of the bond. A key is here once. Whoever votes by it again is taken to have done so in between.
+struct Voter {
+  using Key = PublicKey;
+  static constexpr std::string_view table = "voters";
+
+  PublicKey votes_by;
+  AccountId account;
+  std::uint64_t stake = 0;
+  std::uint64_t from_height = 0;
+  std::optional<std::uint64_t> until_height;  ///< the first at which it did not vote by it; left out while it does
+  std::optional<std::uint64_t> forget_ms;  ///< goes with until_height
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("key", self.votes_by);
+    v("account", self.account);
+    v("stake", self.stake);
+    v("from_height", self.from_height);
+    v("until_height", self.until_height);
+    v("forget_ms", self.forget_ms);
+  }
+  bool operator==(const Voter&) const = default;
+
+  [[nodiscard]] const PublicKey& key() const { return votes_by; }
+  [[nodiscard]] static Digest place_of(const PublicKey& key) { return place_in(table, key.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+
+/// That a validator signed two things that exclude each other. The latest is kept; it stands for all that the account signed
+/// below `until_height`, from which on it has no seat.
+struct Offence {
+  using Key = AccountId;
+  static constexpr std::string_view table = "offences";
+
+  AccountId account;
+  EvidenceKind kind = EvidenceKind::votes;
+  PublicKey signed_by;
+  std::uint64_t height = 0;  ///< at which they exclude each other
+  std::uint64_t until_height = 0;
+  std::uint64_t taken = 0;  ///< out of its bond
+  AccountId reporter;
+
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("account", self.account);
+    v("kind", self.kind);
+    v("key", self.signed_by);
+    v("height", self.height);
+    v("until_height", self.until_height);
+    v("taken", self.taken);
+    v("reporter", self.reporter);
+  }
+  bool operator==(const Offence&) const = default;
+
+  [[nodiscard]] const AccountId& key() const { return account; }
+  [[nodiscard]] static Digest place_of(const AccountId& account) { return place_in(table, account.view()); }
+  [[nodiscard]] Digest digest() const { return sha256(record::encode(*this)); }
+};
+
 /// What a worker has at stake for its open works, all together: their fees, and at least one minimum bond.
 struct WorkStake {
   using Key = AccountId;
@@ -300,6 +364,8 @@ struct Tables {
   Table<Member> members;
   Table<Attestation> attestations;
   Table<Conflict> conflicts;
+  Table<Voter> voters;
+  Table<Offence> offences;
   Table<Escrow> escrows;
   Table<Work> works;
   Table<WorkStake> stakes;
@@ -314,6 +380,8 @@ void for_each_table(A& a, B& b, const Visit& visit) {
   visit(a.members, b.members);
   visit(a.attestations, b.attestations);
   visit(a.conflicts, b.conflicts);
+  visit(a.voters, b.voters);
+  visit(a.offences, b.offences);
   visit(a.escrows, b.escrows);
   visit(a.works, b.works);
   visit(a.stakes, b.stakes);
@@ -331,6 +399,7 @@ enum class DueKind : std::uint8_t {
   work_forgotten,
   escrow_forgotten,
   pair_over,  ///< the epoch of the reputation's pair `key`
+  voter_forgotten,  ///< by whom was voted by the key `key`
 };
 
 /// What happens by itself at a time. That is a time of blocks: due is it in the first block whose parent's time has reached
@@ -386,7 +455,8 @@ struct Validator {
   AccountId account;
   PublicKey key;  ///< by which it votes: the account's, in a set that can still be changed the current one
   std::uint64_t power = 0;
-  std::uint64_t stake = 0;  ///< of its bond, for as long as it is in this set or in the next
+  std::uint64_t stake =
+      0;  ///< of its bond, for as long as it is in this set or in the next; 0 once it was taken for an offence
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("account", self.account);
@@ -473,6 +543,8 @@ struct StateSummary {
     Digest members;
     Digest attestations;
     Digest conflicts;
+    Digest voters;
+    Digest offences;
     Digest escrows;
     Digest works;
     Digest stakes;
@@ -485,6 +557,8 @@ struct StateSummary {
       v("members", self.members);
       v("attestations", self.attestations);
       v("conflicts", self.conflicts);
+      v("voters", self.voters);
+      v("offences", self.offences);
       v("escrows", self.escrows);
       v("works", self.works);
       v("stakes", self.stakes);

@@ -75,7 +75,7 @@ Status check(const SetValidators& one) {
 }
 
 Status check(const Rotate&) { return {}; }
-Status check(const Evidence&) { return {}; }  // By shown_by, which reads what it shows.
+Status check(const Evidence&) { return {}; }  // By shown_by and said_by, which read what it shows.
 
 // ---- reading
 
@@ -166,6 +166,55 @@ Result<std::vector<Transaction>> shown_by(const Evidence& evidence) {
   return shown;
 }
 
+// ---- what validators sign
+
+constexpr std::size_t vote_bytes = 46;
+constexpr std::size_t proposal_bytes = 48;
+constexpr std::uint64_t max_consensus_height = std::uint64_t{1} << 60;
+constexpr std::uint64_t max_consensus_round = std::uint64_t{1} << 30;
+constexpr std::uint64_t no_earlier_round = ~std::uint32_t{0};
+
+std::uint64_t number_at(ByteView bytes, std::size_t at, std::size_t count) {
+  std::uint64_t number = 0;
+  for (const std::uint8_t byte : bytes.subspan(at, count)) number = number << 8 | byte;
+  return number;
+}
+
+/// Where height and round begin: in a vote its kind comes before them.
+std::size_t place_in_body(EvidenceKind kind) { return kind == EvidenceKind::votes ? 1 : 0; }
+
+/// Kind, height and round: what one validator says one thing about.
+ByteView slot_of(EvidenceKind kind, const Said& said) {
+  return ByteView(said.body).first(place_in_body(kind) + sizeof(std::uint64_t) + sizeof(std::uint32_t));
+}
+
+/// Whether consensus takes bytes of the right length for the body of a vote.
+bool is_vote(ByteView body) {
+  const bool kind = body[0] == 1 || body[0] == 2;
+  const ByteView block = body.subspan(14);
+  const bool none = std::ranges::all_of(block, [](std::uint8_t byte) { return byte == 0; });
+  return kind && (body[13] == 1 || (body[13] == 0 && none));
+}
+
+bool is_proposal(ByteView body) {
+  const std::uint64_t earlier = number_at(body, 12, 4);
+  return earlier == no_earlier_round || earlier < number_at(body, 8, 4);
+}
+
+Result<std::vector<Said>> said_by(const Evidence& evidence) {
+  std::vector<Said> said;
+  for (const Bytes* bytes : {&evidence.first, &evidence.second}) {
+    MESH_LET(Said one, read_said(evidence.kind, *bytes));
+    said.push_back(std::move(one));
+  }
+  if (said[0].key != said[1].key)
+    return fail(ErrorCode::invalid, "not-a-conflict: the two are signed by different keys");
+  if (!std::ranges::equal(slot_of(evidence.kind, said[0]), slot_of(evidence.kind, said[1])))
+    return fail(ErrorCode::invalid, "not-a-conflict: the two differ in kind, height or round, so both may be said");
+  if (said[0].body == said[1].body) return fail(ErrorCode::invalid, "not-a-conflict: it is the same thing twice");
+  return said;
+}
+
 std::size_t max_bytes_of(const Body& body) {
   if (std::holds_alternative<Evidence>(body)) return max_evidence_bytes;
   if (std::holds_alternative<Anchor>(body)) return max_anchor_bytes;
@@ -197,6 +246,10 @@ void need_all(std::vector<Needed>& needed, const Transaction& transaction, const
   if (const Rotate* rotate = std::get_if<Rotate>(&transaction.body))
     needed.push_back({rotate->key, rotate->proof, rotation_input(rotate->account, rotate->sequence, federation)});
   for (const Transaction& shown : transaction.shown) need(needed, shown, federation);
+  for (const Said& said : transaction.said) {
+    const EvidenceKind kind = std::get<Evidence>(transaction.body).kind;
+    needed.push_back({said.key, said.signature, input_of(kind, said, federation)});
+  }
   if (!transaction.attachments) return;
   for (const Attachments::Claim& claim : transaction.attachments->claims)
     needed.push_back({claim.key, claim.signature, signing_input(claim.type, federation, claim.body)});
@@ -283,8 +336,36 @@ std::span<const std::string_view> enum_names(Role) {
 }
 
 std::span<const std::string_view> enum_names(EvidenceKind) {
-  static constexpr std::array<std::string_view, 1> names{"transactions"};
+  static constexpr std::array<std::string_view, 3> names{"transactions", "votes", "proposals"};
   return names;
+}
+
+Result<Said> read_said(EvidenceKind kind, ByteView bytes) {
+  const bool vote = kind == EvidenceKind::votes;
+  constexpr std::size_t head = PublicKey::size + Signature::size;
+  if (bytes.size() != head + (vote ? vote_bytes : proposal_bytes))
+    return fail(ErrorCode::invalid, "bad-evidence: these are not key, signature and body of a vote or a proposal");
+  Said said{.key = *PublicKey::from(bytes.first(PublicKey::size)),
+            .signature = *Signature::from(bytes.subspan(PublicKey::size, Signature::size)),
+            .body = to_bytes(bytes.subspan(head))};
+  const std::size_t at = place_in_body(kind);
+  said.height = number_at(said.body, at, 8);
+  const bool in_range =
+      said.height >= 1 && said.height <= max_consensus_height && number_at(said.body, at + 8, 4) <= max_consensus_round;
+  if (!in_range || !(vote ? is_vote(said.body) : is_proposal(said.body)))
+    return fail(ErrorCode::invalid, "bad-evidence: consensus knows no such vote or proposal");
+  return said;
+}
+
+Bytes input_of(EvidenceKind kind, const Said& said, const Cid& federation) {
+  Bytes input = to_bytes(std::string_view("meshwork/1"));
+  input.push_back(0);
+  append(input, as_bytes(kind == EvidenceKind::votes ? "vote" : "proposal"));
+  input.push_back(0);
+  append(input, federation.binary());
+  input.push_back(0);
+  append(input, said.body);
+  return input;
 }
 
 bool can_conflict(const Body& body) { return max_bytes_of(body) == max_envelope_bytes; }
@@ -303,7 +384,11 @@ Result<Transaction> decode(ByteView envelope) {
   }
   MESH_TRY(std::visit([](const auto& body) { return check(body); }, transaction.body));
   if (const Evidence* evidence = std::get_if<Evidence>(&transaction.body)) {
-    MESH_LET(transaction.shown, shown_by(*evidence));
+    if (evidence->kind == EvidenceKind::transactions) {
+      MESH_LET(transaction.shown, shown_by(*evidence));
+    } else {
+      MESH_LET(transaction.said, said_by(*evidence));
+    }
   }
   MESH_TRY(std::visit(
       [&](const auto& body) -> Status {

@@ -221,18 +221,20 @@ struct Rotate {
 
 enum class EvidenceKind : std::uint8_t {
   transactions,  ///< two of one account and sequence with different bodies, neither of them evidence
+  votes,  ///< two of one key, kind, height and round, for different blocks or for one and for none
+  proposals,  ///< two of one key, height and round
 };
 [[nodiscard]] std::span<const std::string_view> enum_names(EvidenceKind);
 
-/// Two things that one account, another than the reporter's, should not both have signed. Evidence itself is none of them: it
-/// pays nobody and promises nothing, and could not be shown whole.
+/// Two things that one account, or one validator, should not both have signed. Of transactions the account is another than the
+/// reporter's; evidence itself is none of them: it pays nobody and promises nothing, and could not be shown whole.
 struct Evidence {
   static constexpr std::string_view type = "evidence";
   static constexpr std::uint64_t version = 1;
   AccountId account;  ///< who reports
   std::uint64_t sequence = 0;
   EvidenceKind kind = EvidenceKind::transactions;
-  Bytes first;  ///< envelopes
+  Bytes first;  ///< an envelope, or as consensus sends it: key, signature, body (read_said)
   Bytes second;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
@@ -244,6 +246,19 @@ struct Evidence {
   }
   bool operator==(const Evidence&) const = default;
 };
+
+/// What a validator signed while it agreed with the others, as evidence shows it. The bytes are those of consensus, which are the
+/// same for ever: the ledger reads them by itself.
+struct Said {
+  PublicKey key;
+  Signature signature;
+  Bytes body;  ///< what is signed, 46 bytes of a vote or 48 of a proposal
+  std::uint64_t height = 0;
+};
+/// Reads one: key, signature, body. bad-evidence where consensus would not read it either.
+[[nodiscard]] Result<Said> read_said(EvidenceKind kind, ByteView bytes);
+/// What its signature covers.
+[[nodiscard]] Bytes input_of(EvidenceKind kind, const Said& said, const Cid& federation);
 
 /// Every kind there is. Another one is an alternative here, a check of its form in transactions.cc and a rule in execution.cc.
 using Body = std::variant<Transfer, Grant, Bond, Unbond, Admit, Revoke, Attest, SetValidators, Rotate, Evidence, Lock,
@@ -261,7 +276,8 @@ struct Transaction {
   Signature signature;
   Cid cid;  ///< of the body: the transaction's name
   Bytes envelope;  ///< as it came
-  std::vector<Transaction> shown;  ///< what evidence consists of, read; else none
+  std::vector<Transaction> shown;  ///< what evidence of two transactions consists of, read; else none
+  std::vector<Said> said;  ///< what evidence of two votes or proposals consists of, read; else none
   std::shared_ptr<const Attachments> attachments;  ///< of those about paid work that have any; else null
 };
 

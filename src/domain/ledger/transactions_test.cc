@@ -255,6 +255,84 @@ TEST(Transactions, EvidenceShowsAConflict) {
             "malformed");
 }
 
+/// A vote or a proposal as evidence shows it, signed.
+Bytes said(EvidenceKind kind, std::uint64_t height, std::uint32_t round, const Digest& block, const Person& who = ada,
+           const Cid& federation = town) {
+  Bytes bytes = said_by(kind, who.id, height, round, block);
+  const Said read{
+      .key = who.id, .signature = {}, .body = to_bytes(ByteView(bytes).subspan(PublicKey::size + Signature::size))};
+  const Signature signature = mesh::sign(who.seed, input_of(kind, read, federation));
+  std::ranges::copy(signature.view(), bytes.begin() + PublicKey::size);
+  return bytes;
+}
+Evidence said_twice(EvidenceKind kind, const Bytes& first, const Bytes& second) {
+  return {.account = bob.id, .sequence = 0, .kind = kind, .first = first, .second = second};
+}
+
+TEST(Transactions, EvidenceShowsTwoVotes) {
+  const Digest one = sha256(as_bytes("one"));
+  const Digest other = sha256(as_bytes("other"));
+  const Digest none;
+  for (const EvidenceKind kind : {EvidenceKind::votes, EvidenceKind::proposals}) {
+    const auto form = [&](const Bytes& first, const Bytes& second) {
+      return refusal(sealed(said_twice(kind, first, second), bob));
+    };
+    const auto opening = [&](const Bytes& first, const Bytes& second) {
+      return refusal_opening(sealed(said_twice(kind, first, second), bob));
+    };
+    const Bytes first = said(kind, 7, 2, one);
+    const Bytes second = said(kind, 7, 2, other);
+    EXPECT_EQ(opening(first, second), "taken");
+    EXPECT_EQ(opening(second, first), "taken");
+    EXPECT_EQ(form(first, first), "not-a-conflict") << "the same twice";
+    Bytes resigned = first;
+    resigned[PublicKey::size] ^= 1;
+    EXPECT_EQ(form(first, resigned), "not-a-conflict") << "the same with another signature";
+    EXPECT_EQ(form(first, said(kind, 8, 2, other)), "not-a-conflict") << "another height";
+    EXPECT_EQ(form(first, said(kind, 7, 3, other)), "not-a-conflict") << "another round";
+    EXPECT_EQ(form(first, said(kind, 7, 2, other, bob)), "not-a-conflict") << "another's";
+    Bytes forged = second;
+    forged[PublicKey::size] ^= 1;
+    EXPECT_EQ(opening(first, forged), "bad-signature");
+    EXPECT_EQ(opening(first, said(kind, 7, 2, other, ada, elsewhere)), "bad-signature") << "another federation's";
+    for (const Bytes& bad : {Bytes(), to_bytes(ByteView(second).first(second.size() - 1)), Bytes(200)})
+      EXPECT_EQ(form(first, bad), "bad-evidence");
+    EXPECT_EQ(form(first, said(kind, 0, 2, other)), "bad-evidence");
+    EXPECT_EQ(form(first, said(kind, (std::uint64_t{1} << 60) + 1, 2, other)), "bad-evidence");
+    EXPECT_EQ(form(first, said(kind, 7, (1U << 30) + 1, other)), "bad-evidence");
+    const EvidenceKind kind_of_others = kind == EvidenceKind::votes ? EvidenceKind::proposals : EvidenceKind::votes;
+    EXPECT_EQ(form(first, said(kind_of_others, 7, 2, other)), "bad-evidence");
+    EXPECT_EQ(refusal(sealed(conflict(first, second), bob)), "bad-evidence") << "no transactions";
+    EXPECT_EQ(refusal(sealed(said_twice(kind, first, second))), "taken") << "whoever reports";
+  }
+  constexpr auto votes = EvidenceKind::votes;
+  EXPECT_EQ(refusal_opening(sealed(said_twice(votes, said(votes, 7, 2, none), said(votes, 7, 2, one)), bob)), "taken")
+      << "for none, and for one";
+  constexpr std::size_t body = PublicKey::size + Signature::size;
+  const auto changed = [&](EvidenceKind kind, std::size_t at, std::uint8_t to) {
+    Bytes bytes = said(kind, 7, 2, other);
+    bytes[body + at] = to;
+    return refusal(sealed(said_twice(kind, said(kind, 7, 2, one), bytes), bob));
+  };
+  EXPECT_EQ(changed(votes, 0, 2), "not-a-conflict") << "a prevote and a precommit";
+  EXPECT_EQ(changed(votes, 0, 3), "bad-evidence");
+  EXPECT_EQ(changed(votes, 13, 0), "bad-evidence") << "for none, and names one";
+  EXPECT_EQ(changed(votes, 13, 2), "bad-evidence");
+  Bytes repeated = said(EvidenceKind::proposals, 7, 2, other);
+  for (std::size_t i = 0; i < 4; ++i) repeated[body + 12 + i] = repeated[body + 8 + i];
+  EXPECT_EQ(
+      refusal(sealed(said_twice(EvidenceKind::proposals, said(EvidenceKind::proposals, 7, 2, one), repeated), bob)),
+      "bad-evidence")
+      << "no round is before itself";
+  // What is signed for a vote is no signature of a proposal.
+  Bytes crossed = said(EvidenceKind::proposals, 7, 2, other);
+  std::ranges::copy(ByteView(said(votes, 7, 2, other)).subspan(PublicKey::size, Signature::size),
+                    crossed.begin() + PublicKey::size);
+  EXPECT_EQ(refusal_opening(
+                sealed(said_twice(EvidenceKind::proposals, said(EvidenceKind::proposals, 7, 2, one), crossed), bob)),
+            "bad-signature");
+}
+
 TEST(Transactions, SignaturesHoldForOneTypeAndFederation) {
   EXPECT_EQ(refusal_opening(sealed(transfer())), "taken");
   EXPECT_EQ(refusal_opening(sealed(transfer(), ada, elsewhere)), "bad-signature") << "of another federation";

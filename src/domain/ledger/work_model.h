@@ -168,6 +168,9 @@ class WorkModel : public Model {
       due.insert({task.forgotten, DueKind::escrow_forgotten, cid.digest()});
     }
     for (const auto& [id, pair] : pairs) due.insert({(pair.epoch + 1) * day, DueKind::pair_over, id});
+    for (const auto& [key, term] : terms) {
+      if (term.until) due.insert({term.forgotten, DueKind::voter_forgotten, *Digest::from(key.view())});
+    }
     return due;
   }
 
@@ -219,6 +222,7 @@ class WorkModel : public Model {
         tasks.at(cid).closed = true;
         end_if_over(cid);
       }
+      if (due.kind == DueKind::voter_forgotten) terms.erase(*PublicKey::from(due.key.view()));
       if (due.kind == DueKind::work_forgotten) jobs.erase(cid);
       if (due.kind == DueKind::escrow_forgotten) forget(cid);
       if (due.kind == DueKind::pair_over && (pairs.at(due.key).epoch + 1) * day == due.time_ms) pairs.erase(due.key);
@@ -463,6 +467,7 @@ class WorkModel : public Model {
     }
     return taken;
   }
+  Amount lose(const AccountId& id, Amount amount) override { return take(id, amount); }
   Amount take(Job& job, const AccountId& from, Amount amount) {
     const Amount taken = take(from, amount);
     if (taken > 0) job.lost[from] += taken;
