@@ -57,6 +57,26 @@ std::optional<consensus::Certified> read_certificate(ByteView certificate) {
   return certified;
 }
 
+std::optional<ledger::Evidence> evidence_of(ByteView shown) {
+  // Kind, key, and twice body and signature; the ledger has key, signature and body of each.
+  constexpr std::uint8_t votes = 1;
+  constexpr std::uint8_t proposals = 2;
+  constexpr std::size_t head = 1 + PublicKey::size;
+  if (shown.size() < head || (shown[0] != votes && shown[0] != proposals)) return std::nullopt;
+  const std::size_t body = shown[0] == votes ? 46 : 48;
+  const std::size_t each = body + Signature::size;
+  if (shown.size() != head + 2 * each) return std::nullopt;
+  const auto said = [&](std::size_t at) {
+    Bytes bytes = to_bytes(shown.subspan(1, PublicKey::size));
+    append(bytes, shown.subspan(at + body, Signature::size));
+    append(bytes, shown.subspan(at, body));
+    return bytes;
+  };
+  return ledger::Evidence{.kind = shown[0] == votes ? ledger::EvidenceKind::votes : ledger::EvidenceKind::proposals,
+                          .first = said(head),
+                          .second = said(head + each)};
+}
+
 std::optional<PublicKey> signer_of(ByteView message) {
   constexpr std::uint8_t vote = 1;
   constexpr std::uint8_t proposal = 2;

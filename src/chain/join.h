@@ -32,4 +32,8 @@ namespace mesh::chain {
 /// By whom a vote or a proposal is signed. Nothing is checked here; none for other messages.
 [[nodiscard]] std::optional<PublicKey> signer_of(ByteView message);
 
+/// What consensus found of a validator that contradicted itself, as the ledger takes it; account and number are left out. Nothing
+/// is checked here but the form. None: it is none.
+[[nodiscard]] std::optional<ledger::Evidence> evidence_of(ByteView shown);
+
 }  // namespace mesh::chain

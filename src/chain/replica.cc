@@ -533,6 +533,10 @@ void Replica::carry_out(const consensus::Validate& effect) {
   if (candidate_of(effect.block, effect.bytes) != nullptr)
     return give(consensus::Verdict{.question = effect.question, .judgement = consensus::Judgement::valid});
   Judged judged = judge(effect.bytes, effect.wanted || effect.certified);
+  if (judged.candidate && planted(Bug::chain_executes_before_final)) {
+    give(consensus::Verdict{.question = effect.question, .judgement = judged.judgement});
+    return commit(std::move(*judged.candidate), {effect.height, {}, effect.bytes});
+  }
   if (judged.candidate) {
     // Should it not be decided, whoever saw it hands its transactions on: no proposer can wake the others for nothing.
     for (const Opened& one : judged.candidate->block.transactions()) {
@@ -600,11 +604,35 @@ void Replica::commit(Candidate candidate, FinalBlock block) {
 
 void Replica::carry_out(consensus::Evidence& effect) {
   Offence offence{effect.offender, effect.height, std::move(effect.evidence)};
-  const bool told = std::ranges::find(offences_, offence.offender, &Offence::offender) != offences_.end();
-  if (told || offences_.size() >= max_offences) return;
-  offences_.push_back(offence);
+  const auto told = std::ranges::find(offences_, offence.offender, &Offence::offender);
+  if (told != offences_.end()) {
+    const ledger::Offence* paid = punished(offence.offender);
+    if (paid == nullptr || told->height >= paid->until_height || offence.height < paid->until_height) return;
+    *told = offence;
+  } else {
+    if (offences_.size() >= max_offences) return;
+    offences_.push_back(offence);
+  }
   outbox_.write().offences.push_back(offence);
   notify(notice::EvidenceFound{std::move(offence)});
+}
+
+const ledger::Offence* Replica::punished(const PublicKey& key) const {
+  const ledger::Voter* voter = ledger_.state().tables.voters.find(key);
+  return voter == nullptr ? nullptr : ledger_.state().tables.offences.find(voter->account);
+}
+
+std::vector<ledger::Evidence> Replica::due_evidence() const {
+  std::vector<ledger::Evidence> due;
+  for (const Offence& offence : offences_) {
+    const ledger::Offence* paid = punished(offence.offender);
+    if (paid != nullptr && offence.height < paid->until_height) continue;
+    if (ledger_.state().tables.voters.find(offence.offender) == nullptr)
+      continue;  // Nobody can be told by it any more.
+    if (offence.height > ledger_.height() + 1) continue;
+    if (std::optional<ledger::Evidence> evidence = evidence_of(offence.evidence)) due.push_back(std::move(*evidence));
+  }
+  return due;
 }
 
 void Replica::carry_out(const consensus::WantSync& /*effect*/) { fetches_now_ = true; }

@@ -84,8 +84,10 @@ class Replica {
   [[nodiscard]] Height signs_from() const { return signs_from_; }
   /// Why it takes part no longer; it goes on to serve blocks.
   [[nodiscard]] const std::optional<Error>& stopped() const { return stopped_; }
-  /// Validators that contradicted themselves, the first offence of each. The ledger has no rule for these yet.
+  /// Validators that contradicted themselves: of each the first offence, and the next one once the ledger has punished that.
   [[nodiscard]] const std::vector<Offence>& offences() const { return offences_; }
+  /// Those of them that the ledger has not punished, as whoever reports them signs it.
+  [[nodiscard]] std::vector<ledger::Evidence> due_evidence() const;
 
  private:
   /// A block that was executed over the present state.
@@ -170,6 +172,8 @@ class Replica {
   void carry_out(const consensus::Validate& effect);
   void carry_out(consensus::Decided& effect);
   void carry_out(consensus::Evidence& effect);
+  /// What the ledger did to the account that votes, or lately voted, by the key; null: nothing, or nobody does.
+  [[nodiscard]] const ledger::Offence* punished(const PublicKey& key) const;
   void carry_out(const consensus::WantSync& effect);
   void carry_out(const consensus::PeerAhead& effect);
   void carry_out(const consensus::PeerBehind& effect);

@@ -111,7 +111,10 @@ class Chain : public testing::Test {
     for (const auto& entry : write.entries) storage.log.push_back(entry);
     std::erase_if(storage.log, [&](const auto& entry) { return entry.first < write.forget_below; });
     if (write.signs_from) storage.signs_from = *write.signs_from;
-    storage.offences.insert(storage.offences.end(), write.offences.begin(), write.offences.end());
+    for (const Offence& offence : write.offences) {
+      std::erase_if(storage.offences, [&](const Offence& other) { return other.offender == offence.offender; });
+      storage.offences.push_back(offence);
+    }
     const std::uint64_t number = write.write;
     node.writes.push_back(std::move(write));
     if (!holds_disks) later.emplace_back(node.number, event::Durable{number});
@@ -805,6 +808,86 @@ TEST_F(Chain, AValidatorGoesOnWithAnotherKey) {
   }
   make_blocks(nodes[2], 2);
   expect_equal();
+}
+
+/// One key that lived twice: what it said in each life is carried to another, who reports it.
+TEST_F(Chain, WhoSaysTwoThingsLosesItsBondByTheReportOfAnother) {
+  found(4);
+  // The one whose turn it is at height 1.
+  std::uint64_t liar = 0;
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    const auto before = [&](std::uint64_t other) { return person(other).id < person(i).id; };
+    if (std::ranges::count_if(std::array<std::uint64_t, 4>{0, 1, 2, 3}, before) == 1) liar = i;
+  }
+  Node& judge = nodes[(liar + 1) % 4];
+  Node& third = nodes[(liar + 2) % 4];
+  stop(nodes[liar]);
+  // Each life proposes a block of its own.
+  const auto said_in_a_life = [&](std::uint64_t amount) {
+    Config config;
+    config.seeds = {person(liar).seed};
+    Replica life(config, ledger::found_on(genesis, "town", sha256(big_endian(90 + amount))));
+    std::vector<Bytes> said;
+    std::deque<Event> events{event::Started{}, event::Submit{1, transfer(ann, 0, amount)}};
+    for (; !events.empty() && said.size() < 2; events.pop_front()) {
+      for (Effect& effect : life.step(now_ms, events.front())) {
+        if (const auto* write = std::get_if<effect::Persist>(&effect))
+          events.emplace_back(event::Durable{write->write});
+        const auto* sent = std::get_if<effect::Broadcast>(&effect);
+        if (sent != nullptr && sent->message[0] == 2) said.push_back(sent->message);
+      }
+    }
+    return said;
+  };
+  give(judge, event::PeerUp{person(liar).id});
+  for (const std::uint64_t amount : {1U, 2U}) {
+    const std::vector<Bytes> said = said_in_a_life(amount);
+    ASSERT_FALSE(said.empty());
+    for (const Bytes& message : said) say_as(liar, judge, message);
+  }
+  run();
+  ASSERT_EQ(told<notice::EvidenceFound>(judge).size(), 1U);
+  EXPECT_EQ(told<notice::EvidenceFound>(judge)[0].offence.offender, person(liar).id);
+  ASSERT_EQ(judge.replica->due_evidence().size(), 1U);
+  EXPECT_TRUE(third.replica->due_evidence().empty()) << "it has seen nothing";
+
+  ledger::Evidence evidence = judge.replica->due_evidence().front();
+  evidence.account = person(bob).id;
+  const identity::Signer reporter(person(bob).seed, federation());
+  EXPECT_EQ(submit(third, record::encode(reporter.seal(evidence))), "taken") << "its signatures are those of consensus";
+  const ledger::Ledger& ledger = judge.replica->ledger();
+  const auto is_punished = [&] { return ledger.state().tables.offences.find(person(liar).id) != nullptr; };
+  run();
+  for (int times = 0; times < 60 && !is_punished(); ++times) {
+    elapse(Timer::Kind::consensus);
+    elapse(Timer::Kind::lag);
+    elapse(Timer::Kind::greet);
+  }
+  ASSERT_TRUE(is_punished());
+  EXPECT_EQ(ledger.account(person(liar).id)->bonded, 1'000'000U);
+  EXPECT_EQ(ledger.account(person(liar).id)->at_stake, 0U);
+  EXPECT_EQ(ledger.state().frame.validators_at(ledger.height() + 2).find(person(liar).id), nullptr);
+  EXPECT_TRUE(judge.replica->due_evidence().empty()) << "the ledger is done with it";
+  // After a restart it knows what it has stored, and that.
+  stop(judge);
+  down.clear();
+  start(judge);
+  EXPECT_EQ(judge.replica->offences().size(), 1U);
+  EXPECT_TRUE(judge.replica->due_evidence().empty());
+}
+
+TEST(Evidence, IsReadStrictly) {
+  EXPECT_FALSE(evidence_of({}));
+  Bytes votes(1 + 32 + 2 * (46 + 64));
+  votes[0] = 1;
+  EXPECT_TRUE(evidence_of(votes));
+  EXPECT_EQ(evidence_of(votes)->kind, ledger::EvidenceKind::votes);
+  votes[0] = 2;
+  EXPECT_FALSE(evidence_of(votes)) << "proposals are longer";
+  votes.resize(1 + 32 + 2 * (48 + 64));
+  EXPECT_EQ(evidence_of(votes)->kind, ledger::EvidenceKind::proposals);
+  votes[0] = 3;
+  EXPECT_FALSE(evidence_of(votes));
 }
 
 // Each validator says where its chain ends; from then on each block has the next link of whoever proposed it.

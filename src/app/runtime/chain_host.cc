@@ -120,6 +120,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::uint64_t submissions = 0;
   std::optional<Capacity> capacity;
   std::optional<ledger::Body> refused;  ///< of what nobody asked for the last that was not taken: it is not tried again
+  bool is_reporting = false;  ///< a validator's offence
   std::deque<Wanted> wanted;  ///< of this node's account, in their order
   std::map<std::uint64_t, ledger::Opened> in_flight;  ///< those that are being written down, or wait to be final
   std::deque<Committed> committed;
@@ -402,6 +403,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
         fmt::format("validator {} contradicted itself at height {}", identity::short_name(notice.offence.offender),
                     notice.offence.height),
         notice.offence.offender);
+    post([this] { report_offences(); });
   }
   void on(const chain::notice::ConflictFound& notice) {
     say("ledger.evidence", "an account signed two transactions for one number");
@@ -558,7 +560,18 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 
   // ---- What is made without being asked for, one at a time.
 
+  /// Validators that contradicted themselves. Whoever reports first is believed, and it costs nothing; what the ledger does not take
+  /// is tried again after the next block, as long as nobody else's report was taken.
+  void report_offences() {
+    if (is_stopping || is_reporting) return;
+    std::vector<ledger::Evidence> due = replica->due_evidence();
+    if (due.empty()) return;
+    is_reporting = true;
+    make(std::move(due.front()), When::final, [this](const Result<Made>&) { is_reporting = false; }, {});
+  }
+
   void look_after() {
+    report_offences();
     if (is_stopping || !in_flight.empty() || !wanted.empty()) return;
     const ledger::Ledger& ledger = replica->ledger();
     const ledger::Account* account = ledger.account(own);
