@@ -42,11 +42,15 @@ int usage(const std::string& error, std::FILE* to = stderr) {
       "[--commit TEXT] [--NAME NUMBER ...]\n"
       "       mesh_sim --escape WORLDS [--seed N] [--nodes N]\n"
       "       mesh_sim --ledger WORLDS [--only] [--NAME NUMBER ...]\n"
+      "       mesh_sim --ledger --hours H [--seed N] [--nodes N] [--minutes M] [--NAME NUMBER ...]\n"
       "With --fast-signatures a keyed hash stands for Ed25519. Without --only every fault and every kind of "
       "liar is on, in numbers that suit the nodes and the time.\nWith --ledger so many federations run a chain, from "
       "one "
       "seed after the other; faults and liars are drawn from the seed, but for what is named, or with --only are "
-      "what is named.\n\n");
+      "what is named.\nWith --hours of --ledger federations of so many validators [16] run, one seed after the other, "
+      "until so many "
+      "hours have passed in them (or M minutes here): every fault strikes, as many lie as they bear, there is paid "
+      "work.\n\n");
   const Plan plain;
   for (const PlanEntry& entry : plan_entries())
     fmt::print(to, "  --{:<22} {} [{}]\n", entry.name, entry.help, entry.of(plain));
@@ -152,8 +156,87 @@ int escapes(const Settings& settings) {
   return right ? 0 : 1;
 }
 
+/// What is left to say where a check of the program's own aborts.
+std::string last_words;
+
+void say_last_words(const std::string& words) {
+  last_words = words;
+  std::signal(SIGABRT, [](int) {
+    const ssize_t written = write(STDERR_FILENO, last_words.data(), last_words.size());
+    _exit(written < 0 ? 4 : 3);
+  });
+}
+
+/// `mesh_sim --ledger --hours H ...`: what is counted are hours of a whole federation.
+int ledger_hours(std::span<char* const> arguments) {
+  double hours = 0;
+  double minutes = 0;
+  std::uint64_t nodes = 16;
+  std::vector<std::string> named;
+  for (std::size_t i = 0; i + 1 < arguments.size(); i += 2) {
+    const std::string_view name = arguments[i];
+    if (name == "--hours") {
+      hours = std::strtod(arguments[i + 1], nullptr);
+    } else if (name == "--minutes") {
+      minutes = std::strtod(arguments[i + 1], nullptr);
+    } else if (name == "--nodes") {
+      nodes = std::strtoull(arguments[i + 1], nullptr, 10);
+    } else {
+      named.insert(named.end(), {arguments[i], arguments[i + 1]});
+    }
+  }
+  if (arguments.size() % 2 != 0 || !(hours > 0)) return usage("--ledger --hours wants a number above 0");
+  if (nodes < 1 || nodes > ledger_plan_entries()[1].high) return usage("--nodes is a number from 1 to 64");
+  LedgerPlan first;
+  if (const Status read = read_plan(named, first); !read) return usage(read.error().message);
+  const auto begun = std::chrono::steady_clock::now();
+  const auto since = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(); };
+  double town_s = 0;
+  double replica_s = 0;
+  std::uint64_t worlds = 0;
+  std::uint64_t broken = 0;
+  std::uint64_t blocks = 0;
+  std::uint64_t transactions = 0;
+  std::uint64_t events = 0;
+  std::map<std::string, std::uint64_t> faults;
+  std::uint64_t seed = first.seed;
+  for (; town_s < hours * 3600 && (minutes <= 0 || since() < minutes * 60); ++seed) {
+    LedgerPlan plan = full_plan(seed, nodes);
+    if (const Status read = read_plan(named, plan); !read) return usage(read.error().message);
+    plan.seed = seed;
+    const std::string again = "mesh_sim --ledger 1 --only " + text_of(plan);
+    say_last_words("ABORTED; again: " + again + "\n");
+    const LedgerReport report = run(plan);
+    ++worlds;
+    town_s += report.virtual_s;
+    replica_s += report.virtual_s * static_cast<double>(plan.validators + plan.followers + plan.twins);
+    blocks += report.height;
+    transactions += report.acknowledged;
+    events += report.events;
+    for (const auto& [fault, times] : report.faults) faults[fault] += times;
+    fmt::print("seed {:<6} {:.3f} h, {} blocks, trace {:016x}; {:.3f} h in all, {:.0f} s taken{}\n", seed,
+               report.virtual_s / 3600, report.height, report.trace, town_s / 3600, since(),
+               report.failed() ? ", BROKEN" : "");
+    if (report.failed()) {
+      ++broken;
+      for (const std::string& finding : report.findings.texts()) fmt::print("  {}\n", finding);
+      fmt::print("again: {}\n", again);
+    }
+    std::fflush(stdout);
+  }
+  fmt::print(
+      "{} federations, seeds {} to {}: {:.2f} federation-hours (of all replicas {:.1f}), {} blocks, {} transactions of "
+      "clients, {} events\n",
+      worlds, first.seed, seed - 1, town_s / 3600, replica_s / 3600, blocks, transactions, events);
+  for (const auto& [fault, times] : faults) fmt::print("  {:<40} {}\n", fault, times);
+  fmt::print("speed     {:.0f} s taken, {:.5f} federation-hours per second\n", since(), town_s / 3600 / since());
+  fmt::print("checks    {}\n", broken == 0 ? "all held" : fmt::format("BROKEN in {} federations", broken));
+  return broken == 0 ? 0 : 1;
+}
+
 /// `mesh_sim --ledger WORLDS ...`
 int ledgers(std::span<char* const> arguments) {
+  if (std::ranges::find(arguments, std::string_view("--hours")) != arguments.end()) return ledger_hours(arguments);
   const std::string count = arguments.empty() ? "" : arguments[0];
   const std::uint64_t worlds = std::strtoull(count.c_str(), nullptr, 10);
   if (worlds == 0) return usage("--ledger wants a number of worlds");
@@ -215,12 +298,7 @@ int main(int argc, char** argv) {
              settings.fast_signatures ? ", with a keyed hash for Ed25519" : "", settings.commit);
   std::fflush(stdout);
   // A broken check of the program's own aborts: then this is what is left to say.
-  static std::string last_words;
-  last_words = fmt::format("ABORTED; seed {}, commit {}; again: {}\n", plan.world.seed, settings.commit, again);
-  std::signal(SIGABRT, [](int) {
-    const ssize_t written = write(STDERR_FILENO, last_words.data(), last_words.size());
-    _exit(written < 0 ? 4 : 3);
-  });
+  say_last_words(fmt::format("ABORTED; seed {}, commit {}; again: {}\n", plan.world.seed, settings.commit, again));
   const auto begun = std::chrono::steady_clock::now();
   const auto since = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(); };
   const bool terminal = isatty(STDERR_FILENO) != 0;

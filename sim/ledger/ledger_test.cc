@@ -102,6 +102,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Class{"other_keys_and_sets", "rotation",
                           [](LedgerPlan& plan) { plan.validators = 5, plan.rotations = 5, plan.set_changes = 3; }},
                     Class{"twins", "evidence", [](LedgerPlan& plan) { plan.twins = 1, plan.transfers = 12; }},
+                    Class{"twins_lose_their_bonds", "conviction",
+                          [](LedgerPlan& plan) { plan.validators = 7, plan.twins = 2, plan.transfers = 12; }},
+                    Class{"twins_are_named_again", "conviction",
+                          [](LedgerPlan& plan) {
+                            plan.validators = 7, plan.twins = 1, plan.transfers = 12, plan.set_changes = 3;
+                          }},
+                    Class{"paid_work", "act taken",
+                          [](LedgerPlan& plan) { plan.villagers = 8, plan.act_ms = 200, plan.load_s = 90; }},
+                    Class{"paid_work_and_crashes", "act taken",
+                          [](LedgerPlan& plan) {
+                            plan.villagers = 8, plan.act_ms = 200, plan.load_s = 60, plan.crashes = 10, plan.twins = 1;
+                          }},
                     Class{"two_twins", "", [](LedgerPlan& plan) { plan.validators = 7, plan.twins = 2; }},
                     Class{"silence", "silence", [](LedgerPlan& plan) { plan.silent = 1; }},
                     Class{"selective", "selective", [](LedgerPlan& plan) { plan.selective = 1; }},

@@ -25,6 +25,8 @@ constexpr std::array entries = {
     LedgerPlanEntry{"withdrawals", &Plan::withdrawals, 0, 100, "from bonds, which arrive by themselves"},
     LedgerPlanEntry{"lock-s", &Plan::lock_s, 1, 3'600, "seconds until they do"},
     LedgerPlanEntry{"rotations", &Plan::rotations, 0, 100, "of keys of honest validators, two of each at most"},
+    LedgerPlanEntry{"villagers", &Plan::villagers, 0, 64, "who live by paid work"},
+    LedgerPlanEntry{"act-ms", &Plan::act_ms, 10, many, "between two things that they do, on average"},
     LedgerPlanEntry{"latency-min-us", &Plan::latency_min_us, 0, long_us, "of a message, at least"},
     LedgerPlanEntry{"latency-max-us", &Plan::latency_max_us, 0, long_us, "and at most"},
     LedgerPlanEntry{"loss-per-mille", &Plan::loss_per_mille, 0, 900, "messages that are lost"},
@@ -125,6 +127,48 @@ LedgerPlan drawn_plan(std::uint64_t seed) {
     plan.lock_s = random.between(1, 60);
   }
   if (random.chance(300)) plan.rotations = random.between(1, plan.validators);
+  // Drawn last: what was drawn before is what it was.
+  if (random.chance(400)) {
+    plan.villagers = random.between(6, 12);
+    plan.act_ms = random.between(200, 2'000);
+  }
+  return plan;
+}
+
+LedgerPlan full_plan(std::uint64_t seed, std::uint64_t validators) {
+  Random random(seed ^ 0x66756c6cULL);
+  LedgerPlan plan{.seed = seed, .validators = validators};
+  plan.followers = random.below(3);
+  plan.clients = random.between(2, 4);
+  plan.load_s = random.between(900, 2'700);
+  plan.transfers = plan.load_s / 60;
+  plan.latency_max_us = random.between(20'000, 200'000);
+  plan.loss_per_mille = random.between(1, 50);
+  plan.duplicate_per_mille = random.between(1, 50);
+  plan.sync_max_us = random.between(plan.sync_min_us, 100'000);
+  plan.skew_ms = random.between(1, 4'000);
+  plan.crashes = plan.load_s / random.between(30, 120);
+  plan.crash_down_ms = random.between(1'000, 60'000);
+  plan.crash_at_write_per_mille = random.between(1, 5);
+  plan.partitions = plan.load_s / random.between(60, 300);
+  plan.cut_ms = random.between(5'000, 60'000);
+  plan.withdrawals = random.between(1, 4);
+  plan.lock_s = random.between(30, 300);
+  if (validators >= 4) plan.set_changes = random.between(1, 4);
+  plan.rotations = random.between(1, validators);
+  plan.villagers = random.between(6, 12);
+  plan.act_ms = random.between(5'000, 20'000);
+  plan.heal_s = 600;
+  std::uint64_t bears = (validators - 1) / 3;
+  if (bears > 1) {
+    plan.restores = 1;
+    --bears;
+  }
+  for (; bears > 0; --bears) {
+    constexpr std::array kinds{&LedgerPlan::twins, &LedgerPlan::silent,  &LedgerPlan::selective,
+                               &LedgerPlan::stale, &LedgerPlan::forgers, &LedgerPlan::twins};
+    ++(plan.*kinds[random.below(kinds.size())]);
+  }
   return plan;
 }
 

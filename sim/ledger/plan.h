@@ -22,6 +22,8 @@ struct LedgerPlan {
   std::uint64_t withdrawals = 0;  ///< of as many accounts from their bonds, which arrive by themselves
   std::uint64_t lock_s = 20;  ///< until they do
   std::uint64_t rotations = 0;  ///< of keys of validators
+  std::uint64_t villagers = 0;  ///< who live by paid work: tasks, works, verification, settlements, disputes
+  std::uint64_t act_ms = 1'000;  ///< between two things that they do, on average
 
   // The network and the hosts.
   std::uint64_t latency_min_us = 500;
@@ -68,5 +70,8 @@ struct LedgerPlanEntry {
 [[nodiscard]] std::string text_of(const LedgerPlan& plan);
 /// A plan drawn from a seed: any mixture of faults and of as many liars as the validators bear.
 [[nodiscard]] LedgerPlan drawn_plan(std::uint64_t seed);
+/// One of so many validators in which every fault strikes, as many lie as they bear, in a mixture drawn from the seed, and there is
+/// paid work all the time.
+[[nodiscard]] LedgerPlan full_plan(std::uint64_t seed, std::uint64_t validators);
 
 }  // namespace mesh::sim

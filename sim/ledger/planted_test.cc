@@ -74,6 +74,10 @@ INSTANTIATE_TEST_SUITE_P(
                               plan.crash_at_write_per_mille = 150, plan.transfers = 12;
                               plan.crash_down_ms = 50, plan.latency_max_us = 200'000;
                             }},
+                    Planted{Bug::chain_executes_before_final,
+                            "executed_before_it_is_final",
+                            {"two-blocks", "two-certificates", "state-roots-differ", "lost-final", "stopped"},
+                            [](LedgerPlan& plan) { plan.crashes = 6, plan.loss_per_mille = 100; }},
                     // Clients that hear nothing ask others: it shows where they had no time to ask many.
                     Planted{Bug::chain_transaction_kept,
                             "transaction_handed_to_nobody",

@@ -19,7 +19,10 @@ constexpr std::uint64_t genesis_ms = 1'700'000'000'000;
 constexpr std::uint64_t first_client = 1'000;
 constexpr std::uint64_t steward = 999;
 constexpr std::uint64_t first_saver = 3'000;
+constexpr std::uint64_t first_villager = 5'000;
+constexpr std::uint64_t first_reporter = 7'000;
 constexpr std::uint64_t first_later_key = 10'000;
+constexpr std::uint64_t wealth = 1'000'000'000;  ///< of a villager
 constexpr std::size_t rotations_each = 2;
 constexpr std::uint64_t smallest_transfer = 1'000;
 constexpr std::uint64_t saved = 1'000'000;
@@ -59,7 +62,10 @@ void Town::Disk::apply(const effect::Persist& write) {
   }
   std::erase_if(log, [&](const auto& entry) { return entry.first < write.forget_below; });
   if (write.signs_from) signs_from = *write.signs_from;
-  offences.insert(offences.end(), write.offences.begin(), write.offences.end());
+  for (const chain::Offence& offence : write.offences) {
+    std::erase_if(offences, [&](const chain::Offence& other) { return other.offender == offence.offender; });
+    offences.push_back(offence);
+  }
 }
 
 Town::Town(const LedgerPlan& plan) : plan_(plan), random_(plan.seed) {
@@ -76,8 +82,11 @@ Town::Town(const LedgerPlan& plan) : plan_(plan), random_(plan.seed) {
     }
     keys_.push_back(person.id);
     if (i >= plan.validators) continue;
-    founders.push_back(
-        {.account = person.id, .credits = 1'000, .bonded = 2'000'000, .power = 1, .roles = {ledger::Role::validator}});
+    founders.push_back({.account = person.id,
+                        .credits = 100'000,
+                        .bonded = 2'000'000,
+                        .power = 1,
+                        .roles = {ledger::Role::validator}});
   }
   founders.push_back({.account = ledger::person(steward).id, .credits = 1'000, .roles = {ledger::Role::steward}});
   for (std::uint64_t i = 0; i < plan.clients; ++i) {
@@ -88,7 +97,26 @@ Town::Town(const LedgerPlan& plan) : plan_(plan), random_(plan.seed) {
     founders.push_back(
         {.account = ledger::person(first_saver + i).id, .credits = 2 * saved, .roles = {ledger::Role::member}});
   }
-  genesis_ = ledger::genesis_of(std::move(founders), {.lock_ms = plan.lock_s * 1000});
+  std::vector<ledger::AccountId> villagers;
+  for (std::uint64_t i = 0; i < plan.villagers; ++i) {
+    villagers.push_back(ledger::person(first_villager + i).id);
+    std::vector<ledger::Role> roles{ledger::Role::member, ledger::Role::worker, ledger::Role::verifier};
+    if (i == 0) roles.push_back(ledger::Role::steward);
+    founders.push_back({.account = villagers.back(),
+                        .credits = wealth,
+                        .bonded = (i + 1) * wealth / 20,
+                        .weight = i % 3 == 0 ? 300 : 0U,
+                        .roles = std::move(roles),
+                        .owner = i % 4 == 3 ? std::optional<std::string>("did:of:one") : std::nullopt});
+  }
+  const std::size_t all_hosts = plan.validators + plan.followers + plan.twins;
+  for (std::uint64_t i = 0; i < all_hosts; ++i) {
+    founders.push_back(
+        {.account = ledger::person(first_reporter + i).id, .credits = 1'000, .roles = {ledger::Role::member}});
+  }
+  genesis_ = ledger::genesis_of(
+      std::move(founders),
+      {.lock_ms = plan.lock_s * 1000, .answer_ms = 5'000, .dispute_ms = 10'000, .notice_ms = 10'000});
   genesis_.time_ms = genesis_ms;
   charter_ = ledger::charter_of("town", Cid::of(Multicodec::dag_cbor, {}), genesis_);
 
@@ -142,6 +170,29 @@ Town::Town(const LedgerPlan& plan) : plan_(plan), random_(plan.seed) {
                         .account = keys_[identity],
                         .left = left});
   }
+  for (std::uint64_t i = 0; i < all_hosts; ++i) {
+    const ledger::Person person = ledger::person(first_reporter + i);
+    clients_.push_back({.number = clients_.size() + 1,
+                        .work = Work::reports,
+                        .identity = i,
+                        .seed = person.seed,
+                        .account = person.id});
+  }
+  // Who verifies needs no power, and validators have chains for the beacon.
+  std::map<PublicKey, Seed> keys;
+  for (std::uint64_t i = 0; i < plan.villagers; ++i) {
+    const ledger::Person person = ledger::person(first_villager + i);
+    clients_.push_back({.number = clients_.size() + 1, .work = Work::lives, .seed = person.seed, .account = person.id});
+    keys.emplace(person.id, person.seed);
+  }
+  for (std::size_t i = 0; i < plan.validators && plan.villagers > 0; ++i) {
+    keys.emplace(keys_[i], seeds_[i]);
+    for (const Seed& later : later_seeds_[i]) keys.emplace(public_key_of(later), later);
+    if (std::ranges::find(clients_, keys_[i], &Client::account) != clients_.end()) continue;
+    clients_.push_back({.number = clients_.size() + 1, .work = Work::lives, .seed = seeds_[i], .account = keys_[i]});
+  }
+  village_ = std::make_unique<Village>(plan.seed, genesis_, dagcbor::cid_of(record::encode(charter_)),
+                                       std::move(villagers), std::move(keys));
 }
 
 // ---- time
@@ -185,6 +236,9 @@ void Town::start(std::size_t number) {
     config.seeds = later_seeds_[host.identity];
     config.seeds.push_back(seeds_[host.identity]);
   }
+  config.beacon = [this](const ledger::Ledger& ledger, const ledger::AccountId& validator) {
+    return village_->link_of(ledger, validator);
+  };
   host.replica = std::make_unique<chain::Replica>(std::move(config), founded(charter_, genesis_, number));
   host.looked = 0;
   for (const chain::FinalBlock& block : Disk(host.disk).blocks) deliver(number, event::Replayed{block});
@@ -196,6 +250,7 @@ void Town::start(std::size_t number) {
                      host.replica->durable_height()));
   }
   link(number);
+  report(number);
 }
 
 void Town::link(std::size_t number) {
@@ -510,6 +565,32 @@ void Town::tell(std::size_t number, const notice::BlockFinal& final) {
   const auto [known, fresh] = blocks_.try_emplace(final.height, final.block);
   if (!fresh && known->second != final.block)
     find(fmt::format("two-blocks: host {} has another block of height {}", number, final.height));
+  follow(number);
+  report(number);
+}
+
+void Town::follow(std::size_t number) {
+  const Host& host = hosts_[number];
+  if (!follows_) return;
+  while (village_->height() < host.disk.blocks.size()) {
+    const Result<ledger::Block> block = chain::read_block(host.disk.blocks[village_->height()].block);
+    if (!block) return find(fmt::format("unreadable-block: at height {}", village_->height() + 1));
+    if (block->list.transactions.empty()) {
+      ++report_.empty;
+      count("empty-block");
+    }
+    std::string text = village_->follow(*block);
+    if (text.empty()) continue;
+    follows_ = false;
+    return find(std::move(text));
+  }
+  const ledger::Ledger& ledger = host.replica->ledger();
+  if (ledger.height() != village_->height() || ledger.height() == compared_) return;
+  compared_ = ledger.height();
+  const std::string text = village_->compare(ledger);
+  if (text.empty()) return;
+  follows_ = false;
+  find(fmt::format("model-differs: host {} at height {}: {}", number, compared_, text));
 }
 
 void Town::tell(std::size_t number, const notice::EvidenceFound& found) {
@@ -519,6 +600,51 @@ void Town::tell(std::size_t number, const notice::EvidenceFound& found) {
   const auto lies = [&](const Host& host) { return host.identity == identity && host.kind == Kind::twin; };
   if (!std::ranges::any_of(hosts_, lies))
     find(fmt::format("honest-accused: {} by host {}", identity.value_or(hosts_.size()), number));
+  report(number);
+}
+
+void Town::report(std::size_t number) {
+  const Host& host = hosts_[number];
+  if (!honest(number) || !host.replica || host.replica->offences().empty()) return;
+  const auto client = std::ranges::find_if(
+      clients_, [&](const Client& one) { return one.work == Work::reports && one.identity == number; });
+  if (!client->envelope.empty()) return;
+  std::vector<ledger::Evidence> due = host.replica->due_evidence();
+  if (due.empty()) return;
+  count("report");
+  due.front().account = client->account;
+  due.front().sequence = client->sequence;
+  client->envelope = sign(*client, due.front());
+  client->name = ledger::decode(client->envelope)->cid;
+  client->may_be_refused = true;
+  submit(*client);
+}
+
+void Town::act() {
+  if (is_healed_) return;
+  schedule(Duration(random_.between(0, 2'000 * plan_.act_ms)), [this] { act(); });
+  auto [account, body] = village_->next();
+  // Their keys are those that are known here.
+  if (std::holds_alternative<ledger::Rotate>(body)) return;
+  // The steward has a client that counts by itself.
+  if (account == ledger::person(steward).id) account = ledger::person(first_villager).id;
+  const auto client = std::ranges::find(clients_, account, &Client::account);
+  if (client == clients_.end() || client->work != Work::lives || !client->envelope.empty()) return;
+  const std::optional<Seed> seed = village_->seed_of(account);
+  if (!seed) return;
+  client->seed = *seed;
+  client->sequence = village_->sequence_of(account);
+  client->envelope = std::visit(
+      [&](auto& one) {
+        one.account = client->account;
+        one.sequence = client->sequence;
+        return sign(*client, one);
+      },
+      body);
+  count(fmt::format("act {}", std::visit([]<class T>(const T&) { return T::type; }, body)));
+  client->name = ledger::decode(client->envelope)->cid;
+  client->may_be_refused = true;
+  submit(*client);
 }
 
 void Town::tell(std::size_t number, const notice::SignsFrom& signs) {
@@ -656,6 +782,12 @@ void Town::end(Client& client, bool is_final) {
     client.seed = later_seeds_[client.identity][client.sequence];
   }
   if (is_final) ++client.sequence;
+  if (client.work == Work::lives || client.work == Work::reports) {
+    if (is_final) count(client.work == Work::lives ? "act taken" : "report taken");
+    if (!is_final && client.work == Work::reports)
+      schedule(seconds(2), [this, host = client.identity] { report(host); });
+    return;
+  }
   --client.left;
   const std::uint64_t gap = is_healed_ ? 1'000 : plan_.load_s * 1'000'000 / (plan_.transfers + 1);
   schedule(Duration(random_.between(0, gap)), [this, &client] { begin(client); });
@@ -667,7 +799,9 @@ void Town::tell(std::size_t /*host*/, const notice::Submitted& answer) {
   const std::string name(name_of(answer.transaction.error().message));
   // It is final, or the other one is: nobody was there to say so.
   if (name == "sequence-repeated") return end(*client, true);
-  if (client->may_be_refused && (name == "overdraft" || name == "bad-height" || name == "validators-pending")) {
+  const bool is_guess = client->work == Work::lives || client->work == Work::reports;
+  if (client->may_be_refused && (is_guess || name == "overdraft" || name == "bad-height" || name == "bond-too-small" ||
+                                 name == "validator-convicted" || name == "key-taken")) {
     ++report_.refused;
     return end(*client, false);
   }
@@ -684,7 +818,7 @@ void Town::tell(std::size_t number, const notice::TransactionFinal& final) {
     find(fmt::format("two-blocks: a transaction is told at heights {} and {}", known->second, final.height));
   for (Client& client : clients_) {
     if (!client.envelope.empty() && client.name == final.transaction) {
-      if (client.may_be_refused && client.work != Work::changes_sets)
+      if (client.may_be_refused && client.work == Work::transfers)
         find(fmt::format("overdraft: client {} has spent what it had not", client.number));
       return end(client, true);
     }
@@ -753,14 +887,18 @@ void Town::heal() {
 }
 
 bool Town::is_settled() const {
-  if (std::ranges::any_of(clients_, [](const Client& client) { return client.left > 0; })) return false;
+  if (std::ranges::any_of(clients_, [](const Client& client) { return client.left > 0 || !client.envelope.empty(); }))
+    return false;
   std::optional<Height> height;
   for (std::size_t host = 0; host < hosts_.size(); ++host) {
     if (!honest(host)) continue;
     if (!hosts_[host].replica) return false;
     const Height durable = hosts_[host].replica->durable_height();
     if (height && *height != durable) return false;
-    if (hosts_[host].replica->ledger().next_due()) return false;
+    // Of works there is always something that will happen some day; that nothing is overdue is asked of all.
+    const std::optional<std::uint64_t> due = hosts_[host].replica->ledger().next_due();
+    if (due && (plan_.villagers == 0 || *due <= clock(hosts_[host]))) return false;
+    if (!hosts_[host].replica->due_evidence().empty()) return false;
     height = durable;
   }
   return true;
@@ -788,14 +926,12 @@ void Town::check_chain() {
   if (longest == nullptr) return;
   report_.height = longest->blocks.size();
   std::map<Cid, Height> there;
-  std::vector<ledger::Block> blocks;
   for (const chain::FinalBlock& block : longest->blocks) {
     const Result<ledger::Block> read = chain::read_block(block.block);
     if (!read) return find(fmt::format("unreadable-block: at height {}", block.height));
     for (const Bytes& envelope : read->list.transactions) there.emplace(ledger::decode(envelope)->cid, block.height);
-    blocks.push_back(*read);
   }
-  check_empty_blocks(blocks);
+  check_punished();
   for (const auto& [name, height] : acknowledged_) {
     const auto found = there.find(name);
     if (found == there.end() || found->second != height)
@@ -804,28 +940,30 @@ void Town::check_chain() {
   report_.acknowledged = acknowledged_.size();
 }
 
-void Town::check_empty_blocks(const std::vector<ledger::Block>& blocks) {
-  // Reckoned from the chain alone. What is due happens in the first block whose parent's time has reached it.
-  std::vector<std::uint64_t> dues;
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    const std::uint64_t time_ms = blocks[i].header.time_ms;
-    const std::uint64_t grandparent_ms = i >= 2 ? blocks[i - 2].header.time_ms : 0;
-    const auto waits = [&](std::uint64_t due) { return grandparent_ms < due && due <= time_ms; };
-    if (blocks[i].list.transactions.empty()) {
-      ++report_.empty;
-      count("empty-block");
-      if (std::ranges::none_of(dues, waits)) find(fmt::format("needless-block: at height {}", i + 1));
-    }
-    for (const Bytes& envelope : blocks[i].list.transactions) {
-      if (std::holds_alternative<ledger::Unbond>(ledger::decode(envelope)->body))
-        dues.push_back(time_ms + genesis_.parameters.lock_ms);
-    }
+void Town::check_punished() {
+  const auto is_twin = [&](const ledger::AccountId& account) {
+    const auto identity = identity_of(account);
+    return std::ranges::any_of(hosts_,
+                               [&](const Host& host) { return host.identity == identity && host.kind == Kind::twin; });
+  };
+  for (std::size_t host = 0; host < hosts_.size(); ++host) {
+    if (!honest(host) || !hosts_[host].replica) continue;
+    const chain::Replica& replica = *hosts_[host].replica;
+    const std::uint64_t left = replica.due_evidence().size();
+    if (left > 0) find(fmt::format("unpunished: host {} knows of {} that nothing happened to", host, left));
+  }
+  for (const auto& [account, conviction] : village_->model().convicted) {
+    count("conviction");
+    if (!is_twin(account)) find(fmt::format("honest-punished: {}", account.hex()));
+    if (conviction.taken == 0) find(fmt::format("unpunished: {} lost nothing", account.hex()));
   }
 }
 
 LedgerReport Town::run() {
   for (std::size_t host = 0; host < hosts_.size(); ++host) start(host);
+  if (plan_.villagers > 0) act();
   for (Client& client : clients_) {
+    if (client.left == 0) continue;
     schedule(Duration(random_.below(plan_.load_s * 1'000'000 / (plan_.transfers + 1) + 1)),
              [this, &client] { begin(client); });
   }
@@ -836,6 +974,7 @@ LedgerReport Town::run() {
   if (!run_until([this] { return is_settled(); }, seconds(plan_.heal_s))) check_stuck();
   report_.healed_in = now_ - healed;
   check_chain();
+  for (const auto& [what, times] : village_->counts()) report_.faults[what] += times;
   report_.trace = trace_.value();
   report_.virtual_s = static_cast<double>(now_.time_since_epoch().count()) / 1e6;
   return std::move(report_);

@@ -9,6 +9,9 @@
 // Checked while it runs, each finding with a stable name:
 // - one block for each height (`two-blocks`), with one certified id (`two-certificates`);
 // - one state root for each height (`state-roots-differ`), credits conserved (`money-not-conserved`);
+// - every ledger is what the model makes of the chain's bytes (village.h), in every account, escrow, work, reputation and set
+//   (`model-differs`): an escrow ends once, a shard is paid once, what ended stays as it ended;
+// - who is found to have signed two things loses its bond (`unpunished`), and nobody else does (`honest-punished`);
 // - no honest validator signs two things for one place (`signed-twice`), is convicted (`honest-accused`), blamed for a message
 //   (`honest-blamed`), or stops (`stopped`);
 // - what was told as final is there after every restart (`lost-final`) and in the chain at the end (`lost-transaction`);
@@ -27,6 +30,7 @@
 #include "chain/replica.h"
 #include "sim/findings.h"
 #include "sim/ledger/plan.h"
+#include "sim/ledger/village.h"
 #include "sim/random.h"
 #include "sim/trace.h"
 
@@ -85,7 +89,7 @@ class Town {
     bool may_have_forgotten = false;
     std::deque<std::pair<std::size_t, Bytes>> heard;  ///< of who is stale: what it can say again
   };
-  enum class Work : std::uint8_t { transfers, changes_sets, withdraws, rotates };
+  enum class Work : std::uint8_t { transfers, changes_sets, withdraws, rotates, reports, lives };
   struct Client {
     std::uint64_t number = 0;
     Work work = Work::transfers;
@@ -153,6 +157,10 @@ class Town {
   [[nodiscard]] std::optional<Bytes> tampered(Host& host, std::size_t to, Bytes message);
   [[nodiscard]] Bytes forged(Bytes message);
 
+  /// Whoever an honest host knows to have signed two things, and the ledger has not punished, is reported by its own client.
+  void report(std::size_t host);
+  /// One of those who live by paid work does something, and later the next.
+  void act();
   void begin(Client& client);
   void submit(Client& client);
   void end(Client& client, bool is_final);
@@ -170,7 +178,9 @@ class Town {
   [[nodiscard]] bool is_settled() const;
   void check_stuck();
   void check_chain();
-  void check_empty_blocks(const std::vector<ledger::Block>& blocks);
+  /// The model executes what has become final, and is compared with the host's ledger.
+  void follow(std::size_t host);
+  void check_punished();
   /// Whose key it is, or was, or will be; none: nobody's.
   [[nodiscard]] std::optional<std::size_t> identity_of(const PublicKey& key) const {
     const auto found = identities_.find(key);
@@ -195,8 +205,11 @@ class Town {
   std::map<PublicKey, std::size_t> identities_;  ///< by each of their keys
   std::vector<Host> hosts_;
   std::vector<Client> clients_;
+  std::unique_ptr<Village> village_;
   std::optional<std::vector<bool>> cut_;  ///< on which side each host is
   bool is_healed_ = false;
+  bool follows_ = true;  ///< until the model differs
+  chain::Height compared_ = 0;  ///< up to there the model was the same
 
   std::map<chain::Height, Cid> blocks_;
   std::map<chain::Height, Digest> certified_;

@@ -2,6 +2,8 @@
 // signatures. What a shard comes to is a number: `result` and `fuel` say what a node claims to have found.
 #pragma once
 
+#include <functional>
+
 #include "domain/ledger/ledger_testing.h"
 
 namespace mesh::ledger {
@@ -19,9 +21,13 @@ namespace mesh::ledger {
   return finding;
 }
 
+/// Where signatures count after all: signs what unsigned_record is asked for.
+inline std::function<Envelope(std::string_view type, Bytes body, const PublicKey& key)> record_signer;
+
 template <record::Typed T>
 [[nodiscard]] Signed<T> unsigned_record(const T& record, const PublicKey& key) {
   Envelope envelope{record::encode(record), key, {}};
+  if (record_signer) envelope = record_signer(T::type, std::move(envelope.body), key);
   return {record, key, envelope.cid(), envelope};
 }
 template <record::Typed T>

@@ -18,9 +18,10 @@ class WorkMaker {
   /// Somebody and what he does.
   using Act = std::pair<AccountId, Body>;
 
-  /// `scale`: what a credit is worth here.
-  WorkMaker(std::mt19937_64& random, const WorkModel& model, std::vector<AccountId> villagers, std::uint64_t scale)
-      : random_(random), model_(model), villagers_(std::move(villagers)), scale_(scale) {}
+  /// `scale`: what a credit is worth here; `pace`: how long things take, of which a block usually takes one.
+  WorkMaker(std::mt19937_64& random, const WorkModel& model, std::vector<AccountId> villagers, std::uint64_t scale,
+            std::uint32_t pace = 1)
+      : random_(random), model_(model), villagers_(std::move(villagers)), scale_(scale), pace_(pace) {}
 
   /// What the proposer of the next block reveals.
   [[nodiscard]] Digest link_of(const AccountId& proposer) const {
@@ -28,6 +29,7 @@ class WorkMaker {
     if (chain == model_.chains.end() || chain->second.left == 0) return {};
     return before_.at(chain->second.link);
   }
+  [[nodiscard]] Digest link_before(const Digest& link) const { return before_.at(link); }
 
   /// What is done next, so much that blocks cannot end all of it: first what is needed, later the works. 16 tasks of a million
   /// shards, so that no other has room; then 65 works of 1,024 shards and 320 of one.
@@ -207,11 +209,11 @@ class WorkMaker {
     asked.scope.memory_mb = chance(30) ? 66 : 64;
     asked.scope.fuel = 100;
     asked.bid_window_ms = 10;
-    asked.limits = {.fetch_ms = static_cast<std::uint32_t>(1 + below(20)),
-                    .run_ms = static_cast<std::uint32_t>(80 + below(60)),
+    asked.limits = {.fetch_ms = pace_ * static_cast<std::uint32_t>(1 + below(20)),
+                    .run_ms = pace_ * static_cast<std::uint32_t>(80 + below(60)),
                     .nonce_ms = 1,
                     .reveal_ms = 1,
-                    .total_ms = static_cast<std::uint32_t>(1 + below(chance(500) ? 400 : 4'000'000))};
+                    .total_ms = pace_ * static_cast<std::uint32_t>(1 + below(chance(500) ? 400 : 4'000'000))};
     if (chance(30)) asked.limits.total_ms = 20'000'000;
     if (chance(15)) asked.limits.total_ms = 604'800'000 + static_cast<std::uint32_t>(below(2));
     if (chance(5)) asked.limits.run_ms = 604'800'000 + static_cast<std::uint32_t>(below(2));
@@ -555,6 +557,7 @@ class WorkMaker {
   const WorkModel& model_;
   std::vector<AccountId> villagers_;
   std::uint64_t scale_;
+  std::uint32_t pace_;
   std::uint64_t count_ = 0;
   std::map<Cid, std::vector<Given>> given_;  ///< by the intent
   std::deque<std::function<Act()>> planned_;
