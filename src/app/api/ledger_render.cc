@@ -131,6 +131,26 @@ Json attestation_json(const ledger::Attestation* attestation) {
           {"height", attestation->height}};
 }
 
+/// What others have shown that it signed and should not have.
+Json conflict_json(const ledger::Conflict* conflict) {
+  if (conflict == nullptr) return nullptr;
+  return {{"sequence", conflict->sequence},
+          {"first", conflict->first.text()},
+          {"second", conflict->second.text()},
+          {"reporter", did_of(conflict->reporter)},
+          {"height", conflict->height}};
+}
+
+Json offence_json(const ledger::Offence* offence) {
+  if (offence == nullptr) return nullptr;
+  return {{"kind", word(offence->kind)},
+          {"key", did_of(offence->signed_by)},
+          {"height", offence->height},
+          {"until_height", offence->until_height},
+          {"taken", amount(offence->taken)},
+          {"reporter", did_of(offence->reporter)}};
+}
+
 Json reputation_json(const ledger::Ledger& ledger, const ledger::AccountId& account, std::uint64_t bonded) {
   const ledger::State& state = ledger.state();
   const ledger::Reputation* entry = state.tables.reputation.find(account);
@@ -236,6 +256,8 @@ Json account_json(const ledger::Ledger& ledger, const ledger::AccountId& id, cha
             {"member", member == nullptr ? Json(nullptr) : member_json(*member, ledger.height() + 1)},
             {"attestation", attestation_json(state.tables.attestations.find(id))},
             {"reputation", reputation_json(ledger, id, account.bonded)},
+            {"conflict", conflict_json(state.tables.conflicts.find(id))},
+            {"offence", offence_json(state.tables.offences.find(id))},
             {"height", ledger.height()},
             {"durable_height", durable_height},
             {"state_root", ledger.state_root().hex()}};

@@ -127,6 +127,59 @@ TEST(LedgerJson, AnAccountIsProvenToWhoHasTheStateRoot) {
   EXPECT_FALSE(account_json(ledger, person(0).id, 0, false).contains("proof"));
 }
 
+TEST(LedgerJson, AnAccountShowsWhatOthersHaveShownOfIt) {
+  const auto validator = [](std::uint64_t number) {
+    return ledger::Founder{.account = person(number).id,
+                           .credits = 10'000'000,
+                           .bonded = 2'000'000,
+                           .power = 1,
+                           .roles = {ledger::Role::validator, ledger::Role::steward}};
+  };
+  ledger::Ledger ledger = ledger::found_on(
+      ledger::genesis_of({validator(0), validator(ann), validator(bob)}, ledger::without_costs()));
+  const auto vote = [](std::string_view block) {
+    return ledger::said_by(ledger::EvidenceKind::votes, person(ann).id, 1, 0, sha256(as_bytes(block)));
+  };
+  const ledger::Evidence votes{.account = person(0).id,
+                               .sequence = 0,
+                               .kind = ledger::EvidenceKind::votes,
+                               .first = vote("one"),
+                               .second = vote("other")};
+  const auto transfer = [](std::uint64_t amount) {
+    return ledger::as_signed(
+        ledger::Transfer{.account = person(bob).id, .sequence = 0, .to = person(0).id, .amount = amount, .memo = ""},
+        person(bob).id);
+  };
+  const ledger::Evidence transfers{.account = person(0).id,
+                                   .sequence = 1,
+                                   .kind = ledger::EvidenceKind::transactions,
+                                   .first = transfer(1)->envelope,
+                                   .second = transfer(2)->envelope};
+  const std::vector<ledger::Opened> offered{ledger::as_signed(votes, person(0).id),
+                                            ledger::as_signed(transfers, person(0).id)};
+  auto made = ledger.propose(offered, {.account = person(0).id, .time_ms = 2'000'000});
+  ASSERT_TRUE(made);
+  ASSERT_TRUE(made->refused.empty()) << made->refused[0].error.message;
+  ledger.commit(std::move(made->draft));
+
+  const Json liar = account_json(ledger, person(ann).id, 1, false);
+  expect_schema(liar, "Account");
+  EXPECT_TRUE(liar["conflict"].is_null());
+  expect_schema(liar["offence"], "AccountOffence");
+  EXPECT_EQ(liar["offence"], Json({{"kind", "votes"},
+                                   {"key", did_of(person(ann).id)},
+                                   {"height", 1},
+                                   {"until_height", 3},
+                                   {"taken", "1000000"},
+                                   {"reporter", did_of(person(0).id)}}));
+  EXPECT_EQ(liar["bonded"], "1000000");
+  const Json other = account_json(ledger, person(bob).id, 1, false);
+  EXPECT_TRUE(other["offence"].is_null());
+  expect_schema(other["conflict"], "AccountConflict");
+  EXPECT_EQ(other["conflict"]["sequence"], 0);
+  EXPECT_EQ(other["conflict"]["reporter"], did_of(person(0).id));
+}
+
 TEST(LedgerJson, CredentialsSayWhetherTheyHold) {
   ledger::Member member{.node = person(ann).id, .roles = {ledger::Role::member}, .issuer = person(0).id};
   Json json = member_json(member, 5);

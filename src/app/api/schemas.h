@@ -152,10 +152,14 @@ inline constexpr std::array schema_table{
     NamedSchema{"Reputation",
                 "score:integer draw_weight:integer execution:string verification:string timely:string missed:string"},
     NamedSchema{"AccountProof", "block:string height:integer state_root:string entry_proof:string"},
+    NamedSchema{"AccountConflict", "sequence:integer first:string second:string reporter:string height:integer"},
+    NamedSchema{"AccountOffence",
+                "kind:string key:string height:integer until_height:integer taken:string reporter:string"},
     NamedSchema{"Account",
                 "account:string peer:string exists:boolean balance:string bonded:string at_stake:string "
                 "unbonding:Withdrawal[] sequence:integer key:string member:Member|null attestation:Attestation|null "
-                "reputation:Reputation height:integer durable_height:integer state_root:string proof?:AccountProof"},
+                "reputation:Reputation conflict:AccountConflict|null offence:AccountOffence|null height:integer "
+                "durable_height:integer state_root:string proof?:AccountProof"},
     NamedSchema{
         "Member",
         "account:string peer:string roles:string[] in_force:boolean revoked:boolean expires_height:integer|null "

@@ -108,6 +108,15 @@ int wallet_show(const Session& session, const std::string& account) {
                      : member["revoked"].get<bool>()  ? "none: revoked"
                                                       : "none: expired";
     shown["reputation"] = answer["reputation"]["score"];
+    if (const Json& shown_of = answer["conflict"]; !shown_of.is_null()) {
+      shown["conflict"] = fmt::format("it signed two transactions for its number {}, as was shown in block {}",
+                                      shown_of["sequence"].dump(), shown_of["height"].dump());
+    }
+    if (const Json& offence = answer["offence"]; !offence.is_null()) {
+      shown["offence"] =
+          fmt::format("as a validator it signed two {} for height {}, which cost it {} of its bond",
+                      text_of(offence["kind"]), offence["height"].dump(), credits(offence["taken"]));
+    }
     if (session.form() == Form::wide) {
       shown["peer"] = answer["peer"];
       shown["key"] = answer["key"];
