@@ -143,12 +143,9 @@ Json conflict_json(const ledger::Conflict* conflict) {
 
 Json offence_json(const ledger::Offence* offence) {
   if (offence == nullptr) return nullptr;
-  return {{"kind", word(offence->kind)},
-          {"key", did_of(offence->signed_by)},
-          {"height", offence->height},
-          {"until_height", offence->until_height},
-          {"taken", amount(offence->taken)},
-          {"reporter", did_of(offence->reporter)}};
+  return {{"kind", word(offence->kind)},     {"key", did_of(offence->signed_by)},
+          {"height", offence->height},       {"until_height", offence->until_height},
+          {"taken", amount(offence->taken)}, {"reporter", did_of(offence->reporter)}};
 }
 
 Json reputation_json(const ledger::Ledger& ledger, const ledger::AccountId& account, std::uint64_t bonded) {

@@ -135,8 +135,8 @@ TEST(LedgerJson, AnAccountShowsWhatOthersHaveShownOfIt) {
                            .power = 1,
                            .roles = {ledger::Role::validator, ledger::Role::steward}};
   };
-  ledger::Ledger ledger = ledger::found_on(
-      ledger::genesis_of({validator(0), validator(ann), validator(bob)}, ledger::without_costs()));
+  ledger::Ledger ledger =
+      ledger::found_on(ledger::genesis_of({validator(0), validator(ann), validator(bob)}, ledger::without_costs()));
   const auto vote = [](std::string_view block) {
     return ledger::said_by(ledger::EvidenceKind::votes, person(ann).id, 1, 0, sha256(as_bytes(block)));
   };

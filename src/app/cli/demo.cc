@@ -129,10 +129,7 @@ Status found_federation(const fs::path& folder, unsigned count) {
   plan.time_ms = static_cast<std::uint64_t>(app::wall_ms());
   for (unsigned number = 1; number <= count; ++number) {
     const fs::path home = home_of(folder, number);
-    std::error_code error;
-    fs::create_directories(home, error);
-    if (error) return fail(ErrorCode::storage, fmt::format("{} cannot be made: {}", home.string(), error.message()));
-    MESH_LET(const app::NodeKey key, app::load_or_create_key(home / "node.key", home));
+    MESH_LET(const app::NodeKey key, app::own_key(home, home / app::key_file_name));
     const identity::NodeId node = public_key_of(key.seed);
     if (number == 1) {
       plan.founder = node;

@@ -11,24 +11,15 @@ namespace mesh::cli {
 namespace {
 constexpr std::uint64_t micro = 1'000'000;
 
-/// The node's key, made with its home where there is none yet.
-Result<identity::NodeId> own_key(const config::Paths& paths) {
-  std::error_code error;
-  std::filesystem::create_directories(paths.home, error);
-  if (error)
-    return fail(ErrorCode::storage,
-                fmt::format("the home {} cannot be made: {}", paths.home.string(), error.message()));
-  MESH_LET(const app::NodeKey key, app::load_or_create_key(paths.key_file, paths.home));
-  return public_key_of(key.seed);
-}
 }  // namespace
 
 int node_id(Session& session) {
   const auto settings = session.settings();
   if (!settings) return session.fail(settings.error());
-  const auto id = own_key(settings->paths());
-  if (!id) return session.fail(id.error());
-  session.print({{"did", identity::did_of(*id)}, {"peer", identity::peer_id_of(*id)}});
+  const auto key = app::own_key(settings->paths().home, settings->paths().key_file);
+  if (!key) return session.fail(key.error());
+  const identity::NodeId id = public_key_of(key->seed);
+  session.print({{"did", identity::did_of(id)}, {"peer", identity::peer_id_of(id)}});
   return exit_ok;
 }
 
@@ -38,11 +29,11 @@ int federation_found(Session& session, const FoundingOptions& options) {
   const config::Paths& paths = settings->paths();
   if (session.find_node())
     return session.fail(exit_failure, "a node is running with this home: stop it first, and start it again afterwards");
-  const auto own = own_key(paths);
+  const auto own = app::own_key(paths.home, paths.key_file);
   if (!own) return session.fail(own.error());
   app::FoundingPlan plan;
   plan.name = options.name;
-  plan.founder = *own;
+  plan.founder = public_key_of(own->seed);
   for (const std::string& text : options.founders) {
     const auto node = identity::parse_node(text);
     if (!node)
@@ -102,8 +93,7 @@ Result<std::vector<std::string>> join_by_tokens(const config::Paths& paths, cons
               "this home is in the federation {} already: a node of another one needs a home of its own (--home)",
               known->charter.name));
     }
-    MESH_TRY(own_key(paths));
-    MESH_LET(const app::NodeKey key, app::load_or_create_key(paths.key_file, paths.home));
+    MESH_LET(const app::NodeKey key, app::own_key(paths.home, paths.key_file));
     MESH_LET(const app::Enrolled enrolled, app::enrol(key.seed, invitation, std::chrono::seconds(30)));
     MESH_TRY(app::save_founding(paths.home, enrolled.founding));
     say(fmt::format("in the federation {}: {}", enrolled.founding.charter.name, enrolled.text));

@@ -113,9 +113,8 @@ int wallet_show(const Session& session, const std::string& account) {
                                       shown_of["sequence"].dump(), shown_of["height"].dump());
     }
     if (const Json& offence = answer["offence"]; !offence.is_null()) {
-      shown["offence"] =
-          fmt::format("as a validator it signed two {} for height {}, which cost it {} of its bond",
-                      text_of(offence["kind"]), offence["height"].dump(), credits(offence["taken"]));
+      shown["offence"] = fmt::format("as a validator it signed two {} for height {}, which cost it {} of its bond",
+                                     text_of(offence["kind"]), offence["height"].dump(), credits(offence["taken"]));
     }
     if (session.form() == Form::wide) {
       shown["peer"] = answer["peer"];

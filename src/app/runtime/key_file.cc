@@ -114,4 +114,12 @@ Result<NodeKey> load_or_create_key(const std::filesystem::path& file, const std:
   return NodeKey{.seed = seed, .was_brought = !is_marked(home, seed)};
 }
 
+Result<NodeKey> own_key(const std::filesystem::path& home, const std::filesystem::path& file) {
+  std::error_code error;
+  std::filesystem::create_directories(home, error);
+  if (error)
+    return fail(ErrorCode::storage, fmt::format("the home {} cannot be made: {}", home.string(), error.message()));
+  return load_or_create_key(file, home);
+}
+
 }  // namespace mesh::app

@@ -248,7 +248,7 @@ class Runtime::Impl final : public StreamOpener {
     if (settings.memory_mb == 0)
       settings.memory_mb = std::max<std::uint64_t>(512, (host.memory_bytes >> 21) / settings.slots);
     if (settings.agent.empty()) settings.agent = "meshwork/" MESH_VERSION;
-    if (settings.key_file.empty()) settings.key_file = settings.home / "node.key";
+    if (settings.key_file.empty()) settings.key_file = settings.home / key_file_name;
     if (settings.compile_cache.empty()) settings.compile_cache = settings.home / "compiled";
     if (!settings.owner.empty()) {
       if (const auto owner = identity::parse_node(settings.owner); !owner) return wrap("the owner", owner.error());

@@ -259,4 +259,9 @@ struct NodeKey {
 /// owner; says the chmod), invalid, storage.
 [[nodiscard]] Result<NodeKey> load_or_create_key(const std::filesystem::path& file, const std::filesystem::path& home);
 
+/// Where a home has the key, unless the settings name another file.
+inline constexpr std::string_view key_file_name = "node.key";
+/// The key of a node with this home, which is made where there is none yet. Errors: storage, and load_or_create_key's.
+[[nodiscard]] Result<NodeKey> own_key(const std::filesystem::path& home, const std::filesystem::path& file);
+
 }  // namespace mesh::app
