@@ -116,7 +116,7 @@ TEST(Model, AgreesOnRandomOperations) {
 /// More works, and shards of works, than a block draws for and ends; more shards than can be locked.
 TEST(Model, AgreesWhereABlockHasTooMuchToDo) {
   Trial trial(2);
-  ASSERT_EQ(trial.run_crowded(2'000), "");
+  ASSERT_EQ(trial.run_crowded(4'000), "");
   for (const std::string_view name : {"escrows-full", "phase-over"})
     EXPECT_GT(trial.verdicts().contains(std::string(name)), 0U) << name;
 }
