@@ -152,7 +152,7 @@ void Execution::note_voters(const ValidatorSet& before) {
       unschedule(DueKind::voter_forgotten, *Digest::from(one.key.view()), *was->forget_ms);
       voter.from_height = was->from_height;
     }
-    tables_.voters.put(std::move(voter));
+    tables_.voters.put(voter);
   }
 }
 

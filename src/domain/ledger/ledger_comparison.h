@@ -67,8 +67,8 @@ class Comparison {
     if (tables.accounts.size() != model_.purses.size() || tables.members.size() != model_.credentials.size() ||
         tables.attestations.size() != model_.attested.size() || tables.conflicts.size() != model_.conflicts.size())
       return "a table has another size";
-    if (ledger.state().due != model_.all_due()) return "the queue of what is due differs";
     if (std::string difference = compare_work(ledger); !difference.empty()) return difference;
+    if (ledger.state().due != model_.all_due()) return "the queue of what is due differs";
     const Frame& frame = ledger.state().frame;
     if (frame.totals.supply != model_.supply || frame.totals.granted != model_.granted ||
         frame.totals.treasury != model_.treasury)
