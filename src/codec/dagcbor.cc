@@ -21,6 +21,7 @@ constexpr std::uint8_t half_byte = 0xf9;
 constexpr std::uint8_t single_byte = 0xfa;
 constexpr std::uint8_t double_byte = 0xfb;
 constexpr std::uint64_t link_tag = 42;
+constexpr std::uint64_t max_reserved = 16;
 
 class Encoder {
  public:
@@ -260,6 +261,8 @@ class Decoder {
 
   bool read_map(std::uint64_t length, Map& map, std::size_t depth) {
     if (!check_count(length, 2)) return false;
+    // No more than it can hold without growing often: what is said to follow may not.
+    map.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(length, max_reserved)));
     const std::string* previous = nullptr;
     for (std::uint64_t i = 0; i < length; ++i) {
       if (!count_item()) return false;

@@ -7,7 +7,7 @@
 // Bounds: Limits; a length is checked against the bytes that are left before anything is allocated.
 #pragma once
 
-#include <map>
+#include <boost/container/flat_map.hpp>
 #include <memory>
 #include <variant>
 
@@ -33,7 +33,7 @@ struct KeyOrder {
 
 class Value;
 using List = std::vector<Value>;
-using Map = std::map<std::string, Value, KeyOrder>;
+using Map = boost::container::flat_map<std::string, Value, KeyOrder>;
 struct Null {
   auto operator<=>(const Null&) const = default;
 };

@@ -62,6 +62,9 @@ Status from_value(const dagcbor::Value& value, T& field);
 
 namespace detail {
 
+/// Room that is made before fields are written.
+inline constexpr std::size_t usual_fields = 8;
+
 struct Writer {
   dagcbor::Map map;
   template <class T>
@@ -125,6 +128,7 @@ dagcbor::Value to_value(const T& field) {
     return list;
   } else {
     detail::Writer writer;
+    writer.map.reserve(detail::usual_fields);
     if constexpr (Typed<T>) {
       writer.map.emplace("type", dagcbor::Value(T::type));
       writer.map.emplace("v", dagcbor::Value(std::uint64_t{T::version}));
