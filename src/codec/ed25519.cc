@@ -33,5 +33,6 @@ bool verify_all(std::span<const SignedMessage> messages) {
 }
 
 bool can_be_identity(const PublicKey& key) { return mesh_ed25519_can_be_identity(key.data()); }
+bool is_small_order(const PublicKey& key) { return mesh_ed25519_is_small_order(key.data()); }
 
 }  // namespace mesh

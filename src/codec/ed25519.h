@@ -33,5 +33,8 @@ struct SignedMessage {
 
 /// Whether the key decodes to a curve point that is not of small order, that is, can be an identity.
 [[nodiscard]] bool can_be_identity(const PublicKey& key);
+/// Whether it is an encoding of a point of small order. Of a key by which some signature holds that is all that can_be_identity()
+/// has to ask, and costs next to nothing.
+[[nodiscard]] bool is_small_order(const PublicKey& key);
 
 }  // namespace mesh

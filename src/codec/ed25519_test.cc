@@ -40,6 +40,7 @@ TEST(Ed25519, Rfc8032Vectors) {
     EXPECT_EQ(sign(seed, message).hex(), vector.signature);
     EXPECT_TRUE(verify(key, message, fixed<Signature>(vector.signature)));
     EXPECT_TRUE(can_be_identity(key));
+    EXPECT_FALSE(is_small_order(key));
   }
 }
 
@@ -90,6 +91,7 @@ TEST(Ed25519, Zip215SmallOrderPairs) {
   // ZIP-215's own test: every pair (A, R) of such encodings with s = 0 verifies, for any message.
   for (const std::string_view key : small_order) {
     EXPECT_FALSE(can_be_identity(fixed<PublicKey>(key))) << key;
+    EXPECT_TRUE(is_small_order(fixed<PublicKey>(key))) << key;
     for (const std::string_view r : small_order) {
       EXPECT_TRUE(
           verify(fixed<PublicKey>(key), as_bytes("Zcash"), fixed<Signature>(std::string(r) + std::string(64, '0'))))
@@ -101,6 +103,7 @@ TEST(Ed25519, Zip215SmallOrderPairs) {
 TEST(Ed25519, WhatIsNoPointIsNoKey) {
   const auto no_point = fixed<PublicKey>("0200000000000000000000000000000000000000000000000000000000000000");
   EXPECT_FALSE(can_be_identity(no_point));
+  EXPECT_FALSE(is_small_order(no_point)) << "it is no point at all";
   EXPECT_FALSE(verify(no_point, {}, Signature{}));
 }
 

@@ -34,6 +34,7 @@ struct mesh_signed_message {
 bool mesh_ed25519_verify_all(const struct mesh_signed_message* items, size_t count);
 /* Whether the key decodes to a point that is not of small order. */
 bool mesh_ed25519_can_be_identity(const uint8_t key[32]);
+bool mesh_ed25519_is_small_order(const uint8_t key[32]);
 
 #ifdef __cplusplus
 }

@@ -2,13 +2,14 @@
 //!
 //! Every pointer must be valid for the length that goes with it; `include/mesh_crypto.h` is the other side.
 
-use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::constants::EIGHT_TORSION;
 use ed25519_zebra::{batch, Signature, SigningKey, VerificationKey, VerificationKeyBytes};
 use mesh_consensus::signatures::Coefficients;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::hash_map::{Entry, HashMap};
 use std::slice;
+use std::sync::LazyLock;
 
 /// # Safety
 /// `bytes` points to `length` readable bytes, or `length` is 0.
@@ -91,20 +92,44 @@ pub unsafe extern "C" fn mesh_ed25519_sign(
     unsafe { *out = signature.to_bytes() };
 }
 
-/// A public key as a point: to find it takes an exponentiation, as checking a signature's other point does.
-struct KnownKey {
-    key: VerificationKey,
-    /// None until it is asked for.
-    can_be_identity: Option<bool>,
+/// Every encoding that ZIP-215 takes for a point of small order. A y below 19 has a second one, which is larger by the field's
+/// prime; the sign may be set where x is zero.
+static SMALL_ORDER: LazyLock<Vec<[u8; 32]>> = LazyLock::new(|| {
+    let mut encodings = Vec::new();
+    for point in &EIGHT_TORSION {
+        let mut y = point.compress().to_bytes();
+        y[31] &= 0x7f;
+        let mut all = vec![y];
+        if y[0] < 19 && y[1..].iter().all(|byte| *byte == 0) {
+            let mut larger = [0xff; 32];
+            larger[0] = 0xed + y[0];
+            larger[31] = 0x7f;
+            all.push(larger);
+        }
+        for one in all {
+            let mut with_sign = one;
+            with_sign[31] |= 0x80;
+            encodings.extend([one, with_sign]);
+        }
+    }
+    encodings.sort_unstable();
+    encodings.dedup();
+    encodings
+});
+
+/// By ZIP-215 a key of small order accepts one signature for every message, because the equation is multiplied by the
+/// cofactor; a key of large order accepts it of none but by a hash collision.
+fn is_small_order(key: &[u8; 32]) -> bool {
+    SMALL_ORDER.binary_search(key).is_ok()
 }
 
 /// A node hears much from few; whoever floods it with keys makes it compute what it would have had to compute anyway.
 const MAX_KNOWN_KEYS: usize = 4096;
 
-/// What `use_key` makes of it; None for bytes that are no point.
-fn with_key<T>(bytes: [u8; 32], use_key: impl FnOnce(&mut KnownKey) -> T) -> Option<T> {
+/// What `use_key` makes of a public key as a point, which takes an exponentiation to find; None for bytes that are no point.
+fn with_key<T>(bytes: [u8; 32], use_key: impl FnOnce(&VerificationKey) -> T) -> Option<T> {
     thread_local! {
-        static KNOWN: RefCell<HashMap<[u8; 32], KnownKey>> = RefCell::default();
+        static KNOWN: RefCell<HashMap<[u8; 32], VerificationKey>> = RefCell::default();
     }
     KNOWN.with_borrow_mut(|known| {
         if known.len() >= MAX_KNOWN_KEYS && !known.contains_key(&bytes) {
@@ -112,9 +137,7 @@ fn with_key<T>(bytes: [u8; 32], use_key: impl FnOnce(&mut KnownKey) -> T) -> Opt
         }
         let key = match known.entry(bytes) {
             Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(place) => {
-                place.insert(KnownKey { key: VerificationKey::try_from(bytes).ok()?, can_be_identity: None })
-            }
+            Entry::Vacant(place) => place.insert(VerificationKey::try_from(bytes).ok()?),
         };
         Some(use_key(key))
     })
@@ -131,7 +154,7 @@ pub unsafe extern "C" fn mesh_ed25519_verify(
 ) -> bool {
     // SAFETY: the caller's promise.
     let (key, message, signature) = unsafe { (*key, view(message, length), *signature) };
-    with_key(key, |known| known.key.verify(&Signature::from(signature), message).is_ok()).unwrap_or(false)
+    with_key(key, |known| known.verify(&Signature::from(signature), message).is_ok()).unwrap_or(false)
 }
 
 #[repr(C)]
@@ -172,8 +195,13 @@ pub unsafe extern "C" fn mesh_ed25519_verify_all(items: *const SignedMessage, co
 pub unsafe extern "C" fn mesh_ed25519_can_be_identity(key: *const [u8; 32]) -> bool {
     // SAFETY: the caller's promise.
     let key = unsafe { *key };
-    // By ZIP-215 a key of small order accepts one signature for every message, because the equation is multiplied by the
-    // cofactor; a key of large order accepts it of none but by a hash collision.
-    let is_large = || CompressedEdwardsY(key).decompress().is_some_and(|point| !point.is_small_order());
-    with_key(key, |known| *known.can_be_identity.get_or_insert_with(is_large)).unwrap_or(false)
+    !is_small_order(&key) && with_key(key, |_| ()).is_some()
+}
+
+/// # Safety
+/// `key` points to 32 readable bytes.
+#[no_mangle]
+pub unsafe extern "C" fn mesh_ed25519_is_small_order(key: *const [u8; 32]) -> bool {
+    // SAFETY: the caller's promise.
+    is_small_order(unsafe { &*key })
 }

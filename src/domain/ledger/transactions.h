@@ -308,6 +308,8 @@ class Opened {
 /// The same for many at about half the cost, by one equation for many signatures, with the answers of open(). Those that do not
 /// hold are searched for by halves: one costs a second look at all of them, any number at most about twice open() for each.
 [[nodiscard]] std::vector<Result<Opened>> open_all(std::span<const Bytes> envelopes, const Cid& federation);
+/// The second half of it, for those that decode() has read.
+[[nodiscard]] std::vector<Result<Opened>> check_all(std::vector<Transaction> decoded, const Cid& federation);
 
 /// A transaction made here: signed, read back, opened.
 template <record::Typed T>
