@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "codec/ed25519.h"
 #include "codec/hash.h"
@@ -27,6 +29,24 @@ Signature keyed_hash(const PublicKey& key, ByteView message) {
   return *Signature::from(both);
 }
 
+/// Signatures that were checked and held: of the latest, twice `max_held` at most.
+class Held {
+ public:
+  bool check(const PublicKey& key, ByteView message, const Signature& signature) {
+    const Digest name = sha256({key.view(), signature.view(), message});
+    if (latest_.contains(name) || older_.contains(name)) return true;
+    if (!mesh_ed25519_verify(key.data(), message.data(), message.size(), signature.data())) return false;
+    if (latest_.size() >= max_held) older_ = std::exchange(latest_, {});
+    latest_.insert(name);
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t max_held = 65'536;
+  std::unordered_set<Digest> latest_;
+  std::unordered_set<Digest> older_;
+};
+
 }  // namespace
 
 void sim::use_fast_signatures() { fast = true; }
@@ -48,13 +68,16 @@ Signature sign(const Seed& seed, ByteView message) {
 
 bool verify(const PublicKey& key, ByteView message, const Signature& signature) {
   if (fast) return signature == keyed_hash(key, message);
-  return mesh_ed25519_verify(key.data(), message.data(), message.size(), signature.data());
+  static Held held;
+  return held.check(key, message, signature);
 }
 
 bool verify_all(std::span<const SignedMessage> messages) {
   return std::ranges::all_of(messages,
                              [](const SignedMessage& one) { return verify(one.key, one.message, one.signature); });
 }
+
+bool is_small_order(const PublicKey& key) { return mesh_ed25519_is_small_order(key.data()); }
 
 bool can_be_identity(const PublicKey& key) {
   if (!fast) return mesh_ed25519_can_be_identity(key.data());

@@ -30,7 +30,6 @@ use self::blocks::{Block, Question};
 use crate::certificate::Certificate;
 use crate::error::{Code, Error, Result};
 use crate::planted::{planted, Bug};
-use crate::signatures::Known;
 use crate::types::{BlockId, Ctx, Federation, Key, Sig, SignedProposal, SignedVote, ValidatorSet};
 use crate::wire::{Entry, Message};
 
@@ -327,7 +326,6 @@ pub struct Consensus {
     remind_ms: u64,
     /// Those that the core has set.
     timers: BTreeSet<Timer>,
-    known: Known,
     position: u64,
     /// While a log is replayed: what is in it, and the round that a block was asked for in.
     replayed: Option<BTreeSet<Vec<u8>>>,
@@ -383,7 +381,6 @@ impl Consensus {
             reminding: false,
             remind_ms: 0,
             timers: BTreeSet::new(),
-            known: Known::default(),
             position: 0,
             replayed: None,
             asked_in: None,

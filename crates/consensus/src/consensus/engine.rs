@@ -9,7 +9,7 @@ use super::{round_of, slot_of, Consensus, CoreEffect, CoreInput, Effect, Phase, 
 use crate::certificate::Certificate;
 use crate::error::{Code, Error, Result};
 use crate::layout::{proposal_body, proposal_input, vote_body, vote_input};
-use crate::signatures::{Known, Signed};
+use crate::signatures::{digest, remember_that_it_holds, Signed};
 use crate::types::{Ctx, Sig, SignedProposal, SignedVote};
 use crate::wire::{encode_polka, encode_proposal, encode_round_certificate, encode_vote, Entry};
 
@@ -257,7 +257,7 @@ impl Consensus {
                 .fail(Error::new(Code::DoubleSign, format!("asked to sign at height {height} while observing")));
         };
         let signature: Sig = secret.sign(input).to_bytes();
-        self.known.add(Known::digest(&Signed { key: &self.own, message: input, signature: &signature }));
+        remember_that_it_holds(digest(&Signed { key: &self.own, message: input, signature: &signature }));
         self.signed.insert(slot, (body.to_vec(), signature));
         Ok(signature)
     }

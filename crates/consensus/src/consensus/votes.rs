@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use arc_malachitebft_core_types::{NilOrVal, RoundCertificateType, VoteType};
-use ed25519_zebra::Signature;
 
 use super::{
     round_of, slot_of, Consensus, CoreInput, Effect, Held, News, Phase, Said, MAX_ROUNDS_AHEAD, MAX_VOTES_EACH,
@@ -11,7 +10,7 @@ use super::{
 use crate::certificate::power_of;
 use crate::error::{Code, Error, Result};
 use crate::layout::{proposal_body, proposal_input, vote_body, vote_input};
-use crate::signatures::{all_hold, Known, Signed};
+use crate::signatures::{all_hold, holds, Signed};
 use crate::types::{Ctx, Key, Sig, SignedProposal, SignedVote};
 use crate::wire::{Evidence, Message, PolkaCertificate, RoundCertificate};
 
@@ -43,37 +42,23 @@ impl Consensus {
     }
 
     /// That members of the present set have signed; remembers what held.
-    pub(super) fn check_signed(&mut self, signed: &[(Key, Vec<u8>, Sig)]) -> Result<()> {
+    pub(super) fn check_signed(&self, signed: &[(Key, Vec<u8>, Sig)]) -> Result<()> {
         let validators = self.set()?;
-        let mut unknown = Vec::new();
+        let mut all = Vec::with_capacity(signed.len());
+        let mut point = None;
         for (key, message, signature) in signed {
-            if validators.get(key).is_none() {
+            let Some(member) = validators.get(key) else {
                 return Err(Error::new(Code::UnknownValidator, format!("{key} is no validator at {}", self.height)));
-            }
-            let one = Signed { key, message, signature };
-            let digest = Known::digest(&one);
-            if !self.known.holds(&digest) {
-                unknown.push((one, digest));
-            }
+            };
+            point = Some(&member.point);
+            all.push(Signed { key, message, signature });
         }
-        let held = match unknown.as_slice() {
-            [] => true,
-            [(one, _)] => validators
-                .get(one.key)
-                .is_some_and(|member| member.point.verify(&Signature::from(*one.signature), one.message).is_ok()),
-            _ => {
-                let all: Vec<_> = unknown
-                    .iter()
-                    .map(|(one, _)| Signed { key: one.key, message: one.message, signature: one.signature })
-                    .collect();
-                all_hold(&all)
-            }
+        let held = match (all.as_slice(), point) {
+            ([one], Some(point)) => holds(one, point),
+            _ => all_hold(&all),
         };
         if !held {
             return Err(Error::new(Code::BadSignature, "a signature does not hold"));
-        }
-        for (_, digest) in unknown {
-            self.known.add(digest);
         }
         Ok(())
     }
