@@ -18,6 +18,11 @@ struct Submitted {
   std::uint64_t id = 0;
   Result<Cid> transaction;
 };
+/// The answer to event::SubmitBatch, in its order.
+struct BatchSubmitted {
+  std::uint64_t id = 0;
+  std::vector<Result<Cid>> transactions;
+};
 /// The block is certain and durable.
 struct BlockFinal {
   Height height = 0;
@@ -61,9 +66,9 @@ struct Trouble {
 
 }  // namespace notice
 
-using Notice =
-    std::variant<notice::Submitted, notice::BlockFinal, notice::TransactionFinal, notice::TransactionDropped,
-                 notice::Stalled, notice::EvidenceFound, notice::ConflictFound, notice::SignsFrom, notice::Trouble>;
+using Notice = std::variant<notice::Submitted, notice::BatchSubmitted, notice::BlockFinal, notice::TransactionFinal,
+                            notice::TransactionDropped, notice::Stalled, notice::EvidenceFound, notice::ConflictFound,
+                            notice::SignsFrom, notice::Trouble>;
 
 namespace effect {
 

@@ -8,6 +8,7 @@
 
 #include "chain/wire.h"
 #include "domain/identity/identity.h"
+#include "domain/ledger/transactions.h"
 
 namespace mesh::chain {
 
@@ -65,6 +66,13 @@ struct Submit {
   std::uint64_t id = 0;
   Bytes envelope;
 };
+/// Transactions that people and programs numbered and signed themselves, opened elsewhere: that is the dear part, and needs nothing of
+/// the replica. What becomes of them is not told. At most what one message hands on (max_batch_transactions, max_batch_bytes). Answer:
+/// notice::BatchSubmitted.
+struct SubmitBatch {
+  std::uint64_t id = 0;
+  std::vector<ledger::Opened> transactions;
+};
 /// It is connected; what it sends comes after this.
 struct PeerUp {
   PeerId peer;
@@ -94,7 +102,8 @@ struct SignFrom {
 
 }  // namespace event
 
-using Event = std::variant<event::Replayed, event::Started, event::Durable, event::Submit, event::PeerUp,
-                           event::PeerDown, event::Received, event::Elapsed, event::BlocksRead, event::SignFrom>;
+using Event =
+    std::variant<event::Replayed, event::Started, event::Durable, event::Submit, event::SubmitBatch, event::PeerUp,
+                 event::PeerDown, event::Received, event::Elapsed, event::BlocksRead, event::SignFrom>;
 
 }  // namespace mesh::chain

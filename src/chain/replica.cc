@@ -27,7 +27,14 @@ Timer timer_of(Timer::Kind kind, std::uint64_t number = 0) { return {.kind = kin
 
 }  // namespace
 
-Replica::Replica(Config config, ledger::Ledger ledger) : config_(std::move(config)), ledger_(std::move(ledger)) {
+Replica::Replica(Config config, ledger::Ledger ledger)
+    : config_(std::move(config)),
+      memory_(config_.memory ? config_.memory : std::make_shared<OpenedMemory>()),
+      ledger_(std::move(ledger)),
+      mempool_(ledger_.seeded_hash()),
+      handed_on_(0, ledger_.seeded_hash()),
+      handed_on_before_(0, ledger_.seeded_hash()) {
+  for (const Seed& seed : config_.seeds) own_keys_.push_back(public_key_of(seed));
   MESH_CHECK(config_.seeds.size() <= max_own_keys, "chain-own-keys");
   MESH_CHECK(ledger_.height() == 0, "chain-ledger-at-the-beginning");
   remember(ledger_.state().frame.last_block.digest());
@@ -64,6 +71,10 @@ Status Replica::replay(const FinalBlock& stored) {
   std::vector<Opened> transactions;
   transactions.reserve(block.list.transactions.size());
   for (const Bytes& envelope : block.list.transactions) {
+    if (const Opened* before = memory_->find(sha256(envelope))) {
+      transactions.push_back(*before);
+      continue;
+    }
     MESH_LET(ledger::Transaction transaction, ledger::decode(envelope));
     transactions.push_back(Opened::trusted(std::move(transaction)));
   }
@@ -110,18 +121,19 @@ void Replica::on(const event::Started& event) {
 }
 
 void Replica::take_key() {
-  const auto votes = [&](const Seed& seed) { return seat_of(set(), public_key_of(seed)) != nullptr; };
-  auto seed = std::ranges::find_if(config_.seeds, votes);
-  const bool has_seat = seed != config_.seeds.end();
+  const auto votes = [&](const PublicKey& key) { return seat_of(set(), key) != nullptr; };
+  auto key = std::ranges::find_if(own_keys_, votes);
+  const bool has_seat = key != own_keys_.end();
   // One without a seat goes on with the key that it had.
-  if (consensus_ && (!has_seat || public_key_of(*seed) == key_)) return;
-  if (!has_seat) seed = config_.seeds.begin();
-  const bool follows = seed == config_.seeds.end();
-  key_ = follows ? PublicKey{} : public_key_of(*seed);
+  if (consensus_ && (!has_seat || *key == key_)) return;
+  if (!has_seat) key = own_keys_.begin();
+  const bool follows = key == own_keys_.end();
+  key_ = follows ? PublicKey{} : *key;
+  const auto number = static_cast<std::size_t>(key - own_keys_.begin());
   // Another key signs at this height and no earlier one: what the last one said does not bind it.
   carry_out(consensus::CancelTimers{});
   consensus_.emplace(consensus::Config{.federation = ledger_.federation(),
-                                       .seed = follows ? std::nullopt : std::optional(*seed),
+                                       .seed = follows ? std::nullopt : std::optional(config_.seeds[number]),
                                        .observe = signs_from_ != 0,
                                        .timeouts = config_.timeouts});
   if (signs_from_ != 0 && signs_from_ != never) give(consensus::SafeFrom{signs_from_});
@@ -150,11 +162,15 @@ const ledger::ValidatorSet& Replica::set() const {
 
 // ---- transactions
 
+Error Replica::why_not_taking_part() const {
+  return stopped_ ? Error{ErrorCode::unavailable, "stopped: " + stopped_->message}
+                  : Error{ErrorCode::unavailable, "not-started: the chain is not replayed yet"};
+}
+
 void Replica::on(const event::Submit& event) {
   notice::Submitted answer{.id = event.id, .transaction = fail(ErrorCode::unavailable, "")};
   if (!takes_part()) {
-    answer.transaction = stopped_ ? fail(ErrorCode::unavailable, "stopped: " + stopped_->message)
-                                  : fail(ErrorCode::unavailable, "not-started: the chain is not replayed yet");
+    answer.transaction = std::unexpected(why_not_taking_part());
   } else if (followed_.size() >= max_followed) {
     answer.transaction =
         fail(ErrorCode::exhausted, "submissions-full: too many of this node's transactions wait; try again later");
@@ -168,37 +184,74 @@ void Replica::on(const event::Submit& event) {
   notify(std::move(answer));
 }
 
-std::optional<Result<Cid>> Replica::known(const Bytes& envelope) const {
-  const Result<ledger::Transaction> read = ledger::decode(envelope);
-  if (!read) return fail(read.error().code, read.error().message);
-  const ledger::Account* account = ledger_.account(read->account);
-  if (account != nullptr && read->sequence < account->sequence) {
+void Replica::on(const event::SubmitBatch& event) {
+  MESH_CHECK(event.transactions.size() <= max_batch_transactions, "chain-submitted-batch");
+  notice::BatchSubmitted answer{.id = event.id, .transactions = {}};
+  answer.transactions.reserve(event.transactions.size());
+  std::vector<Bytes> fresh;
+  for (const Opened& one : event.transactions) {
+    if (!takes_part()) {
+      answer.transactions.emplace_back(std::unexpected(why_not_taking_part()));
+    } else if (std::optional<Result<Cid>> known_already = known(*one)) {
+      answer.transactions.push_back(std::move(*known_already));
+    } else {
+      memory_->remember(sha256(one->envelope), one);
+      answer.transactions.push_back(pool(one, fresh));
+    }
+  }
+  hand_on(fresh, std::nullopt);
+  notify(std::move(answer));
+}
+
+std::optional<Result<Cid>> Replica::known(const ledger::Transaction& transaction) const {
+  const ledger::Account* account = ledger_.account(transaction.account);
+  if (account != nullptr && transaction.sequence < account->sequence) {
     return fail(ErrorCode::conflict, "sequence-repeated: the account's next is " + std::to_string(account->sequence) +
-                                         ", not " + std::to_string(read->sequence));
+                                         ", not " + std::to_string(transaction.sequence));
   }
   // Another signature makes it no better.
-  if (const auto refused = refused_.find(read->cid); refused != refused_.end())
+  if (const auto refused = refused_.find(transaction.cid); refused != refused_.end())
     return fail(refused->second.code, refused->second.message);
-  const Opened* waits = mempool_.find(read->account, read->sequence);
-  if (waits != nullptr && (*waits)->envelope == envelope) return read->cid;
+  const Opened* waits = mempool_.find(transaction.account, transaction.sequence);
+  if (waits != nullptr && (*waits)->envelope == transaction.envelope) return transaction.cid;
   return std::nullopt;
 }
 
 std::vector<Result<Cid>> Replica::admit(const std::vector<Bytes>& envelopes, const std::optional<PeerId>& from) {
   std::vector<Result<Cid>> answers(envelopes.size());
-  std::vector<Bytes> unknown;
+  std::vector<std::optional<Result<Opened>>> opened(envelopes.size());
+  std::vector<Digest> names(envelopes.size());
+  std::vector<ledger::Transaction> unknown;
   std::vector<std::size_t> places;
   for (std::size_t i = 0; i < envelopes.size(); ++i) {
-    if (std::optional<Result<Cid>> answer = known(envelopes[i])) {
+    names[i] = sha256(envelopes[i]);
+    if (const Opened* before = memory_->find(names[i])) {
+      if (std::optional<Result<Cid>> answer = known(**before)) {
+        answers[i] = std::move(*answer);
+      } else {
+        opened[i] = *before;
+      }
+      continue;
+    }
+    Result<ledger::Transaction> read = ledger::decode(envelopes[i]);
+    if (!read) {
+      answers[i] = std::unexpected(std::move(read.error()));
+    } else if (std::optional<Result<Cid>> answer = known(*read)) {
       answers[i] = std::move(*answer);
     } else {
-      unknown.push_back(envelopes[i]);
+      unknown.push_back(std::move(*read));
       places.push_back(i);
     }
   }
-  std::vector<Result<Opened>> opened = ledger::open_all(unknown, ledger_.federation());
+  std::vector<Result<Opened>> checked = ledger::check_all(std::move(unknown), ledger_.federation());
+  for (std::size_t i = 0; i < checked.size(); ++i) {
+    if (checked[i]) memory_->remember(names[places[i]], *checked[i]);
+    opened[places[i]] = std::move(checked[i]);
+  }
   std::vector<Bytes> fresh;
-  for (std::size_t i = 0; i < opened.size(); ++i) answers[places[i]] = pool(std::move(opened[i]), fresh);
+  for (std::size_t i = 0; i < opened.size(); ++i) {
+    if (opened[i]) answers[i] = pool(std::move(*opened[i]), fresh);
+  }
   hand_on(fresh, from);
   return answers;
 }
@@ -217,7 +270,10 @@ Result<Cid> Replica::pool(Result<Opened> opened, std::vector<Bytes>& fresh) {
 
 bool Replica::is_news(const Cid& transaction) {
   if (handed_on_.contains(transaction) || handed_on_before_.contains(transaction)) return false;
-  if (handed_on_.size() >= max_handed_on) handed_on_before_ = std::exchange(handed_on_, {});
+  if (handed_on_.size() >= max_handed_on) {
+    handed_on_before_.swap(handed_on_);
+    handed_on_.clear();
+  }
   handed_on_.insert(transaction);
   return true;
 }
@@ -708,17 +764,21 @@ bool Replica::may_propose() const {
 
 bool Replica::consider() {
   if (!may_propose()) return false;
-  std::optional<Candidate> own = made_ ? std::exchange(made_, {}) : own_block();
+  // Without a turn in round 0 there is nothing to do until something changes.
+  const auto wake = [&] {
+    give(consensus::Wake{});
+    pool_is_stale_ = true;
+    return true;
+  };
+  if (!wanted_ && mempool_.size() > max_tried_to_wake && own_block(max_tried_to_wake)) return wake();
+  std::optional<Candidate> own = made_ ? std::exchange(made_, {}) : own_block(ledger::max_block_transactions);
   if (!own) {
     pool_is_stale_ = true;
     return false;
   }
   if (!wanted_) {
-    give(consensus::Wake{});
     made_ = std::move(own);
-    // Without a turn in round 0 there is nothing to do until something changes.
-    pool_is_stale_ = true;
-    return true;
+    return wake();
   }
   const consensus::GetBlock wanted = *std::exchange(wanted_, {});
   Bytes bytes = own->bytes;
@@ -759,13 +819,13 @@ void Replica::sift() {
   }
 }
 
-std::optional<Replica::Candidate> Replica::own_block() {
+std::optional<Replica::Candidate> Replica::own_block(std::size_t most) {
   const ledger::AccountId& account = seat()->account;
   const ledger::Proposer proposer{.account = account,
                                   .time_ms = own_time_ms(),
                                   .beacon = config_.beacon ? config_.beacon(ledger_, account) : Digest{}};
   for (;;) {
-    const std::vector<Opened> offered = mempool_.proposal(ledger_, ledger::max_block_transactions);
+    const std::vector<Opened> offered = mempool_.proposal(ledger_, most);
     if (offered.empty() && !ledger_.wants_empty_block(proposer.time_ms)) return std::nullopt;
     Result<ledger::Proposal> proposal = ledger_.propose(offered, proposer);
     if (!proposal) {
@@ -783,30 +843,36 @@ std::optional<Replica::Candidate> Replica::own_block() {
 }
 
 Result<ledger::OpenedBlock> Replica::opened(ledger::Block block) const {
-  std::vector<Bytes> unknown;
-  std::vector<const Opened*> known;
-  known.reserve(block.list.transactions.size());
-  for (std::size_t i = 0; i < block.list.transactions.size(); ++i) {
-    const Bytes& envelope = block.list.transactions[i];
-    const Result<ledger::Transaction> read = ledger::decode(envelope);
-    if (!read) return std::unexpected(ledger::about_transaction(i, read.error()));
-    const Opened* waits = mempool_.find(read->account, read->sequence);
-    known.push_back(waits != nullptr && (*waits)->envelope == envelope ? waits : nullptr);
-    if (known.back() == nullptr) unknown.push_back(envelope);
-  }
-  std::vector<Result<Opened>> checked = ledger::open_all(unknown, ledger_.federation());
-  std::vector<Opened> transactions;
-  transactions.reserve(known.size());
-  std::size_t next = 0;
-  for (std::size_t i = 0; i < known.size(); ++i) {
-    if (known[i] != nullptr) {
-      transactions.push_back(*known[i]);
+  const std::vector<Bytes>& envelopes = block.list.transactions;
+  std::vector<std::optional<Opened>> opened(envelopes.size());
+  std::vector<Digest> names(envelopes.size());
+  std::vector<ledger::Transaction> unknown;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < envelopes.size(); ++i) {
+    names[i] = sha256(envelopes[i]);
+    if (const Opened* before = memory_->find(names[i])) {
+      opened[i] = *before;
       continue;
     }
-    Result<Opened>& one = checked[next++];
-    if (!one) return std::unexpected(ledger::about_transaction(i, std::move(one.error())));
-    transactions.push_back(std::move(*one));
+    Result<ledger::Transaction> read = ledger::decode(envelopes[i]);
+    if (!read) return std::unexpected(ledger::about_transaction(i, std::move(read.error())));
+    const Opened* waits = mempool_.find(read->account, read->sequence);
+    if (waits != nullptr && (*waits)->envelope == envelopes[i]) {
+      opened[i] = *waits;
+    } else {
+      unknown.push_back(std::move(*read));
+      places.push_back(i);
+    }
   }
+  std::vector<Result<Opened>> checked = ledger::check_all(std::move(unknown), ledger_.federation());
+  for (std::size_t i = 0; i < checked.size(); ++i) {
+    if (!checked[i]) return std::unexpected(ledger::about_transaction(places[i], std::move(checked[i].error())));
+    memory_->remember(names[places[i]], *checked[i]);
+    opened[places[i]] = std::move(*checked[i]);
+  }
+  std::vector<Opened> transactions;
+  transactions.reserve(opened.size());
+  for (std::optional<Opened>& one : opened) transactions.push_back(std::move(*one));
   return ledger::OpenedBlock::join(std::move(block), std::move(transactions));
 }
 

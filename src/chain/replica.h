@@ -26,10 +26,12 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <unordered_set>
 
 #include "chain/effect.h"
 #include "chain/fetch.h"
 #include "chain/join.h"
+#include "chain/opened_memory.h"
 #include "chain/outbox.h"
 #include "domain/ledger/mempool.h"
 
@@ -46,6 +48,8 @@ inline constexpr std::uint64_t max_writes_under_way = 256;
 inline constexpr std::size_t max_candidates = 8;
 /// Keys of one node.
 inline constexpr std::size_t max_own_keys = 8;
+/// To see that there is something to propose, so many transactions are executed first, and then all.
+inline constexpr std::size_t max_tried_to_wake = 64;
 inline constexpr std::size_t max_step_bytes = std::size_t{4} << 20;
 /// Of transactions that are handed on again.
 inline constexpr std::size_t hand_on_bytes = std::size_t{64} << 10;
@@ -54,6 +58,8 @@ struct Config {
   /// Of all keys by which this node may vote, 8 at most: at each height the one that stands in the set does. So who rotates the
   /// key of a validator gives the node the next one before. A follower has none.
   std::vector<Seed> seeds;
+  /// Of what was opened; null: one of its own.
+  std::shared_ptr<OpenedMemory> memory;
   /// What the validator puts into the header of a block that follows on this ledger: the next link of its hash chain. Asked
   /// more than once for one height, it has to say the same. Without it there is none: zeros.
   std::function<Digest(const ledger::Ledger& ledger, const ledger::AccountId& validator)> beacon;
@@ -119,6 +125,7 @@ class Replica {
   void on(const event::Started& event);
   void on(const event::Durable& event) { outbox_.on_durable(event.write); }
   void on(const event::Submit& event);
+  void on(const event::SubmitBatch& event);
   void on(const event::PeerUp& event);
   void on(const event::PeerDown& event);
   void on(const event::Received& event);
@@ -142,10 +149,11 @@ class Replica {
   [[nodiscard]] const Digest* name_of_block(Height height) const;
 
   // Transactions
+  [[nodiscard]] Error why_not_taking_part() const;
   std::vector<Result<Cid>> admit(const std::vector<Bytes>& envelopes, const std::optional<PeerId>& from);
   Result<Cid> pool(Result<ledger::Opened> opened, std::vector<Bytes>& fresh);
   /// Nothing: it is new here, and its signatures are to be checked.
-  [[nodiscard]] std::optional<Result<Cid>> known(const Bytes& envelope) const;
+  [[nodiscard]] std::optional<Result<Cid>> known(const ledger::Transaction& transaction) const;
   /// False: it was handed on before, and is only by the slow timer again.
   bool is_news(const Cid& transaction);
   void hand_on(const std::vector<Bytes>& envelopes, const std::optional<PeerId>& but);
@@ -184,8 +192,8 @@ class Replica {
   /// Whether it gave consensus something.
   bool consider();
   [[nodiscard]] bool may_propose() const;
-  /// Drops what cannot be executed; none: nothing is left.
-  [[nodiscard]] std::optional<Candidate> own_block();
+  /// Of so many transactions at most. Drops what cannot be executed; none: nothing is left of them.
+  [[nodiscard]] std::optional<Candidate> own_block(std::size_t most);
   /// Lets go of what cannot be executed, where nobody here makes a block of it.
   void sift();
   bool drop_refused(const std::vector<ledger::Opened>& offered, std::vector<ledger::Proposal::Refused> refused);
@@ -220,6 +228,8 @@ class Replica {
   [[nodiscard]] bool takes_part() const { return consensus_ && !stopped_; }
 
   Config config_;
+  std::shared_ptr<OpenedMemory> memory_;
+  std::vector<PublicKey> own_keys_;  ///< of config_.seeds
   PublicKey key_;  ///< by which it votes now; zeros for a follower
   ledger::Ledger ledger_;
   ledger::Mempool mempool_;
@@ -255,7 +265,8 @@ class Replica {
   std::vector<Offence> offences_;
   std::set<ledger::AccountId> conflicted_;
   std::map<Cid, Error> refused_;  ///< could not be executed over the present state
-  std::set<Cid> handed_on_, handed_on_before_;  ///< once, as they came; the second is forgotten when the first is full
+  /// Once, as they came; the second is forgotten when the first is full.
+  std::unordered_set<Cid, ledger::SeededHash> handed_on_, handed_on_before_;
   std::set<PeerId> reading_;  ///< for whom blocks are read
   std::set<Timer> timers_;  ///< that are set
   std::size_t step_bytes_ = 0;

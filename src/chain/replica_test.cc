@@ -271,6 +271,39 @@ TEST_F(Chain, OneValidatorIsDoneWithOneWrite) {
       std::ranges::none_of(node.timers, [](const Timer& timer) { return timer.kind == Timer::Kind::consensus; }));
 }
 
+TEST_F(Chain, ABatchIsAnsweredOneByOneAndHandedOnTogether) {
+  found(2);
+  Node& node = nodes[0];
+  node.sent.clear();
+  const auto opened = [&](std::uint64_t number, std::uint64_t amount = 1) {
+    return ledger::open(transfer(ann, number, amount), federation()).value();
+  };
+  give(node, event::SubmitBatch{7, {opened(0), opened(1000), opened(1), opened(1, 2), opened(0)}});
+  const auto answers = told<notice::BatchSubmitted>(node);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].id, 7U);
+  ASSERT_EQ(answers[0].transactions.size(), 5U);
+  EXPECT_EQ(*answers[0].transactions[0], opened(0)->cid);
+  EXPECT_EQ(name_of(answers[0].transactions[1].error()), "pending-gap");
+  EXPECT_EQ(*answers[0].transactions[2], opened(1)->cid);
+  EXPECT_EQ(name_of(answers[0].transactions[3].error()), "pending-conflict");
+  EXPECT_EQ(*answers[0].transactions[4], opened(0)->cid) << "what waits is taken again";
+  std::vector<std::size_t> handed_on;
+  for (const effect::Send& send : node.sent) {
+    const auto message = decode(send.message);
+    ASSERT_TRUE(message);
+    if (const auto* some = std::get_if<message::Transactions>(&*message)) handed_on.push_back(some->envelopes.size());
+  }
+  EXPECT_EQ(handed_on, std::vector<std::size_t>{2});
+  const Height next = node.replica->durable_height() + 1;
+  run();
+  pass_until(node, next);
+  EXPECT_EQ(node.replica->ledger().account(person(ann).id)->sequence, 2U);
+  EXPECT_TRUE(told<notice::TransactionFinal>(node).empty()) << "nobody follows them";
+  give(node, event::SubmitBatch{8, {opened(0)}});
+  EXPECT_EQ(name_of(told<notice::BatchSubmitted>(node).back().transactions[0].error()), "sequence-repeated");
+}
+
 TEST_F(Chain, NothingIsToldAndNoOtherBlockMadeBeforeTheDiskIsDone) {
   found(1);
   Node& node = nodes[0];
@@ -548,6 +581,12 @@ TEST_F(Chain, SubmissionsAreAnsweredByName) {
   run();
   EXPECT_EQ(node.replica->ledger().account(person(ann).id)->sequence, 3U);
   Replica unstarted({}, ledger::found_on(genesis));
+  const Effects batch =
+      unstarted.step(now_ms, event::SubmitBatch{1, {ledger::open(transfer(ann, 3), federation()).value()}});
+  ASSERT_EQ(batch.size(), 1U);
+  const auto& refusals = std::get<notice::BatchSubmitted>(std::get<effect::Notify>(batch[0]).notice).transactions;
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(name_of(refusals[0].error()), "not-started");
   const Effects effects = unstarted.step(now_ms, event::Submit{1, transfer(ann, 3)});
   ASSERT_EQ(effects.size(), 1U);
   const auto& answer = std::get<notice::Submitted>(std::get<effect::Notify>(effects[0]).notice);

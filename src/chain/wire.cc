@@ -98,7 +98,7 @@ Result<Message> decode_hello(Fields fields) {
   return message::Hello{.federation = *cid, .height = height, .block = *Digest::from(block)};
 }
 
-Result<Message> decode_transactions(Fields fields) {
+Result<message::Transactions> decode_transactions(Fields fields) {
   const std::uint64_t count = fields.number(2);
   if (count == 0 || count > max_batch_transactions) {
     return malformed("a batch has 1 to " + std::to_string(max_batch_transactions) + " transactions, not " +
@@ -202,6 +202,12 @@ Result<Message> decode(ByteView bytes) {
       break;
   }
   return decode_blocks(Fields(rest));
+}
+
+Result<std::vector<Bytes>> decode_batch(ByteView bytes) {
+  MESH_TRY(check_size(static_cast<std::uint8_t>(Kind::transactions), 1 + bytes.size()));
+  MESH_LET(message::Transactions transactions, decode_transactions(Fields(bytes)));
+  return std::move(transactions.envelopes);
 }
 
 Bytes framed(ByteView message) {

@@ -83,6 +83,9 @@ using Message = std::variant<message::Hello, message::Vote, message::Transaction
 /// Reads one message. A Vote is a view into `bytes`.
 [[nodiscard]] Result<Message> decode(ByteView bytes);
 
+/// What follows the kind in a message of transactions, from who has signed some and is no peer. Errors: too-large (exhausted), malformed.
+[[nodiscard]] Result<std::vector<Bytes>> decode_batch(ByteView bytes);
+
 /// How many bytes of an answer a block takes.
 [[nodiscard]] inline std::size_t answer_bytes(const FinalBlock& block) {
   return 8 + block.certificate.size() + block.block.size();

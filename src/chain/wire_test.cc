@@ -56,6 +56,26 @@ TEST(Wire, TheLayoutsAreWhatTheDocumentSays) {
   EXPECT_EQ(to_hex(framed(as_bytes("m"))), "000000016d");
 }
 
+TEST(Wire, ABatchIsAMessageOfTransactionsWithoutItsKind) {
+  const std::vector<Bytes> envelopes{to_bytes("one"), {}, to_bytes("another")};
+  const Bytes whole = encode(message::Transactions{envelopes});
+  const ByteView batch = ByteView(whole).subspan(1);
+  ASSERT_TRUE(decode_batch(batch));
+  EXPECT_EQ(*decode_batch(batch), envelopes);
+  EXPECT_EQ(refusal(decode_batch({})), "malformed");
+  EXPECT_EQ(refusal(decode_batch(Bytes{0, 0})), "malformed");
+  EXPECT_EQ(refusal(decode_batch(batch.first(batch.size() - 1))), "malformed");
+  Bytes longer = to_bytes(batch);
+  longer.push_back(0);
+  EXPECT_EQ(refusal(decode_batch(longer)), "malformed");
+  const Bytes many = encode(message::Transactions{std::vector<Bytes>(max_batch_transactions + 1)});
+  EXPECT_EQ(refusal(decode_batch(ByteView(many).subspan(1))), "malformed");
+  const Bytes largest = encode(message::Transactions{{Bytes(max_batch_bytes - 4)}});
+  EXPECT_TRUE(decode_batch(ByteView(largest).subspan(1)));
+  const Bytes large = encode(message::Transactions{{Bytes(max_batch_bytes - 3)}});
+  EXPECT_EQ(refusal(decode_batch(ByteView(large).subspan(1))), "too-large");
+}
+
 TEST(Wire, WhatIsCutOrGoesOnIsRefused) {
   for (const Bytes& whole : one_of_each()) {
     const bool vote = whole[0] == 2;  // What is in it is for consensus to read.

@@ -15,6 +15,7 @@ constexpr std::uint64_t max_works_page = 100;
 constexpr std::uint64_t max_blocks_page = 100;
 constexpr std::uint64_t max_history_page = 1000;
 constexpr std::uint64_t max_walked_blocks = 1024;
+constexpr std::size_t max_batches = 16;
 constexpr milliseconds naming_limit{10'000};
 constexpr std::size_t max_walked_bytes = std::size_t{64} << 20;
 
@@ -485,6 +486,39 @@ void LedgerRoutes::post_transaction(Call call) {
   auto named = [&backend, waited](const Cid& name) { backend.post([waited, name] { waited->named(name); }); };
   if (body) return host->transact(std::move(*body), when, std::move(done), std::move(named));
   host->submit(std::move(envelope), when, std::move(done), std::move(named));
+}
+
+void LedgerRoutes::post_batch(Call call) {
+  ChainHost* host = host_of(call);
+  if (host == nullptr) return;
+  if (call.content_type() != "application/octet-stream")
+    return refuse(call, {ErrorCode::invalid,
+                         "bad-content-type: a batch is application/octet-stream: how many (2 bytes), and of each "
+                         "its length (4 bytes) and its signed envelope"});
+  auto envelopes = chain::decode_batch(call.request.body);
+  if (!envelopes) return refuse(call, envelopes.error());
+  if (batches_ >= max_batches)
+    return refuse(call, {ErrorCode::exhausted,
+                         fmt::format("batches-full: {} batches are being checked already; try again when one of "
+                                     "them is answered",
+                                     max_batches)});
+  call.request.body = {};
+  ++batches_;
+  host->submit_batch(std::move(*envelopes), [self = shared_from_this(),
+                                             call = std::move(call)](const std::vector<Result<Cid>>& answers) mutable {
+    Json refused = Json::array();
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i]) continue;
+      const std::string& text = answers[i].error().message;
+      refused.push_back({{"number", i}, {"code", stable_name(text)}, {"detail", text}});
+    }
+    Json json{{"taken", answers.size() - refused.size()}, {"refused", std::move(refused)}};
+    LedgerBackend& backend = self->backend_;
+    backend.post([self = std::move(self), call = std::move(call), json = std::move(json)] {
+      --self->batches_;
+      call.reply(json, 202);
+    });
+  });
 }
 
 }  // namespace mesh::app

@@ -5,7 +5,7 @@
 //
 // Bounds: 1,000 members, 100 works, 100 blocks and 1,000 transactions a page; a page of blocks or of a history is of 1,024 blocks or
 // 64 MiB of them that were looked at, however few were found, and says where to go on; a transaction is waited for 120 s at most, and
-// 10 s more where it has no name by then.
+// 10 s more where it has no name by then; 16 batches of 1,024 transactions and 1 MiB are under way.
 // Errors: those of ledger_request.h and of the ledger, with their stable names as `code`.
 #pragma once
 
@@ -30,6 +30,7 @@ class LedgerRoutes : public std::enable_shared_from_this<LedgerRoutes> {
   void get_works(Call call);
   void get_price(Call call);
   void post_transaction(Call call);
+  void post_batch(Call call);
 
  private:
   /// Null: there is none, and the call is answered.
@@ -39,6 +40,7 @@ class LedgerRoutes : public std::enable_shared_from_this<LedgerRoutes> {
   void answer_with(ChainHost& host, Call call, Look look);
 
   LedgerBackend& backend_;
+  std::size_t batches_ = 0;  ///< under way
 };
 
 }  // namespace mesh::app

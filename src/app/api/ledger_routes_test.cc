@@ -6,6 +6,8 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <future>
+#include <map>
 #include <thread>
 
 #include "adapters/http/client.h"
@@ -107,6 +109,7 @@ class LedgerRoutesTest : public testing::Test, public LedgerBackend {
             return routes->get_block(std::move(call));
           }
           if (path == "/transactions") return routes->post_transaction(std::move(call));
+          if (path == "/transactions/batch") return routes->post_batch(std::move(call));
           routes->get_ledger(std::move(call));
         });
     ASSERT_TRUE(started) << started.error().message;
@@ -134,6 +137,10 @@ class LedgerRoutesTest : public testing::Test, public LedgerBackend {
   Answered post_json(const Json& json) { return ask("POST", "/transactions", to_bytes(json.dump())); }
   Answered post_octets(ByteView envelope, const std::string& query = "") {
     return ask("POST", "/transactions" + query, envelope, "application/octet-stream");
+  }
+  Answered post_batch(const std::vector<Bytes>& envelopes) {
+    const Bytes message = chain::encode(chain::message::Transactions{envelopes});
+    return ask("POST", "/transactions/batch", ByteView(message).subspan(1), "application/octet-stream");
   }
   Bytes transfer(std::uint64_t by, std::uint64_t sequence, const Cid& where) const {
     const ledger::Transfer body{
@@ -190,6 +197,76 @@ TEST_F(LedgerRoutesTest, WhatSomebodySignedIsTakenOnceAndChecked) {
   EXPECT_EQ(refused(transfer(ann, 1, federation), "?timeout_ms=0"), "bad-field");
   EXPECT_EQ(refused(transfer(ann, 1, federation), "?timeout_ms=120001"), "bad-field");
   EXPECT_EQ(post_octets(transfer(ann, 1, federation), "?timeout_ms=120000").status, 200U);
+}
+
+TEST_F(LedgerRoutesTest, ABatchIsAnsweredForEachOfItsTransactions) {
+  found(1);
+  const Cid elsewhere = Cid::of(Multicodec::dag_cbor, as_bytes("elsewhere"));
+  const Answered some = post_batch({transfer(ann, 0, federation),
+                                    transfer(ann, 1, elsewhere),
+                                    transfer(ann, 1, federation),
+                                    {},
+                                    transfer(99, 0, federation)});
+  ASSERT_EQ(some.status, 202U) << some.json;
+  EXPECT_EQ(some.json["taken"], 2);
+  std::map<int, std::string> refused;
+  for (const Json& one : some.json["refused"]) {
+    refused[one["number"]] = one["code"];
+    EXPECT_FALSE(one["detail"].get<std::string>().empty());
+  }
+  EXPECT_EQ(refused, (std::map<int, std::string>{{1, "bad-signature"}, {3, "malformed"}, {4, "unknown-account"}}));
+  // It goes on after those that were taken, and is final after them.
+  EXPECT_EQ(post_octets(transfer(ann, 2, federation)).status, 200U);
+  EXPECT_EQ(get("/accounts/" + did_of(person(ann).id)).json["sequence"], 3);
+
+  std::vector<Bytes> most;
+  for (std::uint64_t i = 0; i < chain::max_batch_transactions; ++i) most.push_back(transfer(ann, 3, elsewhere));
+  const Answered all_bad = post_batch(most);
+  ASSERT_EQ(all_bad.status, 202U) << all_bad.json;
+  EXPECT_EQ(all_bad.json["taken"], 0);
+  EXPECT_EQ(all_bad.json["refused"].size(), most.size());
+  most.push_back(most.front());
+  EXPECT_EQ(post_batch(most).status, 400U);
+  EXPECT_EQ(post_batch(most).json["code"], "malformed");
+  EXPECT_EQ(post_batch({}).json["code"], "malformed");
+  EXPECT_EQ(post_batch({Bytes(chain::max_batch_bytes)}).status, 429U);
+  EXPECT_EQ(post_batch({Bytes(chain::max_batch_bytes)}).json["code"], "too-large");
+  for (const Bytes& octets : {Bytes{}, Bytes{0}, Bytes{0, 1}, Bytes{0, 1, 0, 0, 0, 9, 1}, Bytes{0, 1, 0, 0, 0, 0, 7}})
+    EXPECT_EQ(ask("POST", "/transactions/batch", octets, "application/octet-stream").json["code"], "malformed");
+  EXPECT_EQ(ask("POST", "/transactions/batch", Bytes{0, 1, 0, 0, 0, 0}, "application/json").json["code"],
+            "bad-content-type");
+}
+
+TEST_F(LedgerRoutesTest, BatchesPastTheBoundAreRefusedAndLaterTakenAgain) {
+  found(1);
+  // The host's thread stands still, so that none is answered.
+  std::promise<void> go_on;
+  std::promise<void> stands;
+  host->look([&, until = go_on.get_future()](const chain::Replica&) mutable {
+    stands.set_value();
+    until.wait();
+  });
+  stands.get_future().wait();
+  std::vector<std::future<Answered>> asked;
+  for (std::uint64_t i = 0; i < 17; ++i) {
+    asked.push_back(std::async(std::launch::async, [&, i] { return post_batch({transfer(ann, i, federation)}); }));
+  }
+  // One of them is past the bound, whichever came last; the others are answered later.
+  std::size_t at = asked.size();
+  while (at == asked.size()) {
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      if (asked[i].wait_for(std::chrono::milliseconds(1)) == std::future_status::ready) at = i;
+    }
+  }
+  const Answered full = asked[at].get();
+  EXPECT_EQ(full.status, 429U);
+  EXPECT_EQ(full.json["code"], "batches-full");
+  go_on.set_value();
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    if (i == at) continue;
+    EXPECT_EQ(asked[i].get().status, 202U);
+  }
+  EXPECT_EQ(post_batch({transfer(ann, at, federation)}).status, 202U);
 }
 
 TEST_F(LedgerRoutesTest, ABalanceIsProvenByACertifiedBlock) {
@@ -254,6 +331,7 @@ TEST_F(LedgerRoutesTest, WithoutALedgerEverythingSaysSo) {
     EXPECT_NE(answer.json["detail"].get<std::string>().find("mesh federation found"), std::string::npos) << path;
   }
   EXPECT_EQ(post_json({{"kind", "bond"}, {"amount", "1"}}).status, 404U);
+  EXPECT_EQ(post_batch({Bytes{1}}).json["code"], "no-ledger");
 }
 
 }  // namespace

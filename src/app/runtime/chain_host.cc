@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -11,6 +12,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/write.hpp>
 #include <deque>
 #include <map>
@@ -29,6 +31,9 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t max_callers = 4096;
+constexpr unsigned max_openers = 4;
+/// Of a batch, by one of them: what ledger::open_all checks in one equation.
+constexpr std::size_t max_opened_at_once = 512;
 constexpr std::string_view own_prefix = "ledger/in-flight/";
 /// Of this node's account; fewer than the mempool takes of one.
 constexpr std::size_t max_in_flight = 32;
@@ -111,11 +116,13 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   BeaconChains beacons;
   asio::io_context io{1};
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work;
+  asio::thread_pool openers{std::clamp(std::thread::hardware_concurrency(), 1U, max_openers)};  ///< of batches
   std::unique_ptr<store::ChainStore> store;
   std::unique_ptr<chain::Replica> replica;
   std::map<NodeId, Peer> peers;  ///< that are connected
   std::map<chain::Timer, asio::steady_timer> timers;
   std::map<std::uint64_t, Caller> submitted;  ///< by number, until the replica has answered
+  std::map<std::uint64_t, BatchDone> batches;  ///< by number, until the replica has answered
   std::multimap<Cid, Done> waiting;  ///< until they are final
   std::uint64_t submissions = 0;
   std::optional<Capacity> capacity;
@@ -241,6 +248,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void stop() {
+    openers.stop();
+    openers.join();
     if (thread.joinable()) {
       post([this] {
         is_stopping = true;
@@ -367,6 +376,11 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     });
   }
 
+  void on(chain::notice::BatchSubmitted& notice) {
+    auto batch = batches.extract(notice.id);
+    if (!batch.empty()) batch.mapped()(std::move(notice.transactions));
+  }
+
   void on(const chain::notice::BlockFinal& notice) {
     say("ledger.block", fmt::format("block {} with {} transactions is final", notice.height, notice.transactions));
     show_last();
@@ -427,6 +441,56 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     const std::uint64_t number = ++submissions;
     submitted.emplace(number, std::move(caller));
     take(chain::event::Submit{.id = number, .envelope = std::move(envelope)});
+  }
+
+  /// What is being opened, in parts.
+  struct Batch {
+    std::vector<Bytes> envelopes;
+    std::vector<std::optional<Result<ledger::Opened>>> opened;  ///< of each envelope; a part writes its own
+    std::atomic<std::size_t> parts_left = 0;
+    BatchDone done;
+  };
+
+  /// Any thread. The signatures are checked beside the replica's thread, which has enough to do.
+  void submit_batch(std::vector<Bytes> envelopes, BatchDone done) {
+    auto batch = std::make_shared<Batch>();
+    batch->opened.resize(envelopes.size());
+    batch->envelopes = std::move(envelopes);
+    batch->done = std::move(done);
+    const std::size_t count = batch->envelopes.size();
+    const std::size_t parts = std::max<std::size_t>(1, (count + max_opened_at_once - 1) / max_opened_at_once);
+    batch->parts_left = parts;
+    for (std::size_t part = 0; part < parts; ++part) {
+      asio::post(openers, [this, batch, begin = count * part / parts, end = count * (part + 1) / parts] {
+        std::vector<Result<ledger::Opened>> opened =
+            ledger::open_all(std::span(batch->envelopes).subspan(begin, end - begin), federation);
+        for (std::size_t i = begin; i < end; ++i) batch->opened[i] = std::move(opened[i - begin]);
+        if (batch->parts_left.fetch_sub(1) == 1) post([this, batch] { submit(*batch); });
+      });
+    }
+  }
+
+  void submit(Batch& batch) {
+    std::vector<ledger::Opened> transactions;
+    for (const auto& one : batch.opened) {
+      if (*one) transactions.push_back(**one);
+    }
+    const std::uint64_t number = ++submissions;
+    batches.emplace(number, [opened = std::move(batch.opened),
+                             done = std::move(batch.done)](std::vector<Result<Cid>> taken) mutable {
+      std::vector<Result<Cid>> answers;
+      answers.reserve(opened.size());
+      auto next = taken.begin();
+      for (auto& one : opened) {
+        if (*one) {
+          answers.push_back(std::move(*next++));
+        } else {
+          answers.emplace_back(std::unexpected(std::move(one->error())));
+        }
+      }
+      done(std::move(answers));
+    });
+    take(chain::event::SubmitBatch{.id = number, .transactions = std::move(transactions)});
   }
 
   Result<Bytes> sign(ledger::Body body) {
@@ -826,6 +890,9 @@ void ChainHost::submit(Bytes envelope, When when, Done done, Named named) {
                named = std::move(named)]() mutable {
     impl->submit(std::move(envelope), {.when = when, .done = std::move(done), .named = std::move(named)});
   });
+}
+void ChainHost::submit_batch(std::vector<Bytes> envelopes, BatchDone done) {
+  impl_->submit_batch(std::move(envelopes), std::move(done));
 }
 void ChainHost::attest(const Capacity& capacity) {
   impl_->post([impl = impl_.get(), capacity] {

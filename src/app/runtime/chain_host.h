@@ -2,7 +2,7 @@
 // carries out what it decides.
 //
 // A thread of its own runs the replica: to execute a block of thousands of transactions takes longer than the runtime's loop
-// may stand still. Of two nodes the one with the smaller id opens the stream, which then serves both; a stream that ends is
+// may stand still; up to four more open what is submitted in batches. Of two nodes the one with the smaller id opens the stream, which then serves both; a stream that ends is
 // opened again, ever later, for as long as the peer is connected.
 //
 // Transactions of this node's own account are numbered and signed here. What the ledger would refuse as it stands, after what waits, is
@@ -99,6 +99,11 @@ class ChainHost {
   void transact(ledger::Body body, When when, Done done, Named named = {});
   /// Submits one that somebody signed.
   void submit(Bytes envelope, When when, Done done, Named named = {});
+  /// What was taken waits here and was handed on; of the others why not, in their order. From the host's thread.
+  using BatchDone = std::move_only_function<void(std::vector<Result<Cid>>)>;
+  /// Submits many at once that somebody signed: as many as chain::decode_batch gives at most. Threads beside the host's open them, so
+  /// that of two batches the later one may come first. What becomes of those that are taken is not told. Errors, of each: as above.
+  void submit_batch(std::vector<Bytes> envelopes, BatchDone done);
   /// What this node can run. While it is a verifier the ledger is told, and again when that has become another by a quarter.
   struct Capacity {
     std::uint64_t memory_mb = 0;

@@ -68,6 +68,8 @@ class Ledger {
                                             const Digest& seed);
 
   [[nodiscard]] const State& state() const { return state_; }
+  /// By the seed, for who finds things by accounts' names beside the ledger.
+  [[nodiscard]] SeededHash seeded_hash() const { return SeededHash(seed_); }
   [[nodiscard]] const Cid& federation() const { return state_.frame.federation; }
   [[nodiscard]] std::uint64_t height() const { return state_.frame.height; }
   [[nodiscard]] const Account* account(const AccountId& id) const { return state_.tables.accounts.find(id); }

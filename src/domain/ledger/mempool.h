@@ -19,6 +19,7 @@
 
 #include <deque>
 #include <map>
+#include <unordered_map>
 
 #include "domain/ledger/ledger.h"
 
@@ -37,6 +38,9 @@ inline constexpr std::size_t max_pending_conflicts = 256;
 
 class Mempool {
  public:
+  /// `hash`: by which accounts are found here (Ledger::seeded_hash). In what order they stand changes nothing that is seen.
+  explicit Mempool(SeededHash hash = SeededHash()) : queues_(0, hash), remembered_(0, PlaceHash{hash}) {}
+
   enum class Added : std::uint8_t {
     ready,  ///< all before it are here or final
     waits,  ///< there is a gap before it
@@ -85,6 +89,10 @@ class Mempool {
     bool pays = false;  ///< whether the account can pay a fee
   };
   using Place = std::pair<AccountId, std::uint64_t>;
+  struct PlaceHash {
+    SeededHash hash;
+    std::size_t operator()(const Place& place) const { return hash(place.first) ^ place.second; }
+  };
 
   /// Room for another, made at the cost of loose ones where it is not loose itself.
   [[nodiscard]] Status make_room(std::size_t bytes, bool loose);
@@ -97,11 +105,11 @@ class Mempool {
   void remember(const Opened& transaction);
   void keep_conflict(const Opened& first, const Opened& second);
 
-  std::map<AccountId, Queue> queues_;  ///< none is empty
+  std::unordered_map<AccountId, Queue, SeededHash> queues_;  ///< none is empty
   std::map<std::uint64_t, Place> loose_;  ///< by arrival
   std::size_t loose_bytes_ = 0;
   std::map<AccountId, std::array<Bytes, 2>> conflicts_;
-  std::map<Place, Opened> remembered_;
+  std::unordered_map<Place, Opened, PlaceHash> remembered_;
   std::deque<Place> remembered_order_;  ///< the oldest first
   std::size_t remembered_bytes_ = 0;
   std::uint64_t arrivals_ = 0;

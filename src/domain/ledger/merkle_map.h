@@ -47,6 +47,21 @@ concept Entry = requires(const T& value, const typename T::Key& key) {
                                   folded(words[2] ^ seed[2] ^ odd, words[3] ^ seed[3]));
 }
 
+/// The same for containers: of public keys, digests, and what is named by a digest. Nobody can choose keys that are found slowly
+/// under a seed that he does not know.
+class SeededHash {
+ public:
+  explicit SeededHash(const Digest& seed = {}) { std::memcpy(seed_.data(), seed.data(), sizeof seed_); }
+  template <class Tag>
+  std::size_t operator()(const FixedBytes<Tag, 32>& key) const {
+    return mixed_hash(key.view(), seed_);
+  }
+  std::size_t operator()(const Cid& cid) const { return (*this)(cid.digest()); }
+
+ private:
+  std::array<std::uint64_t, 4> seed_{};
+};
+
 /// Elements that are named by an index and never move, in chunks. Indices of removed ones are given out again.
 template <class T>
 class Arena {

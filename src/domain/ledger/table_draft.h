@@ -16,9 +16,7 @@ class TableDraft {
   using Key = typename Value::Key;
   using Map = MerkleMap<Value>;
 
-  TableDraft(const Map& base, const Digest& seed) : base_(base), size_(base.size()), index_(64, empty) {
-    std::memcpy(&seed_[0], seed.data(), sizeof seed_);
-  }
+  TableDraft(const Map& base, const Digest& seed) : base_(base), size_(base.size()), hash_(seed), index_(64, empty) {}
 
   [[nodiscard]] std::size_t size() const { return size_; }
 
@@ -103,9 +101,7 @@ class TableDraft {
     return prefix;
   }
 
-  [[nodiscard]] std::size_t home_of(const Key& key) const {
-    return mixed_hash(key.view(), seed_) & (index_.size() - 1);
-  }
+  [[nodiscard]] std::size_t home_of(const Key& key) const { return hash_(key) & (index_.size() - 1); }
 
   /// What is known of `key`; asked of the base if it was not asked for before.
   Slot& slot(const Key& key) {
@@ -130,7 +126,7 @@ class TableDraft {
 
   const Map& base_;
   std::size_t size_;
-  std::array<std::uint64_t, 4> seed_{};
+  SeededHash hash_;
   std::deque<Slot> slots_;  // References to its elements hold.
   std::vector<std::uint32_t> index_;
 };
