@@ -630,6 +630,7 @@ std::size_t Engagement::commit(const Cid& basis, const std::optional<Cid>& worke
   journal("committed", record::encode(signed_commitment.envelope), out);
   out.send(publisher(), Channel::receipt, signed_commitment.envelope);
   add_own(std::move(signed_commitment), std::move(covered));
+  if (is_paid() && !worker) on_ledger_.look_again = {};  // It waits to be anchored.
   return count;
 }
 

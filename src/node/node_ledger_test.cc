@@ -61,8 +61,9 @@ TEST(PaidNode, ALiarIsSlashedAndItsShardIsDoneByAnother) {
                             {7, LedgerTown::Does::verifies}}});
   std::optional<std::uint8_t> liar;
   town.finds = [&](std::uint8_t n, std::uint32_t shard) {
-    if (!liar && (n == 2 || n == 3)) liar = n;  // Whoever is awarded first.
-    return std::optional(n == liar ? false_finding(shard) : true_finding(shard));
+    const bool lies = !liar && (n == 2 || n == 3);  // Whoever is awarded first, and only as the worker.
+    if (lies) liar = n;
+    return std::optional(lies ? false_finding(shard) : true_finding(shard));
   };
   const Cid job = town.submit();
   ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
