@@ -36,7 +36,7 @@ case $verb in
   soak)
     need tests/soak.sh
     "$root/scripts/build.sh"
-    build release mesh_liar mesh_fuel_corpus mesh_sim
+    build release mesh_liar mesh_fuel_corpus mesh_sim ledger_test sim_test
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
     MESH=$root/build/mesh MESH_SIM=$root/build/release/bin/mesh_sim exec tests/soak.sh "$@"

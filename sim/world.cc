@@ -23,19 +23,26 @@ Duration micros(std::uint64_t us) { return Duration(static_cast<std::int64_t>(us
 constexpr std::string_view engine_name = "simulated;1";
 
 /// What is traced, beside the events' own numbers.
-enum class Mark : std::uint64_t { start = 100, stop, clock, cut, heal, notice };
+enum class Mark : std::uint64_t { start = 100, stop, clock, cut, heal, notice, block };
 
 }  // namespace
 
 World::World(Options options) : options_(options), random_(options.seed), hosts_(options.nodes) {
   MESH_CHECK(options_.nodes >= 1 && options_.nodes <= max_nodes, "sim-nodes-in-bounds");
   Random traits(options_.seed ^ 0x7472616974735f31ULL);  // Of its own, so that a trait more changes no event.
-  const Result<Cid> federation = identity::derive_federation(node::Config{}.federation, policy::cid_of({}));
+  Result<Cid> federation = identity::derive_federation(node::Config{}.federation, policy::cid_of({}));
   MESH_CHECK(federation.has_value(), "sim-federation");
+  if (options_.block_us > 0) {
+    std::vector<Seed> seeds;
+    for (std::uint32_t i = 0; i < options_.nodes; ++i) seeds.push_back(seed_of(options_.seed, i));
+    notary_ = std::make_unique<Notary>(seeds);
+    federation = notary_->federation();
+  }
   for (std::uint32_t i = 0; i < options_.nodes; ++i) {
     Host& host = hosts_[i];
     host.config.seed = seed_of(options_.seed, i);
     host.config.engine = engine_name;
+    if (notary_) host.config.charter = notary_->charter();
     host.config.agent = "meshwork-sim";
     host.config.slots = static_cast<std::uint32_t>(options_.slots);
     host.config.resources.cores = static_cast<std::uint32_t>(options_.slots);
@@ -135,6 +142,7 @@ void World::jump_clock(std::uint32_t index, Duration ahead) {
 
 void World::start() {
   for (std::uint32_t i = 0; i < size(); ++i) restart(i);
+  if (notary_) schedule(micros(options_.block_us), [this] { make_blocks(); });
 }
 
 void World::restart(std::uint32_t index) {
@@ -150,6 +158,11 @@ void World::restart(std::uint32_t index) {
   host.node = std::move(*node);
   trace(static_cast<std::uint64_t>(Mark::start), index);
   for (Observer* observer : observers_) observer->on_started(index);
+  if (notary_) {
+    host.interest = host.node->interest();
+    host.last_news = now_;
+    deliver(index, node::whole_of(notary_->ledger().state(), host.interest, wall_ms(host)));
+  }
   deliver(index, node::event::HostMeasured{host.config.resources.fuel_per_second});
   link_neighbours(index);
 }
@@ -430,6 +443,49 @@ void World::inject(std::uint32_t to, const NodeId& from, node::Channel channel, 
   deliver(to, node::event::Message{from, channel, std::move(bytes)});
 }
 
+// ---------------------------------------------------------------------------------------------------- the ledger
+
+std::uint64_t World::wall_ms(const Host& host) const {
+  return Notary::genesis_ms + static_cast<std::uint64_t>((now_.time_since_epoch() + host.leapt).count() / 1000);
+}
+
+void World::tell(std::uint32_t index, node::Event event) {
+  Host& host = hosts_[index];
+  host.last_news = std::max(host.last_news, now_ + latency(index, index));
+  schedule(host.last_news - now_, [this, index, life = host.life, event = std::move(event)]() mutable {
+    if (hosts_[index].life == life) deliver(index, std::move(event));
+  });
+}
+
+void World::ask_ledger(std::uint32_t index, node::effect::Transact transact) {
+  if (random_.chance(static_cast<std::uint32_t>(options_.loss_per_mille))) {
+    faults_.add(Fault::loss);
+    return tell(index, node::event::Transacted{transact.id, fail(ErrorCode::unavailable, "lost: on the way")});
+  }
+  schedule(latency(index, index), [this, index, life = hosts_[index].life, transact = std::move(transact)]() mutable {
+    // Of a host that crashed meanwhile it was written down, or not.
+    if (hosts_[index].life == life || random_.chance(500)) notary_->ask(index, life, std::move(transact));
+  });
+}
+
+void World::make_blocks() {
+  schedule(micros(options_.block_us), [this] { make_blocks(); });
+  Notary::Made made =
+      notary_->make_block(Notary::genesis_ms + static_cast<std::uint64_t>(now_.time_since_epoch().count() / 1000));
+  if (made.block) {
+    trace(static_cast<std::uint64_t>(Mark::block), static_cast<std::uint32_t>(notary_->ledger().height()));
+    trace_.add(notary_->ledger().state_root().view());
+    for (std::uint32_t i = 0; i < size(); ++i) {
+      if (!running(i)) continue;
+      tell(i, node::changes_of(notary_->ledger().state(), made.touched, *made.block, hosts_[i].interest,
+                               wall_ms(hosts_[i])));
+    }
+  }
+  for (Notary::Answer& answer : made.answers) {
+    if (hosts_[answer.host].life == answer.life) tell(answer.host, std::move(answer.transacted));
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------- effects
 
 void World::commit(Host& host, Write& write) {
@@ -560,8 +616,13 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
             trace_.add(as_bytes(value.notice.kind));
             for (Observer* observer : observers_) observer->on_notice(index, value.notice);
             if (options_.keep_notices != 0) notices_.emplace_back(index, std::move(value.notice));
-          } else if constexpr (std::same_as<T, node::effect::Transact> || std::same_as<T, node::effect::Watch>) {
-            MESH_CHECK(false, "no-ledger: nodes without one ask nothing of it");
+          } else if constexpr (std::same_as<T, node::effect::Transact>) {
+            MESH_CHECK(notary_ != nullptr, "no-ledger: nodes without one ask nothing of it");
+            ask_ledger(index, std::move(value));
+          } else if constexpr (std::same_as<T, node::effect::Watch>) {
+            MESH_CHECK(notary_ != nullptr, "no-ledger: nodes without one ask nothing of it");
+            host.interest.intents.insert(value.intent);
+            tell(index, node::part_of(notary_->ledger().state(), value.intent, wall_ms(host)));
           }
         },
         effect.value);

@@ -3,8 +3,8 @@
 //
 // Simulated: links with their own latency, jitter, loss, duplication, reordering and cuts; a sparse graph of peers over
 // which gossip is forwarded; disks that take time to sync and lose what was not synced; clocks that drift and leap; runs
-// that take time or fail; hosts that crash, leave and come back; peers that lie (Behaviour). Real: Node, codec, signatures,
-// sortition, everything that decides.
+// that take time or fail; hosts that crash, leave and come back; peers that lie (Behaviour); who makes a ledger's blocks
+// (Notary). Real: Node, ledger, codec, signatures, sortition, everything that decides.
 //
 // Bounds: none but the memory of what is under way; max_nodes nodes. Nothing here can fail but by a bug of ours.
 #pragma once
@@ -21,6 +21,7 @@
 #include "node/node.h"
 #include "sim/execution.h"
 #include "sim/fault.h"
+#include "sim/notary.h"
 #include "sim/random.h"
 #include "sim/spread.h"
 #include "sim/trace.h"
@@ -72,6 +73,7 @@ struct Options {
   std::uint64_t slow_factor = 10;  ///< their runs take so many times as long
   std::uint64_t fetch_fail_per_mille = 0;  ///< of runs and of fetches of results
   std::uint64_t keep_notices = 1;  ///< 0: notices() stays empty
+  std::uint64_t block_us = 0;  ///< between two blocks of the federation's ledger; 0: it has none
 };
 
 /// How a node departs from the protocol. Everything not set is honest.
@@ -139,6 +141,8 @@ class World {
   /// A host's runs take `per_mille` thousandths of what the options say.
   void set_speed(std::uint32_t host, std::uint64_t per_mille) { hosts_[host].run_per_mille = per_mille; }
   void watch(Observer& observer) { observers_.push_back(&observer); }
+  /// The federation's ledger; it must have one.
+  [[nodiscard]] const Notary& notary() const { return *notary_; }
 
   /// Connects everybody and lets them say what they have.
   void start();
@@ -228,6 +232,8 @@ class World {
     std::map<std::uint32_t, Instant> links;  ///< connected with, and when the last message went over it
     std::optional<Arrived> arrived;  ///< gossip that the node judges right now
     Instant uplink_free{};
+    node::Interest interest;  ///< in the ledger
+    Instant last_news{};  ///< of the ledger: it arrives in order
   };
   struct Happening {
     Instant at;
@@ -249,6 +255,12 @@ class World {
   void carry_out(std::uint32_t host, node::Effects effects);
   void rearm(std::uint32_t host);
   void stop(std::uint32_t host);
+  void make_blocks();
+  /// Something of the ledger, after all that came of it before.
+  void tell(std::uint32_t host, node::Event event);
+  void ask_ledger(std::uint32_t host, node::effect::Transact transact);
+  /// What a host's clock shows, in milliseconds since 1970.
+  [[nodiscard]] std::uint64_t wall_ms(const Host& host) const;
   void make_graph();
 
   [[nodiscard]] bool everybody_linked() const { return options_.degree == 0; }
@@ -277,6 +289,7 @@ class World {
 
   Options options_;
   Random random_;
+  std::unique_ptr<Notary> notary_;
   Instant now_{};
   std::uint64_t order_ = 0;
   std::priority_queue<Happening, std::vector<Happening>, Later> queue_;

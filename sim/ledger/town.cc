@@ -232,6 +232,7 @@ void Town::start(std::size_t number) {
   const bool decides = host.identity < plan_.validators;
   chain::Config config;
   config.timeouts = timeouts_of(plan_);
+  config.memory = memory_;
   if (decides) {
     config.seeds = later_seeds_[host.identity];
     config.seeds.push_back(seeds_[host.identity]);

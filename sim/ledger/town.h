@@ -140,6 +140,7 @@ class Town {
   void carry_out(std::size_t host, const chain::effect::Notify& effect);
 
   void tell(std::size_t host, const chain::notice::Submitted& notice);
+  void tell(std::size_t /*host*/, const chain::notice::BatchSubmitted& /*notice*/) {}  // Nobody here submits any.
   void tell(std::size_t host, const chain::notice::BlockFinal& notice);
   void tell(std::size_t host, const chain::notice::TransactionFinal& notice);
   void tell(std::size_t host, const chain::notice::TransactionDropped& notice);
@@ -201,6 +202,7 @@ class Town {
   identity::Charter charter_;
   std::vector<Seed> seeds_;  ///< of the identities: validators first
   std::vector<PublicKey> keys_;  ///< the first of each: the names of account and peer
+  std::shared_ptr<chain::OpenedMemory> memory_ = std::make_shared<chain::OpenedMemory>();  ///< one for all of them
   std::vector<std::vector<Seed>> later_seeds_;  ///< of each, to which it is rotated one after the other
   std::map<PublicKey, std::size_t> identities_;  ///< by each of their keys
   std::vector<Host> hosts_;

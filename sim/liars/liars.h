@@ -38,6 +38,14 @@ void reveal_late(World& world, std::uint32_t host, Duration late);
 /// whoever wants to choose the verifiers would.
 void forge_draws(World& world, std::uint32_t host);
 
+// Of what they are paid for, where the federation has a ledger (payments.cc).
+/// Takes on work and seats, and never tells the ledger what it found, as a worker or as a verifier.
+void keep_answers(World& world, std::uint32_t host);
+/// As a publisher: locks the fee, and tells the ledger nothing more.
+void hide_reveals(World& world, std::uint32_t host);
+/// As a verifier: commits to what another has committed to, and shows what that one has shown.
+void copy_answers(World& world, std::uint32_t host);
+
 // Of messages (messages.cc).
 /// Sends what it heard again: to whoever it came from and to others, as its own message.
 void replay(World& world, std::uint32_t host, std::uint32_t per_mille);
