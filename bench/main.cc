@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "adapters/wasm/sandbox.h"
+#include "ledger_load.h"
 #include "loop.h"
 
 int main(int argc, char** argv) {
@@ -14,6 +15,10 @@ int main(int argc, char** argv) {
     const auto words = std::span(argv, static_cast<std::size_t>(argc)).subspan(2);
     if (command == "loop") return mesh::bench::loop_main(words);
     return command == "compile" ? mesh::bench::compile_main(words) : mesh::bench::shard_main(words);
+  }
+  if (command == "ledger-load" || command == "ledger-account") {
+    const auto words = std::span(argv, static_cast<std::size_t>(argc)).subspan(2);
+    return command == "ledger-load" ? mesh::bench::ledger_load_main(words) : mesh::bench::ledger_account_main(words);
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;

@@ -177,7 +177,7 @@ def through_api(node, events, task):
     return moments
 
 
-def many_shards(node, source, inputs, verifiers):
+def many_shards(node, source, inputs, verifiers, **more):
     """Seconds from the request until it was answered and until the job had ended, done as it was asked for; and its
     id."""
     task = {
@@ -185,6 +185,7 @@ def many_shards(node, source, inputs, verifiers):
         "map": True,
         "inputs": [{"text": text} for text in inputs],
         "verifiers": verifiers,
+        **more,
     }
     node.api.close()
     begin = time.perf_counter()
@@ -201,3 +202,55 @@ def many_shards(node, source, inputs, verifiers):
             f"a job of {len(inputs)} shards is {view['phase']}: {view.get('failure') or 'not as it was asked for'}"
         )
     return accepted, seconds, job
+
+
+def did_of(mesh, home):
+    done = subprocess.run([mesh, "--home", home, "node", "id", "--json"], capture_output=True, check=True)
+    return json.loads(done.stdout)["did"]
+
+
+def until(condition, what, limit_s=60):
+    limit = time.monotonic() + limit_s
+    while not (value := condition()):
+        if time.monotonic() > limit:
+            raise RuntimeError(f"not within {limit_s} s: {what}")
+        time.sleep(0.05)
+    return value
+
+
+@contextlib.contextmanager
+def federation_of(mesh, founders, members, folder, cache, flags=(), gift=0):
+    """Nodes of a new federation that all know each other and have its ledger: founders, who validate, and members with
+    a gift of so many micro-credits."""
+    nodes = []
+    folder.mkdir(exist_ok=True)
+    homes = [str(folder / f"node{i}") for i in range(founders + members)]
+    others = [word for home in homes[1:founders] for word in ("--founder", did_of(mesh, home))]
+    did_of(mesh, homes[0])
+    subprocess.run([mesh, "--home", homes[0], "federation", "found", "bench", *others], capture_output=True, check=True)
+    try:
+        for i, home in enumerate(homes):
+            terms = {"credits": gift} if i >= founders else {}
+            token = [nodes[0].ask("POST", "/api/v1/invitations", terms)["token"]] if nodes else []
+            addresses = [node.addresses[0] for node in nodes]
+            nodes.append(Node(mesh, home, cache, [*token, *addresses], flags))
+        for node in nodes:
+            until(
+                lambda node=node: (
+                    sum(peer["connected"] and peer["resources"] is not None for peer in node.ask("GET", "/api/v1/peers"))
+                    >= len(nodes) - 1
+                ),
+                "the nodes of a federation know each other",
+            )
+        # Each validator's first transaction is one that nobody asked for.
+        for node in nodes:
+            until(
+                lambda node=node: node.ask("GET", "/api/v1/ledger/accounts/self")["sequence"] >= (node in nodes[:founders])
+                and node.ask("GET", "/api/v1/ledger/accounts/self")["exists"]
+                and node.ask("GET", "/api/v1/ledger")["waiting"] == 0,
+                "each node of a federation has its account",
+            )
+        yield nodes
+    finally:
+        for node in nodes:
+            node.stop()

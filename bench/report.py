@@ -217,6 +217,85 @@ def rows_of_simulator(simulator, rows):
     return None
 
 
+def rows_of_ledger(found, rows):
+    database = found.get("postgres_per_s")
+    if database is None:
+        why = next(one["missing"] for one in found["postgres"] if "missing" in one)
+        rows.add("PostgreSQL", "not measured", why)
+    else:
+        each = ", ".join(f"{one['per_s']:,.0f}" if "per_s" in one else one["missing"] for one in found["postgres"])
+        best = found["postgres"][0]
+        beside_database = f"PostgreSQL {best['version'].split()[0]} {database:,.0f}/s (of {each})"
+    for name, words, aim in (("one", "one validator", 8), ("four", "four validators", 2)):
+        what = f"signed transfers finalised, {words}"
+        value = found[name]
+        if "failed" in value:
+            rows.add(what, "FAILED", value["failed"])
+            continue
+        rate_of_it = f"{value['per_s']:,.0f}/s"
+        if database is not None:
+            rows.add(what, rate_of_it, beside_database, as_ratio(value["per_s"] / database), f"at least {aim} x")
+        rows.add(
+            what,
+            rate_of_it,
+            f"limit: each signature by each validator, {value['verify_us']:.1f} us with all cores at it "
+            f"({value['verify_alone_us']:.1f} with one): {value['limit_per_s']:,.0f}/s",
+            f"{100 * value['per_s'] / value['limit_per_s']:.0f} %",
+            "at least 50 %",
+        )
+        spread, used = value["spread"], value["transfers"]
+        rows.add(
+            f"transfers that make accounts, {words}",
+            f"{spread['count'] / spread['seconds']:,.0f}/s",
+            f"{spread['count']:,} accounts; largest block {used['largest_block']:,}; the load took {used['cpu_s']:.1f} CPU s of "
+            f"{used['seconds']:.1f} s",
+        )
+    if "failed" not in found["four"]:
+        median = statistics.median(found["four"]["finality_s"]) * 1e3
+        rows.add("from submission to finality, four validators", f"{median:.1f} ms", "one at a time", "", "at most 50 ms")
+    if "failed" not in found["one"]:
+        one = found["one"]
+        chain = one["verification"]
+        per_s = chain["transactions"] / chain["seconds"]
+        core = 1e6 / one["verify_alone_us"]
+        rows.add(
+            f"mesh ledger verify, {chain['transactions']:,} transactions",
+            f"{per_s:,.0f}/s",
+            f"one core, signatures alone {core:,.0f}/s",
+            f"{100 * per_s / core:.0f} %",
+            "at least 20,000/s",
+        )
+        memory = one["memory_mb"]
+        rows.add(
+            f"a validator with {one['accounts']:,} accounts",
+            f"{memory['VmRSS'] * 1.048576:,.0f} MB",
+            f"peak {memory['VmHWM'] * 1.048576:,.0f} MB, anonymous {memory['RssAnon'] * 1.048576:,.0f} MB",
+            "",
+            "under 500 MB",
+        )
+    if "failed" in found["jobs"]:
+        return rows.add("jobs with a fee", "FAILED", found["jobs"]["failed"])
+    jobs = found["jobs"]
+    with_it, without = (statistics.median(jobs["runs"][kind]) * 1e3 for kind in ("with", "without"))
+    finality = statistics.median(jobs["finality_s"]) * 1e3
+    floor = without + 3 * finality
+    rows.add(
+        f"mesh run with a fee, {VERIFIERS} verifiers, {NODES} nodes",
+        f"{with_it:.0f} ms",
+        f"without a ledger {without:.0f} ms + 3 x finality {finality:.1f} ms = {floor:.0f} ms",
+        as_ratio(with_it / floor),
+        "at most 1 x",
+    )
+    with_it, without = (statistics.median(jobs["shards"][kind]) for kind in ("with", "without"))
+    return rows.add(
+        f"a job of {jobs['count']:,} no-ops with a fee, {VERIFIERS} verifiers",
+        f"{with_it:.2f} s",
+        f"without a ledger {without:.2f} s",
+        f"{100 * (with_it / without - 1):+.1f} %",
+        "at most +5 %",
+    )
+
+
 COPIED = {
     "kubo": "Kubo, same layout",
     "stream": "bare libp2p stream",
@@ -353,6 +432,7 @@ TELL = {
     "open": rows_of_open,
     "growth": rows_of_growth,
     "simulator": rows_of_simulator,
+    "ledger": rows_of_ledger,
     "transfer": rows_of_transfer,
 }
 

@@ -13,6 +13,7 @@ usage: run.py --build FOLDER [OPTION...] [CASE...]      all cases unless some ar
   open      memory of jobs and shards that wait
   growth    how a job's time and memory grow with its shards
   simulator how time and memory grow with nodes, in the simulator
+  ledger    transfers, finality and memory of validators, PostgreSQL beside them; paid jobs beside the same without a ledger
   transfer  files from one node to another; Kubo, rsync, curl, aria2, a bare libp2p stream and the links' limits beside it
 
 Prints a table and writes the same figures, with every phase of a job, as JSON. What a figure is compared with is
@@ -37,6 +38,7 @@ import threading
 import time
 from pathlib import Path
 
+import ledger
 import peers
 import report
 import transfer
@@ -529,6 +531,10 @@ def bench_transfer(options, folder):
     return transfer.of_all(work, folder, say)
 
 
+def bench_ledger(options, folder):
+    return ledger.of_all(options, folder, say)
+
+
 CASES = {
     "engine": bench_engine,
     "fuel": bench_fuel,
@@ -539,6 +545,7 @@ CASES = {
     "open": bench_open,
     "growth": bench_growth,
     "simulator": bench_simulator,
+    "ledger": bench_ledger,
     "transfer": bench_transfer,
 }
 
@@ -627,6 +634,15 @@ def main():
     parser.add_argument("--small-files", type=int, default=100_000, help="of 200 bytes (transfer)")
     parser.add_argument("--large-mebibytes", type=int, default=4096, help="of the file that memory is looked at with (transfer)")
     parser.add_argument("--link-mebibytes", type=int, default=256, help="of the file over slow links (transfer)")
+    parser.add_argument("--ledger-accounts", type=int, default=1_000_000, help="of one validator, and of PostgreSQL (ledger)")
+    parser.add_argument("--transfers", type=int, default=300_000, help="that one validator finalises (ledger)")
+    parser.add_argument("--shared-accounts", type=int, default=20_000, help="of four validators (ledger)")
+    parser.add_argument("--shared-transfers", type=int, default=100_000, help="that four validators finalise (ledger)")
+    parser.add_argument("--finality-runs", type=int, default=200, help="transfers, one at a time (ledger)")
+    parser.add_argument("--postgres-seconds", type=int, default=15, help="for each number of clients (ledger)")
+    parser.add_argument("--ledger-runs", type=int, default=40, help="of one small job with a fee, and without (ledger)")
+    parser.add_argument("--ledger-shards", type=int, default=10_000, help="of the job with a fee (ledger)")
+    parser.add_argument("--ledger-repetitions", type=int, default=3, help="of the job of many shards (ledger)")
     parser.add_argument("--idle-s", type=float, default=5, help="rest before memory is read")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=" ".join(CASES))
     options = parser.parse_args()

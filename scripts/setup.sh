@@ -17,8 +17,8 @@ if [[ ${1:-build} != build ]]; then
   # Any Go will do: scripts/kubo.sh has it fetch the one that is needed.
   if ! command -v go >/dev/null; then packages+=(golang-go); fi
 fi
-# What `make bench` puts beside a transfer of files.
-if [[ ${1:-build} == bench ]]; then packages+=(rsync nginx-light aria2 iperf3 curl openssl iputils-ping); fi
+# What `make bench` puts beside a transfer of files, and beside transfers of credits.
+if [[ ${1:-build} == bench ]]; then packages+=(rsync nginx-light aria2 iperf3 curl openssl iputils-ping postgresql); fi
 
 installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
 missing=()
