@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check of form and every static analysis, and prints one line for each. Nothing is rewritten.
-# usage: lint.sh [COUNTS_FILE]     writes "PASSED FAILED SKIPPED" there
+# usage: lint.sh [COUNTS_FILE]     writes "PASSED FAILED SKIPPED" there, and a line for each that failed
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -68,7 +68,7 @@ done
 for job in "${jobs[@]}"; do wait "$job"; done
 for check in "${slow[@]}"; do run "$check"; done
 
-passed=0 failed=0
+passed=0 failed=0 names=()
 for check in "${checks[@]}" "${slow[@]}"; do
   read -r status seconds <"$logs/$check.status"
   printf '%-14s %-7s %4d s\n' "$check" "$status" "$seconds"
@@ -76,9 +76,10 @@ for check in "${checks[@]}" "${slow[@]}"; do
     passed=$((passed + 1))
   else
     failed=$((failed + 1))
+    names+=("$check: $(grep -m 1 -E 'error|warning|:[0-9]+:' "$logs/$check.log" | head -c 200 || true)")
     head -n 60 "$logs/$check.log" | sed 's/^/    /'
     echo "    (all of it: build/lint/$check.log)"
   fi
 done
-echo "$passed $failed 0" >"$counts"
+printf '%s\n' "$passed $failed 0" "${names[@]}" >"$counts"
 ((failed == 0))

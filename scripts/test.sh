@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that CI checks. Each step leaves its log in build/test/ and its counts, taken from the report of whatever
-# ran the tests; the last line adds them up. A step that fails before it can count, counts as one failure.
+# ran the tests; the last lines name what failed and add them up. A step that fails before it can count, counts as one failure.
 # usage: test.sh [STEP...]     all steps, or only those named
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -57,6 +57,7 @@ step_rust() {
   cargo_shared test --manifest-path corpus/Cargo.toml --release --locked 2>&1 | tee -a "$reports/rust.out" || status=$?
   # libtest's only stable report is its closing line, one for each test program.
   awk '/^test result: / { p += $4; f += $6; s += $8 } END { print p + 0, f + 0, s + 0 }' "$reports/rust.out" >"$reports/rust.count"
+  awk '/^test .* FAILED$/ { print $2 }' "$reports/rust.out" >>"$reports/rust.count"
   return "$status"
 }
 # Unit tests, the simulator's among them, with address and undefined-behaviour sanitizers in the C++; the Rust library
@@ -93,7 +94,7 @@ steps=("${all[@]}")
 if (($#)); then steps=("$@"); fi
 
 passed=0 failed=0 skipped=0
-table=()
+table=() failures=()
 for step in "${steps[@]}"; do
   declare -F "step_$step" >/dev/null || die "there is no step $step; there are: ${all[*]}."
   say "$step"
@@ -113,7 +114,10 @@ for step in "${steps[@]}"; do
     # A check of its own: it passes or it does not.
     demo) if ((status == 0)); then p=1; fi ;;
   esac
-  if ((status != 0 && f == 0)); then f=1; fi
+  if ((status != 0 && f == 0)); then f=1 failures+=("$step: see build/test/$step.log"); fi
+  if ((f > 0)) && [[ -s $reports/$step.count ]]; then
+    while IFS= read -r line; do failures+=("$step: $line"); done < <(tail -n +2 "$reports/$step.count")
+  fi
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
   table+=("$(printf '%-12s %6d s %7d passed %5d failed %5d skipped' "$step" $((SECONDS - start)) "$p" "$f" "$s")")
   if ((status != 0)) && [[ $step == setup || $step == build ]]; then
@@ -125,5 +129,9 @@ done
 printf '\n'
 printf '%s\n' "${table[@]}"
 printf '%-12s %6d s, %d skipped\n\n' "in all" "$SECONDS" "$skipped"
+if ((${#failures[@]})); then
+  printf 'failed in %s\n' "${failures[@]}"
+  echo
+fi
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0 && passed > 0))
