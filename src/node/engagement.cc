@@ -577,7 +577,9 @@ void Engagement::commit_ready(Instant now, const Cid& award, Outbox& out) {
     return;
   }
   if (!lease.ready_since) lease.ready_since = now;
-  if (!lease.running.empty() && lease.ready.size() < receipt::max_commitment_shards && now < gathered_at(lease)) return;
+  // What is anchored together costs the ledger little more than one.
+  const bool is_full = !is_paid() && lease.ready.size() >= receipt::max_commitment_shards;
+  if (!lease.running.empty() && !is_full && now < gathered_at(lease)) return;
   const std::vector<std::uint32_t> ready(lease.ready.begin(), lease.ready.end());
   lease.ready.clear();
   lease.ready_since.reset();

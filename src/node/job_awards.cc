@@ -15,6 +15,9 @@ using receipt::ExecutionReceipt;
 
 constexpr std::uint32_t max_in_verification = 16'384;  // Committed shards without a verdict: then no more are awarded.
 constexpr std::uint32_t max_lease = 2048;
+constexpr std::uint32_t max_paid_lease = 4096;
+constexpr std::uint32_t lease_growth = 4;  // From one lease to the next, at most.
+constexpr std::uint32_t paid_lease_growth = 16;
 // What a worker has in hand is worth a part of the time that the job has taken so far: a job that is long under way needs
 // few messages, and one that may end soon is shared evenly.
 constexpr std::int64_t lease_part = 8;
@@ -347,13 +350,16 @@ void Job::on_commitment(Instant now, const Signed<Commitment>& commitment, Outbo
 void Job::size_lease(Instant now, Worker& worker, Duration taken, std::size_t shards) {
   worker.per_shard = smoothed(worker.per_shard, taken / static_cast<std::int64_t>(shards));
   usual_gap_ = smoothed(usual_gap_, taken);
-  const Duration worth = std::clamp((now - started_) / lease_part, least_lease, most_lease);
+  // Of a paid task each lease is a work of its own, with verifiers and transactions: they are few from the beginning.
+  const Duration worth = is_paid() ? most_lease : std::clamp((now - started_) / lease_part, least_lease, most_lease);
   // Half a lease in half the least time says little of how long more of it would take.
   const bool at_once = taken < least_lease / 2 && shards * 2 >= worker.lease_size;
-  const std::int64_t wanted = at_once ? max_lease : worth / std::max(*worker.per_shard, Duration(1));
+  const std::uint32_t most = is_paid() ? max_paid_lease : max_lease;
+  const std::uint32_t growth = is_paid() ? paid_lease_growth : lease_growth;
+  const std::int64_t wanted = at_once ? most : worth / std::max(*worker.per_shard, Duration(1));
   const std::uint32_t least = 2 * worker.capacity;
   worker.lease_size = static_cast<std::uint32_t>(
-      std::clamp<std::int64_t>(wanted, least, std::max(least, std::min(max_lease, worker.lease_size * 4))));
+      std::clamp<std::int64_t>(wanted, least, std::max(least, std::min(most, worker.lease_size * growth))));
 }
 
 Status Job::apply_commitment(Signed<Commitment> commitment) {
