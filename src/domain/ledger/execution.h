@@ -137,10 +137,7 @@ class Execution {
   [[nodiscard]] static std::uint64_t work_ms(const Escrow& escrow);
   void draw_again(Work& work);
 
-  Status reveal_work(Work& work, const Escrow& escrow, const Attachments& shown);
-  /// Whether that is new.
-  Result<bool> reveal_answer(Work& work, const Escrow& escrow,
-                             const Signed<receipt::VerificationReceipt>& verification);
+  Status reveal(Work& work, const Escrow& escrow, const Attachments& shown);
   Status check_seats(const Work& work) const;
   Status check_acceptance(const Work& work, const Escrow& escrow, const Attachments& shown);
 

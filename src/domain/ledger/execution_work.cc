@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/planted.h"
 #include "domain/ledger/execution.h"
+#include "domain/ledger/reveal.h"
 #include "domain/ledger/settlement.h"
 #include "domain/verification/nonce_chain.h"
 
@@ -508,28 +509,12 @@ Status Execution::rule(const Transaction& transaction, const Timeout& timeout) {
 
 // ---- revealing
 
-Status Execution::reveal_work(Work& work, const Escrow& escrow, const Attachments& shown) {
-  const Signed<receipt::ExecutionReceipt>& receipt = *shown.receipt;
-  if (receipt.signer != work.signer)
-    return refuse(ErrorCode::denied, "receipt-of-another: the receipt is not the worker's");
-  Result<receipt::Opened> opened = receipt::open_execution(commitment_of(work), receipt.record, escrow.shards);
-  if (!opened) return wrap("bad-receipt", std::move(opened.error()));
-  for (const receipt::Finding& finding : opened->findings) {
-    if (finding.fuel > escrow.fuel) {
-      return refuse(ErrorCode::invalid, "over-fuel: the receipt has a run of " + std::to_string(finding.fuel) +
-                                            " fuel, more than the " + std::to_string(escrow.fuel) + " bought");
-    }
-  }
-  const WorkDraw& draw = work.draws[0];
-  if (draw.seats == 0) {
+Status Execution::reveal(Work& work, const Escrow& escrow, const Attachments& shown) {
+  MESH_TRY(reveal_work(work, {.shards = escrow.shards, .fuel = escrow.fuel}, *shown.receipt));
+  if (work.draws[0].seats == 0) {
     MESH_TRY(check_acceptance(work, escrow, shown));
   } else {
     MESH_TRY(check_seats(work));
-  }
-  work.receipt = receipt.cid;
-  for (std::size_t row = 0; row < opened->findings.size(); ++row) {
-    append(work.findings, opened->digests[row].view());
-    work.exhausted.push_back(opened->findings[row].outcome.kind == task::OutcomeKind::stack_exhausted ? 1 : 0);
   }
   std::erase_if(work.passed_over, [&](const Work::PassedOver& one) { return !is_due(one.until_ms); });
   return {};
@@ -561,32 +546,6 @@ Status Execution::check_acceptance(const Work& work, const Escrow& escrow, const
   return {};
 }
 
-Result<bool> Execution::reveal_answer(Work& work, const Escrow& escrow,
-                                      const Signed<receipt::VerificationReceipt>& verification) {
-  if (!work.receipt) return refuse(ErrorCode::conflict, "not-revealed: the worker reveals first");
-  const receipt::VerificationReceipt& revealed = verification.record;
-  const auto answer = std::ranges::find(work.answers, revealed.commitment, &Answer::commitment);
-  if (answer == work.answers.end() || answer->signer != verification.signer)
-    return refuse(ErrorCode::denied, "not-committed: it opens no commitment of its signer to this work");
-  if (answer->revealed) return false;
-  if (revealed.intent != work.intent || revealed.receipt != *work.receipt)
-    return refuse(ErrorCode::invalid, "receipt-of-another: the verification is of another receipt");
-  receipt::Opened worker;
-  worker.shards = work.numbers();
-  for (std::size_t row = 0; row < worker.shards.size(); ++row) worker.digests.push_back(work.ballot(row).finding);
-  Result<std::map<std::uint32_t, receipt::Finding>> found =
-      receipt::open_verification(commitment_of(work, *answer), revealed, worker, escrow.shards);
-  if (!found) return wrap("bad-verification", std::move(found.error()));
-  answer->revealed = true;
-  for (const auto& [shard, finding] : *found) {
-    const verification::Ballot ballot = verification::ballot_of(finding);
-    answer->differing.push_back(shard);
-    append(answer->found, ballot.finding.view());
-    answer->exhausted.push_back(ballot.stack_exhausted ? 1 : 0);
-  }
-  return true;
-}
-
 Status Execution::rule(const Transaction& transaction, const Settle& settlement) {
   const Work* found = find_work(settlement.commitment);
   if (found == nullptr) return no_work();
@@ -608,13 +567,13 @@ Status Execution::rule(const Transaction& transaction, const Settle& settlement)
   }
   const bool reveals = shown.receipt && !work.receipt;
   if (reveals) {
-    MESH_TRY(reveal_work(work, escrow, shown));
+    MESH_TRY(reveal(work, escrow, shown));
     news = true;
   } else if (shown.receipt && *work.receipt != shown.receipt->cid) {
     return refuse(ErrorCode::conflict, "revealed-already: another receipt of the worker's is here");
   }
   for (const Signed<receipt::VerificationReceipt>& verification : shown.verifications) {
-    MESH_LET(const bool added, reveal_answer(work, escrow, verification));
+    MESH_LET(const bool added, reveal_answer(work, {.shards = escrow.shards, .fuel = escrow.fuel}, verification));
     news = news || added;
   }
   if (!news) return refuse(ErrorCode::conflict, "revealed-already: all of it is here");
