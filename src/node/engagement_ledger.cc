@@ -17,6 +17,8 @@ using ledger::WorkPhase;
 
 constexpr std::uint64_t patience_ms = 5'000;  // The publisher first.
 constexpr std::size_t max_anchored_bytes = std::size_t{48} << 10;  // Of commitments in one transaction.
+// What is larger takes longer to send to each than to wait for the block that holds it.
+constexpr std::size_t max_shown_bytes = std::size_t{16} << 10;
 
 /// Whether a refusal of an anchor holds for good. Others pass: a bond is freed, a fee comes in, a table has room again.
 bool is_for_good(std::string_view name) {
@@ -156,8 +158,12 @@ void Engagement::watch_work(Instant now, const ledger::Work& work, Outbox& out) 
     if (!receipt) return;
     ledger::Settle settle{.account = {}, .sequence = 0, .commitment = work.commitment};
     settle.receipt = record::encode(*receipt);
+    const bool is_small = settle.receipt->size() <= max_shown_bytes;
     around_.desk->want(now, wish, std::move(settle), out);
     out.send(publisher(), Channel::receipt, *receipt);
+    for (const ledger::Answer& answer : work.answers) {
+      if (is_small && around_.peers.connected(answer.signer)) out.send(answer.signer, Channel::award, *receipt);
+    }
     return;
   }
   // The intent is not in the ledger's state. The publisher tells it to whom was drawn; it may be gone.

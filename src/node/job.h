@@ -263,6 +263,9 @@ class Job {
   /// Where nobody could be drawn the publisher's word counts.
   void accept_unverified(Instant now, const ledger::Work& work, Batch& batch, Outbox& out);
   void take_receipt(const Signed<receipt::ExecutionReceipt>& receipt, Outbox& out);
+  void take_verification(Instant now, const Signed<receipt::VerificationReceipt>& receipt, Outbox& out);
+  /// The work as the ledger will have it, by what worker and verifiers showed here; none where that is no more than what it has.
+  [[nodiscard]] std::optional<ledger::Work> foreseen(const ledger::Work& work, const Batch& batch) const;
   /// Takes over what the ledger decided, once it is known what was found.
   void conclude(Instant now, const ledger::Work& work, Outbox& out);
   void settle_shards(Instant now, Batch& batch, const ledger::Work& work, verification::Decision decision,
@@ -273,7 +276,7 @@ class Job {
   /// Says which of the shards that were accepted before their work ended the ledger judged otherwise in the end.
   void compare_with_accepted(const ledger::Work& ended_work, Outbox& out);
   void ask_receipt(Instant now, const Cid& commitment, const NodeId& worker, Outbox& out);
-  void show_seats(const Cid& commitment, const std::vector<std::uint32_t>& shards);
+  void show_seats(const ledger::Work& work, const std::vector<std::uint32_t>& shards);
   [[nodiscard]] EscrowView escrow_view() const;
   /// How many more shards the worker's bond answers for.
   [[nodiscard]] std::uint64_t covered_by_bond(const NodeId& node, const Worker& worker) const;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "codec/utf8.h"
+#include "domain/ledger/reveal.h"
 #include "node/job.h"
 #include "node/job_limits.h"
 #include "node/ledger_pace.h"
@@ -187,6 +188,7 @@ void Job::on_work(Instant now, const ledger::Work& work, Outbox& out) {
       payment_->revealed.insert_or_assign(work.commitment, known->second);
     }
   }
+  if (work.phase == WorkPhase::ended) payment_->shown.erase(work.commitment);
   payment_->works.insert_or_assign(work.commitment, work);
   if (work.phase == WorkPhase::ended) {
     out.journal(id(), "work", record::encode(work));
@@ -275,6 +277,7 @@ void Job::watch_unanchored(Instant now, Batch& batch, Outbox& out) {
 void Job::watch_work(Instant now, const ledger::Work& work, Batch& batch, Outbox& out) {
   if (work.draws.empty()) return;
   if (work.draws[0].seats == 0) return accept_unverified(now, work, batch, out);
+  if (const std::optional<ledger::Work> ahead = foreseen(work, batch)) return accept_revealed(now, *ahead, batch, out);
   if (work.phase == WorkPhase::revealed) return accept_revealed(now, work, batch, out);
   if (work.phase != WorkPhase::drawn && work.phase != WorkPhase::disputed) return;
   const std::uint64_t wall = around_.ledger->wall_ms(now);
@@ -334,6 +337,36 @@ void Job::take_receipt(const Signed<receipt::ExecutionReceipt>& receipt, Outbox&
   if (const Status applied = apply_receipt(receipt); !applied) return refuse(worker, receipt.cid, applied.error(), out);
   heard(worker);
   keep("receipt", receipt, out);
+}
+
+void Job::take_verification(Instant now, const Signed<receipt::VerificationReceipt>& receipt, Outbox& out) {
+  const auto work = std::ranges::find_if(payment_->works, [&](const auto& entry) {
+    return std::ranges::any_of(entry.second.answers, [&](const ledger::Answer& answer) {
+      return answer.commitment == receipt.record.commitment && answer.signer == receipt.signer;
+    });
+  });
+  // Its commitment is not seen here yet, or nobody's: the ledger tells in time.
+  if (work == payment_->works.end() || !batches_.contains(work->first)) return;
+  payment_->shown[work->first].emplace(receipt.record.commitment, receipt);
+  heard(receipt.signer);
+  next_watch_ = payment_->look_again = now;
+  advance(now, out);
+}
+
+std::optional<ledger::Work> Job::foreseen(const ledger::Work& work, const Batch& batch) const {
+  const auto shown = payment_->shown.find(work.commitment);
+  if (shown == payment_->shown.end() || !batch.receipt || work.draws.size() != 1) return std::nullopt;
+  const ledger::Bought bought{.shards = intent_.record.shards, .fuel = intent_.record.scope.fuel};
+  ledger::Work ahead = work;
+  if (work.phase == WorkPhase::drawn) {
+    if (!ledger::open_seats(work, around_.ledger->time_ms()).empty()) return std::nullopt;
+    if (!ledger::reveal_work(ahead, bought, *batch.receipt)) return std::nullopt;
+    ahead.phase = WorkPhase::revealed;
+  }
+  bool is_ahead = false;
+  for (const auto& [commitment, verification] : shown->second)
+    is_ahead = ledger::reveal_answer(ahead, bought, verification).value_or(false) || is_ahead;
+  return is_ahead ? std::optional(std::move(ahead)) : std::nullopt;
 }
 
 void Job::conclude(Instant now, const ledger::Work& work, Outbox& out) {
@@ -408,16 +441,18 @@ void Job::compare_with_accepted(const ledger::Work& ended_work, Outbox& out) {
     accepted.push_back(numbers[row]);
     if (decisions[row] == Decision::accepted) continue;
     const std::string name(enum_names(decisions[row])[static_cast<std::size_t>(decisions[row])]);
-    tell(numbers[row],
-         "overturned: after a dispute the ledger found it " + name + ", when its result was taken already");
+    const std::string what = ended_work.ending == WorkEnding::silent
+                                 ? "its worker showed this node what it had found, and the ledger nothing"
+                                 : "after a dispute the ledger found it " + name;
+    tell(numbers[row], "overturned: " + what + ", when its result was taken already");
     out.notify({.kind = "job.overturned",
                 .job = id(),
                 .peer = ended_work.worker,
                 .shards = {{.first = numbers[row], .count = 1}},
-                .text = "after a dispute the ledger found shard " + std::to_string(numbers[row]) + " " + name +
+                .text = "shard " + std::to_string(numbers[row]) + ": " + what +
                         ", when its result was taken already; its fee comes back"});
   }
-  show_seats(ended_work.commitment, accepted);
+  show_seats(ended_work, accepted);
 }
 
 void Job::settle_shards(Instant now, Batch& batch, const ledger::Work& work, Decision decision,
@@ -435,7 +470,7 @@ void Job::settle_shards(Instant now, Batch& batch, const ledger::Work& work, Dec
   keep("verdict", verdict, out);
   out.require_durable();
   out.send(worker, Channel::award, verdict.envelope);
-  show_seats(batch.commitment.cid, shards);
+  show_seats(work, shards);
   const Status applied = apply_verdict(verdict.record);
   MESH_CHECK(applied.has_value(), "ledger-verdict-applies");
   unshown_.push_back({.records = records(), .shards = shards, .tally = decided_});
@@ -457,13 +492,12 @@ void Job::settle_shards(Instant now, Batch& batch, const ledger::Work& work, Dec
   }
 }
 
-void Job::show_seats(const Cid& commitment, const std::vector<std::uint32_t>& shards) {
+void Job::show_seats(const ledger::Work& now, const std::vector<std::uint32_t>& shards) {
   // The ledger keeps nothing of seats once the work has ended.
-  const auto before = payment_->revealed.find(commitment);
+  const auto before = payment_->revealed.find(now.commitment);
   const bool has_ended = before != payment_->revealed.end();
-  const auto open = payment_->works.find(commitment);
-  if (!has_ended && (open == payment_->works.end() || open->second.phase == WorkPhase::ended)) return;
-  const ledger::Work& work = has_ended ? before->second : open->second;
+  if (!has_ended && now.phase == WorkPhase::ended) return;
+  const ledger::Work& work = has_ended ? before->second : now;
   for (const std::uint32_t shard : shards) {
     auto views = std::make_shared<std::vector<SeatView>>();
     for (const ledger::Answer& answer : work.answers) {

@@ -3,7 +3,7 @@
 // Written down is what the ledger forgets: works that took shards from a lease, and those that ended. The rest is told anew
 // after a restart.
 //
-// Bounds: a work for each commitment that was anchored; ended ones are small.
+// Bounds: a work for each commitment that was anchored; ended ones are small. Of an open one, one reveal for each answer.
 #pragma once
 
 #include <map>
@@ -19,6 +19,8 @@ struct JobPayment {
   WaitingSince waiting;
   std::map<Cid, Instant> told;  ///< by work: when verifiers were last told the intent
   std::map<Cid, Instant> asked;  ///< by work: when the worker was last asked for its receipt
+  /// By work, and by the commitment that each opens: what verifiers showed here ahead of the block.
+  std::map<Cid, std::map<Cid, Signed<receipt::VerificationReceipt>>> shown;
   bool refunding = false;  ///< it was asked back, or need not be
   Instant look_again{};  ///< when it is next seen what the works wait for
   ledger::PaymentPart proof;  ///< what shows to others what came of the fee (job_proof.cc)

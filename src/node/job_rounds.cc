@@ -437,6 +437,7 @@ void Job::forward_receipt(Instant now, Batch& batch, Outbox& out) {
 
 void Job::on_verification(Instant now, const Signed<VerificationReceipt>& receipt, Outbox& out) {
   if (ended()) return;
+  if (is_paid()) return take_verification(now, receipt, out);
   // The commitment that it opens says which batch it is about.
   const auto it = std::ranges::find_if(
       batches_, [&](const auto& entry) { return entry.second.committed.contains(receipt.record.commitment); });

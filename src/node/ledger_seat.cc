@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codec/utf8.h"
+#include "domain/ledger/reveal.h"
 #include "node/ledger_pace.h"
 
 namespace mesh::node {
@@ -60,6 +61,12 @@ void LedgerSeat::on_intent(Instant now, const Signed<task::TaskIntent>& intent, 
   advance(now, out);
 }
 
+void LedgerSeat::on_receipt(Instant now, const Signed<receipt::ExecutionReceipt>& receipt, Outbox& out) {
+  if (receipt_ || work_.receipt || receipt.signer != work_.signer) return;
+  receipt_ = receipt;
+  advance(now, out);
+}
+
 void LedgerSeat::begin(Outbox& out) {
   if (begun_) return;
   begun_ = true;
@@ -71,6 +78,7 @@ void LedgerSeat::on_executed(Instant now, const std::vector<event::ExecutionDone
   std::set<Cid> roots;
   for (const event::ExecutionDone::Shard& run : done) {
     if (!task::covers(work_.shards, run.shard)) continue;
+    running_.erase(run.shard);
     if (!run.result) {
       retry_at_ = now + submit_again_after;
       continue;
@@ -80,7 +88,7 @@ void LedgerSeat::on_executed(Instant now, const std::vector<event::ExecutionDone
     roots.insert({finding.result, finding.log});
   }
   if (!roots.empty()) out.add({effect::Declare{intent(), {roots.begin(), roots.end()}}});
-  advance(now, out);
+  if (running_.empty()) advance(now, out);
 }
 
 void LedgerSeat::on_transacted(Instant now, const LedgerDesk::Answer& answer, Outbox& out) {
@@ -133,13 +141,19 @@ void LedgerSeat::advance(Instant now, Outbox& out) {
     }
     anchor(now, out);
   }
-  if (work_.receipt) reveal(now, out);
+  if (work_.receipt) {
+    receipt_.reset();
+    reveal(now, out);
+  } else if (receipt_) {
+    show_publisher(now, out);
+  }
 }
 
 bool LedgerSeat::need(Instant now, const std::vector<std::uint32_t>& shards, Outbox& out) {
   std::vector<std::uint32_t> missing;
   std::ranges::copy_if(shards, std::back_inserter(missing),
                        [&](std::uint32_t shard) { return !found_.contains(shard); });
+  running_ = {missing.begin(), missing.end()};
   if (missing.empty()) return false;
   if (now < retry_at_ || !intent_) return true;
   const task::TaskIntent& terms = intent_->record;
@@ -204,8 +218,45 @@ void LedgerSeat::anchor(Instant now, Outbox& out) {
   }
 }
 
+void LedgerSeat::show_publisher(Instant now, Outbox& out) {
+  if (!intent_ || work_.phase != WorkPhase::drawn || !ledger::open_seats(work_, around_.ledger->time_ms()).empty())
+    return;
+  ledger::Work shown = work_;
+  const task::TaskIntent& terms = intent_->record;
+  const Status revealed_it = ledger::reveal_work(shown, {.shards = terms.shards, .fuel = terms.scope.fuel}, *receipt_);
+  if (!revealed_it) return receipt_.reset();  // The ledger will not take it, either.
+  for (const ledger::Answer& answer : work_.answers) {
+    const auto own = own_.find(answer.commitment);
+    if (own == own_.end()) continue;
+    if (need(now, own->second.shards, out)) return;
+    out.send(intent_->signer, Channel::receipt, revealed(shown, own->second));
+  }
+  receipt_.reset();
+}
+
+Envelope LedgerSeat::revealed(const ledger::Work& work, const Own& own) const {
+  const std::vector<std::uint32_t> numbers = work.numbers();
+  receipt::VerificationReceipt shown{.intent = intent(),
+                                     .receipt = *work.receipt,
+                                     .commitment = own.commitment.cid,
+                                     .key = receipt::salt_key(around_.signer, own.commitment.record),
+                                     .differing = {},
+                                     .findings = {}};
+  std::vector<std::uint32_t> differing;
+  std::vector<receipt::Finding> findings;
+  for (const std::uint32_t shard : own.shards) {
+    const Found& found = found_.at(shard);
+    const auto row = static_cast<std::size_t>(std::ranges::lower_bound(numbers, shard) - numbers.begin());
+    if (work.ballot(row) == verification::ballot_of(found.finding)) continue;
+    differing.push_back(shard);
+    findings.push_back(found.finding);
+  }
+  shown.differing = task::ranges_of(differing);
+  shown.findings = receipt::columns_of(findings);
+  return around_.signer.seal(shown);
+}
+
 void LedgerSeat::reveal(Instant now, Outbox& out) {
-  const std::vector<std::uint32_t> numbers = work_.numbers();
   for (const ledger::Answer& answer : work_.answers) {
     if (answer.node != around_.signer.id() || answer.revealed) continue;
     const auto own = own_.find(answer.commitment);
@@ -214,26 +265,11 @@ void LedgerSeat::reveal(Instant now, Outbox& out) {
     if (!around_.desk->is_free(now, wish)) continue;
     // Lost in a crash: the same work gives the same finding.
     if (need(now, own->second.shards, out)) continue;
-    receipt::VerificationReceipt shown{.intent = intent(),
-                                       .receipt = *work_.receipt,
-                                       .commitment = answer.commitment,
-                                       .key = receipt::salt_key(around_.signer, own->second.commitment.record),
-                                       .differing = {},
-                                       .findings = {}};
-    std::vector<std::uint32_t> differing;
-    std::vector<receipt::Finding> findings;
-    for (const std::uint32_t shard : own->second.shards) {
-      const Found& found = found_.at(shard);
-      const auto row = static_cast<std::size_t>(std::ranges::lower_bound(numbers, shard) - numbers.begin());
-      if (work_.ballot(row) == verification::ballot_of(found.finding)) continue;
-      differing.push_back(shard);
-      findings.push_back(found.finding);
-    }
-    shown.differing = task::ranges_of(differing);
-    shown.findings = receipt::columns_of(findings);
     ledger::Settle settle{.account = {}, .commitment = id()};
-    settle.verifications.push_back(record::encode(around_.signer.seal(shown)));
+    const Envelope shown = revealed(work_, own->second);
+    settle.verifications.push_back(record::encode(shown));
     around_.desk->want(now, wish, std::move(settle), out);
+    if (intent_) out.send(intent_->signer, Channel::receipt, shown);
   }
 }
 

@@ -3,7 +3,8 @@
 // Nobody asks for it: the work's entry says who has a seat (or gets one where others are passed over), and so do the rest. The
 // intent, which is not in the state, comes from the publisher or the worker, who tell it to whom they wait for, and counts as
 // soon as its CID is the entry's. What this node finds it commits to, with the block of the anchor as basis; it reveals once the
-// worker has, and, of a second drawing, at once. What it revealed is a transaction of its own, so nobody can keep it back.
+// worker has, and, of a second drawing, at once. What it revealed is a transaction of its own, so nobody can keep it back; the
+// publisher is told besides, so that it need not wait for blocks.
 //
 // Bounds: shards of one commitment (1,024), four commitments to each drawing, as the ledger. Everything but the findings is
 // written down before it is told; a finding that was lost is found again.
@@ -28,6 +29,8 @@ class LedgerSeat {
   /// The ledger has no such work any more.
   void on_gone() { gone_ = true; }
   void on_intent(Instant now, const Signed<task::TaskIntent>& intent, Outbox& out);
+  /// The worker showed it to this node, ahead of the block in which the ledger is told.
+  void on_receipt(Instant now, const Signed<receipt::ExecutionReceipt>& receipt, Outbox& out);
   void on_executed(Instant now, const std::vector<event::ExecutionDone::Shard>& done, Outbox& out);
   void on_transacted(Instant now, const LedgerDesk::Answer& answer, Outbox& out);
   void on_tick(Instant now, Outbox& out);
@@ -58,6 +61,10 @@ class LedgerSeat {
   void commit(Instant now, const std::vector<std::uint32_t>& shards, Outbox& out);
   void anchor(Instant now, Outbox& out);
   void reveal(Instant now, Outbox& out);
+  /// To the publisher, ahead of the block: once all who have a seat have committed nothing is left to be copied.
+  void show_publisher(Instant now, Outbox& out);
+  /// What this node's answer says of the work, in which the worker has revealed.
+  [[nodiscard]] Envelope revealed(const ledger::Work& work, const Own& own) const;
   [[nodiscard]] std::uint32_t round() const { return static_cast<std::uint32_t>(work_.draws.size() - 1); }
   void begin(Outbox& out);
 
@@ -67,7 +74,9 @@ class LedgerSeat {
   bool gone_ = false;
   bool begun_ = false;  ///< written down
   std::map<std::uint32_t, Found> found_;
+  std::set<std::uint32_t> running_;  ///< that are asked for, and not found yet
   std::map<Cid, Own> own_;
+  std::optional<Signed<receipt::ExecutionReceipt>> receipt_;  ///< as the worker showed it, until it was answered
   Instant look_again_{};
   Instant over_since_{};
   Instant retry_at_{};

@@ -290,6 +290,7 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
       late->second->close();
     return;
   }
+  if (type == receipt::ExecutionReceipt::type && show_seat(now, address->intent, envelope)) return;
   const auto engagement = engagements_.find(address->intent);
   if (engagement == engagements_.end()) {
     if (type == market::Close::type) return;  // It is over for this node anyway.

@@ -117,6 +117,8 @@ class Node::Impl {
   void take_seat(Instant now, const ledger::Work& work);
   /// Gives an intent to the seats that wait for it. Whether there are any.
   bool give_intent(Instant now, const Signed<task::TaskIntent>& intent);
+  /// Whether it is a receipt for which this node has, or had, a seat.
+  bool show_seat(Instant now, const Cid& intent, const Envelope& envelope);
   /// The intent of a task that this node has heard of or takes part in; null else.
   [[nodiscard]] const Signed<task::TaskIntent>* known_intent(const Cid& cid) const;
   [[nodiscard]] Interest interest() const;

@@ -106,4 +106,13 @@ bool Node::Impl::give_intent(Instant now, const Signed<task::TaskIntent>& intent
   return given;
 }
 
+bool Node::Impl::show_seat(Instant now, const Cid& intent, const Envelope& envelope) {
+  if (std::ranges::none_of(seats_, [&](const auto& entry) { return entry.second->intent() == intent; })) return false;
+  const auto receipt = open<receipt::ExecutionReceipt>(envelope, signer_.federation());
+  const auto seat = receipt ? seats_.find(receipt->record.commitment) : seats_.end();
+  if (seat == seats_.end()) return false;
+  seat->second->on_receipt(now, *receipt, out_);
+  return true;
+}
+
 }  // namespace mesh::node

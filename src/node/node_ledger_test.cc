@@ -120,6 +120,89 @@ TEST(PaidNode, OfAWorkWithOneLieTheRestCounts) {
   }
 }
 
+LedgerTown::Options one_worker_and_three_verifiers() {
+  return {.nodes = 5,
+          .does = {{2, LedgerTown::Does::works},
+                   {3, LedgerTown::Does::verifies},
+                   {4, LedgerTown::Does::verifies},
+                   {5, LedgerTown::Does::verifies}}};
+}
+template <class T>
+std::vector<Envelope> said_of(const LedgerTown& town, std::uint8_t from, std::uint8_t to) {
+  std::vector<Envelope> all = town.said(from, to);
+  std::erase_if(all, [&](const Envelope& one) { return !open<T>(one, town.ledger().federation()); });
+  return all;
+}
+
+TEST(PaidNode, AJobNeedNotWaitForTheBlocksOfItsReveals) {
+  LedgerTown town(one_worker_and_three_verifiers());
+  bool is_held_up = true;
+  town.loses = [&](std::uint8_t, const ledger::Body& body) {
+    return is_held_up && std::holds_alternative<ledger::Settle>(body);
+  };
+  const Cid job = town.submit(4);
+  ASSERT_TRUE(town.run_until([&] { return is_over(town, job); })) << town.story();
+  EXPECT_EQ(town.job(job).phase, JobPhase::done) << town.job(job).failure;
+  EXPECT_EQ(town.job(job).checked, 4U);
+  for (const ledger::Work& work : town.works())
+    EXPECT_FALSE(work.receipt.has_value()) << "the ledger has not heard of it";
+  is_held_up = false;
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, job); })) << town.story();
+  expect_paid(town, job, 4);
+  EXPECT_EQ(town.balance(2), LedgerTown::credits + 4 * 900);
+  EXPECT_EQ(town.story().find("overturned"), std::string::npos);
+}
+
+TEST(PaidNode, WhoRevealsToThePublisherAloneIsNotPaid) {
+  LedgerTown town(one_worker_and_three_verifiers());
+  town.loses = [&](std::uint8_t n, const ledger::Body& body) {
+    return n == 2 && std::holds_alternative<ledger::Settle>(body);
+  };
+  const Cid job = town.submit();
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
+  EXPECT_EQ(town.job(job).phase, JobPhase::done) << "it was found right by those who ran it again";
+  EXPECT_EQ(town.job(job).escrow->paid, 0U);
+  EXPECT_LT(town.bonded(2), LedgerTown::bond);
+  EXPECT_NE(town.story().find(
+                "job.overturned: shard 0: its worker showed this node what it had found, and the ledger nothing"),
+            std::string::npos)
+      << town.story();
+}
+
+TEST(PaidNode, AVerifierShowsNothingWhileASeatHasNotCommitted) {
+  const LedgerTown::Options options = one_worker_and_three_verifiers();
+  std::vector<Envelope> receipt;
+  {
+    LedgerTown before(options);
+    const Cid job = before.submit();
+    ASSERT_TRUE(before.run_until([&] { return is_over(before, job); })) << before.story();
+    receipt = said_of<receipt::ExecutionReceipt>(before, 2, 3);
+    ASSERT_EQ(receipt.size(), 1U) << "the worker showed it to who verifies";
+    EXPECT_FALSE(said_of<receipt::VerificationReceipt>(before, 3, 1).empty());
+  }
+  // The same again, but that one does not get through to the ledger, and the worker shows its receipt too early.
+  LedgerTown town(options);
+  bool is_away = true;
+  town.loses = [&](std::uint8_t n, const ledger::Body& body) {
+    return is_away && n == 5 && std::holds_alternative<ledger::Anchor>(body);
+  };
+  const Cid job = town.submit();
+  ASSERT_TRUE(town.run_until([&] {
+    const std::vector<ledger::Work> works = town.works();
+    return !works.empty() && works[0].answers.size() == 2;
+  })) << town.story();
+  for (const std::uint8_t n : std::array<std::uint8_t, 2>{3, 4}) town.tell(n, 2, receipt);
+  town.pass(seconds(5));
+  for (const std::uint8_t n : std::array<std::uint8_t, 2>{3, 4})
+    EXPECT_TRUE(said_of<receipt::VerificationReceipt>(town, n, 1).empty()) << int{n};
+  EXPECT_FALSE(is_over(town, job));
+  is_away = false;
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
+  for (const std::uint8_t n : std::array<std::uint8_t, 2>{3, 4})
+    EXPECT_FALSE(said_of<receipt::VerificationReceipt>(town, n, 1).empty()) << int{n};
+  expect_paid(town, job, 1);
+}
+
 TEST(PaidNode, AJobIsDoneBeforeTheTimeForDisputesIsOver) {
   LedgerTown town({.nodes = 6});
   const Cid job = town.submit(4);
