@@ -1,14 +1,18 @@
 #include "adapters/store/chain_store.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <future>
 #include <string>
 
 #include "adapters/store/chain_rows.h"
 #include "adapters/store/database.h"
 #include "adapters/store/group_commit.h"
+#include "adapters/store/sync_path.h"
 #include "base/check.h"
 
 namespace mesh::store {
@@ -236,6 +240,29 @@ Result<std::unique_ptr<ChainStore>> ChainStore::open(const std::filesystem::path
   return std::unique_ptr<ChainStore>(new ChainStore(std::move(impl)));
 }
 
+Status ChainStore::remove_unused(const std::filesystem::path& file, const Cid& federation) {
+  std::error_code failed;
+  const bool is_there = std::filesystem::exists(file, failed);
+  if (failed)
+    return fail(ErrorCode::storage, fmt::format("the chain {} cannot be seen ({})", file.string(), failed.message()));
+  if (!is_there) return {};
+  MESH_LET(std::unique_ptr<ChainStore> store, open(file, federation));
+  MESH_TRY(store->check_unused());
+  const std::string path = store->impl_->file;
+  // Held until the end. Closed before, so that what SQLite keeps beside the file is folded into it.
+  const ProcessLock lock = std::move(store->impl_->database.lock);
+  store.reset();
+  for (const std::string_view suffix : {"-wal", "-shm", ""}) {
+    const std::string part = path + std::string(suffix);
+    if (::unlink(part.c_str()) != 0 && errno != ENOENT)
+      return fail(ErrorCode::storage, fmt::format("{} cannot be removed ({})", part, std::strerror(errno)));
+  }
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  if (sync_path(folder, O_DIRECTORY)) return {};
+  return fail(ErrorCode::storage, fmt::format("the folder {} cannot be synced to the disk ({}); check the disk", folder,
+                                              std::strerror(errno)));
+}
+
 void ChainStore::commit(ChainWrite write, Completion completion) {
   Status refusal = check_write(write);
   const std::size_t bytes = size_of(write);
@@ -274,5 +301,14 @@ Status ChainStore::each_entry(const std::function<Status(ChainEntry)>& each) con
   return impl_->reader->each_entry(each);
 }
 Result<std::vector<ChainOffence>> ChainStore::offences() const { return impl_->reader->offences(); }
+
+Status ChainStore::check_unused() const {
+  MESH_LET(const std::uint64_t height, this->height());
+  if (height > 0) return fail(ErrorCode::conflict, fmt::format("its chain is at height {}", height));
+  MESH_LET(const ChainLog log, this->log());
+  if (!log.entries.empty())
+    return fail(ErrorCode::conflict, "its chain is at height 0, but this node has signed for the first block");
+  return {};
+}
 
 }  // namespace mesh::store

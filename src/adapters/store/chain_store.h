@@ -57,6 +57,9 @@ class ChainStore {
   /// there. Pages are checked (PRAGMA quick_check) only if the last shutdown was unclean.
   [[nodiscard]] static Result<std::unique_ptr<ChainStore>> open(const std::filesystem::path& file,
                                                                 const Cid& federation, ChainStoreOptions options = {});
+  /// Removes a chain of `federation` that check_unused() allows, under its lock; nothing where there is none. Killed meanwhile it leaves
+  /// one that opens, or none. Errors: those of open() and of check_unused(), storage.
+  [[nodiscard]] static Status remove_unused(const std::filesystem::path& file, const Cid& federation);
   /// Tries once more to write what is queued, calls its completions, and closes.
   ~ChainStore();
   ChainStore(const ChainStore&) = delete;
@@ -79,6 +82,9 @@ class ChainStore {
   [[nodiscard]] Result<ChainLog> log() const;
   [[nodiscard]] Status each_entry(const std::function<Status(ChainEntry)>& each) const;
   [[nodiscard]] Result<std::vector<ChainOffence>> offences() const;
+  /// Whether nobody could miss it: no block is there, and the log has nothing, so no other replica can have heard of it. Errors:
+  /// conflict (the text says what is there); those of height() and log().
+  [[nodiscard]] Status check_unused() const;
 
  private:
   struct Impl;

@@ -87,6 +87,53 @@ std::vector<std::uint64_t> heights_read(const ChainStore& store, std::uint64_t f
 
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
+TEST(ChainStore, WhatWasNeverUsedCanBeRemoved) {
+  const Place place;
+  EXPECT_TRUE(ChainStore::remove_unused(place.file, home_federation)) << "there is none";
+  EXPECT_FALSE(fs::exists(place.file));
+  {
+    const auto store = place.open();
+    EXPECT_TRUE(store->check_unused());
+    const Status held = ChainStore::remove_unused(place.file, home_federation);
+    ASSERT_FALSE(held);
+    EXPECT_EQ(held.error().code, ErrorCode::conflict) << "a node runs with it";
+    ChainWrite first;
+    first.signs_from = 0;
+    ASSERT_TRUE(store->commit_and_wait(std::move(first)));
+  }
+  EXPECT_EQ(ChainStore::remove_unused(place.file, other_federation).error().code, ErrorCode::conflict);
+  ASSERT_TRUE(fs::exists(place.file));
+  EXPECT_TRUE(ChainStore::remove_unused(place.file, home_federation));
+  for (const std::string_view suffix : {"", "-wal", "-shm"})
+    EXPECT_FALSE(fs::exists(place.file.string() + std::string(suffix))) << suffix;
+  EXPECT_NE(place.open(), nullptr) << "its lock was let go";
+}
+
+TEST(ChainStore, WhatWasUsedIsNotRemoved) {
+  const Place signed_for, with_block;
+  {
+    ChainWrite write;
+    write.entries.emplace_back(1, entry_of(1));
+    ASSERT_TRUE(signed_for.open()->commit_and_wait(std::move(write)));
+    ChainWrite block;
+    block.blocks.push_back(block_of(1));
+    ASSERT_TRUE(with_block.open()->commit_and_wait(std::move(block)));
+  }
+  const Status entry = ChainStore::remove_unused(signed_for.file, home_federation);
+  ASSERT_FALSE(entry);
+  EXPECT_EQ(entry.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(contains(entry.error().message, "has signed")) << entry.error().message;
+  EXPECT_EQ(signed_for.open()->log()->entries.size(), 1U);
+  const Status block = ChainStore::remove_unused(with_block.file, home_federation);
+  ASSERT_FALSE(block);
+  EXPECT_TRUE(contains(block.error().message, "at height 1")) << block.error().message;
+  EXPECT_EQ(*with_block.open()->height(), 1U);
+  signed_for.change("DELETE FROM entry");
+  const Status damaged = ChainStore::remove_unused(signed_for.file, home_federation);
+  ASSERT_FALSE(damaged) << "nobody knows what was signed";
+  EXPECT_EQ(damaged.error().code, ErrorCode::storage);
+}
+
 TEST(ChainStore, KeepsWhatAReplicaPersists) {
   const Place place;
   {
