@@ -13,12 +13,22 @@ bool Fetches::peer_up(const PeerId& peer) {
 void Fetches::peer_down(const PeerId& peer) { peers_.erase(peer); }
 
 void Fetches::shows(const PeerId& peer, Height height) {
-  if (const auto found = peers_.find(peer); found != peers_.end()) found->second.shown = height;
+  const auto found = peers_.find(peer);
+  if (found == peers_.end()) return;
+  found->second.shown = height;
+  found->second.said = true;
 }
 
 void Fetches::shows_at_least(const PeerId& peer, Height height) {
   if (const auto found = peers_.find(peer); found != peers_.end())
     found->second.shown = std::max(found->second.shown, height);
+}
+
+bool Fetches::is_level(Height height) const {
+  return std::ranges::any_of(peers_, [height](const auto& one) {
+    const Peer& peer = one.second;
+    return peer.said && !peer.liar && peer.shown <= height;
+  });
 }
 
 Height Fetches::target() const {

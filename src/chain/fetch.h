@@ -46,6 +46,8 @@ class Fetches {
     for (const auto& [id, peer] : peers_) visit(id);
   }
 
+  /// Whether a peer that has not lied has said how high it is, and is no higher than this.
+  [[nodiscard]] bool is_level(Height height) const;
   /// The highest that a peer shows which has not lied.
   [[nodiscard]] Height target() const;
   /// What is to be asked for now by who has the blocks up to `height`.
@@ -63,6 +65,7 @@ class Fetches {
  private:
   struct Peer {
     Height shown = 0;
+    bool said = false;  ///< by itself how high it is
     std::uint64_t failures = 0;
     bool liar = false;
     std::uint64_t owed = 0;  ///< answers

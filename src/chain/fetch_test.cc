@@ -70,6 +70,25 @@ TEST_F(Fetching, NobodyIsAskedForWhatHeDoesNotShow) {
   EXPECT_EQ(fetches.target(), 9U) << "who is not connected shows nothing";
 }
 
+TEST_F(Fetching, LevelIsWhoIsNoLowerThanSomebodySaysItIs) {
+  EXPECT_FALSE(fetches.is_level(1'000)) << "nobody is there";
+  ASSERT_TRUE(fetches.peer_up(peer(0)));
+  EXPECT_FALSE(fetches.is_level(1'000)) << "it has not said anything";
+  fetches.shows_at_least(peer(0), 7);
+  EXPECT_FALSE(fetches.is_level(1'000)) << "that was not what it has";
+  fetches.shows(peer(0), 7);
+  EXPECT_FALSE(fetches.is_level(6));
+  EXPECT_TRUE(fetches.is_level(7));
+  peers(2, 9);
+  EXPECT_FALSE(fetches.is_level(7));
+  fetches.shows(peer(1), 7);
+  EXPECT_TRUE(fetches.is_level(7)) << "one is enough, whatever others say";
+  fetches.lied(peer(1));
+  EXPECT_FALSE(fetches.is_level(7));
+  fetches.peer_down(peer(0));
+  EXPECT_FALSE(fetches.is_level(10));
+}
+
 TEST_F(Fetching, WhoIsSilentIsPassedOverAndMayAnswerLate) {
   peers(2, 10);
   const auto first = fetches.due(0);

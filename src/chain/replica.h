@@ -88,6 +88,8 @@ class Replica {
   [[nodiscard]] Height durable_height() const { return outbox_.durable_height(); }
   /// `never`: nothing is signed until what others show, or the operator, allows it.
   [[nodiscard]] Height signs_from() const { return signs_from_; }
+  /// Whether a peer is no higher than this one, as it says: a hint that the chain was followed to its end, and no more.
+  [[nodiscard]] bool is_level() const { return fetches_.is_level(ledger_.height()); }
   /// Why it takes part no longer; it goes on to serve blocks.
   [[nodiscard]] const std::optional<Error>& stopped() const { return stopped_; }
   /// Validators that contradicted themselves: of each the first offence, and the next one once the ledger has punished that.

@@ -128,6 +128,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::optional<Capacity> capacity;
   std::optional<ledger::Body> refused;  ///< of what nobody asked for the last that was not taken: it is not tried again
   bool is_reporting = false;  ///< a validator's offence
+  bool may_enrol = false;  ///< itself: it has no credential that is known here, and has not tried
   std::deque<Wanted> wanted;  ///< of this node's account, in their order
   std::map<std::uint64_t, ledger::Opened> in_flight;  ///< those that are being written down, or wait to be final
   std::deque<Committed> committed;
@@ -185,6 +186,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       committed.push_back(
           {.height = block.block().header.height, .touched = node::touched_by(draft), .block = block, .payments = {}});
     };
+    may_enrol = settings.founding.genesis.parameters.enrolment == ledger::Enrolment::open;
     replica = std::make_unique<chain::Replica>(std::move(config), std::move(ledger));
     chain::Height last = 0;
     const Status read = store->each_block([&](store::ChainBlock block) -> Status {
@@ -601,14 +603,14 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     store::WriteBatch old;
     std::vector<Bytes> again;
     for (const auto& [key, envelope] : *kept) {
-      auto transaction = ledger::decode(envelope);
-      if (!transaction || transaction->account != own || transaction->sequence < next ||
-          key != key_of(transaction->sequence)) {
+      // A home may have come into another federation meanwhile: what was signed for the last one is no transaction here.
+      auto transaction = ledger::open(envelope, federation);
+      if (!transaction || (*transaction)->account != own || (*transaction)->sequence < next ||
+          key != key_of((*transaction)->sequence)) {
         old.erase.push_back(key);
         continue;
       }
-      const std::uint64_t number = transaction->sequence;
-      in_flight.emplace(number, ledger::Opened::trusted(std::move(*transaction)));
+      in_flight.emplace((*transaction)->sequence, std::move(*transaction));
       again.push_back(envelope);
     }
     old.urgency = store::Urgency::may_wait;
@@ -640,7 +642,10 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     const ledger::Ledger& ledger = replica->ledger();
     const ledger::Account* account = ledger.account(own);
     const ledger::Member* member = ledger.member(own);
-    if (account == nullptr || member == nullptr || account->signer() != own) return;
+    if (account != nullptr && account->signer() != own) return;
+    may_enrol = may_enrol && member == nullptr;
+    if (may_enrol) enrol();
+    if (account == nullptr || member == nullptr) return;
     if (account->balance < ledger.state().frame.parameters.transaction_fee) return;
     std::optional<ledger::Body> body;
     if (auto chain = due_chain(ledger, *member)) {
@@ -656,6 +661,35 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
            say("ledger.trouble", "what this node says of itself is not taken: " + made.error().message);
          },
          {});
+  }
+
+  /// Where whoever comes is taken, a node that has followed the chain and finds no credential of its own makes itself a member. Who was
+  /// sent away has one, which says so. What the ledger refuses is not tried again before the next start.
+  void enrol() {
+    if (!replica->is_level()) return;
+    may_enrol = false;
+    // A chain that is not followed to its end yet does not say which numbers the key has used up elsewhere.
+    if (replica->signs_from() == chain::never)
+      return say("ledger.trouble",
+                 "this node does not enrol itself, since its key may have signed elsewhere: a steward admits it "
+                 "(mesh federation admit)");
+    make(ledger::Admit{.account = {},
+                       .sequence = 0,
+                       .node = own,
+                       .roles = {ledger::Role::member},
+                       .owner = {},
+                       .expires_height = {}},
+         When::final, [this](const Result<Made>& made) { enrolled(made); }, {});
+  }
+
+  void enrolled(const Result<Made>& made) {
+    if (made) return say("ledger.enrolled", "this node has enrolled itself: it is a member, and no more");
+    // A steward was faster.
+    const ledger::Member* member = replica->ledger().member(own);
+    if (member != nullptr && ledger::check_role(member, ledger::Role::member, replica->ledger().height())) return;
+    // It waited too long, for validators that are not there: it is tried again when somebody is.
+    if (made.error().code == ErrorCode::timeout) may_enrol = true;
+    say("ledger.trouble", "this node could not enrol itself: " + made.error().message);
   }
 
   /// A validator says where its next hash chain ends, once the last one is nearly used up.
@@ -826,6 +860,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
         self->take(chain::event::Received{.peer = id, .message = std::move(message)});
       }
       taken.clear();
+      // It may have said that there is no more to follow.
+      if (self->may_enrol) self->look_after();
       if (!read) {
         self->say("ledger.peer", identity::short_name(id) + ": " + read.error().message, id);
         break;

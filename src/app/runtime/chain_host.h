@@ -8,8 +8,8 @@
 // Transactions of this node's own account are numbered and signed here. What the ledger would refuse as it stands, after what waits, is
 // refused at once and uses no number up. What is signed is written down before anybody sees it, so that after a crash the same is said
 // again and nothing else under its number. Where one is given up all the same, another takes its number, so that the later ones need not
-// wait. Some are made without being asked for: a validator's chains for the beacon, what a verifier can run, and evidence against accounts and
-// validators.
+// wait. Some are made without being asked for: a validator's chains for the beacon, what a verifier can run, evidence against accounts and
+// validators, and, where enrolment is open, what makes a node a member that has followed the chain and is none.
 //
 // Bounds: those of the replica and of the chain's storage; 32 MiB wait to be sent to one peer, which is then taken for gone; a stream
 // that does not move for a minute is closed (replicas greet each other every ten seconds); a peer that did what no honest one does is

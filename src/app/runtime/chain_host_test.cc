@@ -207,6 +207,96 @@ TEST_F(Town, AGapAmongTheNumbersIsFilled) {
   EXPECT_TRUE(transact(node, transfer(9, 5'000)));
 }
 
+TEST_F(Town, WhoFollowsAnOpenFederationEnrolsItself) {
+  found(1, 2, true);
+  start_all();
+  await_story(*nodes_[1], "ledger.enrolled");
+  const auto enrolled = member(*nodes_[0], 1);
+  ASSERT_TRUE(enrolled);
+  EXPECT_EQ(enrolled->roles, std::vector{ledger::Role::member});
+  EXPECT_EQ(enrolled->issuer, node_of(1));
+  EXPECT_EQ(balance(*nodes_[0], 1), 0U);
+  EXPECT_FALSE(nodes_[0]->heard.contains("ledger.enrolled")) << "a founder is a member already";
+  // It is known after a restart, too, whatever is said then.
+  const auto height = look(*nodes_[1], [](const chain::Replica& replica) { return replica.durable_height(); });
+  stop(*nodes_[1]);
+  nodes_[1]->heard.clear();
+  start(*nodes_[1]);
+  const auto later = transact(*nodes_[0], transfer(9, 5'000));
+  ASSERT_TRUE(later);
+  EXPECT_EQ(later->height, height + 1) << "nothing else was made meanwhile";
+  await_height(*nodes_[1], later->height);
+  EXPECT_FALSE(nodes_[1]->heard.contains("ledger.enrolled"));
+}
+
+TEST_F(Town, NobodyEnrolsItselfWhereStewardsAdmit) {
+  found(1, 2);
+  start_all();
+  const auto made = transact(*nodes_[0], transfer(1, 5'000));
+  ASSERT_TRUE(made);
+  await_height(*nodes_[1], made->height);
+  const auto later = transact(*nodes_[0], transfer(1, 5'000));
+  ASSERT_TRUE(later);
+  await_height(*nodes_[1], later->height);
+  EXPECT_EQ(member(*nodes_[0], 1), std::nullopt);
+  const std::scoped_lock lock(mutex_);
+  EXPECT_FALSE(nodes_[1]->heard.contains("ledger.enrolled"));
+  EXPECT_FALSE(nodes_[1]->heard.contains("ledger.trouble"));
+}
+
+TEST_F(Town, WhoWasSentAwayDoesNotComeBackByItself) {
+  found(1, 2, true);
+  start_all();
+  await_story(*nodes_[1], "ledger.enrolled");
+  const auto revoked =
+      transact(*nodes_[0], ledger::Revoke{.account = {}, .sequence = 0, .node = node_of(1), .reason = "spam"});
+  ASSERT_TRUE(revoked) << revoked.error().message;
+  await_height(*nodes_[1], revoked->height);
+  stop(*nodes_[1]);
+  nodes_[1]->heard.clear();
+  // As one whose chain is gone, it knows of nothing at first.
+  std::filesystem::remove(file_of(*nodes_[1]));
+  start(*nodes_[1]);
+  const auto later = transact(*nodes_[0], transfer(9, 5'000));
+  ASSERT_TRUE(later);
+  await_height(*nodes_[1], later->height);
+  const auto member = this->member(*nodes_[0], 1);
+  ASSERT_TRUE(member);
+  EXPECT_TRUE(member->revoked);
+  const std::scoped_lock lock(mutex_);
+  EXPECT_FALSE(nodes_[1]->heard.contains("ledger.enrolled"));
+}
+
+TEST_F(Town, ABroughtKeyIsNotEnrolledByItself) {
+  found(1, 2, true);
+  start(*nodes_[0]);
+  start(*nodes_[1], true);
+  await_story(*nodes_[1], "ledger.trouble");
+  const auto made = transact(*nodes_[0], transfer(9, 5'000));
+  ASSERT_TRUE(made);
+  await_height(*nodes_[1], made->height);
+  EXPECT_EQ(member(*nodes_[0], 1), std::nullopt);
+  const std::scoped_lock lock(mutex_);
+  EXPECT_TRUE(std::ranges::any_of(
+      nodes_[1]->texts, [](const std::string& text) { return text.starts_with("this node does not enrol itself"); }));
+}
+
+TEST_F(Town, WhatWasSignedForAnotherFederationIsForgotten) {
+  found(1, 1);
+  Node& node = *nodes_[0];
+  ledger::Transfer old = transfer(9, 5'000);
+  old.account = node_of(0);
+  store::WriteBatch batch;
+  batch.put.emplace_back("ledger/in-flight/0000000000000000",
+                         record::encode(seal(old, dagcbor::cid_of(as_bytes("elsewhere")), seed_of(0), node_of(0))));
+  ASSERT_TRUE(store_of(node)->commit_and_wait(std::move(batch)));
+  start(node);
+  const auto made = transact(node, transfer(8, 5'000));
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(balance(node, 8), 5'000U);
+  EXPECT_EQ(balance(node, 9), 0U);
+}
+
 TEST_F(Town, AnotherFederationsStorageIsRefused) {
   found(1, 1);
   Node& node = *nodes_[0];

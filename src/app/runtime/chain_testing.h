@@ -41,9 +41,10 @@ class Town : public ::testing::Test {
     std::vector<std::string> texts;
   };
 
-  void found(std::uint64_t founders, std::uint64_t nodes) {
+  void found(std::uint64_t founders, std::uint64_t nodes, bool open_enrolment = false) {
     FoundingPlan plan;
     plan.name = "town";
+    plan.open_enrolment = open_enrolment;
     plan.founder = node_of(0);
     for (std::uint64_t number = 1; number < founders; ++number) plan.others.push_back(node_of(number));
     plan.time_ms = 1'000;
@@ -147,6 +148,13 @@ class Town : public ::testing::Test {
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, milliseconds(100));
     }
+  }
+  /// What the ledger has of a node, as another one sees it; none: it is no member and never was.
+  static std::optional<ledger::Member> member(Node& at, std::uint64_t of) {
+    return look(at, [of](const chain::Replica& replica) {
+      const ledger::Member* member = replica.ledger().member(node_of(of));
+      return member == nullptr ? std::nullopt : std::optional(*member);
+    });
   }
   void await_story(const Node& node, const std::string& kind) {
     std::unique_lock lock(mutex_);
