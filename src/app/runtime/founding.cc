@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "adapters/store/chain_store.h"
 #include "app/runtime/files.h"
 #include "codec/multibase.h"
 #include "domain/policy/policy.h"
@@ -23,7 +24,20 @@ constexpr std::size_t max_address_bytes = 512;
 constexpr std::uint64_t founders_weight = 500;
 constexpr std::string_view token_prefix = "mesh.";
 
+constexpr std::size_t max_declined = 64;
+
 std::filesystem::path file_in(const std::filesystem::path& home) { return home / "federation.cbor"; }
+std::filesystem::path declined_in(const std::filesystem::path& home) { return home / "declined.cbor"; }
+
+struct Declined {
+  static constexpr std::string_view type = "declined-federations";
+  static constexpr std::uint64_t version = 1;
+  std::vector<Cid> federations;
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("federations", self.federations);
+  }
+};
 
 Error file_error(std::string_view what, const std::filesystem::path& file) {
   return {ErrorCode::storage, fmt::format("{} {} failed: {}", what, file.string(), std::strerror(errno))};
@@ -45,6 +59,33 @@ Status write_whole(const std::filesystem::path& file, ByteView bytes) {
   const FileDescriptor folder(::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.is_open() || ::fsync(folder.get()) != 0) return std::unexpected(file_error("syncing", file));
   return {};
+}
+
+Status make_home(const std::filesystem::path& home) {
+  std::error_code error;
+  std::filesystem::create_directories(home, error);
+  if (!error) return {};
+  return fail(ErrorCode::storage, fmt::format("the home {} cannot be made: {}", home.string(), error.message()));
+}
+
+/// None: the file is not there.
+Result<std::optional<std::string>> read_whole(const std::filesystem::path& file) {
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return std::nullopt;
+  if (std::filesystem::file_size(file, error) > max_file_bytes || error)
+    return fail(ErrorCode::storage, fmt::format("{} is none of this program's: it is too large", file.string()));
+  std::ifstream stream(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (!stream) return std::unexpected(file_error("reading", file));
+  return text;
+}
+
+Error stays(const Founding& known, std::string_view why) {
+  return {
+      ErrorCode::conflict,
+      fmt::format("this home is in the federation {} ({}) already, and stays in it: {}; a node of another one needs a "
+                  "home of its own (--home)",
+                  known.charter.name, federation_of(known).text(), why)};
 }
 
 }  // namespace
@@ -88,14 +129,9 @@ Result<Founding> found(const FoundingPlan& plan) {
 
 Result<std::optional<Founding>> load_founding(const std::filesystem::path& home) {
   const std::filesystem::path file = file_in(home);
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) return std::nullopt;
-  if (std::filesystem::file_size(file, error) > max_file_bytes || error)
-    return fail(ErrorCode::storage, fmt::format("{} is no federation's founding: it is too large", file.string()));
-  std::ifstream stream(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (!stream) return std::unexpected(file_error("reading", file));
-  auto founding = read_founding(as_bytes(text));
+  MESH_LET(const std::optional<std::string> text, read_whole(file));
+  if (!text) return std::nullopt;
+  auto founding = read_founding(as_bytes(*text));
   if (!founding)
     return fail(ErrorCode::storage,
                 fmt::format("{} is damaged ({}): remove it and come in again with a token (mesh up --join TOKEN)",
@@ -113,11 +149,60 @@ Status save_founding(const std::filesystem::path& home, const Founding& founding
                     "(--home)",
                     known->charter.name, federation_of(*known).text()));
   }
-  std::error_code error;
-  std::filesystem::create_directories(home, error);
-  if (error)
-    return fail(ErrorCode::storage, fmt::format("the home {} cannot be made: {}", home.string(), error.message()));
+  MESH_TRY(make_home(home));
   return write_whole(file_in(home), record::encode(founding));
+}
+
+bool has_founded(const Founding& founding, const NodeId& own) {
+  return std::ranges::find(founding.genesis.founders, own, &ledger::Founder::account) !=
+         founding.genesis.founders.end();
+}
+
+Status check_leave(const std::filesystem::path& home, const Founding& known, const NodeId& own) {
+  if (!has_founded(known, own)) return std::unexpected(stays(known, "others founded it"));
+  if (known.genesis.founders.size() > 1) return std::unexpected(stays(known, "others founded it with this node"));
+  std::error_code error;
+  if (!std::filesystem::exists(chain_file(home), error)) return {};
+  MESH_LET(const auto chain, store::ChainStore::open(chain_file(home), federation_of(known)));
+  const Status unused = chain->check_unused();
+  if (unused) return {};
+  if (unused.error().code != ErrorCode::conflict) return unused;
+  return std::unexpected(
+      stays(known, unused.error().message + ", and joining chains that have a history is not built"));
+}
+
+Result<std::optional<Founding>> join_federation(const std::filesystem::path& home, const Founding& founding,
+                                                const NodeId& own) {
+  MESH_LET(std::optional<Founding> known, load_founding(home));
+  if (!known || federation_of(*known) == federation_of(founding)) {
+    MESH_TRY(save_founding(home, founding));
+    return std::nullopt;
+  }
+  MESH_TRY(check_leave(home, *known, own));
+  MESH_TRY(store::ChainStore::remove_unused(chain_file(home), federation_of(*known)));
+  MESH_TRY(write_whole(file_in(home), record::encode(founding)));
+  return known;
+}
+
+Result<std::vector<Cid>> load_declined(const std::filesystem::path& home) {
+  MESH_LET(const std::optional<std::string> text, read_whole(declined_in(home)));
+  if (!text) return std::vector<Cid>();
+  auto declined = record::decode<Declined>(as_bytes(*text));
+  if (!declined)
+    return fail(ErrorCode::storage,
+                fmt::format("{} is damaged ({}): remove it, and this node asks again which federations to join",
+                            declined_in(home).string(), declined.error().message));
+  return std::move(declined->federations);
+}
+
+Status decline(const std::filesystem::path& home, const std::vector<Cid>& federations) {
+  MESH_LET(std::vector<Cid> all, load_declined(home));
+  for (const Cid& one : federations) {
+    if (std::ranges::find(all, one) == all.end()) all.push_back(one);
+  }
+  if (all.size() > max_declined) all.erase(all.begin(), all.end() - max_declined);
+  MESH_TRY(make_home(home));
+  return write_whole(declined_in(home), record::encode(Declined{.federations = std::move(all)}));
 }
 
 std::string token_of(const Invitation& invitation) {

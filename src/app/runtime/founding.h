@@ -4,8 +4,12 @@
 // (federation.cbor) and is in that federation from then on. Whoever is handed them checks them against the federation's name, so it
 // does not matter from whom they came.
 //
-// Bounds: a file of 1 MiB, a token of 4 KiB. What can go wrong: the file does not read, or is of another federation than the one that is
-// asked for (conflict); a token does not read (invalid).
+// A home that comes into another federation leaves its own, where that is at height 0 and this node alone has founded it: then nothing was ever
+// done in it. First its chain's storage goes, which has nothing in it, and then the one founding takes the place of the other. So whenever
+// that is cut off, one of the two is in force, and never beside a chain of the other's.
+//
+// Bounds: a file of 1 MiB, a token of 4 KiB, 64 federations that were declined. What can go wrong: the file does not read, or is of another
+// federation than the one that is asked for (conflict); a token does not read (invalid).
 #pragma once
 
 #include <filesystem>
@@ -59,6 +63,20 @@ struct FoundingPlan {
 [[nodiscard]] Result<std::optional<Founding>> load_founding(const std::filesystem::path& home);
 /// Written whole or not at all. The same again is no error. Errors: conflict (the home is in another federation), storage.
 [[nodiscard]] Status save_founding(const std::filesystem::path& home, const Founding& founding);
+
+/// Whether `own` could leave the home's federation for another one. Errors: conflict (why not, and what to do), storage.
+[[nodiscard]] Status check_leave(const std::filesystem::path& home, const Founding& known, const NodeId& own);
+/// As save_founding, but a federation that the home can leave is dropped; which, is the answer. No node runs with the home. Errors: those of
+/// check_leave, storage.
+[[nodiscard]] Result<std::optional<Founding>> join_federation(const std::filesystem::path& home,
+                                                              const Founding& founding, const NodeId& own);
+/// Whether `own` has founded it, alone or with others.
+[[nodiscard]] bool has_founded(const Founding& founding, const NodeId& own);
+
+/// Federations that a person did not want to join, the latest last. Errors: storage.
+[[nodiscard]] Result<std::vector<Cid>> load_declined(const std::filesystem::path& home);
+/// Of more than 64 the oldest are forgotten. Errors: storage.
+[[nodiscard]] Status decline(const std::filesystem::path& home, const std::vector<Cid>& federations);
 
 inline constexpr std::size_t max_invitation_addresses = 16;
 

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "adapters/store/chain_store.h"
 #include "adapters/store/temporary_folder.h"
 #include "app/runtime/beacon_chain.h"
 
@@ -94,6 +95,176 @@ TEST(Founding, ADamagedFileIsNamed) {
   EXPECT_FALSE(load_founding(home.path()));
   std::ofstream(file, std::ios::binary | std::ios::trunc) << std::string((1 << 20) + 1, 'a');
   EXPECT_FALSE(load_founding(home.path()));
+}
+
+/// A home whose node has founded a federation alone, and another one that it could come into.
+class Leaving : public ::testing::Test {
+ protected:
+  static Founding alone(std::string name = "own", std::uint64_t founder = 1) {
+    FoundingPlan plan = plan_of(std::move(name));
+    plan.founder = node_of(founder);
+    plan.others.clear();
+    return *found(plan);
+  }
+  void SetUp() override { ASSERT_TRUE(save_founding(home_.path(), own_)); }
+  [[nodiscard]] std::unique_ptr<store::ChainStore> open(const Founding& of) const {
+    auto chain = store::ChainStore::open(chain_file(home_.path()), federation_of(of));
+    EXPECT_TRUE(chain) << chain.error().message;
+    return chain ? std::move(*chain) : nullptr;
+  }
+  Result<std::optional<Founding>> join() { return join_federation(home_.path(), other_, node_of(1)); }
+  [[nodiscard]] Cid in_force() const {
+    const auto founding = load_founding(home_.path());
+    EXPECT_TRUE(founding && *founding);
+    return founding && *founding ? federation_of(**founding) : Cid();
+  }
+  /// It cannot, for that reason, and nothing has changed.
+  void stays(std::string_view why) {
+    const auto joined = join();
+    ASSERT_FALSE(joined);
+    EXPECT_EQ(joined.error().code, ErrorCode::conflict);
+    EXPECT_TRUE(joined.error().message.contains(why)) << joined.error().message;
+    EXPECT_EQ(in_force(), federation_of(own_));
+  }
+
+  store::TemporaryFolder home_;
+  Founding own_ = alone();
+  Founding other_ = alone("other", 2);
+};
+
+TEST_F(Leaving, AFederationThatNeverBeganIsDropped) {
+  const auto dropped = join();
+  ASSERT_TRUE(dropped) << dropped.error().message;
+  ASSERT_TRUE(*dropped);
+  EXPECT_EQ(federation_of(**dropped), federation_of(own_));
+  EXPECT_EQ(in_force(), federation_of(other_));
+  const auto again = join();
+  ASSERT_TRUE(again);
+  EXPECT_FALSE(*again) << "it is there already";
+}
+
+TEST_F(Leaving, AnEmptyChainGoesWithIt) {
+  open(own_).reset();
+  ASSERT_TRUE(join());
+  EXPECT_EQ(in_force(), federation_of(other_));
+  EXPECT_FALSE(std::filesystem::exists(chain_file(home_.path())));
+  EXPECT_NE(open(other_), nullptr) << "there is room for the other's chain";
+}
+
+TEST_F(Leaving, AHomeWithoutAFederationDropsNone) {
+  const store::TemporaryFolder fresh;
+  const auto joined = join_federation(fresh.path() / "home", other_, node_of(1));
+  ASSERT_TRUE(joined) << joined.error().message;
+  EXPECT_FALSE(*joined);
+  EXPECT_EQ(federation_of(**load_founding(fresh.path() / "home")), federation_of(other_));
+}
+
+TEST_F(Leaving, AChainWithAHistoryStays) {
+  {
+    const auto chain = open(own_);
+    store::ChainWrite write;
+    write.blocks.push_back({.height = 1, .certificate = Bytes{1}, .block = Bytes{2}});
+    ASSERT_TRUE(chain->commit_and_wait(std::move(write)));
+  }
+  stays("its chain is at height 1, and joining chains that have a history is not built");
+  EXPECT_EQ(*open(own_)->height(), 1U);
+}
+
+TEST_F(Leaving, WhoHasSignedForTheFirstBlockStays) {
+  {
+    const auto chain = open(own_);
+    store::ChainWrite write;
+    write.entries.emplace_back(1, Bytes{1});
+    ASSERT_TRUE(chain->commit_and_wait(std::move(write)));
+  }
+  stays("this node has signed for the first block");
+  EXPECT_EQ(open(own_)->log()->entries.size(), 1U);
+}
+
+TEST_F(Leaving, AHomeThatANodeRunsWithStays) {
+  const auto chain = open(own_);
+  const auto joined = join();
+  ASSERT_FALSE(joined);
+  EXPECT_EQ(joined.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(joined.error().message.contains("is in use")) << joined.error().message;
+  EXPECT_EQ(in_force(), federation_of(own_));
+}
+
+TEST_F(Leaving, WhatOthersFoundedIsNotDropped) {
+  const store::TemporaryFolder shared;
+  ASSERT_TRUE(save_founding(shared.path(), *found(plan_of())));
+  const auto founder = join_federation(shared.path(), other_, node_of(1));
+  ASSERT_FALSE(founder);
+  EXPECT_EQ(founder.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(founder.error().message.contains("others founded it with this node")) << founder.error().message;
+  const auto guest = join_federation(shared.path(), other_, node_of(9));
+  ASSERT_FALSE(guest);
+  EXPECT_TRUE(guest.error().message.contains("others founded it;")) << guest.error().message;
+  EXPECT_EQ(federation_of(**load_founding(shared.path())), federation_of(*found(plan_of())));
+}
+
+TEST_F(Leaving, AChainThatIsNotItsOwnOrDoesNotReadIsNotTouched) {
+  const std::filesystem::path file = chain_file(home_.path());
+  open(other_).reset();
+  const auto foreign = join();
+  ASSERT_FALSE(foreign);
+  EXPECT_EQ(foreign.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(std::filesystem::exists(file));
+  std::ofstream(file, std::ios::binary | std::ios::trunc) << "this is no database, but some text that is long enough";
+  const auto damaged = join();
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code, ErrorCode::storage);
+  EXPECT_TRUE(std::filesystem::exists(file));
+  EXPECT_EQ(in_force(), federation_of(own_));
+}
+
+// Where a kill may cut the joining off: each of these is a state that it leaves, and from which both a start and another try go on.
+
+TEST_F(Leaving, CutOffBeforeTheChainIsGoneItIsTheOldOne) {
+  {
+    // The write-ahead log is gone first, and with it what had not been folded into the file.
+    const auto chain = open(own_);
+    std::filesystem::copy_file(chain_file(home_.path()), home_.path() / "copy");
+  }
+  std::filesystem::rename(home_.path() / "copy", chain_file(home_.path()));
+  EXPECT_EQ(in_force(), federation_of(own_));
+  EXPECT_EQ(*open(own_)->height(), 0U);
+  ASSERT_TRUE(join());
+  EXPECT_EQ(in_force(), federation_of(other_));
+}
+
+TEST_F(Leaving, CutOffWhenTheChainIsGoneItIsTheOldOne) {
+  open(own_).reset();
+  ASSERT_TRUE(store::ChainStore::remove_unused(chain_file(home_.path()), federation_of(own_)));
+  EXPECT_EQ(in_force(), federation_of(own_));
+  EXPECT_EQ(*open(own_)->height(), 0U) << "it can begin anew, as nothing was signed for it";
+  ASSERT_TRUE(join());
+  EXPECT_EQ(in_force(), federation_of(other_));
+}
+
+TEST_F(Leaving, CutOffWhileTheFoundingIsWrittenItIsTheOldOne) {
+  std::ofstream(home_.path() / "federation.cbor.1.new", std::ios::binary) << "half of a";
+  EXPECT_EQ(in_force(), federation_of(own_));
+  ASSERT_TRUE(join());
+  EXPECT_EQ(in_force(), federation_of(other_));
+}
+
+TEST(Declined, AreRememberedOnceAndTheOldestForgotten) {
+  const store::TemporaryFolder home;
+  const auto cid = [](std::uint64_t number) { return dagcbor::cid_of(big_endian(number)); };
+  EXPECT_TRUE(load_declined(home.path() / "none")->empty());
+  ASSERT_TRUE(decline(home.path() / "none", {cid(1), cid(2)}));
+  ASSERT_TRUE(decline(home.path() / "none", {cid(2), cid(3)}));
+  EXPECT_EQ(*load_declined(home.path() / "none"), (std::vector{cid(1), cid(2), cid(3)}));
+  for (std::uint64_t number = 4; number <= 70; ++number) ASSERT_TRUE(decline(home.path() / "none", {cid(number)}));
+  const auto all = load_declined(home.path() / "none");
+  ASSERT_EQ(all->size(), 64U);
+  EXPECT_EQ(all->front(), cid(7));
+  EXPECT_EQ(all->back(), cid(70));
+  std::ofstream(home.path() / "none" / "declined.cbor", std::ios::binary | std::ios::trunc) << "damaged";
+  const auto damaged = load_declined(home.path() / "none");
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code, ErrorCode::storage);
 }
 
 TEST(Invitation, TokensReadBack) {
