@@ -29,7 +29,6 @@ constexpr std::uint64_t max_uses = 1000;
 constexpr std::uint64_t max_hours = 24 * 366;
 constexpr std::size_t max_served = 16;
 constexpr std::size_t max_request_bytes = 1024;
-constexpr std::size_t max_answer_bytes = std::size_t{1} << 20;
 constexpr Duration stall = seconds(10);
 
 /// An invitation as the store remembers it, under the hash of its secret: who reads the database cannot use it.
@@ -168,7 +167,9 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
       co_return;
     }
     if (!secret) {
-      answer.text = "the token admits nobody: a steward does, with `mesh federation admit`";
+      answer.text = self->chain.founding().genesis.parameters.enrolment == ledger::Enrolment::open
+                        ? "enrolment is open: this node makes itself a member once it has followed the chain"
+                        : "the token admits nobody: a steward does, with `mesh federation admit`";
       co_return;
     }
     Result<StoredInvitation> invitation = self->use(*secret);
@@ -194,6 +195,18 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
                          : "; the credits that go with it are not given: " + given.error().message;
   }
 
+  /// To who looks for a federation that it can come into by itself.
+  void show_the_way(const EnrolmentRequest& request, EnrolmentAnswer& answer) const {
+    if (request.secret) {
+      answer.text = "an invitation's secret goes with its federation's name";
+    } else if (chain.founding().genesis.parameters.enrolment != ledger::Enrolment::open) {
+      answer.text = "stewards admit to this node's federation: ask one for a token";
+    } else {
+      answer.founding = record::encode(chain.founding());
+      answer.text = "enrolment is open";
+    }
+  }
+
   static asio::awaitable<void> answer(std::shared_ptr<Impl> self, NodeId peer, std::shared_ptr<Stream> stream) {
     auto asked = co_await stream->read_frame(max_request_bytes);
     if (asked && *asked) {
@@ -201,6 +214,8 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
       const auto request = record::decode<EnrolmentRequest>(**asked);
       if (!request) {
         answer.text = request.error().message;
+      } else if (!request->federation) {
+        self->show_the_way(*request, answer);
       } else if (request->federation != federation_of(self->chain.founding())) {
         answer.text = "this node is in another federation";
       } else {
@@ -290,7 +305,7 @@ asio::awaitable<Result<EnrolmentAnswer>> ask(std::shared_ptr<Stream> stream, Enr
   const Bytes frame = framed(record::encode(request));
   Status written = co_await stream->write(frame);
   if (!written) co_return std::unexpected(std::move(written.error()));
-  auto answered = co_await stream->read_frame(max_answer_bytes);
+  auto answered = co_await stream->read_frame(max_enrolment_answer_bytes);
   stream->close();
   if (!answered) co_return std::unexpected(std::move(answered.error()));
   if (!*answered) co_return fail(ErrorCode::invalid, "sent nothing");

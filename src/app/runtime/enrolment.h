@@ -3,8 +3,9 @@
 // Who has a token (founding.h) asks a member that it names: one frame with the federation's name and the token's secret, one frame back
 // with charter and genesis, which the asker checks against that name. Where the asked node is a steward's and knows the secret as one of its
 // invitations, it admits the asker, whom the transport has authenticated, with the invitation's roles, and gives it the credits that go with
-// it. Without a secret the way is shown, and nothing else: who comes in then is a follower, or enrols itself where enrolment is open.
-// Frames: stream.h.
+// it. Without a secret the way is shown, and nothing else: who comes in then is a follower, or enrols itself where enrolment is open
+// (chain_host.h). A question without a federation's name is a stranger's who looks around (lan_search.h): it is shown the way where enrolment
+// is open, and told nothing elsewhere. Frames: stream.h.
 //
 // Bounds: 1,024 invitations, of 1,000 uses and a year each; 16 askers at a time, each for ten seconds; a question of 1 KiB, an answer of 1 MiB.
 // What can go wrong, for who asks: nobody answers at any of the token's addresses (unavailable); another federation (not_found); the
@@ -33,8 +34,8 @@ inline constexpr std::string_view enrolment_protocol = "/meshwork/enrol/1";
 struct EnrolmentRequest {
   static constexpr std::string_view type = "enrolment-request";
   static constexpr std::uint64_t version = 1;
-  Cid federation;
-  std::optional<Digest> secret;
+  std::optional<Cid> federation;  ///< none: of which federation is the node?
+  std::optional<Digest> secret;  ///< of an invitation to it
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("federation", self.federation);
@@ -45,7 +46,8 @@ struct EnrolmentRequest {
 struct EnrolmentAnswer {
   static constexpr std::string_view type = "enrolment-answer";
   static constexpr std::uint64_t version = 1;
-  std::optional<Bytes> founding;  ///< the record Founding; none where this node is not of that federation
+  std::optional<Bytes>
+      founding;  ///< the record Founding; none where this node is of another federation, or does not say of which
   bool admitted = false;  ///< it is a member, or will be with one of the next blocks
   std::string text;  ///< of that, for people
   template <class Self, class V>
@@ -63,6 +65,8 @@ struct InvitationTerms {
   std::uint64_t uses = 1;
   std::uint64_t hours = 24;
 };
+
+inline constexpr std::size_t max_enrolment_answer_bytes = std::size_t{1} << 20;
 
 /// A member's side.
 class Enrolment {

@@ -17,8 +17,9 @@ using ledger::Role;
 /// A steward's node that is asked over socket pairs.
 class EnrolmentTest : public Town {
  protected:
+  explicit EnrolmentTest(bool is_open = false) : is_open_(is_open) {}
   void SetUp() override {
-    found(2, 3);
+    found(2, 3, is_open_);
     start_all();
     enrolment_ = std::make_unique<Enrolment>(io_, *store_of(*nodes_[0]), *nodes_[0]->host);
     thread_ = std::thread([this] { io_.run(); });
@@ -80,10 +81,16 @@ class EnrolmentTest : public Town {
   /// Until what was said before is final.
   void settle() { ASSERT_TRUE(transact(*nodes_[0], transfer(99, 5'000))); }
 
+  bool is_open_;
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> busy_ = boost::asio::make_work_guard(io_);
   std::unique_ptr<Enrolment> enrolment_;
   std::thread thread_;
+};
+
+class OpenEnrolmentTest : public EnrolmentTest {
+ protected:
+  OpenEnrolmentTest() : EnrolmentTest(true) {}
 };
 
 TEST_F(EnrolmentTest, WhoHasTheSecretIsAdmittedOnce) {
@@ -122,6 +129,29 @@ TEST_F(EnrolmentTest, WhatAdmitsNobodySaysWhy) {
   ASSERT_TRUE(old);
   EXPECT_EQ(take(10, *read_token(*old)).text, "this invitation is over");
   EXPECT_TRUE(take(10, invitation).admitted) << "none of these has used it up";
+}
+
+TEST_F(EnrolmentTest, AStrangerIsToldNothingWhereStewardsAdmit) {
+  const EnrolmentAnswer answer = ask(10, {});
+  EXPECT_FALSE(answer.founding);
+  EXPECT_FALSE(answer.admitted);
+  EXPECT_EQ(answer.text, "stewards admit to this node's federation: ask one for a token");
+  const EnrolmentAnswer secret = ask(10, {.federation = {}, .secret = invited({}).secret.value_or(Digest{})});
+  EXPECT_FALSE(secret.founding);
+  EXPECT_FALSE(secret.admitted);
+  EXPECT_EQ(secret.text, "an invitation's secret goes with its federation's name");
+}
+
+TEST_F(OpenEnrolmentTest, AStrangerIsShownTheWay) {
+  const EnrolmentAnswer answer = ask(10, {});
+  ASSERT_TRUE(answer.founding);
+  EXPECT_EQ(federation_of(*read_founding(*answer.founding)), federation_of(founding_));
+  EXPECT_FALSE(answer.admitted);
+  EXPECT_FALSE(ask(10, {.federation = {}, .secret = sha256(as_bytes("guessed"))}).founding);
+  const EnrolmentAnswer named = ask(10, {.federation = federation_of(founding_), .secret = {}});
+  EXPECT_TRUE(named.founding);
+  EXPECT_EQ(named.text, "enrolment is open: this node makes itself a member once it has followed the chain");
+  EXPECT_TRUE(roles_of(10).empty()) << "that is for it to say";
 }
 
 TEST_F(EnrolmentTest, WhatTheLedgerRefusesUsesNothingUp) {
