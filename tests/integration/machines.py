@@ -100,3 +100,21 @@ class Machine:
         self.holder.stdin.close()
         self.holder.wait()
         self.holder.stdout.close()
+
+
+class Lan:
+    """For a test case: a network on which machines hear each other, and nobody else does."""
+
+    def setUp(self):
+        super().setUp()
+        self.machines = 0
+        run("ip", "link", "add", "lan0", "type", "bridge")
+        run("ip", "link", "set", "lan0", "up")
+        self.addCleanup(run, "ip", "link", "delete", "lan0")
+
+    def machine(self):
+        machine = Machine()
+        self.addCleanup(machine.end)
+        self.machines += 1
+        machine.plug("lan", f"10.11.12.{self.machines}/24", "lan0", f"port{self.machines}")
+        return machine

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from machines import Machine, main, needs_walls, run
+from machines import Lan, main, needs_walls
 from meshes import CACHE, MESH, Case, Process, die_with_parent, environment, until
 
 PATIENCE_S = 30
@@ -72,21 +72,7 @@ class Launched:
 
 
 @needs_walls
-class Discovery(Case):
-    def setUp(self):
-        super().setUp()
-        self.machines = 0
-        run("ip", "link", "add", "lan0", "type", "bridge")
-        run("ip", "link", "set", "lan0", "up")
-        self.addCleanup(run, "ip", "link", "delete", "lan0")
-
-    def machine(self):
-        machine = Machine()
-        self.addCleanup(machine.end)
-        self.machines += 1
-        machine.plug("lan", f"10.11.12.{self.machines}/24", "lan0", f"port{self.machines}")
-        return machine
-
+class Discovery(Lan, Case):
     def stranger(self, name, federation):
         return self.started(Stranger(self.machine(), self.folder / name, federation))
 

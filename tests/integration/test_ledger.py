@@ -253,5 +253,43 @@ class Ledger(Federation):
         self.assertIn("already", errors)
 
 
+class Leaving(Federation):
+    """A home that has founded a federation, and comes into another one by a token."""
+
+    def found_own(self, number, *flags):
+        code, _, errors = self.run_mesh(number, "federation", "found", "own", *flags)
+        self.assertEqual(code, 0, errors)
+
+    def refusal(self, number, token):
+        code, _, errors = self.run_mesh(number, "up", "--no-mdns", "--api", "127.0.0.1:0", "--join", token)
+        self.assertEqual(code, 1, errors)
+        return errors
+
+    def test_what_never_began_is_dropped_and_what_began_stays(self):
+        self.found(1)
+        token = self.token(uses=1)
+        self.found_own(1)
+        self.up(1, token)
+        self.assertEqual(self.ledger(1)["federation"]["cid"], self.ledger(0)["federation"]["cid"])
+        until(lambda: self.account(1)["member"], "it is a member")
+        self.assertIn("the federation own is dropped", self.home(1).with_name("node1.log").read_text())
+
+        self.found_own(2)
+        self.up(2)
+        until(lambda: self.ledger(2)["durable_height"] >= 1, "its first block")
+        own = self.ledger(2)["federation"]["cid"]
+        self.nodes[2].end()
+        token = self.token(uses=1)
+        self.assertRegex(self.refusal(2, token), r"its chain is at height [1-9].*is not built")
+        self.found_own(4, "--founder", self.did(5))
+        self.assertIn("others founded it with this node", self.refusal(4, token))
+        # The invitation was not used up by those, and the first has its chain still.
+        self.up(2)
+        self.assertEqual(self.ledger(2)["federation"]["cid"], own)
+        self.up(3, token)
+        self.assertEqual(self.ledger(3)["federation"]["cid"], self.ledger(0)["federation"]["cid"])
+        until(lambda: self.account(3)["member"], "it is a member")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -162,7 +162,10 @@ struct Program {
   void mesh(CLI::App& app) {
     globals(app);
     app.require_subcommand(1);
-    command(app, "up", "run a node until Ctrl-C", [this] { return run_up(session, false); });
+    command(app, "up", "run a node until Ctrl-C", [this] { return run_up(session, false); })
+        ->footer(
+            "At a terminal, and in no federation yet, it asks whether to join one on this network that takes whoever "
+            "comes; --join lan joins it unasked.");
     CLI::App* demo = command(app, "demo", "a whole mesh on this machine and a real job through it",
                              [this] { return run_demo(session, nodes, text, file); });
     demo->add_option("--nodes", nodes, "how many nodes")->check(CLI::Range(2, 16));

@@ -1,8 +1,8 @@
-// `mesh federation found`, `mesh peers invite`, `mesh node id`: how a federation with a ledger begins, and how others come in.
+// `mesh federation found`, `mesh peers invite`, `mesh node id`: how a federation with a ledger begins, and how others are invited.
 #include <fmt/format.h>
 
 #include "app/cli/session.h"
-#include "app/runtime/enrolment.h"
+#include "app/runtime/founding.h"
 #include "app/runtime/host.h"
 #include "app/runtime/runtime.h"
 
@@ -10,7 +10,6 @@ namespace mesh::cli {
 
 namespace {
 constexpr std::uint64_t micro = 1'000'000;
-
 }  // namespace
 
 int node_id(Session& session) {
@@ -71,34 +70,6 @@ int peers_invite(Session& session, const InvitationOptions& options) {
     session.say("`mesh up --join TOKEN` on the other machine takes it");
     return static_cast<int>(exit_ok);
   });
-}
-
-Result<std::vector<std::string>> join_by_tokens(const config::Paths& paths, const std::vector<std::string>& join,
-                                                const std::function<void(const std::string&)>& say) {
-  std::vector<std::string> addresses;
-  for (const std::string& item : join) {
-    if (!app::is_token(item)) {
-      addresses.push_back(item);
-      continue;
-    }
-    MESH_LET(const app::Invitation invitation, app::read_token(item));
-    addresses.insert(addresses.end(), invitation.addresses.begin(), invitation.addresses.end());
-    MESH_LET(const auto known, app::load_founding(paths.home));
-    if (known) {
-      // A token that was taken stays among the settings.
-      if (app::federation_of(*known) == invitation.federation) continue;
-      return fail(
-          ErrorCode::conflict,
-          fmt::format(
-              "this home is in the federation {} already: a node of another one needs a home of its own (--home)",
-              known->charter.name));
-    }
-    MESH_LET(const app::NodeKey key, app::own_key(paths.home, paths.key_file));
-    MESH_LET(const app::Enrolled enrolled, app::enrol(key.seed, invitation, std::chrono::seconds(30)));
-    MESH_TRY(app::save_founding(paths.home, enrolled.founding));
-    say(fmt::format("in the federation {}: {}", enrolled.founding.charter.name, enrolled.text));
-  }
-  return addresses;
 }
 
 }  // namespace mesh::cli

@@ -204,11 +204,13 @@ struct FoundingOptions {
 };
 int federation_found(Session& session, const FoundingOptions& options);
 int node_id(Session& session);
-/// Takes the tokens among what was said to join: this home is in their federation then. What is left, and the tokens' own addresses, are peers
-/// to connect to.
-[[nodiscard]] Result<std::vector<std::string>> join_by_tokens(const config::Paths& paths,
-                                                              const std::vector<std::string>& join,
-                                                              const std::function<void(const std::string&)>& say);
+/// Comes into the federations that are to be joined, by their tokens or as the one on the local network (`lan`): this home is in them then.
+/// What is left, and the tokens' own addresses, are peers to connect to.
+[[nodiscard]] Result<std::vector<std::string>> join_federations(const config::Settings& settings,
+                                                                const std::function<void(const std::string&)>& say);
+/// Where a home is in no federation and nothing says in which it is to be: looks whether one on the local network takes whoever comes, and asks
+/// the person at the terminal. Without one nothing is done. False: a signal came instead of an answer. SIGINT and SIGTERM are blocked.
+[[nodiscard]] Result<bool> ask_to_join(const Session& session, const config::Settings& settings);
 /// `visibility` empty: for whoever knows the CID. `copy`: into the store, not where it lies.
 int assets_add(Session& session, const std::string& path, const std::string& visibility, bool copy);
 /// As assets_add, but sealed for `recipients`: nodes by did or PeerId, or "self" for the one that is asked.

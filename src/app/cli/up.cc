@@ -50,7 +50,8 @@ void log_notice(const app::LoggedEvent& event, bool json) {
   constexpr std::array warnings{"node.storage",   "node.network",    "ledger.storage", "ledger.stalled",
                                 "ledger.trouble", "ledger.evidence", "ledger.peer"};
   const bool is_info = notice.kind == "job.done" || notice.kind == "job.paid" || notice.kind == "job.overturned" ||
-                       notice.kind.starts_with("peer.") || notice.kind == "node.up" || notice.kind == "ledger.signs";
+                       notice.kind.starts_with("peer.") || notice.kind == "node.up" || notice.kind == "ledger.signs" ||
+                       notice.kind == "ledger.enrolled";
   const auto level = std::ranges::find(warnings, notice.kind) != warnings.end() ? spdlog::level::warn
                      : is_info                                                  ? spdlog::level::info
                                                                                 : spdlog::level::debug;
@@ -153,8 +154,8 @@ Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& sett
   wanted.compile_cache = paths.cache / "compiled";
   wanted.federation = settings.text("federation");
   wanted.listen = settings.list("listen");
-  MESH_LET(wanted.bootstrap, join_by_tokens(paths, settings.list("join"),
-                                            [](const std::string& text) { fmt::print(stderr, "{}\n", text); }));
+  MESH_LET(wanted.bootstrap,
+           join_federations(settings, [](const std::string& text) { fmt::print(stderr, "{}\n", text); }));
   wanted.mdns = !settings.flag("no-mdns");
   const std::string& relay = settings.text("relay");
   wanted.relay = relay == "on" ? app::Relaying::on : relay == "off" ? app::Relaying::off : app::Relaying::automatic;
@@ -270,6 +271,14 @@ int run_up(Session& session, bool mesh_cli) {
   ::sigaddset(&signals, SIGINT);
   ::sigaddset(&signals, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (!mesh_cli) {
+    const auto goes_on = ask_to_join(session, *settings);
+    if (!goes_on) return session.fail(goes_on.error());
+    if (!*goes_on) {
+      session.say("stopping");
+      return exit_ok;
+    }
+  }
   auto node = LocalNode::start(*settings, false);
   if (!node) return session.fail(node.error());
   Json addresses = Json::array();

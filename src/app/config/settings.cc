@@ -27,8 +27,10 @@ constexpr std::array table{
                 "MULTIADDR", "address to listen on for peers (repeatable)"},
     SettingSpec{"api", SettingType::text, "127.0.0.1:6374", "ADDR:PORT",
                 "address of the HTTP API and dashboard; port 0 takes any free one"},
-    SettingSpec{"join", SettingType::list, "", "TOKEN|MULTIADDR",
-                "token of a federation to come into, or peer to connect to at start, /ip4/.../p2p/ID (repeatable)"},
+    SettingSpec{
+        "join", SettingType::list, "", "TOKEN|lan|MULTIADDR",
+        "token of a federation to come into, lan for the one with open enrolment on the local network, or peer to "
+        "connect to at start, /ip4/.../p2p/ID (repeatable)"},
     SettingSpec{"no-mdns", SettingType::flag, "false", "", "do not look for peers on the local network"},
     SettingSpec{"relay", SettingType::choice, "auto", "WHEN",
                 "carry connections for peers behind NATs: auto (while this node can be dialed), on or off", 0, 0,
