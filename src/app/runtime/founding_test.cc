@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "adapters/store/chain_store.h"
@@ -247,6 +250,32 @@ TEST_F(Leaving, CutOffWhileTheFoundingIsWrittenItIsTheOldOne) {
   EXPECT_EQ(in_force(), federation_of(own_));
   ASSERT_TRUE(join());
   EXPECT_EQ(in_force(), federation_of(other_));
+}
+
+TEST_F(Leaving, KilledAtAnyMomentOneOfTheTwoIsInForceAndItsChainOpens) {
+  // Ever later, until it was done before the kill a few times.
+  unsigned joined = 0;
+  for (unsigned step = 0; step < 100 && joined < 3; ++step) {
+    const store::TemporaryFolder home;
+    ASSERT_TRUE(save_founding(home.path(), own_));
+    store::ChainStore::open(chain_file(home.path()), federation_of(own_)).value().reset();
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) ::_exit(join_federation(home.path(), other_, node_of(1)) ? 0 : 1);
+    ::usleep(step * 4'000);
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << status;
+    const auto founding = load_founding(home.path());
+    ASSERT_TRUE(founding && *founding);
+    const Cid in_force = federation_of(**founding);
+    ASSERT_TRUE(in_force == federation_of(own_) || in_force == federation_of(other_));
+    joined += in_force == federation_of(other_) ? 1U : 0U;
+    const auto chain = store::ChainStore::open(chain_file(home.path()), in_force);
+    ASSERT_TRUE(chain) << chain.error().message;
+    EXPECT_EQ(*(*chain)->height(), 0U);
+  }
 }
 
 TEST(Declined, AreRememberedOnceAndTheOldestForgotten) {
