@@ -1,9 +1,9 @@
 // Looks on the local network for federations that a node can come into by itself: those with a ledger whose enrolment is open.
 //
-// For as long as it looks there is a node on the network whose key nobody knows and which listens nowhere. It finds others by mDNS and asks each
-// of them, where it is on the local network, of which federation it is (enrolment.h). What comes back is a stranger's word: a founding counts where a ledger can
-// begin so, and open is what its genesis says is open. That who shows a founding belongs to it is not known. Names are nobody's: two federations may
-// have one, and only the CIDs tell them apart.
+// For as long as it looks there is a node on the network whose key nobody knows and which listens nowhere. It finds others by mDNS and asks
+// each that is on the local network of which federation it is (enrolment.h). What comes back is a stranger's word: a founding counts where
+// a ledger can begin so, and open is what its genesis says is open. That who shows a founding belongs to it is not known. Names are
+// nobody's: two federations may have one, and only the CIDs tell them apart.
 //
 // Bounds: 64 nodes are asked, each once; an answer has 1 MiB; `limit` for all of it.
 // What can go wrong: the network cannot be started (as p2p::Network says). Who is silent, or sends what is no founding, is counted and passed over.
