@@ -4,7 +4,10 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <deque>
 #include <set>
+
+#include "base/check.h"
 
 namespace mesh::sealing {
 namespace {
@@ -343,7 +346,7 @@ struct Opener::Impl {
 
   enum class Part : std::uint8_t { prelude, header, chunks, end };
 
-  std::optional<OwnPoint> own;  ///< of a recipient
+  std::deque<OwnPoint> own;  ///< of recipients
   std::optional<ContentKey> known;  ///< or the key itself
   Sink sink;
   Part part = Part::prelude;
@@ -356,6 +359,7 @@ struct Opener::Impl {
   Status status;
 
   Status read_prelude();
+  [[nodiscard]] Result<ContentKey> own_key() const;
   Status read_header();
   Status open_chunk();
 
@@ -395,10 +399,20 @@ Status Opener::Impl::read_prelude() {
   return {};
 }
 
+/// What is wrong is said of the first key.
+Result<ContentKey> Opener::Impl::own_key() const {
+  Result<ContentKey> first = key_of_header(own.front(), sealed);
+  for (std::size_t i = 1; i < own.size() && !first && first.error().code == ErrorCode::denied; ++i) {
+    Result<ContentKey> key = key_of_header(own[i], sealed);
+    if (key) return key;
+  }
+  return first;
+}
+
 Status Opener::Impl::read_header() {
   if (known && !fits(*known, sealed))
     return fail(ErrorCode::denied, "the key that was given is not the one of this sealed content");
-  const Result<ContentKey> content_key = known ? *known : key_of_header(*own, sealed);
+  const Result<ContentKey> content_key = known ? *known : own_key();
   if (!content_key) return std::unexpected(content_key.error());
   const ByteView stream_header =
       ByteView(sealed).subspan(sealed.size() - tag_bytes - stream_header_bytes, stream_header_bytes);
@@ -434,7 +448,11 @@ Status Opener::Impl::open_chunk() {
   return sink(content);
 }
 
-Opener::Opener(const Seed& key, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) { impl_->own.emplace(key); }
+Opener::Opener(const Seed& key, Sink sink) : Opener(std::span(&key, 1), std::move(sink)) {}
+Opener::Opener(std::span<const Seed> keys, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) {
+  MESH_CHECK(!keys.empty(), "sealing-opener-has-a-key");
+  for (const Seed& key : keys) impl_->own.emplace_back(key);
+}
 Opener::Opener(const ContentKey& key, Sink sink) : impl_(std::make_unique<Impl>(std::move(sink))) {
   impl_->known = key;
 }

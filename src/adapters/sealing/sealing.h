@@ -127,6 +127,8 @@ class Sealer {
 class Opener {
  public:
   Opener(const Seed& key, Sink sink);
+  /// By one of these keys, each of which may be a recipient's; at least one.
+  Opener(std::span<const Seed> keys, Sink sink);
   /// Of a file whose key is known, whoever its recipients are. If it is not its key, the error is `denied`, and nothing was
   /// handed on.
   Opener(const ContentKey& key, Sink sink);
