@@ -622,7 +622,7 @@ void World::carry_out(std::uint32_t index, node::Effects effects) {
           } else if constexpr (std::same_as<T, node::effect::Watch>) {
             MESH_CHECK(notary_ != nullptr, "no-ledger: nodes without one ask nothing of it");
             host.interest.intents.insert(value.intent);
-            tell(index, node::part_of(notary_->ledger().state(), value.intent, wall_ms(host)));
+            tell(index, node::part_of(notary_->ledger().state(), value.intent, host.interest, wall_ms(host)));
           }
         },
         effect.value);

@@ -120,6 +120,7 @@ Status Engagement::restore(std::string_view kind, ByteView bytes) {
 void Engagement::resume(Instant now, Outbox& out) {
   heard_ = now;
   const std::map<Cid, Lease> leases = std::exchange(leases_, {});
+  if (around_.is_former) return;  // What it committed to is shown; the publisher takes nothing new by that key.
   for (const auto& [cid, lease] : leases) take_lease(now, cid, {lease.running.begin(), lease.running.end()}, out);
 }
 

@@ -170,7 +170,8 @@ void Engagement::watch_work(Instant now, const ledger::Work& work, Outbox& out) 
   const auto told = on_ledger_.told.find(work.commitment);
   if (!open.empty() && (told == on_ledger_.told.end() || now - told->second >= tell_intent_every)) {
     on_ledger_.told.insert_or_assign(work.commitment, now);
-    for (const NodeId& node : open) out.send(node, Channel::award, intent_.envelope);
+    for (const ledger::AccountId& account : open)
+      out.send(around_.ledger->node_of(account), Channel::award, intent_.envelope);
   }
   if (!on_ledger_.escrow) return;
   const LedgerDesk::Wish wish{.kind = LedgerDesk::Kind::timeout, .scope = id(), .about = work.commitment};
@@ -181,7 +182,7 @@ void Engagement::watch_work(Instant now, const ledger::Work& work, Outbox& out) 
   for (const NodeId& node : overdue) {
     out.notify({.kind = "task.ledger",
                 .job = id(),
-                .peer = node,
+                .peer = around_.ledger->node_of(node),
                 .text = short_name(node) + " was drawn to verify and does not answer"});
   }
   around_.desk->want(

@@ -71,7 +71,8 @@ struct JobSpec {
 
 /// What the market asks of a member of a federation with a ledger.
 struct Standing {
-  NodeId node;
+  NodeId node;  ///< its account's name, which stays
+  PublicKey key;  ///< that signs for it now: the node that acts for the account is known by it
   std::uint32_t score = 0;  ///< of its reputation, 0 to 1000
   bool works = false;  ///< has the role
   bool verifies = false;  ///< has the role and says that it wants to be drawn
@@ -201,6 +202,7 @@ struct LedgerChanged {
   std::uint64_t time_ms = 0;  ///< of the last final block
   Cid block;  ///< it
   std::uint64_t now_ms = 0;  ///< the host's own clock, in milliseconds since 1970: an idle ledger has no time
+  NodeId self;  ///< the account for which this node acts
   ledger::Parameters parameters;
   bool whole = false;  ///< what concerns the node and is not here is not there (any more)
   std::vector<ledger::Escrow> escrows;

@@ -153,6 +153,12 @@ void Job::resume(Instant now, Outbox& out) {
     ended_at_ = now;
     return;
   }
+  if (around_.is_former) {
+    return end(now, JobPhase::failed,
+               "key-rotated: this node has another key now, and nobody takes more of the one that this task was signed "
+               "with; run it again",
+               out);
+  }
   std::vector<Cid> judged;
   for (const auto& [cid, batch] : batches_) {
     if (batch.open == 0) judged.push_back(cid);

@@ -16,6 +16,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <span>
 
 #include "domain/market/quota.h"
 #include "domain/market/selection.h"
@@ -42,6 +43,17 @@ struct Surroundings {
   reputation::Experience& experience;
   LedgerView* ledger = nullptr;  ///< null in a federation without one; then `desk` is, too
   LedgerDesk* desk = nullptr;
+  std::span<const identity::Signer> former = {};  ///< of keys that were the node's before
+  bool is_former = false;  ///< `signer` is one of them: others take nothing new that it signs
+
+  /// Null where the node never had this key.
+  [[nodiscard]] const identity::Signer* signer_by(const PublicKey& key) const {
+    if (key == signer.id()) return &signer;
+    for (const identity::Signer& one : former) {
+      if (one.id() == key) return &one;
+    }
+    return nullptr;
+  }
 };
 
 class Job {

@@ -153,7 +153,7 @@ void Job::on_ledger(Instant now, const event::LedgerChanged& changed, Outbox& ou
   const bool was_locked = payment_->is_locked();
   const bool had_ended = was_locked && payment_->escrow->ended;
   for (const ledger::Escrow& escrow : changed.escrows) {
-    if (escrow.intent == id() && escrow.publisher == around_.signer.id()) payment_->escrow = escrow;
+    if (escrow.intent == id() && escrow.publisher == around_.ledger->self()) payment_->escrow = escrow;
   }
   if (!was_locked && payment_->is_locked()) on_locked(now, out);
   for (const ledger::Work& work : changed.works) {
@@ -287,7 +287,8 @@ void Job::watch_work(Instant now, const ledger::Work& work, Batch& batch, Outbox
   if (told == payment_->told.end() || now - told->second >= tell_intent_every) {
     payment_->told.insert_or_assign(work.commitment, now);
     out.require_durable();
-    for (const NodeId& node : open) out.send(node, Channel::award, intent_.envelope);
+    for (const ledger::AccountId& account : open)
+      out.send(around_.ledger->node_of(account), Channel::award, intent_.envelope);
   }
   const LedgerDesk::Wish wish{.kind = LedgerDesk::Kind::timeout, .scope = id(), .about = work.commitment};
   if (!around_.desk->is_free(now, wish)) return;
@@ -297,8 +298,10 @@ void Job::watch_work(Instant now, const ledger::Work& work, Batch& batch, Outbox
   for (const NodeId& node : overdue) {
     for (const std::uint32_t shard : seats_held(work, node, wall))
       tell(shard, "verifier " + short_name(node) + " did not answer when drawn (verify-timeout)");
-    out.notify(
-        {.kind = "job.note", .job = id(), .peer = node, .text = short_name(node) + " does not answer as a verifier"});
+    out.notify({.kind = "job.note",
+                .job = id(),
+                .peer = around_.ledger->node_of(node),
+                .text = short_name(node) + " does not answer as a verifier"});
   }
   around_.desk->want(
       now, wish,
@@ -504,11 +507,14 @@ void Job::show_seats(const ledger::Work& now, const std::vector<std::uint32_t>& 
       if (!task::covers(answer.shards, shard)) continue;
       const bool differs = std::ranges::binary_search(answer.differing, shard);
       const std::string_view unrevealed = has_ended ? "did not reveal" : "has not revealed yet";
-      views->push_back({answer.node, std::string(!answer.revealed ? unrevealed : differs ? "disagreed" : "agreed")});
+      views->push_back({around_.ledger->node_of(answer.node), std::string(!answer.revealed ? unrevealed
+                                                                          : differs        ? "disagreed"
+                                                                                           : "agreed")});
     }
     for (const ledger::Work::PassedOver& one : work.passed_over) {
-      const bool answered = std::ranges::any_of(*views, [&](const SeatView& view) { return view.node == one.node; });
-      if (!answered) views->push_back({one.node, "lost its seat: did not answer when drawn (verify-timeout)"});
+      const NodeId node = around_.ledger->node_of(one.node);
+      const bool answered = std::ranges::any_of(*views, [&](const SeatView& view) { return view.node == node; });
+      if (!answered) views->push_back({node, "lost its seat: did not answer when drawn (verify-timeout)"});
     }
     shards_[shard].seats = std::move(views);
   }

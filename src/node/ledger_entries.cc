@@ -8,11 +8,12 @@ namespace mesh::node {
 
 namespace {
 
-event::LedgerChanged head_of(const ledger::State& state, std::uint64_t now_ms) {
+event::LedgerChanged head_of(const ledger::State& state, const Interest& interest, std::uint64_t now_ms) {
   return {.height = state.frame.height,
           .time_ms = state.frame.time_ms,
           .block = state.frame.last_block,
           .now_ms = now_ms,
+          .self = interest.self,
           .parameters = state.frame.parameters,
           .whole = false,
           .escrows = {},
@@ -23,6 +24,25 @@ event::LedgerChanged head_of(const ledger::State& state, std::uint64_t now_ms) {
 }
 
 }  // namespace
+
+void AccountKeys::note(const ledger::AccountId& account, const PublicKey& key) {
+  const auto before = keys_.find(account);
+  if (before != keys_.end()) {
+    if (before->second == key) return;
+    const auto accounts = accounts_.find(before->second);
+    accounts->second.erase(account);
+    if (accounts->second.empty()) accounts_.erase(accounts);
+    keys_.erase(before);
+  }
+  if (key == account) return;
+  keys_.emplace(account, key);
+  accounts_[key].insert(account);
+}
+
+ledger::AccountId AccountKeys::account_of(const PublicKey& key) const {
+  const auto accounts = accounts_.find(key);
+  return accounts == accounts_.end() ? key : *accounts->second.begin();
+}
 
 bool concerns(const Interest& interest, const ledger::Escrow& escrow) {
   return escrow.publisher == interest.self || interest.intents.contains(escrow.intent);
@@ -46,7 +66,7 @@ Touched touched_by(const ledger::Draft& draft) {
   return touched;
 }
 
-std::optional<Standing> standing_of(const ledger::State& state, const NodeId& node) {
+std::optional<Standing> standing_of(const ledger::State& state, const ledger::AccountId& node) {
   const ledger::Member* member = state.tables.members.find(node);
   if (member == nullptr) return std::nullopt;
   const ledger::Account* account = state.tables.accounts.find(node);
@@ -54,6 +74,7 @@ std::optional<Standing> standing_of(const ledger::State& state, const NodeId& no
   const ledger::Attestation* attested = state.tables.attestations.find(node);
   const std::uint64_t height = state.frame.height;
   Standing standing{.node = node,
+                    .key = account == nullptr ? node : account->signer(),
                     .works = check_role(member, ledger::Role::worker, height).has_value(),
                     .verifies = attested != nullptr && attested->verifies &&
                                 check_role(member, ledger::Role::verifier, height).has_value()};
@@ -73,7 +94,7 @@ std::optional<Standing> standing_of(const ledger::State& state, const NodeId& no
 
 event::LedgerChanged changes_of(const ledger::State& state, const Touched& touched, const ledger::OpenedBlock& block,
                                 const Interest& interest, std::uint64_t now_ms) {
-  event::LedgerChanged changed = head_of(state, now_ms);
+  event::LedgerChanged changed = head_of(state, interest, now_ms);
   for (const Digest& key : touched.escrows) {
     const ledger::Escrow* escrow = state.tables.escrows.find(key);
     if (escrow != nullptr && concerns(interest, *escrow)) changed.escrows.push_back(*escrow);
@@ -97,7 +118,7 @@ event::LedgerChanged changes_of(const ledger::State& state, const Touched& touch
 }
 
 event::LedgerChanged whole_of(const ledger::State& state, const Interest& interest, std::uint64_t now_ms) {
-  event::LedgerChanged changed = head_of(state, now_ms);
+  event::LedgerChanged changed = head_of(state, interest, now_ms);
   changed.whole = true;
   state.tables.escrows.visit([&](const ledger::Escrow& one) {
     if (concerns(interest, one)) changed.escrows.push_back(one);
@@ -109,14 +130,17 @@ event::LedgerChanged whole_of(const ledger::State& state, const Interest& intere
   });
   state.tables.members.visit([&](const ledger::Member& one) {
     const std::optional<Standing> standing = standing_of(state, one.node);
-    if (standing->works || standing->verifies || one.node == interest.self) changed.members.push_back(*standing);
+    const bool is_rotated = standing->key != standing->node;  // Who has a seat is known by another key then.
+    if (standing->works || standing->verifies || is_rotated || one.node == interest.self)
+      changed.members.push_back(*standing);
     return true;
   });
   return changed;
 }
 
-event::LedgerChanged part_of(const ledger::State& state, const Cid& intent, std::uint64_t now_ms) {
-  event::LedgerChanged changed = head_of(state, now_ms);
+event::LedgerChanged part_of(const ledger::State& state, const Cid& intent, const Interest& interest,
+                             std::uint64_t now_ms) {
+  event::LedgerChanged changed = head_of(state, interest, now_ms);
   if (const ledger::Escrow* escrow = state.tables.escrows.find(intent.digest())) changed.escrows.push_back(*escrow);
   state.tables.works.visit([&](const ledger::Work& one) {
     if (one.intent == intent) changed.works.push_back(one);

@@ -126,13 +126,13 @@ void LedgerSeat::advance(Instant now, Outbox& out) {
   if (is_over() || work_.draws.empty() || !around_.ledger->is_known()) return;
   if (work_.phase == WorkPhase::drawn || work_.phase == WorkPhase::disputed) {
     // By the host's clock: who was passed over answers no more, and whoever comes next need not wait for a block.
-    std::vector<std::uint32_t> open = seats_held(work_, around_.signer.id(), around_.ledger->wall_ms(now));
+    std::vector<std::uint32_t> open = seats_held(work_, around_.ledger->self(), around_.ledger->wall_ms(now));
     for (const auto& [cid, own] : own_) {
-      if (own.commitment.record.basis != work_.draws.back().block) continue;
+      if (!can_be_anchored(own)) continue;
       std::erase_if(open, [&](std::uint32_t shard) { return std::ranges::binary_search(own.shards, shard); });
     }
     for (const ledger::Answer& answer : work_.answers) {
-      if (answer.node != around_.signer.id() || answer.round != round()) continue;
+      if (answer.node != around_.ledger->self() || answer.round != round()) continue;
       std::erase_if(open, [&](std::uint32_t shard) { return task::covers(answer.shards, shard); });
     }
     if (!open.empty() && intent_) {
@@ -158,7 +158,7 @@ bool LedgerSeat::need(Instant now, const std::vector<std::uint32_t>& shards, Out
   if (now < retry_at_ || !intent_) return true;
   const task::TaskIntent& terms = intent_->record;
   std::vector<NodeId> holders{intent_->signer};
-  if (work_.worker != intent_->signer) holders.push_back(work_.worker);
+  if (const NodeId worker = around_.ledger->node_of(work_.worker); worker != intent_->signer) holders.push_back(worker);
   const bool taken = around_.executions.request(now,
                                                 {.intent = intent(),
                                                  .function = terms.function,
@@ -208,9 +208,14 @@ void LedgerSeat::commit(Instant now, const std::vector<std::uint32_t>& shards, O
   anchor(now, out);
 }
 
+bool LedgerSeat::can_be_anchored(const Own& own) const {
+  // By the key of now alone; after a rotation the same is committed to anew.
+  return own.commitment.record.basis == work_.draws.back().block && own.commitment.signer == around_.signer.id();
+}
+
 void LedgerSeat::anchor(Instant now, Outbox& out) {
   for (const auto& [cid, own] : own_) {
-    if (own.commitment.record.basis != work_.draws.back().block) continue;
+    if (!can_be_anchored(own)) continue;
     if (std::ranges::find(work_.answers, cid, &ledger::Answer::commitment) != work_.answers.end()) continue;
     ledger::Anchor anchor;
     anchor.commitments.push_back(record::encode(own.commitment.envelope));
@@ -227,19 +232,20 @@ void LedgerSeat::show_publisher(Instant now, Outbox& out) {
   if (!revealed_it) return receipt_.reset();  // The ledger will not take it, either.
   for (const ledger::Answer& answer : work_.answers) {
     const auto own = own_.find(answer.commitment);
-    if (own == own_.end()) continue;
+    const identity::Signer* signer = around_.signer_by(answer.signer);
+    if (own == own_.end() || signer == nullptr) continue;
     if (need(now, own->second.shards, out)) return;
-    out.send(intent_->signer, Channel::receipt, revealed(shown, own->second));
+    out.send(intent_->signer, Channel::receipt, revealed(shown, own->second, *signer));
   }
   receipt_.reset();
 }
 
-Envelope LedgerSeat::revealed(const ledger::Work& work, const Own& own) const {
+Envelope LedgerSeat::revealed(const ledger::Work& work, const Own& own, const identity::Signer& signer) const {
   const std::vector<std::uint32_t> numbers = work.numbers();
   receipt::VerificationReceipt shown{.intent = intent(),
                                      .receipt = *work.receipt,
                                      .commitment = own.commitment.cid,
-                                     .key = receipt::salt_key(around_.signer, own.commitment.record),
+                                     .key = receipt::salt_key(signer, own.commitment.record),
                                      .differing = {},
                                      .findings = {}};
   std::vector<std::uint32_t> differing;
@@ -253,20 +259,21 @@ Envelope LedgerSeat::revealed(const ledger::Work& work, const Own& own) const {
   }
   shown.differing = task::ranges_of(differing);
   shown.findings = receipt::columns_of(findings);
-  return around_.signer.seal(shown);
+  return signer.seal(shown);
 }
 
 void LedgerSeat::reveal(Instant now, Outbox& out) {
   for (const ledger::Answer& answer : work_.answers) {
-    if (answer.node != around_.signer.id() || answer.revealed) continue;
+    if (answer.node != around_.ledger->self() || answer.revealed) continue;
     const auto own = own_.find(answer.commitment);
-    if (own == own_.end()) continue;
+    const identity::Signer* signer = around_.signer_by(answer.signer);
+    if (own == own_.end() || signer == nullptr) continue;
     const LedgerDesk::Wish wish{.kind = LedgerDesk::Kind::settle, .scope = id(), .about = answer.commitment};
     if (!around_.desk->is_free(now, wish)) continue;
     // Lost in a crash: the same work gives the same finding.
     if (need(now, own->second.shards, out)) continue;
     ledger::Settle settle{.account = {}, .commitment = id()};
-    const Envelope shown = revealed(work_, own->second);
+    const Envelope shown = revealed(work_, own->second, *signer);
     settle.verifications.push_back(record::encode(shown));
     around_.desk->want(now, wish, std::move(settle), out);
     if (intent_) out.send(intent_->signer, Channel::receipt, shown);

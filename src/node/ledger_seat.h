@@ -58,13 +58,14 @@ class LedgerSeat {
   void advance(Instant now, Outbox& out);
   /// Runs those of the shards on which nothing was found yet. Whether there are any.
   bool need(Instant now, const std::vector<std::uint32_t>& shards, Outbox& out);
+  [[nodiscard]] bool can_be_anchored(const Own& own) const;
   void commit(Instant now, const std::vector<std::uint32_t>& shards, Outbox& out);
   void anchor(Instant now, Outbox& out);
   void reveal(Instant now, Outbox& out);
   /// To the publisher, ahead of the block: once all who have a seat have committed nothing is left to be copied.
   void show_publisher(Instant now, Outbox& out);
-  /// What this node's answer says of the work, in which the worker has revealed.
-  [[nodiscard]] Envelope revealed(const ledger::Work& work, const Own& own) const;
+  /// What this node's answer says of the work, in which the worker has revealed, by the key that committed to it.
+  [[nodiscard]] Envelope revealed(const ledger::Work& work, const Own& own, const identity::Signer& signer) const;
   [[nodiscard]] std::uint32_t round() const { return static_cast<std::uint32_t>(work_.draws.size() - 1); }
   void begin(Outbox& out);
 

@@ -131,21 +131,37 @@ class LedgerTown {
     host(n).node.reset();
     ++host(n).life;
     for (auto& [other, one] : hosts_) {
-      if (one.node) step(other, event::PeerDown{testing::node(n)});
+      if (one.node) step(other, event::PeerDown{node_id(n)});
     }
   }
+  /// From the next block on another key signs for a node's account; the node itself has it from its next start on.
+  void rotate(std::uint8_t n) {
+    Host& one = host(n);
+    const auto next = testing::seed_of(static_cast<std::uint8_t>(100 + 10 * one.seeds.size() + n));
+    offered_.push_back(ledger::sign(ledger::rotation(testing::node(n), one.sequence++, next, ledger_->federation()),
+                                    identity::Signer(one.seeds.back(), ledger_->federation())));
+    one.seeds.push_back(next);
+  }
+  void start_again(std::uint8_t n) {
+    stop(n);
+    start(n);
+  }
+  /// Its key, by which others know it; its account is testing::node(n) for good.
+  [[nodiscard]] NodeId node_id(std::uint8_t n) const { return public_key_of(hosts_.at(n).key); }
   void start(std::uint8_t n) {
-    Host& one = hosts_[n];
+    Host& one = host_made(n);
+    one.key = one.seeds.back();
     Result<std::unique_ptr<Node>> made = Node::create(config(n), now_, one.journal);
     ASSERT_TRUE(made.has_value()) << (made ? "" : made.error().message);
     one.node = std::move(*made);
     ++one.life;
     one.interest = one.node->interest();
+    one.interest.self = keys_.account_of(node_id(n));
     step(n, whole_of(ledger_->state(), one.interest, wall()));
     for (auto& [other, there] : hosts_) {
       if (other == n || !there.node) continue;
-      step(n, event::PeerUp{testing::node(other)});
-      step(other, event::PeerUp{testing::node(n)});
+      step(n, event::PeerUp{node_id(other)});
+      step(other, event::PeerUp{node_id(n)});
     }
   }
   [[nodiscard]] bool is_up(std::uint8_t n) { return host(n).node != nullptr; }
@@ -161,7 +177,7 @@ class LedgerTown {
 
   /// A parcel of `from`, by whom it may be made up.
   void tell(std::uint8_t to, std::uint8_t from, std::vector<Envelope> envelopes) {
-    step(to, event::Message{testing::node(from), Channel::award,
+    step(to, event::Message{node_id(from), Channel::award,
                             record::encode(Parcel{.envelopes = std::move(envelopes), .blocks = {}, .logs = {}})});
   }
 
@@ -212,6 +228,8 @@ class LedgerTown {
 
  private:
   struct Host {
+    std::vector<Seed> seeds;  ///< the last one signs for the account
+    Seed key;  ///< of the node that runs
     std::unique_ptr<Node> node;
     std::uint64_t life = 0;
     std::vector<JournalRecord> journal;
@@ -234,9 +252,16 @@ class LedgerTown {
     return found == options_.does.end() ? Does::both : found->second;
   }
   [[nodiscard]] Host& host(std::uint8_t n) { return hosts_.at(n); }
+  [[nodiscard]] Host& host_made(std::uint8_t n) {
+    Host& one = hosts_[n];
+    if (one.seeds.empty()) one.seeds.push_back(testing::seed_of(n));
+    return one;
+  }
   [[nodiscard]] Config config(std::uint8_t n) const {
     Config config;
-    config.seed = testing::seed_of(n);
+    const Host& one = hosts_.at(n);
+    config.seed = one.key;
+    config.former.assign(one.seeds.begin(), one.seeds.end() - 1);
     config.charter = charter_;
     config.engine = "engine;1";
     config.slots = 4;
@@ -265,17 +290,17 @@ class LedgerTown {
         notices_.push_back(std::to_string(n) + " " + notify->notice.kind + ": " + notify->notice.text);
       } else if (auto* send = std::get_if<effect::Send>(&effect.value)) {
         for (const auto& [to, there] : hosts_) {
-          if (testing::node(to) != send->to) continue;
+          if (node_id(to) != send->to) continue;
           const Result<Parcel> parcel = record::decode<Parcel>(send->bytes);
           EXPECT_TRUE(parcel.has_value()) << "what leaves a node can be read";
           std::vector<Envelope>& all = sent_[{n, to}];
           if (parcel && drops(n, to, *parcel)) continue;
           if (parcel) all.insert(all.end(), parcel->envelopes.begin(), parcel->envelopes.end());
-          mail_.push_back({to, event::Message{testing::node(n), send->channel, std::move(send->bytes)}});
+          mail_.push_back({to, event::Message{node_id(n), send->channel, std::move(send->bytes)}});
         }
       } else if (auto* publish = std::get_if<effect::Publish>(&effect.value)) {
         for (const auto& [to, there] : hosts_) {
-          if (to != n) mail_.push_back({to, event::Gossip{publish->topic, 1, testing::node(n), publish->bytes}});
+          if (to != n) mail_.push_back({to, event::Gossip{publish->topic, 1, node_id(n), publish->bytes}});
         }
       } else if (auto* execute = std::get_if<effect::Execute>(&effect.value)) {
         event::ExecutionDone done{.id = execute->id, .shards = {}, .last = true};
@@ -299,7 +324,7 @@ class LedgerTown {
         }
       } else if (auto* watch = std::get_if<effect::Watch>(&effect.value)) {
         host(n).interest.intents.insert(watch->intent);
-        later(n, life, part_of(ledger_->state(), watch->intent, wall()));
+        later(n, life, part_of(ledger_->state(), watch->intent, host(n).interest, wall()));
       }
     }
   }
@@ -329,9 +354,10 @@ class LedgerTown {
 
   template <class T>
   void sign(std::uint8_t n, T body) {
-    const identity::Signer signer(testing::seed_of(n), ledger_->federation());
-    body.account = signer.id();
-    body.sequence = hosts_[n].sequence++;
+    Host& one = host_made(n);
+    const identity::Signer signer(one.seeds.back(), ledger_->federation());
+    body.account = testing::node(n);
+    body.sequence = one.sequence++;
     offered_.push_back(ledger::sign(body, signer));
   }
 
@@ -365,6 +391,8 @@ class LedgerTown {
                            options_.certifies ? options_.certifies(ledger_->federation(), header) : Bytes(),
                            testing::node(1),
                            publisher == hosts_.end() ? std::set<Cid>() : publisher->second.interest.intents);
+      proposal->draft.patches.accounts.for_each_put(
+          [&](const ledger::Account& one) { keys_.note(one.key(), one.signer()); });
       ledger_->commit(std::move(proposal->draft));
       const std::vector<ledger::PaymentPart> payments = gatherer_.committed(ledger_->state());
       ++blocks;
@@ -391,6 +419,7 @@ class LedgerTown {
   ledger::PaymentGatherer gatherer_;
   std::map<std::uint64_t, std::uint64_t> persons_;  ///< their next numbers
   std::optional<ledger::Ledger> ledger_;
+  AccountKeys keys_;
   NodeId validator_;
   std::map<std::uint8_t, Host> hosts_;
   std::deque<Mail> mail_;

@@ -17,17 +17,34 @@ void LedgerView::take(Instant now, const event::LedgerChanged& changed) {
   now_ms_ = changed.now_ms;
   at_ = now;
   parameters_ = changed.parameters;
-  if (changed.whole) members_.clear();
-  for (const Standing& one : changed.members) members_.insert_or_assign(one.node, one);
+  self_ = changed.self;
+  if (changed.whole) {
+    members_.clear();
+    keys_.clear();
+  }
+  for (const Standing& one : changed.members) {
+    members_.insert_or_assign(one.node, one);
+    keys_.note(one.node, one.key);
+  }
 }
 
 std::uint64_t LedgerView::wall_ms(Instant now) const {
   return std::max(time_ms_, now_ms_ + static_cast<std::uint64_t>((now - at_).count() / 1000));
 }
 
-const Standing* LedgerView::standing(const NodeId& node) const {
-  const auto found = members_.find(node);
+const Standing* LedgerView::own() const {
+  const auto found = members_.find(self_);
   return found == members_.end() ? nullptr : &found->second;
+}
+
+const Standing* LedgerView::standing(const NodeId& node) const {
+  const auto found = members_.find(keys_.account_of(node));
+  return found == members_.end() || found->second.key != node ? nullptr : &found->second;
+}
+
+NodeId LedgerView::node_of(const ledger::AccountId& account) const {
+  const auto found = members_.find(account);
+  return found == members_.end() ? account : found->second.key;
 }
 
 std::uint64_t LedgerView::shards_covered(const NodeId& node, std::uint64_t fee) const {
@@ -81,7 +98,7 @@ std::string_view refusal_name(const Error& error) {
   return std::string_view(error.message).substr(0, error.message.find(':'));
 }
 
-std::vector<std::uint32_t> seats_held(const ledger::Work& work, const NodeId& node, std::uint64_t time_ms) {
+std::vector<std::uint32_t> seats_held(const ledger::Work& work, const ledger::AccountId& node, std::uint64_t time_ms) {
   std::vector<std::uint32_t> held;
   if (work.draws.empty()) return held;
   const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);

@@ -25,8 +25,14 @@ class LedgerView {
   /// Milliseconds since 1970, by the host's clock, but never before the last block.
   [[nodiscard]] std::uint64_t wall_ms(Instant now) const;
   [[nodiscard]] const ledger::Parameters& parameters() const { return parameters_; }
-  /// Null for who is no member, or not known to be one.
+  /// The account for which this node acts.
+  [[nodiscard]] const ledger::AccountId& self() const { return self_; }
+  /// Its standing; null for who is no member.
+  [[nodiscard]] const Standing* own() const;
+  /// Of the account for which this key signs now. Null for who is no member, or not known to be one, and for a key that was given up.
   [[nodiscard]] const Standing* standing(const NodeId& node) const;
+  /// Where the node is found that acts for an account.
+  [[nodiscard]] NodeId node_of(const ledger::AccountId& account) const;
   /// How many shards of this fee a node's bond still answers for: none without the role of a worker.
   [[nodiscard]] std::uint64_t shards_covered(const NodeId& node, std::uint64_t fee) const;
 
@@ -37,7 +43,9 @@ class LedgerView {
   std::uint64_t now_ms_ = 0;  ///< the host's clock at `at_`
   Instant at_{};
   ledger::Parameters parameters_;
-  std::map<NodeId, Standing> members_;
+  ledger::AccountId self_;
+  std::map<ledger::AccountId, Standing> members_;
+  AccountKeys keys_;  ///< of the members
 };
 
 /// What the node wants of the ledger: each wish is a transaction under way once, and after a refusal it waits a while.
@@ -79,8 +87,8 @@ class LedgerDesk {
 /// The stable name that a refusal begins with.
 [[nodiscard]] std::string_view refusal_name(const Error& error);
 
-/// Shards of a work on which `node` has a seat in the last drawing, by `time_ms`, ascending.
-[[nodiscard]] std::vector<std::uint32_t> seats_held(const ledger::Work& work, const NodeId& node,
+/// Shards of a work on which an account has a seat in the last drawing, by `time_ms`, ascending.
+[[nodiscard]] std::vector<std::uint32_t> seats_held(const ledger::Work& work, const ledger::AccountId& node,
                                                     std::uint64_t time_ms);
 
 }  // namespace mesh::node

@@ -53,6 +53,33 @@ std::span<const std::string_view> enum_names(JobPhase) {
 
 // ---------------------------------------------------------------------------------------------------- restart
 
+std::optional<Surroundings> Node::Impl::around_by(const PublicKey& key) const {
+  if (key == signer_.id()) return around_;
+  const identity::Signer* signer = around_.signer_by(key);
+  if (signer == nullptr) return std::nullopt;
+  return Surroundings{.config = config_,
+                      .signer = *signer,
+                      .policy = policy_,
+                      .peers = around_.peers,
+                      .executions = around_.executions,
+                      .quota = around_.quota,
+                      .experience = around_.experience,
+                      .ledger = around_.ledger,
+                      .desk = around_.desk,
+                      .former = former_,
+                      .is_former = true};
+}
+
+Result<std::unique_ptr<Job>> Node::Impl::restored_job(Instant now, const Cid& id, const Job::Origin& origin) const {
+  MESH_LET(std::unique_ptr<Job> job, Job::create(around_, now, origin.spec, origin.entropy, origin.reduces));
+  if (job->id() == id) return job;
+  for (const identity::Signer& signer : former_) {
+    MESH_LET(job, Job::create(*around_by(signer.id()), now, origin.spec, origin.entropy, origin.reduces));
+    if (job->id() == id) return job;
+  }
+  return nullptr;
+}
+
 Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journal) {
   std::map<Cid, Signed<task::TaskIntent>> intents;
   const auto damaged = [](const JournalRecord& record, Error error) {
@@ -63,11 +90,10 @@ Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journa
     if (record.kind == "spec") {
       Result<Job::Origin> origin = record::decode<Job::Origin>(record.bytes);
       if (!origin) return damaged(record, std::move(origin.error()));
-      Result<std::unique_ptr<Job>> job =
-          Job::create(around_, now, std::move(origin->spec), origin->entropy, origin->reduces);
+      Result<std::unique_ptr<Job>> job = restored_job(now, record.scope, *origin);
       if (!job) return damaged(record, std::move(job.error()));
-      if ((*job)->id() != record.scope) {
-        // The engine or the owner in the settings changed since: the signed intent would be another.
+      if (*job == nullptr) {
+        // The engine, the owner in the settings or the key changed since: the signed intent would be another.
         continue;
       }
       job_order_.push_back(record.scope);
@@ -102,8 +128,10 @@ Status Node::Impl::restore(Instant now, const std::vector<JournalRecord>& journa
         const auto intent = intents.find(record.scope);
         if (!offer) return damaged(record, std::move(offer.error()));
         if (intent == intents.end()) return damaged(record, {ErrorCode::storage, "the task's intent is missing"});
+        const std::optional<Surroundings> around = around_by(offer->signer);
+        if (!around) continue;  // By a key that this node has not any more.
         engagements_.insert_or_assign(record.scope,
-                                      std::make_unique<Engagement>(around_, now, intent->second, std::move(*offer)));
+                                      std::make_unique<Engagement>(*around, now, intent->second, std::move(*offer)));
       }
       continue;
     }
@@ -349,7 +377,7 @@ Status Node::Impl::willing(Instant now, const Signed<task::TaskIntent>& signed_i
 
 void Node::Impl::consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand,
                           bool direct) {
-  if (intent.signer == signer_.id()) return;
+  if (around_.signer_by(intent.signer) != nullptr) return;
   const Cid cid = intent.cid;
   if (const auto engagement = engagements_.find(cid); engagement != engagements_.end()) {
     if (direct && !engagement->second->has_roster())

@@ -23,6 +23,8 @@ namespace mesh::node {
 
 struct Config {
   Seed seed;  ///< the node's key
+  /// Keys that were the node's before: what was begun by one of them can still be shown, and what was promised by it kept.
+  std::vector<Seed> former;
   std::string federation = "local";  ///< name that the charter is derived from, where none is given
   std::optional<identity::Charter> charter;  ///< of a federation with a ledger: then tasks can have a fee
   policy::MeshPolicy policy;

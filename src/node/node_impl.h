@@ -27,6 +27,8 @@ class Node::Impl {
         quota_(config_.policy.free_quota),
         pricing_(config_.pricing, config_.policy.reward_settings, config_.slots, now),
         around_{config_, signer_, policy_, peers_, executions_, quota_, experience_} {
+    for (const Seed& seed : config_.former) former_.emplace_back(seed, federation);
+    around_.former = former_;
     if (!config_.charter) return;
     around_.ledger = &ledger_;
     around_.desk = &desk_;
@@ -122,9 +124,15 @@ class Node::Impl {
   /// The intent of a task that this node has heard of or takes part in; null else.
   [[nodiscard]] const Signed<task::TaskIntent>* known_intent(const Cid& cid) const;
   [[nodiscard]] Interest interest() const;
+  /// Whether this node's key is the one that signs for its account, as far as the ledger is known.
+  [[nodiscard]] Status check_own_key() const;
   /// Whether there is enough for the whole fee, as far as the ledger is known.
   [[nodiscard]] Status check_balance(const JobSpec& spec) const;
   [[nodiscard]] Status able_to_be_paid(const task::TaskIntent& intent) const;
+  /// What goes on by a key that is the node's, or was; none by any other.
+  [[nodiscard]] std::optional<Surroundings> around_by(const PublicKey& key) const;
+  /// The job of a journal's record, by the key that it was made with; none where the settings have changed so that it is another.
+  [[nodiscard]] Result<std::unique_ptr<Job>> restored_job(Instant now, const Cid& id, const Job::Origin& origin) const;
   Job* job_of(const Cid& cid) {
     const auto it = jobs_.find(cid);
     return it == jobs_.end() ? nullptr : it->second.get();
@@ -133,6 +141,7 @@ class Node::Impl {
   Config config_;
   Cid policy_;
   identity::Signer signer_;
+  std::vector<identity::Signer> former_;
   PeerTable peers_;
   Executions executions_;
   market::FreeQuota quota_;

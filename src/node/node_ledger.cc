@@ -18,9 +18,18 @@ Interest Node::Impl::interest() const {
   return interest;
 }
 
+Status Node::Impl::check_own_key() const {
+  const Standing* own = ledger_.own();
+  if (own == nullptr || own->key == signer_.id()) return {};
+  return fail(ErrorCode::denied,
+              "key-rotated: another key signs for this node's account now; a node that has it goes on with it from its "
+              "next start on");
+}
+
 Status Node::Impl::check_balance(const JobSpec& spec) const {
-  const Standing* own = ledger_.standing(signer_.id());
+  const Standing* own = ledger_.own();
   if (!ledger_.is_known()) return {};
+  if (spec.fee != 0) MESH_TRY(check_own_key());
   const std::optional<std::uint64_t> fees = checked_multiply(spec.fee, std::uint64_t{spec.shards});
   if (!fees) return fail(ErrorCode::invalid, "overflow: the fee of all shards would be past 2^64-1");
   const std::uint64_t needed = checked_add(*fees, ledger_.parameters().transaction_fee).value_or(~std::uint64_t{0});
@@ -37,10 +46,11 @@ Status Node::Impl::able_to_be_paid(const task::TaskIntent& intent) const {
   if (intent.is_sealed())
     return fail(ErrorCode::unsupported, "sealed: a task with sealed inputs cannot be paid for yet");
   if (!ledger_.is_known()) return fail(ErrorCode::unavailable, "ledger: nothing is known of it here yet");
-  const Standing* own = ledger_.standing(signer_.id());
+  MESH_TRY(check_own_key());
+  const Standing* own = ledger_.own();
   if (own == nullptr || !own->works)
     return fail(ErrorCode::denied, "no-worker: the federation has not given this node the role of a worker");
-  if (ledger_.shards_covered(signer_.id(), intent.fee) == 0) {
+  if (ledger_.shards_covered(own->key, intent.fee) == 0) {
     return fail(ErrorCode::denied, "bond-too-small: " + std::to_string(own->free_bond) +
                                        " of the bond are free, less than the fee of " + std::to_string(intent.fee));
   }
@@ -79,7 +89,7 @@ void Node::Impl::take_seat(Instant now, const ledger::Work& work) {
   const auto known = seats_.find(work.commitment);
   if (known != seats_.end()) return known->second->on_work(now, work, out_);
   if (work.phase == ledger::WorkPhase::ended || work.draws.empty() ||
-      !std::ranges::binary_search(work.draws.back().nodes, signer_.id()))
+      !std::ranges::binary_search(work.draws.back().nodes, ledger_.self()))
     return;
   if (seats_.size() >= config_.max_engagements) return;  // Another has the seat when it is passed over.
   LedgerSeat& seat = *seats_.emplace(work.commitment, std::make_unique<LedgerSeat>(around_, work)).first->second;

@@ -534,5 +534,125 @@ TEST(PaidNode, AVerifierThatEndsAtAnyWriteLosesNothing) {
   EXPECT_GE(die_at_each(3, 0, LedgerTown::Death::before), 1U);
 }
 
+// ---- Keys that are rotated.
+
+TEST(PaidNode, WhoseKeysWereRotatedWorksVerifiesAndIsPaid) {
+  LedgerTown town({.nodes = 5,
+                   .does = {{2, LedgerTown::Does::works},
+                            {3, LedgerTown::Does::verifies},
+                            {4, LedgerTown::Does::verifies},
+                            {5, LedgerTown::Does::verifies}}});
+  // Publisher, worker and one of the verifiers; the worker twice.
+  for (const std::uint8_t n : std::to_array<std::uint8_t>({1, 2, 3, 2})) {
+    town.rotate(n);
+    town.pass(seconds(3));
+    town.start_again(n);
+  }
+  EXPECT_NE(town.node_id(2), testing::node(2));
+  const Cid job = town.submit();
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
+  const JobView view = town.job(job);
+  EXPECT_EQ(view.phase, JobPhase::done) << view.failure << town.story();
+  EXPECT_EQ(view.result, true_finding(0).result);
+  EXPECT_EQ(town.balance(2), LedgerTown::credits + 900) << "the account that it always had";
+  for (std::uint8_t n = 3; n <= 5; ++n) EXPECT_EQ(town.balance(n), LedgerTown::credits + 33) << int{n};
+  EXPECT_EQ(town.balance(1), LedgerTown::credits - 900 - 99);
+  EXPECT_TRUE(town.refusals.empty()) << town.refusals.front();
+  for (const std::uint8_t n : std::to_array<std::uint8_t>({2, 3})) {
+    const ledger::Reputation* earned = town.ledger().state().tables.reputation.find(testing::node(n));
+    ASSERT_NE(earned, nullptr);
+    EXPECT_GT(earned->execution + earned->verification, 0U) << int{n};
+    EXPECT_EQ(town.ledger().state().tables.reputation.find(town.node_id(n)), nullptr) << "nothing begins anew";
+  }
+}
+
+TEST(PaidNode, WhoKeepsItsOldKeyIsToldSoAndTakesNoPaidWork) {
+  LedgerTown town({.nodes = 6, .does = {{2, LedgerTown::Does::works}, {3, LedgerTown::Does::works}}});
+  town.rotate(2);
+  town.rotate(1);
+  town.pass(seconds(3));
+  const event::Submit submit{.spec = {.function = testing::content("function"),
+                                      .inputs = testing::record("inputs"),
+                                      .shards = 1,
+                                      .reduce = {},
+                                      .scope = {.fuel = 1'000'000},
+                                      .fee = 1'000,
+                                      .limits = {},
+                                      .label = {}},
+                             .entropy = testing::digest("entropy")};
+  const Result<Cid> refused = town.node(1).check_submit(submit);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message.starts_with("key-rotated: ")) << refused.error().message;
+  town.start_again(1);
+  const Cid job = town.submit();
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
+  EXPECT_EQ(town.job(job).phase, JobPhase::done) << town.job(job).failure;
+  EXPECT_EQ(town.balance(2), LedgerTown::credits) << "it goes on with the old key";
+  EXPECT_TRUE(std::ranges::any_of(town.job(job).refused, [&](const RefusalView& one) {
+    return one.node == testing::node(2) && one.reason.starts_with("key-rotated: ");
+  })) << "and says why it bids for nothing";
+}
+
+TEST(PaidNode, WhatWasPromisedByAnOldKeyIsKept) {
+  using ledger::WorkPhase;
+  for (const WorkPhase phase : {WorkPhase::drawn, WorkPhase::revealed}) {
+    LedgerTown town({.nodes = 5,
+                     .does = {{2, LedgerTown::Does::works},
+                              {3, LedgerTown::Does::verifies},
+                              {4, LedgerTown::Does::verifies},
+                              {5, LedgerTown::Does::verifies}}});
+    const Cid job = town.submit();
+    ASSERT_TRUE(town.run_until([&] {
+      const std::vector<ledger::Work> works = town.works();
+      return !works.empty() && works[0].phase == phase;
+    })) << town.story();
+    for (const std::uint8_t n : std::to_array<std::uint8_t>({2, 3})) town.rotate(n);
+    town.pass(seconds(2));
+    for (const std::uint8_t n : std::to_array<std::uint8_t>({2, 3})) town.start_again(n);
+    ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
+    EXPECT_EQ(town.job(job).phase, JobPhase::done) << town.job(job).failure << town.story();
+    EXPECT_EQ(town.balance(2), LedgerTown::credits + 900) << "revealed by the key that committed";
+    for (std::uint8_t n = 3; n <= 5; ++n) EXPECT_EQ(town.balance(n), LedgerTown::credits + 33) << int{n};
+    for (std::uint8_t n = 2; n <= 5; ++n) EXPECT_EQ(town.bonded(n), LedgerTown::bond) << int{n};
+  }
+}
+
+TEST(PaidNode, AJobThatAnOldKeySignedEndsByNameAndOnesThatAreDoneStay) {
+  LedgerTown town;
+  const Cid done = town.submit();
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, done) && is_over(town, done); })) << town.story();
+  const JobSpec spec = town.job(done).spec;
+  const Cid open = town.submit(1, 1'000, [](JobSpec& other) { other.label = "another"; });
+  ASSERT_TRUE(town.run_until([&] { return town.escrow(open) != nullptr; })) << town.story();
+  town.rotate(1);
+  town.pass(milliseconds(1250));
+  town.start_again(1);
+  EXPECT_EQ(town.job(done).phase, JobPhase::done);
+  EXPECT_EQ(town.job(done).result, true_finding(0).result) << "what it came to can still be had";
+  ASSERT_TRUE(town.run_until([&] { return has_ended(town, open) && is_over(town, open); })) << town.story();
+  EXPECT_EQ(town.job(open).phase, JobPhase::failed);
+  EXPECT_TRUE(town.job(open).failure.starts_with("key-rotated: ")) << town.job(open).failure;
+}
+
+TEST(AccountKeys, AreOfTheAccountThatWasGivenThem) {
+  AccountKeys keys;
+  const auto key = [](std::uint8_t n) { return testing::node(n); };
+  EXPECT_EQ(keys.account_of(key(1)), key(1));
+  EXPECT_FALSE(keys.was_given(key(1)));
+  keys.note(key(1), key(1));
+  EXPECT_FALSE(keys.was_given(key(1))) << "that is its name";
+  keys.note(key(1), key(5));
+  EXPECT_EQ(keys.account_of(key(5)), key(1));
+  EXPECT_EQ(keys.account_of(key(1)), key(1)) << "who has the first key is asked by that name";
+  keys.note(key(1), key(6));
+  EXPECT_FALSE(keys.was_given(key(5)));
+  EXPECT_EQ(keys.account_of(key(5)), key(5));
+  EXPECT_EQ(keys.account_of(key(6)), key(1));
+  keys.note(key(2), key(6));
+  EXPECT_EQ(keys.account_of(key(6)), std::min(key(1), key(2)));
+  keys.note(key(1), key(1));
+  EXPECT_EQ(keys.account_of(key(6)), key(2));
+}
+
 }  // namespace
 }  // namespace mesh::node

@@ -939,7 +939,7 @@ void ChainHost::attest(const Capacity& capacity) {
 void ChainHost::watch(const Cid& intent) {
   impl_->post([impl = impl_.get(), intent] {
     impl->settings.interest.intents.insert(intent);
-    impl->changed(node::part_of(impl->replica->ledger().state(), intent, Impl::now_ms()));
+    impl->changed(node::part_of(impl->replica->ledger().state(), intent, impl->settings.interest, Impl::now_ms()));
   });
 }
 void ChainHost::show_payment(const Cid& intent, std::move_only_function<void(Shown)> done) {
