@@ -99,11 +99,16 @@ struct BlocksRead {
 struct SignFrom {
   Height height = 0;
 };
+/// Another key by which this node may vote, at the next height whose set has it. One that it has already, or one past
+/// max_own_keys, is left out: Replica::has_key says so.
+struct AddKey {
+  Seed seed;
+};
 
 }  // namespace event
 
 using Event =
     std::variant<event::Replayed, event::Started, event::Durable, event::Submit, event::SubmitBatch, event::PeerUp,
-                 event::PeerDown, event::Received, event::Elapsed, event::BlocksRead, event::SignFrom>;
+                 event::PeerDown, event::Received, event::Elapsed, event::BlocksRead, event::SignFrom, event::AddKey>;
 
 }  // namespace mesh::chain

@@ -755,6 +755,13 @@ void Replica::on(const event::SignFrom& event) {
   give(consensus::SafeFrom{event.height});
 }
 
+void Replica::on(const event::AddKey& event) {
+  const PublicKey key = public_key_of(event.seed);
+  if (has_key(key) || own_keys_.size() >= max_own_keys) return;
+  config_.seeds.push_back(event.seed);
+  own_keys_.push_back(key);
+}
+
 // ---- proposing
 
 bool Replica::may_propose() const {

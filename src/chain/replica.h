@@ -56,7 +56,7 @@ inline constexpr std::size_t hand_on_bytes = std::size_t{64} << 10;
 
 struct Config {
   /// Of all keys by which this node may vote, 8 at most: at each height the one that stands in the set does. So who rotates the
-  /// key of a validator gives the node the next one before. A follower has none.
+  /// key of a validator gives the node the next one before (or with event::AddKey). A follower has none.
   std::vector<Seed> seeds;
   /// Of what was opened; null: one of its own.
   std::shared_ptr<OpenedMemory> memory;
@@ -90,6 +90,10 @@ class Replica {
   [[nodiscard]] Height signs_from() const { return signs_from_; }
   /// Whether a peer is no higher than this one, as it says: a hint that the chain was followed to its end, and no more.
   [[nodiscard]] bool is_level() const { return fetches_.is_level(ledger_.height()); }
+  /// Whether it votes by this key where the set has it.
+  [[nodiscard]] bool has_key(const PublicKey& key) const {
+    return std::ranges::find(own_keys_, key) != own_keys_.end();
+  }
   /// Why it takes part no longer; it goes on to serve blocks.
   [[nodiscard]] const std::optional<Error>& stopped() const { return stopped_; }
   /// Validators that contradicted themselves: of each the first offence, and the next one once the ledger has punished that.
@@ -134,6 +138,7 @@ class Replica {
   void on(const event::Elapsed& event);
   void on(const event::BlocksRead& event);
   void on(const event::SignFrom& event);
+  void on(const event::AddKey& event);
 
   void receive(const PeerId& peer, const message::Hello& hello);
   void receive(const PeerId& peer, const message::Vote& vote);
