@@ -8,19 +8,21 @@ constexpr std::uint64_t max_chains = 256;
 constexpr std::uint64_t renewed_at = 16;
 }  // namespace
 
-Digest BeaconChains::secret(std::uint64_t number) const {
-  return derive_secret(seed_.view(), "beacon-chain", {big_endian(number)});
+Digest BeaconChains::secret(Name name) const {
+  return derive_secret(seeds_[name.seed].view(), "beacon-chain", {big_endian(name.number)});
 }
 
-std::optional<std::uint64_t> BeaconChains::find(const ledger::BeaconChain& entry) {
+std::optional<BeaconChains::Name> BeaconChains::find(const ledger::BeaconChain& entry) {
   if (entry.left > beacon_chain_links || foreign_ == entry.link) return std::nullopt;
   const auto round = static_cast<std::uint32_t>(beacon_chain_links - entry.left);
-  if (chain_ && chain_->link(round) == entry.link) return number_;
-  for (std::uint64_t number = 0; number < max_chains; ++number) {
-    if (verification::chain_link(secret(number), beacon_chain_links, round) != entry.link) continue;
-    number_ = number;
-    chain_.emplace(secret(number), beacon_chain_links);
-    return number;
+  if (chain_ && chain_->link(round) == entry.link) return name_;
+  for (Name name; name.number < max_chains; ++name.number) {
+    for (name.seed = 0; name.seed < seeds_.size(); ++name.seed) {
+      if (verification::chain_link(secret(name), beacon_chain_links, round) != entry.link) continue;
+      name_ = name;
+      chain_.emplace(secret(name), beacon_chain_links);
+      return name;
+    }
   }
   foreign_ = entry.link;
   return std::nullopt;
@@ -35,13 +37,13 @@ Digest BeaconChains::next_link(const ledger::Ledger& ledger, const ledger::Accou
 std::optional<ledger::CommitChain> BeaconChains::due(const ledger::Ledger& ledger, const ledger::AccountId& account) {
   const ledger::BeaconChain* entry = ledger.state().tables.chains.find(account);
   if (entry != nullptr && entry->left > renewed_at) return std::nullopt;
-  std::uint64_t next = 0;
+  Name next;
   if (entry != nullptr) {
-    const auto number = find(*entry);
-    // After another program's chain any will do, and is found again by its links.
-    next = number ? *number + 1 : 0;
+    const auto name = find(*entry);
+    // After a former key's chain, or another program's, the first one will do, and is found again by its links.
+    if (name && name->seed == 0) next.number = name->number + 1;
   }
-  if (next >= max_chains) return std::nullopt;
+  if (next.number >= max_chains) return std::nullopt;
   return ledger::CommitChain{.account = account,
                              .sequence = 0,
                              .tip = verification::chain_link(secret(next), beacon_chain_links, 0),

@@ -16,6 +16,7 @@
 #include <boost/asio/write.hpp>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <thread>
 
 #include "app/runtime/beacon_chain.h"
@@ -61,7 +62,22 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
         changed(std::move(on_change)),
         own(public_key_of(settings.seed)),
         federation(federation_of(settings.founding)),
-        beacons(settings.seed) {}
+        beacons({}),
+        own_account(own) {
+    if (settings.next == settings.seed) settings.next.reset();
+    beacons = BeaconChains(own_seeds());
+    for (const Seed& seed : own_seeds()) seeds.emplace(public_key_of(seed), seed);
+  }
+
+  /// The present one first.
+  [[nodiscard]] std::vector<Seed> own_seeds() const {
+    std::vector<Seed> all{settings.seed};
+    if (settings.next) all.push_back(*settings.next);
+    for (const Seed& seed : settings.former) {
+      if (std::ranges::find(all, seed) == all.end()) all.push_back(seed);
+    }
+    return all;
+  }
 
   // ---- A stream to a peer.
 
@@ -125,6 +141,12 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::map<std::uint64_t, BatchDone> batches;  ///< by number, until the replica has answered
   std::multimap<Cid, Done> waiting;  ///< until they are final
   std::uint64_t submissions = 0;
+  std::map<PublicKey, Seed> seeds;  ///< of all keys that this node has
+  mutable std::mutex keys_mutex;  ///< of the next two; written on this thread alone
+  node::AccountKeys keys;
+  ledger::AccountId own_account;  ///< the account for which this node acts
+  bool is_another = false;  ///< since the node was told what concerns it
+  std::optional<PublicKey> told_of;  ///< the key that signs for the account where that is not the node's
   std::optional<Capacity> capacity;
   std::optional<ledger::Body> refused;  ///< of what nobody asked for the last that was not taken: it is not tried again
   bool is_reporting = false;  ///< a validator's offence
@@ -136,6 +158,51 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::deque<std::vector<ledger::PaymentPart>> lately;  ///< what the last blocks of the storage showed
   bool is_stopping = false;
   std::thread thread;
+
+  // ---- Keys.
+
+  /// The keys of accounts as they are after the block with this draft.
+  void note_keys(const ledger::Draft& draft) {
+    const std::scoped_lock lock(keys_mutex);
+    draft.patches.accounts.for_each_put(
+        [this](const ledger::Account& account) { keys.note(account.key(), account.signer()); });
+    const ledger::AccountId found = find_account();
+    if (found == own_account) return;
+    own_account = found;
+    settings.interest.self = found;
+    is_another = true;
+  }
+
+  /// That for which one of this node's keys signs; while none does it is the last one.
+  [[nodiscard]] ledger::AccountId find_account() const {
+    if (settings.next && keys.was_given(public_key_of(*settings.next)))
+      return keys.account_of(public_key_of(*settings.next));
+    if (keys.was_given(own)) return keys.account_of(own);
+    for (const Seed& seed : settings.former) {
+      if (keys.was_given(public_key_of(seed))) return keys.account_of(public_key_of(seed));
+    }
+    return own_account;
+  }
+
+  /// The next key is the node's where the ledger has taken it.
+  void adopt_next() {
+    if (!settings.next || !keys.was_given(public_key_of(*settings.next))) return;
+    settings.former.insert(settings.former.begin(), settings.seed);
+    settings.seed = *settings.next;
+    settings.next.reset();
+    own = public_key_of(settings.seed);
+  }
+
+  /// Once for each key.
+  void tell_of_key() {
+    const ledger::Account* account = replica->ledger().account(own_account);
+    if (account == nullptr || account->signer() == own || account->signer() == told_of) return;
+    told_of = account->signer();
+    say("ledger.key", seeds.contains(*told_of)
+                          ? "the account of this node has its new key: end the node and start it again, and it goes on "
+                            "with that"
+                          : "key-rotated: another key, which is not here, signs for this node's account now");
+  }
 
   // ---- What shows payments.
 
@@ -175,14 +242,17 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
              ledger::Ledger::found(settings.founding.charter, settings.founding.genesis,
                                    derive_secret(settings.seed.view(), "ledger-tables", {federation.bytes()})));
     chain::Config config;
-    config.seeds = {settings.seed};
+    config.seeds = own_seeds();
+    // Without a next one there is to be room for it. The latest are those that sets may have.
+    config.seeds.resize(std::min(config.seeds.size(), chain::max_own_keys - (settings.next ? 0 : 1)));
     config.timeouts = settings.timeouts;
     config.beacon = [this](const ledger::Ledger& at, const ledger::AccountId& validator) {
       return beacons.next_link(at, validator);
     };
     config.committing = [this](const ledger::OpenedBlock& block, const ledger::Draft& draft, ByteView certificate) {
       show_last();
-      gatherer.committing(replica->ledger().state(), block, draft, certificate, own, settings.interest.intents);
+      note_keys(draft);
+      gatherer.committing(replica->ledger().state(), block, draft, certificate, own_account, settings.interest.intents);
       committed.push_back(
           {.height = block.block().header.height, .touched = node::touched_by(draft), .block = block, .payments = {}});
     };
@@ -228,6 +298,9 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       MESH_TRY(store->commit_and_wait(std::move(without)));
     }
     take(started);
+    adopt_next();
+    settings.interest.self = own_account;
+    beacons = BeaconChains(own_seeds());
     return {};
   }
 
@@ -235,10 +308,12 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     work.emplace(io.get_executor());
     post([this] {
       node::event::LedgerChanged whole = node::whole_of(replica->ledger().state(), settings.interest, now_ms());
+      is_another = false;
       for (std::vector<ledger::PaymentPart>& parts : lately)
         std::ranges::move(parts, std::back_inserter(whole.payments));
       lately.clear();
       changed(std::move(whole));
+      tell_of_key();
       resume_own();
       look_after();
     });
@@ -361,6 +436,9 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     submitted.erase(found);
     const std::optional<std::uint64_t> own_number = caller.own_number;
     if (!notice.transaction) {
+      // Who asked for the same once more waits for it by its name.
+      if (own_number && in_flight.contains(*own_number))
+        answer(in_flight.at(*own_number)->cid, std::unexpected(notice.transaction.error()));
       caller.done(std::unexpected(std::move(notice.transaction.error())));
       if (own_number) end_own(*own_number);
       return;
@@ -394,6 +472,9 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       changed(std::move(news));
       committed.pop_front();
     }
+    if (std::exchange(is_another, false))
+      changed(node::whole_of(replica->ledger().state(), settings.interest, now_ms()));
+    tell_of_key();
     post([this] { look_after(); });
   }
 
@@ -495,17 +576,27 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     take(chain::event::SubmitBatch{.id = number, .transactions = std::move(transactions)});
   }
 
+  /// Of this node's account, after what waits of it.
+  [[nodiscard]] std::uint64_t next_number() const {
+    const ledger::Account* account = replica->ledger().account(own_account);
+    std::uint64_t number = account == nullptr ? 0 : account->sequence;
+    while (in_flight.contains(number) || replica->mempool().find(own_account, number) != nullptr) ++number;
+    return number;
+  }
+
   Result<Bytes> sign(ledger::Body body) {
-    const ledger::Account* account = replica->ledger().account(own);
-    if (account != nullptr && account->signer() != own)
+    const ledger::Account* account = replica->ledger().account(own_account);
+    const auto seed = seeds.find(account == nullptr ? own_account : account->signer());
+    if (seed == seeds.end())
       return fail(ErrorCode::denied, "key-rotated: another key signs for this node's account now");
-    std::uint64_t sequence = account == nullptr ? 0 : account->sequence;
-    while (in_flight.contains(sequence) || replica->mempool().find(own, sequence) != nullptr) ++sequence;
+    const std::uint64_t sequence = next_number();
     return std::visit(
-        [&](auto& one) {
-          one.account = own;
+        [&]<class T>(T& one) {
+          one.account = own_account;
           one.sequence = sequence;
-          return record::encode(seal(one, federation, settings.seed, own));
+          if constexpr (std::same_as<T, ledger::Rotate>)
+            one = ledger::rotation(own_account, sequence, seeds.at(one.key), federation);
+          return record::encode(seal(one, federation, seed->second, seed->first));
         },
         body);
   }
@@ -513,10 +604,11 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   /// Why the ledger would refuse it now, after what waits of this account.
   [[nodiscard]] Status check(const ledger::Opened& transaction) const {
     std::vector<ledger::Opened> offered;
-    const ledger::Account* account = replica->ledger().account(own);
+    const ledger::Account* account = replica->ledger().account(own_account);
     for (std::uint64_t number = account == nullptr ? 0 : account->sequence; number < transaction->sequence; ++number) {
       const auto found = in_flight.find(number);
-      const ledger::Opened* other = found == in_flight.end() ? replica->mempool().find(own, number) : &found->second;
+      const ledger::Opened* other =
+          found == in_flight.end() ? replica->mempool().find(own_account, number) : &found->second;
       if (other == nullptr) return {};  // Nothing is known of what comes after a gap.
       offered.push_back(*other);
     }
@@ -537,11 +629,65 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void next_own() {
-    while (!is_stopping && in_flight.size() < max_in_flight && !wanted.empty()) {
+    while (!is_stopping && in_flight.size() < max_in_flight && !wanted.empty() && !awaits_rotation()) {
       Wanted one = std::move(wanted.front());
       wanted.pop_front();
       if (Status begun = begin_own(one); !begun) one.caller.done(std::unexpected(std::move(begun.error())));
     }
+  }
+
+  /// That is under way.
+  [[nodiscard]] const ledger::Opened* rotation() const {
+    const auto found = std::ranges::find_if(
+        in_flight, [](const auto& one) { return std::holds_alternative<ledger::Rotate>(one.second->body); });
+    return found == in_flight.end() ? nullptr : &found->second;
+  }
+
+  /// What comes after another key is signed by that.
+  [[nodiscard]] bool awaits_rotation() const {
+    const ledger::Opened* const under_way = rotation();
+    return under_way != nullptr && next_number() > (*under_way)->sequence;
+  }
+
+  /// Whether somebody else votes by a key, or will, or lately did.
+  [[nodiscard]] bool is_anothers(const PublicKey& key) const {
+    const ledger::State& state = replica->ledger().state();
+    const ledger::Voter* voter = state.tables.voters.find(key);
+    if (voter != nullptr && voter->account != own_account) return true;
+    return std::ranges::any_of(state.frame.scheduled, [&](const ledger::ValidatorSet& set) {
+      return std::ranges::any_of(
+          set.validators, [&](const ledger::Validator& one) { return one.key == key && one.account != own_account; });
+    });
+  }
+
+  void rotate(const Seed& next, When when, Done done, Named named) {
+    const PublicKey key = public_key_of(next);
+    // Before anything is said by it.
+    if (is_anothers(key)) return done(fail(ErrorCode::conflict, "key-taken: another validator votes by this key"));
+    const ledger::Account* account = replica->ledger().account(own_account);
+    if (account != nullptr && account->signer() == key) {
+      return done(fail(ErrorCode::conflict,
+                       "key-unchanged: this is the account's key already: end the node and start it again, and it goes "
+                       "on with it"));
+    }
+    if (const ledger::Opened* const under_way = rotation()) {
+      const Cid cid = (*under_way)->cid;
+      if (std::get<ledger::Rotate>((*under_way)->body).key != key)
+        return done(fail(ErrorCode::conflict, "key-rotating: the account is about to have another key"));
+      if (named) named(cid);
+      if (when == When::waiting) return done(Made{.transaction = cid, .height = 0});
+      waiting.emplace(cid, std::move(done));
+      return;
+    }
+    take(chain::event::AddKey{next});
+    if (!replica->has_key(key))
+      return done(
+          fail(ErrorCode::exhausted,
+               fmt::format("keys-full: this node votes by {} keys already: start it again", chain::max_own_keys)));
+    seeds.emplace(key, next);
+    settings.next = next;
+    make(ledger::Rotate{.account = own_account, .sequence = 0, .key = key, .proof = {}}, when, std::move(done),
+         std::move(named));
   }
 
   /// Numbers, signs and checks it, and hands it on once it is written down.
@@ -586,11 +732,12 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 
   /// What was given up leaves a gap for which the later ones would wait: something harmless takes its number.
   void fill_gap() {
-    const ledger::Account* account = replica->ledger().account(own);
+    const ledger::Account* account = replica->ledger().account(own_account);
     if (is_stopping || account == nullptr || in_flight.empty() || !wanted.empty()) return;
-    if (in_flight.begin()->first <= account->sequence || replica->mempool().find(own, account->sequence) != nullptr)
+    if (in_flight.begin()->first <= account->sequence ||
+        replica->mempool().find(own_account, account->sequence) != nullptr)
       return;
-    make(ledger::Transfer{.account = {}, .sequence = 0, .to = own, .amount = 1, .memo = "in place of another"},
+    make(ledger::Transfer{.account = {}, .sequence = 0, .to = own_account, .amount = 1, .memo = "in place of another"},
          When::final, [](const Result<Made>&) {}, {});
   }
 
@@ -598,14 +745,14 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   void resume_own() {
     const auto kept = settings.store->scan(own_prefix, max_in_flight);
     if (!kept) return say("ledger.storage", kept.error().message);
-    const ledger::Account* account = replica->ledger().account(own);
+    const ledger::Account* account = replica->ledger().account(own_account);
     const std::uint64_t next = account == nullptr ? 0 : account->sequence;
     store::WriteBatch old;
     std::vector<Bytes> again;
     for (const auto& [key, envelope] : *kept) {
       // A home may have come into another federation meanwhile: what was signed for the last one is no transaction here.
       auto transaction = ledger::open(envelope, federation);
-      if (!transaction || (*transaction)->account != own || (*transaction)->sequence < next ||
+      if (!transaction || (*transaction)->account != own_account || (*transaction)->sequence < next ||
           key != key_of((*transaction)->sequence)) {
         old.erase.push_back(key);
         continue;
@@ -640,9 +787,9 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     report_offences();
     if (is_stopping || !in_flight.empty() || !wanted.empty()) return;
     const ledger::Ledger& ledger = replica->ledger();
-    const ledger::Account* account = ledger.account(own);
-    const ledger::Member* member = ledger.member(own);
-    if (account != nullptr && account->signer() != own) return;
+    const ledger::Account* account = ledger.account(own_account);
+    const ledger::Member* member = ledger.member(own_account);
+    if (account != nullptr && !seeds.contains(account->signer())) return;
     may_enrol = may_enrol && member == nullptr;
     if (may_enrol) enrol();
     if (account == nullptr || member == nullptr) return;
@@ -675,7 +822,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
                  "(mesh federation admit)");
     make(ledger::Admit{.account = {},
                        .sequence = 0,
-                       .node = own,
+                       .node = own_account,
                        .roles = {ledger::Role::member},
                        .owner = {},
                        .expires_height = {}},
@@ -685,7 +832,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   void enrolled(const Result<Made>& made) {
     if (made) return say("ledger.enrolled", "this node has enrolled itself: it is a member, and no more");
     // A steward was faster.
-    const ledger::Member* member = replica->ledger().member(own);
+    const ledger::Member* member = replica->ledger().member(own_account);
     if (member != nullptr && ledger::check_role(member, ledger::Role::member, replica->ledger().height())) return;
     // It waited too long, for validators that are not there: it is tried again when somebody is.
     if (made.error().code == ErrorCode::timeout) may_enrol = true;
@@ -697,7 +844,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
                                                              const ledger::Member& member) {
     if (replica->signs_from() == chain::never) return std::nullopt;
     if (!ledger::check_role(&member, ledger::Role::validator, ledger.height())) return std::nullopt;
-    return beacons.due(ledger, own);
+    return beacons.due(ledger, own_account);
   }
 
   /// A verifier says what it can run, and says so again when that has become another by a quarter, or it verifies no more.
@@ -705,12 +852,12 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
                                                               const ledger::Member& member) const {
     if (!capacity) return std::nullopt;
     const ledger::Attest now{
-        .account = own,
+        .account = own_account,
         .sequence = 0,
         .memory_mb = capacity->memory_mb,
         .fuel_per_second = capacity->fuel_per_second,
         .verifies = capacity->verifies && ledger::check_role(&member, ledger::Role::verifier, ledger.height())};
-    const ledger::Attestation* said = ledger.state().tables.attestations.find(own);
+    const ledger::Attestation* said = ledger.state().tables.attestations.find(own_account);
     const auto is_near = [](std::uint64_t a, std::uint64_t b) { return a <= b + b / 4 && b <= a + a / 4; };
     if (said == nullptr || !said->verifies) return now.verifies ? std::optional(now) : std::nullopt;
     if (now.verifies && is_near(said->memory_mb, now.memory_mb) && is_near(said->fuel_per_second, now.fuel_per_second))
@@ -893,15 +1040,29 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 ChainHost::ChainHost(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ChainHost::~ChainHost() { stop(); }
 
-Result<std::unique_ptr<ChainHost>> ChainHost::start(Settings settings, StreamOpener& opener, Tell tell,
-                                                    Changed changed) {
+Result<std::unique_ptr<ChainHost>> ChainHost::open(Settings settings, StreamOpener& opener, Tell tell,
+                                                   Changed changed) {
   auto impl = std::make_shared<Impl>(std::move(settings), opener, std::move(tell), std::move(changed));
   if (Status opened = impl->open(); !opened) {
     impl->store.reset();
     return std::unexpected(std::move(opened.error()));
   }
-  impl->run();
   return std::unique_ptr<ChainHost>(new ChainHost(std::move(impl)));
+}
+
+const Seed& ChainHost::seed() const { return impl_->settings.seed; }
+
+void ChainHost::begin(std::set<Cid> intents) {
+  impl_->settings.interest.intents = std::move(intents);
+  impl_->run();
+}
+
+Result<std::unique_ptr<ChainHost>> ChainHost::start(Settings settings, StreamOpener& opener, Tell tell,
+                                                    Changed changed) {
+  std::set<Cid> intents = settings.interest.intents;
+  MESH_LET(std::unique_ptr<ChainHost> host, open(std::move(settings), opener, std::move(tell), std::move(changed)));
+  host->begin(std::move(intents));
+  return host;
 }
 
 void ChainHost::stop() { impl_->stop(); }
@@ -920,6 +1081,11 @@ void ChainHost::transact(ledger::Body body, When when, Done done, Named named) {
       [impl = impl_.get(), body = std::move(body), when, done = std::move(done), named = std::move(named)]() mutable {
         impl->make(std::move(body), when, std::move(done), std::move(named));
       });
+}
+void ChainHost::rotate(const Seed& next, When when, Done done, Named named) {
+  impl_->post([impl = impl_.get(), next, when, done = std::move(done), named = std::move(named)]() mutable {
+    impl->rotate(next, when, std::move(done), std::move(named));
+  });
 }
 void ChainHost::submit(Bytes envelope, When when, Done done, Named named) {
   impl_->post([impl = impl_.get(), envelope = std::move(envelope), when, done = std::move(done),
@@ -958,6 +1124,13 @@ void ChainHost::read(chain::Height from, std::size_t count,
   });
 }
 const Founding& ChainHost::founding() const { return impl_->settings.founding; }
-const NodeId& ChainHost::id() const { return impl_->own; }
+ledger::AccountId ChainHost::account() const {
+  const std::scoped_lock lock(impl_->keys_mutex);
+  return impl_->own_account;
+}
+ledger::AccountId ChainHost::account_of(const PublicKey& key) const {
+  const std::scoped_lock lock(impl_->keys_mutex);
+  return impl_->keys.account_of(key);
+}
 
 }  // namespace mesh::app

@@ -11,6 +11,10 @@
 // wait. Some are made without being asked for: a validator's chains for the beacon, what a verifier can run, evidence against accounts and
 // validators, and, where enrolment is open, what makes a node a member that has followed the chain and is none.
 //
+// The account for which a node acts is the one for which its key signs, which is named by an earlier key where it was rotated. A key that
+// the account is to have next is known here, and votes, before the ledger hears of it; from then on until the node's next start the new key
+// signs what the account does, and the old one what the node says to its peers.
+//
 // Bounds: those of the replica and of the chain's storage; 32 MiB wait to be sent to one peer, which is then taken for gone; a stream
 // that does not move for a minute is closed (replicas greet each other every ten seconds); a peer that did what no honest one does is
 // left alone for a minute; 32 transactions of this node's account are under way, and 4,096 wait.
@@ -23,7 +27,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "adapters/store/chain_store.h"
 #include "adapters/store/node_store.h"
@@ -43,6 +49,8 @@ class ChainHost {
     std::filesystem::path file;  ///< the chain's storage
     Founding founding;
     Seed seed;  ///< of the node's key
+    std::optional<Seed> next;  ///< that the account was to have next: the node's own, where the ledger has taken it
+    std::vector<Seed> former;  ///< that were the node's, the latest first; of all together max_own_keys vote
     /// The key may have signed elsewhere: where this storage is new nothing is signed until others, or the operator, show that it is
     /// safe.
     bool key_was_brought = false;
@@ -63,8 +71,15 @@ class ChainHost {
   /// thread.
   using Changed = std::function<void(node::event::LedgerChanged)>;
 
-  /// Opens the storage and replays it; blocks until that is done. `opener` outlives it. Errors: those of store::ChainStore::open; invalid
-  /// (the founding).
+  /// Opens the storage and replays it; blocks until that is done. `opener` outlives it. Nothing else happens before begin(). Errors: those of
+  /// store::ChainStore::open; invalid (the founding).
+  [[nodiscard]] static Result<std::unique_ptr<ChainHost>> open(Settings settings, StreamOpener& opener, Tell tell,
+                                                               Changed changed);
+  /// Whose key the node has: Settings::next where the ledger says that it counts, as far as it is known here, else Settings::seed.
+  [[nodiscard]] const Seed& seed() const;
+  /// `intents` are those of the node's interest. Once.
+  void begin(std::set<Cid> intents);
+  /// open() and begin(), with the interest of the settings.
   [[nodiscard]] static Result<std::unique_ptr<ChainHost>> start(Settings settings, StreamOpener& opener, Tell tell,
                                                                 Changed changed);
   /// stop()
@@ -97,6 +112,9 @@ class ChainHost {
   /// Numbers and signs a transaction of this node's account (its `account` and `sequence` are filled in) and submits it in its turn. Errors: those of
   /// the ledger and the mempool; exhausted; denied (key-rotated: the account has another key than this node).
   void transact(ledger::Body body, When when, Done done, Named named = {});
+  /// Gives this node's account another key, which is kept where the next start finds it; from now on this node may vote by it. Asked again for
+  /// the same key while that is under way it waits, too. Errors: as transact; exhausted (keys-full: more than chain::max_own_keys).
+  void rotate(const Seed& next, When when, Done done, Named named = {});
   /// Submits one that somebody signed.
   void submit(Bytes envelope, When when, Done done, Named named = {});
   /// What was taken waits here and was handed on; of the others why not, in their order. From the host's thread.
@@ -130,8 +148,10 @@ class ChainHost {
             std::move_only_function<void(Result<std::vector<store::ChainBlock>>)> done);
 
   [[nodiscard]] const Founding& founding() const;
-  /// This node, which is the name of its account, too.
-  [[nodiscard]] const NodeId& id() const;
+  /// The account for which this node acts, as far as the chain is known here.
+  [[nodiscard]] ledger::AccountId account() const;
+  /// The account for which a key signs, where it is another than the one that is named by it; else that.
+  [[nodiscard]] ledger::AccountId account_of(const PublicKey& key) const;
 
  private:
   struct Impl;

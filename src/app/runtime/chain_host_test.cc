@@ -297,6 +297,134 @@ TEST_F(Town, WhatWasSignedForAnotherFederationIsForgotten) {
   EXPECT_EQ(balance(node, 9), 0U);
 }
 
+std::string name_of(const Result<Made>& made) {
+  return made ? "taken" : made.error().message.substr(0, made.error().message.find(':'));
+}
+
+TEST_F(Town, AValidatorsKeyIsRotatedAndItsAccountStays) {
+  found(4, 5);
+  for (std::size_t i = 0; i < 4; ++i) start(*nodes_[i]);
+  Node& node = *nodes_[0];
+  const auto rotated = rotate(node, 1000);
+  ASSERT_TRUE(rotated) << rotated.error().message;
+  const auto signer = [](const chain::Replica& replica) { return replica.ledger().account(node_of(0))->signer(); };
+  EXPECT_EQ(look(node, signer), node_of(1000));
+  await_story(node, "ledger.key");
+  ASSERT_TRUE(transact(node, transfer(9, 5'000))) << "the new key signs at once";
+  EXPECT_EQ(name_of(rotate(node, 1000)), "key-unchanged");
+  // Each of the other three is needed with it, and it votes by the new key.
+  stop(*nodes_[3]);
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(transact(node, transfer(9, 5'000)));
+  // From its next start on the node itself is known by it.
+  stop(node);
+  start(node);
+  EXPECT_EQ(id_of(node), node_of(1000));
+  EXPECT_EQ(node.host->account(), node_of(0));
+  EXPECT_EQ(node.host->account_of(node_of(1000)), node_of(0));
+  const auto last = transact(node, transfer(9, 5'000));
+  ASSERT_TRUE(last) << last.error().message;
+  EXPECT_EQ(balance(node, 9), 30'000U);
+  EXPECT_EQ(balance(node, 1000), 0U) << "there is no account of that name";
+  // A copy of the home from before, in another place.
+  Node& copy = *nodes_[4];
+  copy.seed = seed_of(0);
+  start(copy, true);
+  await_height(copy, last->height);
+  EXPECT_EQ(name_of(transact(copy, transfer(9, 5'000))), "key-rotated");
+  ledger::Transfer stolen = transfer(9, 5'000);
+  stolen.account = node_of(0);
+  stolen.sequence =
+      look(node, [](const chain::Replica& replica) { return replica.ledger().account(node_of(0))->sequence; });
+  std::promise<Result<Made>> made;
+  nodes_[1]->host->submit(record::encode(seal(stolen, federation_of(founding_), seed_of(0), node_of(0))), When::final,
+                          [&](Result<Made> result) { made.set_value(std::move(result)); });
+  EXPECT_EQ(name_of(made.get_future().get()), "key-rotated");
+}
+
+TEST_F(Town, OneAloneRotatesItsKeyAgainAndAgain) {
+  found(1, 1);
+  Node& node = *nodes_[0];
+  start(node);
+  await_height(node, 1);  // Its chain for the beacon, which goes on with whatever key.
+  for (std::uint64_t key = 1000; key < 1010; ++key) {
+    const auto rotated = rotate(node, key);
+    ASSERT_TRUE(rotated) << key << ": " << rotated.error().message;
+    ASSERT_TRUE(transact(node, transfer(9, 5'000)));
+    stop(node);
+    start(node);
+    ASSERT_EQ(id_of(node), node_of(key));
+    ASSERT_EQ(node.host->account(), node_of(0));
+    ASSERT_TRUE(transact(node, transfer(9, 5'000))) << "a block with the next link";
+  }
+}
+
+TEST_F(Town, AKeyThatTheLedgerNeverHeardOfIsNotTaken) {
+  found(1, 1);
+  Node& node = *nodes_[0];
+  start(node);
+  await_height(node, 1);
+  stop(node);
+  node.next = seed_of(1000);  // The node was killed before it said anything.
+  start(node);
+  EXPECT_EQ(id_of(node), node_of(0));
+  ASSERT_TRUE(transact(node, transfer(9, 5'000)));
+  ASSERT_TRUE(rotate(node, 1000)) << "the same again completes it";
+  stop(node);
+  start(node);
+  EXPECT_EQ(id_of(node), node_of(1000));
+}
+
+TEST_F(Town, ARotationThatIsUnderWayIsWaitedForAndComesFirst) {
+  found(4, 4);
+  Node& node = *nodes_[0];
+  start(node);
+  const auto first = rotate(node, 1000, When::waiting);
+  ASSERT_TRUE(first) << "there is no quorum: " << first.error().message;
+  const auto again = rotate(node, 1000, When::waiting);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->transaction, first->transaction) << "it is the same one";
+  EXPECT_EQ(name_of(rotate(node, 1001)), "key-rotating");
+  node.next = seed_of(1000);
+  std::promise<Result<Made>> made;
+  node.host->transact(transfer(9, 5'000), When::final, [&](Result<Made> result) { made.set_value(std::move(result)); });
+  std::promise<Result<Made>> third;
+  node.host->rotate(seed_of(1000), When::final, [&](Result<Made> result) { third.set_value(std::move(result)); });
+  for (std::size_t i = 1; i < 4; ++i) start(*nodes_[i]);
+  const auto rotated = third.get_future().get();
+  ASSERT_TRUE(rotated) << rotated.error().message;
+  EXPECT_EQ(rotated->transaction, first->transaction);
+  const auto after = made.get_future().get();
+  ASSERT_TRUE(after) << "signed by the new key: " << after.error().message;
+  EXPECT_GT(after->height, rotated->height);
+}
+
+TEST_F(Town, ARotationThatWasUnderWayAtACrashIsCompleted) {
+  found(4, 4);
+  Node& node = *nodes_[0];
+  start(node);
+  ASSERT_TRUE(rotate(node, 1000, When::waiting));
+  stop(node);
+  start_all();
+  EXPECT_EQ(id_of(node), node_of(0)) << "it is in no block yet";
+  await_story(node, "ledger.key");
+  stop(node);
+  start(node);
+  EXPECT_EQ(id_of(node), node_of(1000));
+  EXPECT_TRUE(transact(node, transfer(9, 5'000)));
+}
+
+TEST_F(Town, AKeyByWhichAnotherVotesIsNotTaken) {
+  found(4, 4);
+  start_all();
+  Node& node = *nodes_[0];
+  ASSERT_TRUE(transact(node, transfer(9, 5'000)));
+  EXPECT_EQ(name_of(rotate(node, 1)), "key-taken");
+  EXPECT_FALSE(look(node, [](const chain::Replica& replica) { return replica.has_key(node_of(1)); }))
+      << "else it would vote in another's place";
+  node.next.reset();
+  EXPECT_TRUE(transact(node, transfer(9, 5'000)));
+}
+
 TEST_F(Town, AnotherFederationsStorageIsRefused) {
   found(1, 1);
   Node& node = *nodes_[0];

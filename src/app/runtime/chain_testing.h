@@ -26,7 +26,7 @@ inline NodeId node_of(std::uint64_t number) { return public_key_of(seed_of(numbe
 class Town : public ::testing::Test {
  protected:
   struct Node final : StreamOpener {
-    Node(Town& a_town, std::uint64_t a_number) : town(a_town), number(a_number) {}
+    Node(Town& a_town, std::uint64_t a_number) : town(a_town), number(a_number), seed(seed_of(a_number)) {}
     void open(const NodeId& peer, std::string_view protocol, std::string_view, Opened opened) override {
       opened(town.connect(*this, peer, protocol));
     }
@@ -35,6 +35,9 @@ class Town : public ::testing::Test {
     }
     Town& town;
     std::uint64_t number;
+    Seed seed;  ///< its key; its account is node_of(number) for good
+    std::optional<Seed> next;
+    std::vector<Seed> former;
     std::unique_ptr<store::NodeStore> store;
     std::unique_ptr<ChainHost> host;
     std::set<std::string> heard;  ///< kinds of what it told
@@ -63,14 +66,18 @@ class Town : public ::testing::Test {
     if (!node.store) node.store = store::NodeStore::open(folder_.path() / std::to_string(node.number)).value();
     return node.store.get();
   }
+  [[nodiscard]] static NodeId id_of(const Node& node) { return public_key_of(node.seed); }
+  /// As a home does it: the next key is the node's where the ledger has taken it.
   void start(Node& node, bool key_was_brought = false) {
-    auto host = ChainHost::start(
+    auto host = ChainHost::open(
         {.file = file_of(node),
          .founding = founding_,
-         .seed = seed_of(node.number),
+         .seed = node.seed,
+         .next = node.next,
+         .former = node.former,
          .key_was_brought = key_was_brought,
          .store = store_of(node),
-         .interest = {.self = node_of(node.number), .intents = {}},
+         .interest = {},
          .timeouts = {}},
         node,
         [this, &node](const ChainHost::Story& story) {
@@ -84,14 +91,20 @@ class Town : public ::testing::Test {
           changed_.notify_all();
         });
     ASSERT_TRUE(host) << host.error().message;
+    if (node.next && (*host)->seed() == *node.next) {
+      node.former.insert(node.former.begin(), node.seed);
+      node.seed = *std::exchange(node.next, std::nullopt);
+    }
+    ASSERT_EQ((*host)->seed(), node.seed);
+    (*host)->begin({});
     {
       const std::scoped_lock lock(mutex_);
       node.host = std::move(*host);
     }
     for (const auto& other : nodes_) {
       if (other.get() == &node || !other->host) continue;
-      node.host->peer_up(node_of(other->number));
-      other->host->peer_up(node_of(node.number));
+      node.host->peer_up(id_of(*other));
+      other->host->peer_up(id_of(node));
     }
   }
   void start_all() {
@@ -99,7 +112,7 @@ class Town : public ::testing::Test {
   }
   void stop(Node& node) {
     for (const auto& other : nodes_) {
-      if (other.get() != &node && other->host) other->host->peer_down(node_of(node.number));
+      if (other.get() != &node && other->host) other->host->peer_down(id_of(node));
     }
     std::unique_ptr<ChainHost> host;
     {
@@ -112,11 +125,11 @@ class Town : public ::testing::Test {
     const std::scoped_lock lock(mutex_);
     EXPECT_EQ(protocol, ledger_protocol);
     for (const auto& node : nodes_) {
-      if (node_of(node->number) != to || !node->host) continue;
+      if (id_of(*node) != to || !node->host) continue;
       std::array<int, 2> ends{};
       if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0)
         return fail(ErrorCode::unavailable, "no socket pair");
-      node->host->serve(node_of(from.number), ends[1]);
+      node->host->serve(id_of(from), ends[1]);
       return OpenedStream{.descriptor = ends[0], .transport = "tcp"};
     }
     return fail(ErrorCode::unavailable, "it is not there");
@@ -125,6 +138,12 @@ class Town : public ::testing::Test {
   static Result<Made> transact(Node& node, const ledger::Body& body, When when = When::final) {
     std::promise<Result<Made>> made;
     node.host->transact(body, when, [&](Result<Made> result) { made.set_value(std::move(result)); });
+    return made.get_future().get();
+  }
+  static Result<Made> rotate(Node& node, std::uint64_t number, When when = When::final) {
+    node.next = seed_of(number);
+    std::promise<Result<Made>> made;
+    node.host->rotate(*node.next, when, [&](Result<Made> result) { made.set_value(std::move(result)); });
     return made.get_future().get();
   }
   static ledger::Transfer transfer(std::uint64_t to, std::uint64_t amount) {

@@ -144,8 +144,8 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
   /// What the ledger has of the peer now.
   static asio::awaitable<std::optional<std::vector<Role>>> roles_of(std::shared_ptr<Impl> self, NodeId peer) {
     auto awaited = std::make_shared<Awaited<std::vector<Role>>>(self->io);
-    self->chain.look([self, awaited, peer](const chain::Replica& replica) {
-      const ledger::Member* member = replica.ledger().member(peer);
+    self->chain.look([self, awaited, account = self->chain.account_of(peer)](const chain::Replica& replica) {
+      const ledger::Member* member = replica.ledger().member(account);
       std::vector<Role> roles;
       if (member != nullptr && ledger::check_role(member, Role::member, replica.ledger().height()))
         roles = member->roles;
@@ -177,8 +177,9 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
       answer.text = invitation.error().message;
       co_return;
     }
+    const ledger::AccountId account = self->chain.account_of(peer);
     ledger::Admit admission{
-        .account = {}, .sequence = 0, .node = peer, .roles = invitation->roles, .owner = {}, .expires_height = {}};
+        .account = {}, .sequence = 0, .node = account, .roles = invitation->roles, .owner = {}, .expires_height = {}};
     const Result<ChainHost::Made> admitted = co_await transact(self, std::move(admission));
     if (!admitted) {
       self->give_back(*secret, std::move(*invitation));
@@ -189,7 +190,7 @@ struct Enrolment::Impl : std::enable_shared_from_this<Impl> {
     answer.text = "admitted as " + text_of(invitation->roles);
     if (invitation->credits == 0) co_return;
     ledger::Transfer gift{
-        .account = {}, .sequence = 0, .to = peer, .amount = invitation->credits, .memo = "invitation"};
+        .account = {}, .sequence = 0, .to = account, .amount = invitation->credits, .memo = "invitation"};
     const Result<ChainHost::Made> given = co_await transact(self, std::move(gift));
     answer.text += given ? fmt::format(", with {} micro-credits", invitation->credits)
                          : "; the credits that go with it are not given: " + given.error().message;
@@ -242,7 +243,7 @@ void Enrolment::invite(const InvitationTerms& terms, std::vector<std::string> ad
     return done(fail(ErrorCode::unavailable, "this node listens at no address that could be told"));
   impl_->chain.look([impl = impl_, terms, addresses = std::move(addresses), now_ms,
                      done = std::move(done)](const chain::Replica& replica) mutable {
-    const NodeId own = impl->chain.id();
+    const ledger::AccountId own = impl->chain.account();
     if (Status steward = ledger::check_role(replica.ledger().member(own), Role::steward, replica.ledger().height());
         !steward)
       return done(wrap("only a steward invites", std::move(steward.error())));

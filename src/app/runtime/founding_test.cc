@@ -357,7 +357,7 @@ class Beacon : public ::testing::Test {
 };
 
 TEST_F(Beacon, LinksAreTakenOneAfterTheOther) {
-  BeaconChains chains(seed_of(1));
+  BeaconChains chains({seed_of(1)});
   EXPECT_EQ(chains.next_link(*ledger_, node_of(1)), Digest{}) << "there is no chain yet";
   const auto due = chains.due(*ledger_, node_of(1));
   ASSERT_TRUE(due);
@@ -368,14 +368,18 @@ TEST_F(Beacon, LinksAreTakenOneAfterTheOther) {
     EXPECT_NE(link, Digest{});
     commit({signed_by_validator(transfer())}, link);
   }
-  BeaconChains restarted(seed_of(1));
+  BeaconChains restarted({seed_of(1)});
   EXPECT_EQ(restarted.next_link(*ledger_, node_of(1)), chains.next_link(*ledger_, node_of(1)));
+  BeaconChains rotated({seed_of(2), seed_of(1)});
+  EXPECT_EQ(rotated.next_link(*ledger_, node_of(1)), chains.next_link(*ledger_, node_of(1)))
+      << "a chain goes on when the key is another";
+  EXPECT_FALSE(rotated.due(*ledger_, node_of(1)));
 }
 
 TEST_F(Beacon, AChainOfAnotherKeyIsNotGoneOnWith) {
-  BeaconChains others(seed_of(2));
+  BeaconChains others({seed_of(2)});
   commit({signed_by_validator(*others.due(*ledger_, node_of(1)))}, {});
-  BeaconChains chains(seed_of(1));
+  BeaconChains chains({seed_of(1)});
   EXPECT_EQ(chains.next_link(*ledger_, node_of(1)), Digest{});
   EXPECT_FALSE(chains.due(*ledger_, node_of(1))) << "the ledger takes none while that one has links";
 }

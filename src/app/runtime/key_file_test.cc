@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "adapters/store/temporary_folder.h"
-#include "app/runtime/runtime.h"
+#include "app/runtime/key_file.h"
 
 namespace mesh::app {
 namespace {
@@ -71,6 +71,76 @@ TEST(KeyFile, DamagedOrOddIsAnErrorAndStays) {
   fs::create_symlink("/dev/null", file);
   EXPECT_FALSE(load_or_create_key(file, home.path()));
   EXPECT_EQ(load_or_create_key(folder.path() / "none" / "node.key", home.path()).error().code, ErrorCode::storage);
+}
+
+TEST(KeyFile, TheNextOneIsDrawnOnceAndThenTakesThePlace) {
+  const store::TemporaryFolder home;
+  const fs::path file = home.path() / "node.key";
+  Seed old = load_or_create_key(file, home.path())->seed;
+  std::vector<Seed> former;
+  for (std::size_t i = 1; i <= 3; ++i) {
+    EXPECT_FALSE(load_other_keys(home.path())->next);
+    const auto next = next_key(home.path(), file);
+    ASSERT_TRUE(next) << next.error().message;
+    EXPECT_NE(*next, old);
+    EXPECT_EQ(*next_key(home.path(), file), *next) << "the same until it is taken or dropped";
+    EXPECT_EQ(load_other_keys(home.path())->next, *next);
+    EXPECT_EQ(load_or_create_key(file, home.path())->seed, old) << "nothing has changed yet";
+    ASSERT_TRUE(adopt_next_key(home.path(), file, old, *next));
+    ASSERT_TRUE(adopt_next_key(home.path(), file, old, *next)) << "what a kill left is completed";
+    former.insert(former.begin(), old);
+    const auto now = load_or_create_key(file, home.path());
+    EXPECT_EQ(now->seed, *next);
+    EXPECT_FALSE(now->was_brought);
+    EXPECT_EQ(load_other_keys(home.path())->former, former);
+    for (const fs::path& one : {file, home.path() / ("node.key." + std::to_string(i))}) {
+      struct stat about{};
+      ASSERT_EQ(::stat(one.c_str(), &about), 0);
+      EXPECT_EQ(about.st_mode & 0777, 0600U) << one;
+    }
+    old = *next;
+  }
+  fs::remove(home.path() / "node.key.1");
+  EXPECT_EQ(load_other_keys(home.path())->former.size(), 2U) << "one may be moved away";
+  const auto next = next_key(home.path(), file);
+  ASSERT_TRUE(next);
+  ASSERT_TRUE(drop_next_key(home.path()));
+  ASSERT_TRUE(drop_next_key(home.path())) << "there is none any more";
+  EXPECT_NE(*next_key(home.path(), file), *next);
+}
+
+TEST(KeyFile, WhatAKillLeftWhileTheNextOneTookThePlace) {
+  const store::TemporaryFolder home;
+  const fs::path file = home.path() / "node.key";
+  const Seed old = load_or_create_key(file, home.path())->seed;
+  const Seed next = *next_key(home.path(), file);
+  // The old one is among the former ones and still in its place.
+  fs::copy_file(file, home.path() / "node.key.1");
+  ASSERT_TRUE(adopt_next_key(home.path(), file, old, next));
+  EXPECT_EQ(load_other_keys(home.path())->former, std::vector{old}) << "once";
+  // The next one is in its place, and still the next one.
+  fs::copy_file(file, home.path() / "node.key.next");
+  ASSERT_TRUE(adopt_next_key(home.path(), file, next, next));
+  EXPECT_FALSE(load_other_keys(home.path())->next);
+  EXPECT_EQ(load_or_create_key(file, home.path())->seed, next);
+  EXPECT_EQ(load_other_keys(home.path())->former, std::vector{old});
+}
+
+TEST(KeyFile, OtherKeysAreAsPrivateAndAreCounted) {
+  const store::TemporaryFolder home;
+  const fs::path file = home.path() / "node.key";
+  (void)load_or_create_key(file, home.path());
+  ASSERT_TRUE(next_key(home.path(), file));
+  ASSERT_EQ(::chmod((home.path() / "node.key.next").c_str(), 0640), 0);
+  EXPECT_EQ(load_other_keys(home.path()).error().code, ErrorCode::denied);
+  EXPECT_EQ(next_key(home.path(), file).error().code, ErrorCode::denied);
+  fs::remove(home.path() / "node.key.next");
+  fs::copy_file(file, home.path() / "node.key.64");
+  const auto full = next_key(home.path(), file);
+  ASSERT_FALSE(full);
+  EXPECT_TRUE(full.error().message.starts_with("former-keys-full: ")) << full.error().message;
+  std::ofstream(home.path() / "node.key.64") << "no key";
+  EXPECT_EQ(load_other_keys(home.path()).error().code, ErrorCode::invalid);
 }
 
 }  // namespace

@@ -176,6 +176,7 @@ class Runtime::Impl final : public StreamOpener {
 
   Settings settings;
   Seed seed;
+  std::vector<Seed> former;  ///< that were the node's, the latest first
   // The queues outlive what posts to them.
   asio::io_context io{1};
   asio::io_context bulk{1};
@@ -270,8 +271,7 @@ class Runtime::Impl final : public StreamOpener {
                         settings.home, {.max_queued_batches = max_queued_batches, .on_trouble = [this](Status status) {
                                           post([this, status = std::move(status)] { on_storage(status); });
                                         }}));
-    MESH_LET(const NodeKey own_key, load_or_create_key(settings.key_file, settings.home));
-    seed = own_key.seed;
+    MESH_TRY(load_keys(founding));
     MESH_LET(boot, next_boot(*store));
     MESH_LET(blocks, store::BlockStore::open(*store, {.quota_bytes = settings.block_quota_bytes}));
     std::vector<asset::Share> all_shares = settings.shares;
@@ -301,6 +301,7 @@ class Runtime::Impl final : public StreamOpener {
     }));
     node::Config config;
     config.seed = seed;
+    config.former = former;
     config.federation = settings.federation;
     if (founding) config.charter = founding->charter;
     config.policy = policy;
@@ -403,7 +404,10 @@ class Runtime::Impl final : public StreamOpener {
         bulk, *blocks, *content, *sandbox, Executor::Limits{}, seed,
         [this](node::Event event) { post([this, event = std::move(event)]() mutable { take(std::move(event)); }); });
 
-    if (founding) MESH_TRY(start_ledger(*founding, own_key.was_brought));
+    if (chain) {
+      chain->begin(node->interest().intents);
+      enrolment = std::make_unique<Enrolment>(bulk, *store, *chain);
+    }
 
     p2p::Config net;
     net.secret = seed;
@@ -442,14 +446,31 @@ class Runtime::Impl final : public StreamOpener {
     return {};
   }
 
-  Status start_ledger(const Founding& founding, bool key_was_brought) {
-    MESH_LET(chain, ChainHost::start(
+  /// The node's key, which with a ledger is the one of these that signs for its account.
+  Status load_keys(const std::optional<Founding>& founding) {
+    MESH_LET(const NodeKey own_key, load_or_create_key(settings.key_file, settings.home));
+    MESH_LET(OtherKeys others, load_other_keys(settings.home));
+    seed = own_key.seed;
+    former = std::move(others.former);
+    if (!founding) return {};
+    MESH_TRY(open_ledger(*founding, own_key, others.next));
+    if (!others.next || chain->seed() != *others.next) return {};
+    MESH_TRY(adopt_next_key(settings.home, settings.key_file, seed, *others.next));
+    if (seed != *others.next) former.insert(former.begin(), seed);
+    seed = *others.next;
+    return {};
+  }
+
+  Status open_ledger(const Founding& founding, const NodeKey& own_key, const std::optional<Seed>& next) {
+    MESH_LET(chain, ChainHost::open(
                         {.file = chain_file(settings.home),
                          .founding = founding,
-                         .seed = seed,
-                         .key_was_brought = key_was_brought,
+                         .seed = own_key.seed,
+                         .next = next,
+                         .former = former,
+                         .key_was_brought = own_key.was_brought,
                          .store = store.get(),
-                         .interest = node->interest(),
+                         .interest = {},
                          .timeouts = {}},
                         *this,
                         [this](const ChainHost::Story& story) {
@@ -458,7 +479,6 @@ class Runtime::Impl final : public StreamOpener {
                         [this](node::event::LedgerChanged change) {
                           post([this, change = std::move(change)]() mutable { take(std::move(change)); });
                         }));
-    enrolment = std::make_unique<Enrolment>(bulk, *store, *chain);
     return {};
   }
 
@@ -1340,7 +1360,11 @@ store::NodeStore& Runtime::store() { return *impl_->store; }
 store::BlockStore& Runtime::blocks() { return *impl_->blocks; }
 const store::Shares& Runtime::shares() const { return *impl_->shares; }
 wasm::Sandbox& Runtime::sandbox() { return *impl_->sandbox; }
-sealing::Opener Runtime::opener(sealing::Sink sink) const { return {impl_->seed, std::move(sink)}; }
+sealing::Opener Runtime::opener(sealing::Sink sink) const {
+  std::vector<Seed> keys{impl_->seed};
+  keys.insert(keys.end(), impl_->former.begin(), impl_->former.end());
+  return {keys, std::move(sink)};
+}
 p2p::Network& Runtime::network() { return *impl_->network; }
 const Settings& Runtime::settings() const { return impl_->settings; }
 

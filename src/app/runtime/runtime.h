@@ -27,6 +27,7 @@
 #include "app/runtime/downloads.h"
 #include "app/runtime/enrolment.h"
 #include "app/runtime/event_log.h"
+#include "app/runtime/key_file.h"
 #include "app/runtime/pacer.h"
 #include "app/runtime/pins.h"
 #include "node/node.h"
@@ -248,20 +249,5 @@ class Runtime {
   explicit Runtime(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
-
-/// A node's key as it was found.
-struct NodeKey {
-  Seed seed;
-  bool was_brought = false;  ///< not drawn by a node with this home: it may be in use, or have been, elsewhere
-};
-/// The node's key from `file`: 64 hexadecimal digits in a regular file of this user that others cannot read; drawn from the
-/// kernel and written (0600, synced) if the file is absent; `home` remembers that it was drawn here. Errors: denied (mode or
-/// owner; says the chmod), invalid, storage.
-[[nodiscard]] Result<NodeKey> load_or_create_key(const std::filesystem::path& file, const std::filesystem::path& home);
-
-/// Where a home has the key, unless the settings name another file.
-inline constexpr std::string_view key_file_name = "node.key";
-/// The key of a node with this home, which is made where there is none yet. Errors: storage, and load_or_create_key's.
-[[nodiscard]] Result<NodeKey> own_key(const std::filesystem::path& home, const std::filesystem::path& file);
 
 }  // namespace mesh::app
