@@ -1876,6 +1876,18 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
         no_ledger},
        &Impl::to_ledger<&LedgerRoutes::post_transaction>},
       {"POST",
+       "/api/v1/ledger/rotation",
+       "rotateKey",
+       "Gives this node's account another key, which is drawn and kept in the home before anything is said of it; the "
+       "node itself has it from its next start on",
+       {},
+       {{"application/json", "RotationRequest"}},
+       {{200, "application/json", "RotationMade", "it is in a block that is certain: restart the node"},
+        {202, "application/json", "RotationMade", "it waits to be in a block, and is not final yet"},
+        {409, "", "", "jobs-open: jobs of this node would fail (at_once: they may); key-unchanged, key-taken"},
+        no_ledger},
+       &Impl::to_ledger<&LedgerRoutes::post_rotation>},
+      {"POST",
        "/api/v1/ledger/transactions/batch",
        "takeTransactions",
        "Takes up to 1,024 signed envelopes at once, 1 MiB with their lengths: how many (2 bytes, big-endian), and of "

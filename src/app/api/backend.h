@@ -66,14 +66,20 @@ class LedgerBackend {
   virtual void post_bulk(std::move_only_function<void()> work) = 0;
   /// Runs `work` on the runtime's thread. Any thread.
   virtual void post(std::move_only_function<void()> work) = 0;
-  [[nodiscard]] virtual identity::NodeId id() const = 0;
   [[nodiscard]] virtual std::string federation_name() const = 0;
   /// Null: the federation has no ledger.
   [[nodiscard]] virtual ChainHost* ledger() = 0;
+  /// Why the account's key had better not be another now: jobs-open (conflict).
+  [[nodiscard]] virtual Status check_rotation() const = 0;
+  /// The key that is to be the node's next one: the same until it is, or is dropped. On the thread for disk work. Errors: those of
+  /// app::next_key, app::drop_next_key.
+  [[nodiscard]] virtual Result<Seed> next_key() = 0;
+  [[nodiscard]] virtual Status drop_next_key() = 0;
 };
 
 class Backend : public LedgerBackend {
  public:
+  [[nodiscard]] virtual identity::NodeId id() const = 0;
   [[nodiscard]] virtual Cid federation() const = 0;
   [[nodiscard]] virtual std::vector<Cid> jobs() const = 0;  ///< newest last
   [[nodiscard]] virtual std::optional<node::JobView> job(const Cid& id) const = 0;
@@ -125,7 +131,7 @@ class Backend : public LedgerBackend {
   virtual void reach(std::string target, std::move_only_function<void(Result<ReachReport>)> done) = 0;
 
   [[nodiscard]] virtual EventLog& events() = 0;
-  [[nodiscard]] virtual store::NodeStore& store() = 0;    ///< thread-safe
+  [[nodiscard]] virtual store::NodeStore& store() = 0;  ///< thread-safe
   [[nodiscard]] virtual store::BlockStore& blocks() = 0;  ///< thread-safe
   [[nodiscard]] virtual const store::Shares& shares() const = 0;  ///< thread-safe
   /// Opens what is sealed for this node. On any thread.

@@ -242,7 +242,7 @@ Json account_json(const ledger::Ledger& ledger, const ledger::AccountId& id, cha
   for (const ledger::Unbonding& one : account.unbonding())
     unbonding.push_back({{"amount", amount(one.amount)}, {"release", block_time_text(one.release_ms)}});
   Json json{{"account", did_of(id)},
-            {"peer", identity::peer_id_of(id)},
+            {"peer", identity::peer_id_of(account.signer())},
             {"exists", found != nullptr},
             {"balance", amount(account.balance)},
             {"bonded", amount(account.bonded)},
@@ -250,7 +250,7 @@ Json account_json(const ledger::Ledger& ledger, const ledger::AccountId& id, cha
             {"unbonding", std::move(unbonding)},
             {"sequence", account.sequence},
             {"key", did_of(account.signer())},
-            {"member", member == nullptr ? Json(nullptr) : member_json(*member, ledger.height() + 1)},
+            {"member", member == nullptr ? Json(nullptr) : member_json(*member, account.signer(), ledger.height() + 1)},
             {"attestation", attestation_json(state.tables.attestations.find(id))},
             {"reputation", reputation_json(ledger, id, account.bonded)},
             {"conflict", conflict_json(state.tables.conflicts.find(id))},
@@ -268,10 +268,10 @@ Json account_json(const ledger::Ledger& ledger, const ledger::AccountId& id, cha
   return json;
 }
 
-Json member_json(const ledger::Member& member, std::uint64_t height) {
+Json member_json(const ledger::Member& member, const PublicKey& key, std::uint64_t height) {
   const bool in_force = !member.revoked && (!member.expires_height || height < *member.expires_height);
   return {{"account", did_of(member.node)},
-          {"peer", identity::peer_id_of(member.node)},
+          {"peer", identity::peer_id_of(key)},
           {"roles", roles_json(member.roles)},
           {"in_force", in_force},
           {"revoked", member.revoked},

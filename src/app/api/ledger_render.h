@@ -38,7 +38,7 @@ struct LedgerStatus {
 [[nodiscard]] Json account_json(const ledger::Ledger& ledger, const ledger::AccountId& account,
                                 chain::Height durable_height, bool prove);
 /// `height` is that of the next block.
-[[nodiscard]] Json member_json(const ledger::Member& member, std::uint64_t height);
+[[nodiscard]] Json member_json(const ledger::Member& member, const PublicKey& key, std::uint64_t height);
 [[nodiscard]] Json escrow_json(const ledger::Escrow& escrow);
 [[nodiscard]] Json work_json(const ledger::Work& work);
 /// What workers had lately, of the works that the ledger has (an hour after their end it has none), and the fee for a shard of this fuel

@@ -182,20 +182,20 @@ TEST(LedgerJson, AnAccountShowsWhatOthersHaveShownOfIt) {
 
 TEST(LedgerJson, CredentialsSayWhetherTheyHold) {
   ledger::Member member{.node = person(ann).id, .roles = {ledger::Role::member}, .issuer = person(0).id};
-  Json json = member_json(member, 5);
+  Json json = member_json(member, member.node, 5);
   expect_schema(json, "Member");
   EXPECT_EQ(json["in_force"], true);
   EXPECT_TRUE(json["expires_height"].is_null());
   EXPECT_TRUE(json["owner"].is_null());
   member.expires_height = 5;
   member.owner = "did:web:example.org";
-  json = member_json(member, 5);
+  json = member_json(member, member.node, 5);
   EXPECT_EQ(json["in_force"], false) << "it is the first height at which it no longer holds";
-  EXPECT_EQ(member_json(member, 4)["in_force"], true);
+  EXPECT_EQ(member_json(member, member.node, 4)["in_force"], true);
   EXPECT_EQ(json["owner"], "did:web:example.org");
   member.expires_height.reset();
   member.revoked = true;
-  EXPECT_EQ(member_json(member, 4)["in_force"], false);
+  EXPECT_EQ(member_json(member, member.node, 4)["in_force"], false);
 }
 
 TEST(LedgerJson, TransactionsShowTheirOwnFields) {

@@ -23,6 +23,9 @@ std::unexpected<Error> missing(std::string_view name) {
 class Fields {
  public:
   explicit Fields(const nlohmann::json& object, std::string where = {}) : object_(object), where_(std::move(where)) {}
+  Fields(const nlohmann::json& object, const ledger::AccountId& own, const AccountOf& account_of,
+         std::string where = {})
+      : object_(object), where_(std::move(where)), own_(own), account_of_(account_of) {}
 
   Status amount(std::string_view name, std::uint64_t& value) {
     MESH_LET(const nlohmann::json* field, required(name));
@@ -52,10 +55,10 @@ class Fields {
     value = field->get<std::string>();
     return {};
   }
-  Status account(std::string_view name, const NodeId& own, ledger::AccountId& value) {
+  Status account(std::string_view name, ledger::AccountId& value) {
     MESH_LET(const nlohmann::json* field, required(name));
     if (!field->is_string()) return bad_field(full(name), "a did");
-    auto parsed = parse_account(field->get_ref<const std::string&>(), own);
+    auto parsed = parse_account(field->get_ref<const std::string&>(), own_, account_of_);
     if (!parsed) return std::unexpected(std::move(parsed.error()));
     value = *parsed;
     return {};
@@ -87,7 +90,7 @@ class Fields {
     if (std::ranges::adjacent_find(value) != value.end()) return problem("has a role twice");
     return {};
   }
-  Status seats(std::string_view name, const NodeId& own, std::vector<ledger::SetValidators::Seat>& value) {
+  Status seats(std::string_view name, std::vector<ledger::SetValidators::Seat>& value) {
     MESH_LET(const nlohmann::json* field, required(name));
     if (!field->is_array() || field->empty() || field->size() > ledger::max_validators)
       return bad_field(full(name), "a list of 1 to 64 {account, power}");
@@ -95,9 +98,9 @@ class Fields {
       const nlohmann::json& item = (*field)[i];
       const std::string where = fmt::format("{}[{}]", full(name), i);
       if (!item.is_object()) return bad_field(where, "{account, power}");
-      Fields fields(item, where);
+      Fields fields(item, own_, account_of_, where);
       ledger::SetValidators::Seat seat;
-      MESH_TRY(fields.account("account", own, seat.account));
+      MESH_TRY(fields.account("account", seat.account));
       MESH_TRY(fields.amount("power", seat.power));
       MESH_TRY(fields.finish());
       value.push_back(seat);
@@ -155,20 +158,22 @@ class Fields {
 
   const nlohmann::json& object_;
   std::string where_;
+  ledger::AccountId own_;
+  AccountOf account_of_;
   std::vector<std::string> seen_;
 };
 
-Result<ledger::Body> parse_body(const std::string& kind, Fields& fields, const NodeId& own) {
+Result<ledger::Body> parse_body(const std::string& kind, Fields& fields) {
   if (kind == ledger::Transfer::type) {
     ledger::Transfer body;
-    MESH_TRY(fields.account("to", own, body.to));
+    MESH_TRY(fields.account("to", body.to));
     MESH_TRY(fields.amount("amount", body.amount));
     MESH_TRY(fields.text("memo", body.memo));
     return body;
   }
   if (kind == ledger::Grant::type) {
     ledger::Grant body;
-    MESH_TRY(fields.account("to", own, body.to));
+    MESH_TRY(fields.account("to", body.to));
     MESH_TRY(fields.amount("amount", body.amount));
     MESH_TRY(fields.text("reason", body.reason));
     return body;
@@ -185,7 +190,7 @@ Result<ledger::Body> parse_body(const std::string& kind, Fields& fields, const N
   }
   if (kind == ledger::Admit::type) {
     ledger::Admit body;
-    MESH_TRY(fields.account("node", own, body.node));
+    MESH_TRY(fields.account("node", body.node));
     MESH_TRY(fields.roles("roles", body.roles));
     std::string owner;
     MESH_TRY(fields.text("owner", owner));
@@ -195,7 +200,7 @@ Result<ledger::Body> parse_body(const std::string& kind, Fields& fields, const N
   }
   if (kind == ledger::Revoke::type) {
     ledger::Revoke body;
-    MESH_TRY(fields.account("node", own, body.node));
+    MESH_TRY(fields.account("node", body.node));
     MESH_TRY(fields.text("reason", body.reason));
     return body;
   }
@@ -209,7 +214,7 @@ Result<ledger::Body> parse_body(const std::string& kind, Fields& fields, const N
   if (kind == ledger::SetValidators::type) {
     ledger::SetValidators body;
     MESH_TRY(fields.number("from_height", body.from_height));
-    MESH_TRY(fields.seats("validators", own, body.validators));
+    MESH_TRY(fields.seats("validators", body.validators));
     return body;
   }
   if (kind == ledger::Refund::type) {
@@ -225,8 +230,8 @@ Result<ledger::Body> parse_body(const std::string& kind, Fields& fields, const N
   }
   return fail(ErrorCode::invalid,
               fmt::format("bad-kind: \"{}\" cannot be asked for: the kinds are transfer, bond, unbond, grant, "
-                          "member, revoke, attest, validators, refund and dispute; others come "
-                          "as signed envelopes",
+                          "member, revoke, attest, validators, refund and dispute; another key is "
+                          "asked for with POST /api/v1/ledger/rotation; others come as signed envelopes",
                           kind.substr(0, 64)));
 }
 
@@ -249,7 +254,8 @@ Result<bool> parse_wait(std::string_view text) {
   return bad_field("\"wait\"", "final (it is in a block that is certain) or waiting (it waits to be in one)");
 }
 
-Result<ledger::AccountId> parse_account(std::string_view text, const NodeId& own) {
+Result<ledger::AccountId> parse_account(std::string_view text, const ledger::AccountId& own,
+                                        const AccountOf& account_of) {
   if (text == "self") return own;
   auto node = identity::parse_node(text);
   if (!node) {
@@ -257,28 +263,46 @@ Result<ledger::AccountId> parse_account(std::string_view text, const NodeId& own
                 fmt::format("bad-account: \"{}\" is no did:key:z6Mk... of an Ed25519 key, nor its PeerId: {}",
                             text.substr(0, 128), node.error().message));
   }
-  return *node;
+  return account_of ? account_of(*node) : *node;
 }
 
-Result<LedgerRequest> parse_ledger_request(ByteView body, const NodeId& own) {
-  MESH_LET(const nlohmann::json json, parse_json(body));
-  Fields fields(json);
-  std::string kind;
+namespace {
+
+Status read_waiting(Fields& fields, bool& wait_final, milliseconds& timeout) {
   std::string wait = "final";
   std::optional<std::uint64_t> timeout_ms;
-  if (!json.contains("kind")) return missing("\"kind\"");
-  MESH_TRY(fields.text("kind", kind));
   MESH_TRY(fields.text("wait", wait));
   MESH_TRY(fields.number("timeout_ms", timeout_ms));
+  MESH_LET(wait_final, parse_wait(wait));
+  if (!timeout_ms) return {};
+  if (*timeout_ms == 0 || *timeout_ms > max_wait_ms) return bad_field("\"timeout_ms\"", "1 to 120000");
+  timeout = milliseconds(*timeout_ms);
+  return {};
+}
+
+}  // namespace
+
+Result<LedgerRequest> parse_ledger_request(ByteView body, const ledger::AccountId& own, const AccountOf& account_of) {
+  MESH_LET(const nlohmann::json json, parse_json(body));
+  Fields fields(json, own, account_of);
+  std::string kind;
+  if (!json.contains("kind")) return missing("\"kind\"");
+  MESH_TRY(fields.text("kind", kind));
   LedgerRequest request;
-  MESH_LET(request.wait_final, parse_wait(wait));
-  if (timeout_ms) {
-    if (*timeout_ms == 0 || *timeout_ms > max_wait_ms) return bad_field("\"timeout_ms\"", "1 to 120000");
-    request.timeout = milliseconds(*timeout_ms);
-  }
-  MESH_LET(request.body, parse_body(kind, fields, own));
+  MESH_TRY(read_waiting(fields, request.wait_final, request.timeout));
+  MESH_LET(request.body, parse_body(kind, fields));
   MESH_TRY(fields.finish());
   MESH_TRY(check_form(request.body));
+  return request;
+}
+
+Result<RotationRequest> parse_rotation_request(ByteView body) {
+  MESH_LET(const nlohmann::json json, parse_json(body));
+  Fields fields(json);
+  RotationRequest request;
+  MESH_TRY(read_waiting(fields, request.wait_final, request.timeout));
+  MESH_TRY(fields.flag("at_once", request.at_once));
+  MESH_TRY(fields.finish());
   return request;
 }
 

@@ -112,6 +112,13 @@ Result<std::optional<Cursor>> cursor_of(const Call& call) {
   return cursor;
 }
 
+AccountOf accounts_of(const ChainHost& host) {
+  return [&host](const NodeId& key) { return host.account_of(key); };
+}
+Result<ledger::AccountId> account_in(const ChainHost& host, std::string_view text) {
+  return parse_account(text, host.account(), accounts_of(host));
+}
+
 LedgerStatus status_of(const chain::Replica& replica, std::string name, const NodeId& own) {
   LedgerStatus status{.name = std::move(name),
                       .own = own,
@@ -155,7 +162,7 @@ void LedgerRoutes::get_ledger(Call call) {
   ChainHost* host = host_of(call);
   if (host == nullptr) return;
   answer_with(*host, std::move(call),
-              [name = backend_.federation_name(), own = backend_.id()](const chain::Replica& replica) {
+              [name = backend_.federation_name(), own = host->account()](const chain::Replica& replica) {
                 return Result<Json>(ledger_json(replica.ledger(), status_of(replica, name, own)));
               });
 }
@@ -163,7 +170,7 @@ void LedgerRoutes::get_ledger(Call call) {
 void LedgerRoutes::get_account(Call call) {
   ChainHost* host = host_of(call);
   if (host == nullptr) return;
-  const auto account = parse_account(call.parameter("account"), backend_.id());
+  const auto account = account_in(*host, call.parameter("account"));
   if (!account) return refuse(call, account.error());
   const auto prove = call.number("proof", 0, 1);
   if (!prove) return call.fail(prove.error());
@@ -179,7 +186,7 @@ void LedgerRoutes::get_members(Call call) {
   if (!count) return call.fail(count.error());
   std::optional<NodeId> after;
   if (const std::string* text = call.query("after")) {
-    auto node = parse_account(*text, backend_.id());
+    auto node = parse_account(*text, host->account());
     if (!node) return refuse(call, node.error());
     after = *node;
   }
@@ -195,7 +202,9 @@ void LedgerRoutes::get_members(Call call) {
             if (last) next = identity::did_of(*last);
             return false;
           }
-          members.push_back(member_json(member, ledger.height() + 1));
+          const ledger::Account* account = ledger.account(member.node);
+          members.push_back(
+              member_json(member, account == nullptr ? member.node : account->signer(), ledger.height() + 1));
           last = member.node;
           return true;
         },
@@ -321,7 +330,7 @@ void LedgerRoutes::get_blocks(Call call) {
 void LedgerRoutes::get_history(Call call) {
   ChainHost* host = host_of(call);
   if (host == nullptr) return;
-  const auto account = parse_account(call.parameter("account"), backend_.id());
+  const auto account = account_in(*host, call.parameter("account"));
   if (!account) return refuse(call, account.error());
   const auto limit = call.number("limit", 50, max_history_page);
   if (!limit) return call.fail(limit.error());
@@ -389,7 +398,9 @@ namespace {
 /// A transaction that somebody waits for. On the runtime's thread.
 class Waited : public std::enable_shared_from_this<Waited> {
  public:
-  Waited(Call asked, boost::asio::io_context& io) : call_(std::move(asked)), timer_(io) {}
+  /// `more` stands in the answer, too.
+  Waited(Call asked, boost::asio::io_context& io, Json more = Json::object())
+      : call_(std::move(asked)), timer_(io), more_(std::move(more)) {}
 
   void wait(milliseconds limit) {
     timer_.expires_after(limit);
@@ -406,16 +417,20 @@ class Waited : public std::enable_shared_from_this<Waited> {
     timer_.cancel();
     if (!made) return refuse(call_, made.error());
     if (made->height == 0) return answer_waiting(made->transaction, "it waits to be in a block");
-    call_.reply({{"transaction", made->transaction.text()},
-                 {"status", "final"},
-                 {"height", made->height},
-                 {"detail", fmt::format("it is in block {}", made->height)}});
+    reply({{"transaction", made->transaction.text()},
+           {"status", "final"},
+           {"height", made->height},
+           {"detail", fmt::format("it is in block {}", made->height)}},
+          200);
   }
 
  private:
   void answer_waiting(const Cid& transaction, std::string_view detail) const {
-    call_.reply({{"transaction", transaction.text()}, {"status", "waiting"}, {"height", nullptr}, {"detail", detail}},
-                202);
+    reply({{"transaction", transaction.text()}, {"status", "waiting"}, {"height", nullptr}, {"detail", detail}}, 202);
+  }
+  void reply(Json json, unsigned status) const {
+    json.update(more_);
+    call_.reply(json, status);
   }
   void give_up() {
     if (answered_) return;
@@ -434,6 +449,7 @@ class Waited : public std::enable_shared_from_this<Waited> {
 
   Call call_;
   boost::asio::steady_timer timer_;
+  Json more_;
   std::optional<Cid> name_;
   bool is_late_ = false;
   bool answered_ = false;
@@ -452,7 +468,7 @@ void LedgerRoutes::post_transaction(Call call) {
   if (content_type == "application/json") {
     if (call.query("wait") != nullptr || call.query("timeout_ms") != nullptr)
       return refuse(call, {ErrorCode::invalid, "bad-field: wait and timeout_ms stand in the body where that is JSON"});
-    auto request = parse_ledger_request(call.request.body, backend_.id());
+    auto request = parse_ledger_request(call.request.body, host->account(), accounts_of(*host));
     if (!request) return refuse(call, request.error());
     wait_final = request->wait_final;
     timeout = request->timeout;
@@ -486,6 +502,42 @@ void LedgerRoutes::post_transaction(Call call) {
   auto named = [&backend, waited](const Cid& name) { backend.post([waited, name] { waited->named(name); }); };
   if (body) return host->transact(std::move(*body), when, std::move(done), std::move(named));
   host->submit(std::move(envelope), when, std::move(done), std::move(named));
+}
+
+void LedgerRoutes::post_rotation(Call call) {
+  if (host_of(call) == nullptr) return;
+  const auto request = parse_rotation_request(call.request.body);
+  if (!request) return refuse(call, request.error());
+  if (!request->at_once) {
+    if (const Status good = backend_.check_rotation(); !good) return refuse(call, good.error());
+  }
+  backend_.post_bulk([self = shared_from_this(), call = std::move(call), request = *request]() mutable {
+    Result<Seed> next = self->backend_.next_key();
+    LedgerBackend& backend = self->backend_;
+    backend.post([self = std::move(self), call = std::move(call), request, next = std::move(next)]() mutable {
+      if (!next) return refuse(call, next.error());
+      self->rotate(std::move(call), request, *next);
+    });
+  });
+}
+
+void LedgerRoutes::rotate(Call call, const RotationRequest& request, const Seed& next) {
+  ChainHost* host = host_of(call);
+  if (host == nullptr) return;
+  const NodeId key = public_key_of(next);
+  auto waited = std::make_shared<Waited>(std::move(call), backend_.io(),
+                                         Json{{"key", identity::did_of(key)}, {"peer", identity::peer_id_of(key)}});
+  waited->wait(request.timeout);
+  LedgerBackend& backend = backend_;
+  host->rotate(
+      next, request.wait_final ? ChainHost::When::final : ChainHost::When::waiting,
+      [&backend, waited](Result<ChainHost::Made> made) {
+        // Another key is drawn the next time. What cannot be removed now cannot be used either.
+        if (!made && stable_name(made.error().message) == "key-taken")
+          backend.post_bulk([&backend] { const Status ignored = backend.drop_next_key(); });
+        backend.post([waited, made = std::move(made)] { waited->done(made); });
+      },
+      [&backend, waited](const Cid& name) { backend.post([waited, name] { waited->named(name); }); });
 }
 
 void LedgerRoutes::post_batch(Call call) {

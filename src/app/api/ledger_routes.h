@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "app/api/call.h"
+#include "app/api/ledger_request.h"
 
 namespace mesh::app {
 
@@ -30,6 +31,7 @@ class LedgerRoutes : public std::enable_shared_from_this<LedgerRoutes> {
   void get_works(Call call);
   void get_price(Call call);
   void post_transaction(Call call);
+  void post_rotation(Call call);
   void post_batch(Call call);
 
  private:
@@ -38,6 +40,8 @@ class LedgerRoutes : public std::enable_shared_from_this<LedgerRoutes> {
   /// Answers with what `look` makes of the replica, on its thread.
   template <class Look>
   void answer_with(ChainHost& host, Call call, Look look);
+
+  void rotate(Call call, const RotationRequest& request, const Seed& next);
 
   LedgerBackend& backend_;
   std::size_t batches_ = 0;  ///< under way

@@ -56,7 +56,9 @@ class LedgerRoutesTest : public testing::Test, public LedgerBackend {
   void post_bulk(std::move_only_function<void()> work) override {
     boost::asio::post(bulk, [work = std::move(work)]() mutable { work(); });
   }
-  NodeId id() const override { return person(0).id; }
+  Status check_rotation() const override { return runs_jobs ? fail(ErrorCode::conflict, "jobs-open: one") : Status(); }
+  Result<Seed> next_key() override { return app::next_key(folder.path(), folder.path() / key_file_name); }
+  Status drop_next_key() override { return app::drop_next_key(folder.path()); }
   std::string federation_name() const override { return "town"; }
   ChainHost* ledger() override { return host.get(); }
 
@@ -109,6 +111,7 @@ class LedgerRoutesTest : public testing::Test, public LedgerBackend {
             return routes->get_block(std::move(call));
           }
           if (path == "/transactions") return routes->post_transaction(std::move(call));
+          if (path == "/rotation") return routes->post_rotation(std::move(call));
           if (path == "/transactions/batch") return routes->post_batch(std::move(call));
           routes->get_ledger(std::move(call));
         });
@@ -156,6 +159,7 @@ class LedgerRoutesTest : public testing::Test, public LedgerBackend {
   Work bulk_work{bulk.get_executor()};
   NoStreams streams;
   Cid federation;
+  std::atomic<bool> runs_jobs = false;
   std::unique_ptr<store::NodeStore> store;  // Outlives the host.
   std::unique_ptr<ChainHost> host;
   std::shared_ptr<LedgerRoutes> routes;
@@ -197,6 +201,45 @@ TEST_F(LedgerRoutesTest, WhatSomebodySignedIsTakenOnceAndChecked) {
   EXPECT_EQ(refused(transfer(ann, 1, federation), "?timeout_ms=0"), "bad-field");
   EXPECT_EQ(refused(transfer(ann, 1, federation), "?timeout_ms=120001"), "bad-field");
   EXPECT_EQ(post_octets(transfer(ann, 1, federation), "?timeout_ms=120000").status, 200U);
+}
+
+TEST_F(LedgerRoutesTest, TheAccountGetsAnotherKey) {
+  found(1);
+  const auto rotate = [&](const Json& json) { return ask("POST", "/rotation", to_bytes(json.dump())); };
+  const auto refused = [&](const Json& json) { return rotate(json).json.value("code", ""); };
+  const std::string own = did_of(person(0).id);
+  EXPECT_EQ(refused({{"wait", "soon"}}), "bad-field");
+  EXPECT_EQ(refused({{"timeout_ms", 0}}), "bad-field");
+  EXPECT_EQ(refused({{"at_once", 1}}), "bad-field");
+  EXPECT_EQ(refused({{"key", "mine"}}), "unknown-field");
+  EXPECT_EQ(refused(Json::array()), ask("POST", "/transactions", to_bytes("[]")).json.value("code", ""));
+  runs_jobs = true;
+  EXPECT_EQ(rotate(Json::object()).status, 409U);
+  EXPECT_EQ(refused(Json::object()), "jobs-open");
+  EXPECT_FALSE(load_other_keys(folder.path())->next) << "nothing was drawn for what was refused";
+  const Answered made = rotate({{"at_once", true}});
+  ASSERT_EQ(made.status, 200U) << made.json;
+  EXPECT_EQ(made.json["status"], "final");
+  const auto next = load_other_keys(folder.path())->next;
+  ASSERT_TRUE(next) << "it lies where the next start finds it";
+  const std::string key = did_of(public_key_of(*next));
+  EXPECT_EQ(made.json["key"], key);
+  EXPECT_EQ(made.json["peer"], identity::peer_id_of(public_key_of(*next)));
+  runs_jobs = false;
+  EXPECT_EQ(refused(Json::object()), "key-unchanged");
+  // By whatever name, it is the same account.
+  for (const std::string& name : {std::string("self"), own, key}) {
+    const Json account = get("/accounts/" + name).json;
+    EXPECT_EQ(account["account"], own) << name;
+    EXPECT_EQ(account["key"], key);
+    EXPECT_EQ(account["peer"], made.json["peer"]);
+  }
+  EXPECT_EQ(get("/").json["account"], own);
+  const Answered gift = post_json({{"kind", "transfer"}, {"to", key}, {"amount", "5000"}});
+  ASSERT_EQ(gift.status, 200U) << gift.json;
+  const Json row = get("/history/" + key).json["transactions"][0];
+  EXPECT_EQ(row["fields"]["to"], own);
+  EXPECT_EQ(row["account"], own);
 }
 
 TEST_F(LedgerRoutesTest, ABatchIsAnsweredForEachOfItsTransactions) {

@@ -14,6 +14,20 @@ class RuntimeBackend final : public Backend {
   void post(std::move_only_function<void()> work) override { runtime_.post(std::move(work)); }
 
   identity::NodeId id() const override { return runtime_.node().id(); }
+  Status check_rotation() const override {
+    using node::JobPhase;
+    std::size_t open = 0;
+    for (const Cid& id : jobs()) {
+      const JobPhase phase = job(id)->phase;
+      open += phase != JobPhase::done && phase != JobPhase::failed && phase != JobPhase::stopped ? 1U : 0U;
+    }
+    if (open == 0) return {};
+    return fail(ErrorCode::conflict, "jobs-open: " + std::to_string(open) +
+                                         " of this node's jobs are not done, and would fail with another key: wait for "
+                                         "them, or stop them (`mesh job ls`)");
+  }
+  Result<Seed> next_key() override { return app::next_key(runtime_.settings().home, runtime_.settings().key_file); }
+  Status drop_next_key() override { return app::drop_next_key(runtime_.settings().home); }
   Cid federation() const override { return runtime_.node().federation(); }
   std::string federation_name() const override { return runtime_.settings().federation; }
   std::vector<Cid> jobs() const override { return runtime_.node().jobs(); }

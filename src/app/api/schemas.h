@@ -209,6 +209,9 @@ inline constexpr std::array schema_table{
                 "from_height?:integer validators?:ValidatorSeat[] intent?:string commitment?:string wait?:string "
                 "timeout_ms?:integer"},
     NamedSchema{"TransactionMade", "transaction:string status:string height:integer|null detail:string"},
+    NamedSchema{"RotationRequest", "wait?:string timeout_ms?:integer at_once?:boolean"},
+    NamedSchema{"RotationMade",
+                "transaction:string status:string height:integer|null detail:string key:string peer:string"},
     NamedSchema{"RefusedTransaction", "number:integer code:string detail:string"},
     NamedSchema{"BatchTaken", "taken:integer refused:RefusedTransaction[]"},
     NamedSchema{"DialRequest", "address:string"},

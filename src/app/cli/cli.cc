@@ -89,7 +89,7 @@ struct Program {
   std::string visibility;
   std::optional<std::uint32_t> shard;
   std::uint64_t fee = 0, cost = 0;
-  bool flag = false, as_sealed = false;
+  bool flag = false, as_sealed = false, at_once = false;
   unsigned nodes = 5;
   std::optional<unsigned> wait_s;
   std::string memo;
@@ -413,6 +413,10 @@ struct Program {
                   [this] { return wallet_unbond(session, text, waiting); }))
         ->add_option("AMOUNT", text, "credits, with up to six decimals")
         ->required();
+    waits(command(*wallet, "rotate",
+                  "give the account another key, which the node has from its next start on; what it has stays",
+                  [this] { return wallet_rotate(session, at_once, waiting); }))
+        ->add_flag("--now", at_once, "also while jobs of this node run, which fail then");
     CLI::App* history = command(*wallet, "history", "transactions of an account, newest first; this node's unless told",
                                 [this] { return wallet_history(session, id, limit); });
     history->add_option("DID", id, "did:key:... or PeerId");

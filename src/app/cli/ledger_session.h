@@ -15,6 +15,9 @@ struct Waiting {
 /// Has the node make and sign a transaction, and says what became of it: its CID on stdout, where it stands on stderr. Exit code 124
 /// where it is not final in time.
 int make_transaction(const Session& session, Json request, const Waiting& waiting);
+/// The same of another route, and what there is to say where it went well.
+int make_transaction(const Session& session, std::string_view path, Json request, const Waiting& waiting,
+                     const std::function<void(const Json&)>& well);
 
 /// The credits of a field with micro-credits as the API has them.
 [[nodiscard]] std::string credits(const Json& micros);

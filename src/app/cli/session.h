@@ -242,6 +242,8 @@ int wallet_send(const Session& session, const std::string& to, const std::string
                 const Waiting& waiting);
 int wallet_bond(const Session& session, const std::string& amount, const Waiting& waiting);
 int wallet_unbond(const Session& session, const std::string& amount, const Waiting& waiting);
+/// `at_once`: also while jobs of this node run, which fail then.
+int wallet_rotate(const Session& session, bool at_once, const Waiting& waiting);
 int wallet_history(const Session& session, const std::string& account, std::uint64_t limit);
 int ledger_head(const Session& session);
 int ledger_block(const Session& session, std::uint64_t height);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "app/cli/ledger_session.h"
+#include "app/runtime/key_file.h"
 
 namespace mesh::cli {
 namespace {
@@ -64,13 +65,18 @@ std::string joined(const Json& list) {
 }
 
 int make_transaction(const Session& session, Json request, const Waiting& waiting) {
+  return make_transaction(session, "/api/v1/ledger/transactions", std::move(request), waiting, [](const Json&) {});
+}
+
+int make_transaction(const Session& session, std::string_view path, Json request, const Waiting& waiting,
+                     const std::function<void(const Json&)>& well) {
   request["wait"] = waiting.detach ? "waiting" : "final";
   request["timeout_ms"] = waiting.timeout_s * 1000;
   const auto node = session.find_node();
   if (!node) return session.fail_connect(node.error());
   // It answers by then, whatever it has to say.
   const http::Client client = client_of(*node, std::chrono::seconds(waiting.timeout_s + 30));
-  const auto answer = ask(client, "POST", "/api/v1/ledger/transactions", &request);
+  const auto answer = ask(client, "POST", std::string(path), &request);
   if (!answer) return session.fail(answer.error());
   if (session.form() == Form::json || session.form() == Form::yaml) {
     session.print(*answer);
@@ -80,6 +86,7 @@ int make_transaction(const Session& session, Json request, const Waiting& waitin
   const bool is_final = (*answer)["status"] == "final";
   if (is_final || waiting.detach) {
     session.say(text_of((*answer)["detail"]));
+    well(*answer);
     return exit_ok;
   }
   return session.fail(exit_timeout,
@@ -143,6 +150,16 @@ int wallet_bond(const Session& session, const std::string& amount, const Waiting
 }
 int wallet_unbond(const Session& session, const std::string& amount, const Waiting& waiting) {
   return make_amount(session, "unbond", amount, waiting);
+}
+
+int wallet_rotate(const Session& session, bool at_once, const Waiting& waiting) {
+  return make_transaction(session, "/api/v1/ledger/rotation", {{"at_once", at_once}}, waiting, [&](const Json& answer) {
+    session.say(
+        fmt::format("once it is final, end the node and start it again (`mesh up`): from then on its key is {} and "
+                    "its PeerID {}; balance, bond, roles and reputation stay. Keep the old key, which lies "
+                    "beside it as {}.1 or the like",
+                    text_of(answer["key"]), text_of(answer["peer"]), app::key_file_name));
+  });
 }
 
 int wallet_history(const Session& session, const std::string& account, std::uint64_t limit) {
