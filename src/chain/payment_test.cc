@@ -132,6 +132,19 @@ class PaymentTest : public ::testing::Test {
   Cid job;
 };
 
+TEST_F(PaymentTest, WhereEverybodysKeyIsAnotherOneByThen) {
+  for (std::uint8_t n = 1; n <= 6; ++n) town.rotate(n);
+  town.pass(seconds(3));
+  for (std::uint8_t n = 1; n <= 6; ++n) town.start_again(n);
+  pay();
+  EXPECT_EQ(wrong(gathered()), "");
+  EXPECT_EQ(wrong(gathered(true)), "");
+  const Checked found = checked(bundle(gathered()));
+  ASSERT_TRUE(found.payment);
+  EXPECT_TRUE(found.payment->complete);
+  EXPECT_GT(found.payment->verifiers, 0U);
+}
+
 TEST_F(PaymentTest, ABundleShowsWhatWasLockedPaidAndGivenBack) {
   pay();
   const Bytes car = bundle(gathered());

@@ -40,7 +40,7 @@ class LedgerCase(Case):
 class WithoutLedger(LedgerCase):
     def test_everything_says_that_there_is_none(self):
         node = self.node()
-        for command in (["wallet"], ["wallet", "show"], ["wallet", "send", STRANGER, "1"], ["wallet", "history"], ["ledger", "head"], ["ledger", "block", "1"],
+        for command in (["wallet"], ["wallet", "show"], ["wallet", "send", STRANGER, "1"], ["wallet", "history"], ["wallet", "rotate"], ["ledger", "head"], ["ledger", "block", "1"],
                         ["federation", "show"], ["federation", "members"], ["federation", "admit", STRANGER, "--roles", "member"]):
             self.refused(self.mesh(*command), 4, "no-ledger", "mesh federation found")
         document = json.loads(node.request("/openapi.json")[2])

@@ -142,6 +142,164 @@ class Ledger(Federation):
         for number in range(4):
             self.assertIsNone(self.ledger(number)["stopped"])
 
+    def rotate(self, number, *flags):
+        """`mesh wallet rotate`, and what it said; the new key."""
+        code, output, errors = self.run_mesh(number, "wallet", "rotate", "--json", *flags)
+        self.assertEqual(code, 0, errors)
+        self.assertIn("start it again", errors)
+        return json.loads(output)
+
+    def restart(self, number):
+        self.nodes[number].end()
+        return self.up(number)
+
+    def test_a_validators_key_is_rotated(self):
+        token = self.found(4)
+        someone, old_key = self.did(9), self.did(1)
+        self.transfer(1, someone, MICRO)
+        old_home = self.home(4)
+        old_home.mkdir(mode=0o700)
+        shutil.copy(self.home(1) / "node.key", old_home / "node.key")
+        before, old_peer = self.account(1), self.nodes[1].peer
+        made = self.rotate(1)
+        self.assertEqual(made["status"], "final")
+        after = self.account(1)
+        self.assertEqual((after["account"], after["key"], after["peer"]), (old_key, made["key"], made["peer"]))
+        self.assertEqual(self.transfer(1, someone, MICRO)["status"], "final", "the account goes on before the node is started again")
+        code, _, errors = self.run_mesh(1, "wallet", "rotate")
+        self.assertEqual(code, 1)
+        self.assertIn("key-unchanged", errors)
+        self.restart(1)
+        self.assertEqual((self.nodes[1].peer, self.did(1)), (made["peer"], made["key"]))
+        self.assertNotEqual(self.nodes[1].peer, old_peer)
+        self.assertEqual((self.home(1) / "node.key.1").read_bytes(), (old_home / "node.key").read_bytes(), "the old key is kept")
+        self.assertEqual((self.home(1) / "node.key.1").stat().st_mode & 0o777, 0o600)
+        after = self.account(1)
+        for name in ("account", "bonded", "at_stake", "reputation", "conflict", "offence"):
+            self.assertEqual(after[name], before[name], name)
+        self.assertEqual(after["member"]["roles"], before["member"]["roles"])
+        self.assertLess(int(before["balance"]) - int(after["balance"]), 2 * MICRO, "what it gave away, and fees")
+        seat = {one["account"]: one for one in self.ledger(1)["validators"]}[old_key]
+        self.assertEqual((seat["key"], seat["self"], seat["power"]), (made["key"], True, "1"))
+        code, output, _ = self.run_mesh(1, "wallet", "history", "--json")
+        self.assertEqual([row["kind"] for row in json.loads(output)][:2], ["transfer", "rotate"])
+        # It is needed now, and votes by the new key.
+        self.kill(3)
+        for number in (1, 0, 2):
+            self.assertEqual(self.transfer(number, someone, MICRO)["status"], "final")
+        self.up(3)
+        # Credits that are sent to the new key are the account's.
+        worth = self.worth(1)
+        self.transfer(0, made["key"], MICRO)
+        until(lambda: self.worth(1) == worth + MICRO, "they are there")
+        # Whoever has the old key signs nothing with it.
+        height = self.ledger(0)["durable_height"]
+        self.up(4, token)
+        until(lambda: self.ledger(4)["durable_height"] >= height, "the copy has the chain")
+        with self.assertRaisesRegex(RuntimeError, "key-rotated"):
+            self.transfer(4, someone, MICRO)
+        self.nodes[4].end()
+        # The home is lost but for the new key: the ledger says whose it is.
+        self.nodes[1].end()
+        key = (self.home(1) / "node.key").read_bytes()
+        shutil.rmtree(self.home(1))
+        self.home(1).mkdir(mode=0o700)
+        (self.home(1) / "node.key").write_bytes(key)
+        (self.home(1) / "node.key").chmod(0o600)
+        self.up(1, token)
+        until(lambda: self.account(1)["account"] == old_key, "the account is found again")
+        self.assertEqual(self.account(1)["bonded"], before["bonded"])
+        self.agree(range(4), height)
+        for number in range(4):
+            self.nodes[number].end()
+            self.assertGreaterEqual(self.verify(number)["height"], height)
+
+    def test_a_rotation_is_killed_at_any_moment(self):
+        self.found(4)
+        someone = self.did(9)
+        # Between the key and the transaction.
+        self.nodes[1].end()
+        expected = self.did(8)
+        shutil.copy(self.home(8) / "node.key", self.home(1) / "node.key.next")
+        self.up(1)
+        self.assertNotEqual(self.did(1), expected, "the ledger has not heard of it")
+        self.assertEqual(self.rotate(1)["key"], expected, "the same again goes on with it")
+        # Between the transaction and the restart; and of the restart.
+        self.kill(1)
+        self.up(1)
+        self.assertEqual(self.did(1), expected)
+        self.assertEqual(self.transfer(1, someone, MICRO)["status"], "final")
+        # Wherever the kill finds it.
+        chance = random.Random(SEED)
+        for _ in range(3):
+            before = self.did(1)
+            command = subprocess.Popen(
+                [MESH, "--home", str(self.home(1)), "wallet", "rotate"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+            )
+            until(lambda: (self.home(1) / "node.key.next").exists(), "the key is written first")
+            threading.Event().wait(chance.uniform(0, 0.1))
+            self.kill(1)
+            command.wait()
+            next_key = (self.home(1) / "node.key.next").read_bytes()
+            self.up(1)
+            if self.did(1) == before:
+                code, _, errors = self.run_mesh(1, "wallet", "rotate")
+                self.assertTrue(code == 0 or "key-unchanged" in errors, errors)
+                self.restart(1)
+            self.assertEqual((self.home(1) / "node.key").read_bytes(), next_key)
+            self.assertNotEqual(self.did(1), before)
+            self.assertEqual(self.account(1)["key"], self.did(1))
+            self.assertEqual(self.transfer(1, someone, MICRO)["status"], "final")
+        # All others are needed with it.
+        self.kill(3)
+        height = self.transfer(0, someone, MICRO)["height"]
+        self.agree(range(3), height)
+        for number in range(3):
+            self.nodes[number].end()
+            self.verify(number)
+
+    def test_a_paid_job_of_nodes_that_have_other_keys(self):
+        self.found(1)
+        shards, fee, bond = 4, 100_000, 5 * MICRO
+        token = self.token(credits=10 * MICRO, uses=5)
+        others = range(1, 6)
+        for number in others:
+            node = self.up(number, token, flags=BUSY)
+            until(lambda node=node: node.ask("GET", "/api/v1/ledger/accounts/self")["exists"], f"node {number} has its credits")
+            node.ask("POST", "/api/v1/ledger/transactions", {"kind": "bond", "amount": str(bond), "wait": "final"})
+        for number in others:
+            until(lambda number=number: self.account(number)["attestation"], f"the ledger knows what node {number} can run")
+        first = {number: self.account(number)["account"] for number in range(6)}
+        for number in range(6):
+            made = self.rotate(number)
+            self.nodes[number].end()
+            self.assertEqual(self.up(number, flags=BUSY if number in others else ("--slots", "1", "--no-work")).peer, made["peer"])
+        self.all_meet(self.nodes[0])
+        before = {number: self.worth(number) for number in range(6)}
+        job = self.nodes[0].submit(self.nodes[0].add(COLLATZ), collatz_inputs(shards, 1000), verifiers=3, fee=fee)
+        view = self.nodes[0].wait(job, 300)
+        self.assertEqual(view["phase"], "done", (view["failure"], view["notes"]))
+        for shard, truth in enumerate(collatz_truth(shards, 1000)):
+            self.assertEqual(self.nodes[0].result(job, shard), truth)
+        code, output, errors = self.run_mesh(0, "job", "payment", job, "--wait", 100, "--json")
+        self.assertEqual(code, 0, errors)
+        escrow = json.loads(output)
+        self.assertEqual((escrow["state"], escrow["shards_paid"]), ("ended", shards))
+        self.check_payment(job, escrow)
+        accounts = {number: self.account(number) for number in range(6)}
+        self.assertEqual({number: account["account"] for number, account in accounts.items()}, first)
+        workers = [number for number in others if self.worth(number) - before[number] >= fee * 4 // 5]
+        self.assertTrue(workers, "the worker is paid into the account that it always had")
+        for number in workers:
+            self.assertGreater(int(accounts[number]["reputation"]["execution"]), 0)
+        # Another key once more, and the job can still be shown.
+        self.rotate(0)
+        self.restart(0)
+        self.check_payment(job, escrow)
+        for number in range(6):
+            self.nodes[number].end()
+            self.verify(number)
+
     def test_a_paid_job(self):
         self.found(1)
         shards, fee, gift, bond = 4, 100_000, 10 * MICRO, 5 * MICRO

@@ -243,8 +243,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
                                    derive_secret(settings.seed.view(), "ledger-tables", {federation.bytes()})));
     chain::Config config;
     config.seeds = own_seeds();
-    // Without a next one there is to be room for it. The latest are those that sets may have.
-    config.seeds.resize(std::min(config.seeds.size(), chain::max_own_keys - (settings.next ? 0 : 1)));
+    // The latest are those that sets may have; there is to be room for the one that comes next.
+    config.seeds.resize(std::min(config.seeds.size(), chain::max_own_keys - 1));
     config.timeouts = settings.timeouts;
     config.beacon = [this](const ledger::Ledger& at, const ledger::AccountId& validator) {
       return beacons.next_link(at, validator);
