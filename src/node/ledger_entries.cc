@@ -40,6 +40,7 @@ void AccountKeys::note(const ledger::AccountId& account, const PublicKey& key) {
 }
 
 ledger::AccountId AccountKeys::account_of(const PublicKey& key) const {
+  if (keys_.contains(key)) return key;
   const auto accounts = accounts_.find(key);
   return accounts == accounts_.end() ? key : *accounts->second.begin();
 }

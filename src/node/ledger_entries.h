@@ -24,8 +24,8 @@ class AccountKeys {
   /// The key that signs for an account now.
   void note(const ledger::AccountId& account, const PublicKey& key);
   void clear() { *this = {}; }
-  /// Of the accounts that were given this key by a rotation the one with the least name; without any the one that is named by the key. Who
-  /// has the key agreed to a rotation; that an account is named by it needs nobody's word.
+  /// The one that is named by the key, if that gave it up: whoever found an old key takes nobody's name with it. Else, of those that were
+  /// given it by a rotation, to which its owner agreed, the one with the least name. Else the one that is named by it, be it there or not.
   [[nodiscard]] ledger::AccountId account_of(const PublicKey& key) const;
   /// Whether an account was given this key.
   [[nodiscard]] bool was_given(const PublicKey& key) const { return accounts_.contains(key); }

@@ -648,6 +648,9 @@ TEST(AccountKeys, AreOfTheAccountThatWasGivenThem) {
   EXPECT_FALSE(keys.was_given(key(5)));
   EXPECT_EQ(keys.account_of(key(5)), key(5));
   EXPECT_EQ(keys.account_of(key(6)), key(1));
+  keys.note(key(3), key(1));
+  EXPECT_EQ(keys.account_of(key(1)), key(1)) << "who found an old key does not get the name with it";
+  keys.note(key(3), key(3));
   keys.note(key(2), key(6));
   EXPECT_EQ(keys.account_of(key(6)), std::min(key(1), key(2)));
   keys.note(key(1), key(1));

@@ -150,7 +150,7 @@ class ChainHost {
   [[nodiscard]] const Founding& founding() const;
   /// The account for which this node acts, as far as the chain is known here.
   [[nodiscard]] ledger::AccountId account() const;
-  /// The account for which a key signs, where it is another than the one that is named by it; else that.
+  /// Whose account a key stands for (node::AccountKeys), as far as the chain is known here.
   [[nodiscard]] ledger::AccountId account_of(const PublicKey& key) const;
 
  private:
