@@ -171,6 +171,24 @@ TEST(Sealing, EveryRecipientOpensItAndNobodyElse) {
   expect_refused(3, *sealed, ErrorCode::denied, "not for this node (" + identity::did_of(node(3)) + ")");
 }
 
+TEST(Sealing, ANodeOpensItByAFormerKey) {
+  const Bytes content = content_of(1000);
+  const Bytes sealed = *seal_for({node(2)}, content);
+  const auto open_by = [&](std::vector<Seed> keys) -> Result<Bytes> {
+    Bytes opened;
+    Opener opener(keys, into(opened));
+    MESH_TRY(opener.feed(sealed));
+    MESH_TRY(opener.finish());
+    return opened;
+  };
+  EXPECT_EQ(open_by({seed(1), seed(3), seed(2)}), content);
+  EXPECT_EQ(open_by({seed(2), seed(3)}), content);
+  const auto refused = open_by({seed(1), seed(3)});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::denied);
+  EXPECT_NE(refused.error().message.find(identity::did_of(node(1))), std::string::npos) << "as whom it is known now";
+}
+
 TEST(Sealing, NamesAFewOfManyRecipients) {
   std::vector<NodeId> recipients;
   for (std::uint8_t number = 0; number < 5; ++number) recipients.push_back(node(number));
