@@ -203,7 +203,9 @@ TEST_F(PaymentTest, BeforeTheEndItSaysHowFarItGot) {
   EXPECT_EQ(found.payment->worker + found.payment->refunded, 0U);
 
   const auto is_revealed = [](const ledger::Work& work) { return work.phase == ledger::WorkPhase::revealed; };
-  ASSERT_TRUE(town.run_until([&] { return std::ranges::any_of(town.works(), is_revealed); })) << town.story();
+  ASSERT_TRUE(town.run_until([&] {
+    return std::ranges::any_of(town.works(), is_revealed) && town.job(job).escrow->ahead == 0;
+  })) << town.story();
   found = checked(bundle(gathered(true)));
   ASSERT_TRUE(found.proof) << found.proof.error().message;
   const auto revealed =

@@ -275,6 +275,8 @@ class Job {
   /// Where nobody could be drawn the publisher's word counts.
   void accept_unverified(Instant now, const ledger::Work& work, Batch& batch, Outbox& out);
   void take_receipt(const Signed<receipt::ExecutionReceipt>& receipt, Outbox& out);
+  /// How many shards of an open work are accepted here and not by what the ledger shows of it.
+  [[nodiscard]] std::uint32_t ahead_of(const ledger::Work& work) const;
   void take_verification(Instant now, const Signed<receipt::VerificationReceipt>& receipt, Outbox& out);
   /// The work as the ledger will have it, by what worker and verifiers showed here; none where that is no more than what it has.
   [[nodiscard]] std::optional<ledger::Work> foreseen(const ledger::Work& work, const Batch& batch) const;

@@ -189,6 +189,7 @@ void Job::on_work(Instant now, const ledger::Work& work, Outbox& out) {
     }
   }
   if (work.phase == WorkPhase::ended) payment_->shown.erase(work.commitment);
+  payment_->ahead[work.commitment] = ahead_of(work);
   payment_->works.insert_or_assign(work.commitment, work);
   if (work.phase == WorkPhase::ended) {
     out.journal(id(), "work", record::encode(work));
@@ -342,6 +343,22 @@ void Job::take_receipt(const Signed<receipt::ExecutionReceipt>& receipt, Outbox&
   keep("receipt", receipt, out);
 }
 
+std::uint32_t Job::ahead_of(const ledger::Work& work) const {
+  if (work.phase == WorkPhase::ended || !payment_->escrow) return 0;
+  std::uint32_t ahead = 0;
+  std::optional<ledger::WorkResult> result;
+  const std::vector<std::uint32_t> numbers = work.numbers();
+  for (std::size_t row = 0; row < numbers.size(); ++row) {
+    if (numbers[row] >= shards_.size()) continue;
+    const Shard& shard = shards_[numbers[row]];
+    if (shard.commitment != work.commitment || shard.decision != Decision::accepted) continue;
+    if (!result && work.receipt)
+      result = ledger::settle(work, *payment_->escrow, ledger::active_policy(), around_.ledger->time_ms());
+    if (!result || result->decisions[row] != Decision::accepted) ++ahead;
+  }
+  return ahead;
+}
+
 void Job::take_verification(Instant now, const Signed<receipt::VerificationReceipt>& receipt, Outbox& out) {
   const auto work = std::ranges::find_if(payment_->works, [&](const auto& entry) {
     return std::ranges::any_of(entry.second.answers, [&](const ledger::Answer& answer) {
@@ -427,6 +444,7 @@ void Job::accept_revealed(Instant now, const ledger::Work& work, Batch& batch, O
   const Cid cid = work.commitment;
   if (!batch.receipt) return ask_receipt(now, cid, batch.commitment.signer, out);
   settle_shards(now, batch, work, Decision::accepted, accepted, out);
+  payment_->ahead[cid] = ahead_of(payment_->works.at(cid));
   if (!ended()) forget_if_done(cid);
 }
 
@@ -528,6 +546,7 @@ EscrowView Job::escrow_view() const {
   view.locked = escrow.fee * escrow.shards;
   view.held = escrow.held;
   view.shards_paid = escrow.paid;
+  for (const auto& [cid, ahead] : payment_->ahead) view.ahead += ahead;
   for (const auto& [cid, work] : payment_->works) {
     const std::uint64_t paid = paid_by(work, escrow);
     view.paid += paid;

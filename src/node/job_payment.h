@@ -21,6 +21,7 @@ struct JobPayment {
   std::map<Cid, Instant> asked;  ///< by work: when the worker was last asked for its receipt
   /// By work, and by the commitment that each opens: what verifiers showed here ahead of the block.
   std::map<Cid, std::map<Cid, Signed<receipt::VerificationReceipt>>> shown;
+  std::map<Cid, std::uint32_t> ahead;  ///< by open work: shards of it that were accepted before the ledger shows why
   bool refunding = false;  ///< it was asked back, or need not be
   Instant look_again{};  ///< when it is next seen what the works wait for
   ledger::PaymentPart proof;  ///< what shows to others what came of the fee (job_proof.cc)
@@ -38,6 +39,7 @@ struct EscrowView {
   std::uint64_t paid = 0;  ///< to worker, verifiers and treasury
   std::uint64_t refunded = 0;  ///< to the publisher, out of accepted shards and of what nobody earned
   std::uint32_t shards_paid = 0;
+  std::uint32_t ahead = 0;  ///< shards that are accepted, and of which the ledger does not show yet that they are right
   struct Part {
     Cid commitment;  ///< names the entry in the table `works`
     NodeId worker;

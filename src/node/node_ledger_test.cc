@@ -146,8 +146,10 @@ TEST(PaidNode, AJobNeedNotWaitForTheBlocksOfItsReveals) {
   EXPECT_EQ(town.job(job).checked, 4U);
   for (const ledger::Work& work : town.works())
     EXPECT_FALSE(work.receipt.has_value()) << "the ledger has not heard of it";
+  EXPECT_EQ(town.job(job).escrow->ahead, 4U) << "so there is nothing to prove it by";
   is_held_up = false;
   ASSERT_TRUE(town.run_until([&] { return has_ended(town, job); })) << town.story();
+  EXPECT_EQ(town.job(job).escrow->ahead, 0U);
   expect_paid(town, job, 4);
   EXPECT_EQ(town.balance(2), LedgerTown::credits + 4 * 900);
   EXPECT_EQ(town.story().find("overturned"), std::string::npos);

@@ -548,6 +548,11 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
              fmt::format("shard {} is not decided yet: it is {}, and nothing proves it", *only, view.state)});
       if (view.finding) results->emplace_back(view.finding->result, view.finding->log);
     }
+    // Results are taken a few blocks before the ledger shows that they are right, and a bundle holds what it shows.
+    if (job->escrow && job->escrow->ahead > 0)
+      return call.fail(
+          {ErrorCode::unavailable,
+           fmt::format("early: the ledger does not show yet what became of {} shards; ask again", job->escrow->ahead)});
     ChainHost* host = backend_.ledger();
     if (host == nullptr || !job->escrow) return send_receipts(std::move(call), job->id, only, results, {});
     // First what the node does not know yet; what it knows by then is asked for afterwards.

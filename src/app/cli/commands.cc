@@ -2,8 +2,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <fstream>
+#include <thread>
 
 #include "app/api/amount.h"
 #include "app/api/ledger_render.h"
@@ -370,6 +372,15 @@ int job_post(Session& session, const std::string& id, const std::string& verb) {
   });
 }
 
+namespace {
+constexpr int early_tries = 100;
+constexpr auto early_pause = std::chrono::milliseconds(100);
+
+bool is_early(const http::Response& response) {
+  return response.status >= 300 && http::error_of(response).message.starts_with("early:");
+}
+}  // namespace
+
 int receipt_export(Session& session, const std::string& id, const std::string& file,
                    std::optional<std::uint32_t> shard) {
   const auto client = session.connect();
@@ -381,7 +392,7 @@ int receipt_export(Session& session, const std::string& id, const std::string& f
   const fs::path target = file.empty() ? fs::path(whole + suffix + ".car") : fs::path(file);
   std::ofstream stream;
   const std::string query = shard ? fmt::format("?shard={}", *shard) : "";
-  const auto response = client->download("GET", task_path(whole, "/receipts" + query), [&](ByteView bytes) -> Status {
+  const auto write = [&](ByteView bytes) -> Status {
     // Not before there is something to write: a refusal leaves what is there as it is.
     if (!stream.is_open()) stream.open(target, std::ios::binary | std::ios::trunc);
     stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
@@ -389,7 +400,13 @@ int receipt_export(Session& session, const std::string& id, const std::string& f
                ? Status{}
                : fail(ErrorCode::storage,
                       fmt::format("{} cannot be written: is the folder there and the disk not full?", target.string()));
-  });
+  };
+  auto response = client->download("GET", task_path(whole, "/receipts" + query), write);
+  // The blocks that show what became of it are on their way.
+  for (int tries = 0; tries < early_tries && response && is_early(*response); ++tries) {
+    std::this_thread::sleep_for(early_pause);
+    response = client->download("GET", task_path(whole, "/receipts" + query), write);
+  }
   if (!response) return session.fail(response.error());
   if (response->status >= 300) return session.fail(http::error_of(*response));
   stream.close();
