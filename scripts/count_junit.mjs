@@ -23,7 +23,9 @@ const failed = [];
 for (const path of process.argv.slice(2)) {
   const text = readFileSync(path, 'utf8');
   // What the tests printed is in these reports too: it is escaped or in CDATA, and must not be taken for elements.
-  const elements = text.replace(/<!\[CDATA\[[\s\S]*?\]\]>/g, (data) => data.replace(/</g, '&lt;').replace(/>/g, '&gt;'));
+  const elements = text.replace(/<!\[CDATA\[[\s\S]*?\]\]>/g, (data) =>
+    data.replace(/</g, '&lt;').replace(/>/g, '&gt;'),
+  );
   for (const [, attributes, end, body = ''] of elements.matchAll(
     /<testcase\b((?:[^>"]|"[^"]*")*?)(\/>|>([\s\S]*?)<\/testcase>)/g,
   )) {

@@ -35,10 +35,7 @@ Bytes frame_of(const EnrolmentAnswer& answer) { return framed(record::encode(ans
 
 /// Nodes on loopback that answer with given bytes, whatever they are asked. No node of these tests speaks mDNS.
 class LanSearchTest : public ::testing::Test {
- protected:
-  LanSearchTest() {
-    thread_ = std::thread([this] { io_.run(); });
-  }
+ public:
   ~LanSearchTest() override {
     boost::asio::post(io_, [this] {
       streams_.close();
@@ -48,6 +45,10 @@ class LanSearchTest : public ::testing::Test {
     thread_.join();
   }
 
+ protected:
+  LanSearchTest() {
+    thread_ = std::thread([this] { io_.run(); });
+  }
   /// Its address. Without an answer it takes the question and stays silent; without a protocol it takes none.
   std::string node(std::optional<Bytes> answer, bool speaks = true) {
     std::promise<std::string> address;
