@@ -67,6 +67,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     if (settings.next == settings.seed) settings.next.reset();
     beacons = BeaconChains(own_seeds());
     for (const Seed& seed : own_seeds()) seeds.emplace(public_key_of(seed), seed);
+    prefer_keys();
   }
 
   /// The present one first.
@@ -142,6 +143,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   std::multimap<Cid, Done> waiting;  ///< until they are final
   std::uint64_t submissions = 0;
   std::map<PublicKey, Seed> seeds;  ///< of all keys that this node has
+  std::vector<PublicKey> preferred;  ///< they, the one first whose account is this node's before the others'
   mutable std::mutex keys_mutex;  ///< of the next two; written on this thread alone
   node::AccountKeys keys;
   ledger::AccountId own_account;  ///< the account for which this node acts
@@ -175,13 +177,16 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 
   /// That for which one of this node's keys signs; while none does it is the last one.
   [[nodiscard]] ledger::AccountId find_account() const {
-    if (settings.next && keys.was_given(public_key_of(*settings.next)))
-      return keys.account_of(public_key_of(*settings.next));
-    if (keys.was_given(own)) return keys.account_of(own);
-    for (const Seed& seed : settings.former) {
-      if (keys.was_given(public_key_of(seed))) return keys.account_of(public_key_of(seed));
-    }
-    return own_account;
+    const auto given = std::ranges::find_if(preferred, [this](const PublicKey& key) { return keys.was_given(key); });
+    return given == preferred.end() ? own_account : keys.account_of(*given);
+  }
+
+  /// After whatever changes the keys: each block asks for them.
+  void prefer_keys() {
+    preferred.clear();
+    if (settings.next) preferred.push_back(public_key_of(*settings.next));
+    preferred.push_back(own);
+    for (const Seed& seed : settings.former) preferred.push_back(public_key_of(seed));
   }
 
   /// The next key is the node's where the ledger has taken it.
@@ -191,6 +196,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     settings.seed = *settings.next;
     settings.next.reset();
     own = public_key_of(settings.seed);
+    prefer_keys();
   }
 
   /// Once for each key.
@@ -686,6 +692,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
                fmt::format("keys-full: this node votes by {} keys already: start it again", chain::max_own_keys)));
     seeds.emplace(key, next);
     settings.next = next;
+    prefer_keys();
     make(ledger::Rotate{.account = own_account, .sequence = 0, .key = key, .proof = {}}, when, std::move(done),
          std::move(named));
   }
