@@ -29,6 +29,7 @@ constexpr std::uint64_t max_uses = 1000;
 constexpr std::uint64_t max_hours = 24 * 366;
 constexpr std::size_t max_served = 16;
 constexpr std::size_t max_request_bytes = 1024;
+constexpr std::size_t max_answer_bytes = std::size_t{1} << 20;
 constexpr Duration stall = seconds(10);
 
 /// An invitation as the store remembers it, under the hash of its secret: who reads the database cannot use it.
@@ -287,6 +288,18 @@ void Enrolment::serve(const NodeId& peer, int descriptor) {
 
 // ---- The asker's side.
 
+asio::awaitable<Result<EnrolmentAnswer>> ask_to_enrol(std::shared_ptr<Stream> stream, EnrolmentRequest request) {
+  const Bytes frame = framed(record::encode(request));
+  Status written = co_await stream->write(frame);
+  if (!written) co_return std::unexpected(std::move(written.error()));
+  auto answered = co_await stream->read_frame(max_answer_bytes);
+  stream->close();
+  if (!answered) co_return std::unexpected(std::move(answered.error()));
+  if (!*answered) co_return fail(ErrorCode::invalid, "sent nothing");
+  auto answer = record::decode<EnrolmentAnswer>(**answered);
+  co_return answer;
+}
+
 namespace {
 
 struct Asker {
@@ -301,18 +314,6 @@ struct Asker {
     io.stop();
   }
 };
-
-asio::awaitable<Result<EnrolmentAnswer>> ask(std::shared_ptr<Stream> stream, EnrolmentRequest request) {
-  const Bytes frame = framed(record::encode(request));
-  Status written = co_await stream->write(frame);
-  if (!written) co_return std::unexpected(std::move(written.error()));
-  auto answered = co_await stream->read_frame(max_enrolment_answer_bytes);
-  stream->close();
-  if (!answered) co_return std::unexpected(std::move(answered.error()));
-  if (!*answered) co_return fail(ErrorCode::invalid, "sent nothing");
-  auto answer = record::decode<EnrolmentAnswer>(**answered);
-  co_return answer;
-}
 
 Result<Enrolled> enrolled(Result<EnrolmentAnswer> answer, const Invitation& invitation) {
   if (!answer) return wrap("the member that the token names", std::move(answer.error()));
@@ -341,7 +342,7 @@ void try_address(const std::shared_ptr<Asker>& asker, const Invitation& invitati
       }
       auto stream = std::make_shared<Stream>(asker->io, opened->fd.release(), stall);
       const EnrolmentRequest request{.federation = invitation.federation, .secret = invitation.secret};
-      asio::co_spawn(asker->io, ask(stream, request),
+      asio::co_spawn(asker->io, ask_to_enrol(stream, request),
                      [asker, invitation](const std::exception_ptr&, Result<EnrolmentAnswer> answer) {
                        asker->end(enrolled(std::move(answer), invitation));
                      });

@@ -12,6 +12,7 @@
 // invitation is unknown, used up or over (denied: the asker can still follow); what was sent is not what the name says (invalid).
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,6 +29,7 @@ class io_context;
 namespace mesh::app {
 
 class ChainHost;
+class Stream;
 
 inline constexpr std::string_view enrolment_protocol = "/meshwork/enrol/1";
 
@@ -66,8 +68,6 @@ struct InvitationTerms {
   std::uint64_t hours = 24;
 };
 
-inline constexpr std::size_t max_enrolment_answer_bytes = std::size_t{1} << 20;
-
 /// A member's side.
 class Enrolment {
  public:
@@ -89,6 +89,10 @@ class Enrolment {
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };
+
+/// One question to who serves the protocol, and the stream is closed. Errors: those of the stream; invalid (nothing was sent, or no answer).
+[[nodiscard]] boost::asio::awaitable<Result<EnrolmentAnswer>> ask_to_enrol(std::shared_ptr<Stream> stream,
+                                                                           EnrolmentRequest request);
 
 /// What came of asking.
 struct Enrolled {

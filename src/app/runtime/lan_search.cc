@@ -25,17 +25,6 @@ namespace {
 /// "bafyrei" and 60 bits.
 constexpr std::size_t shown_cid_characters = 19;
 
-asio::awaitable<Result<EnrolmentAnswer>> ask(std::shared_ptr<Stream> stream) {
-  const Bytes frame = framed(record::encode(EnrolmentRequest{}));
-  Status written = co_await stream->write(frame);
-  if (!written) co_return std::unexpected(std::move(written.error()));
-  auto answered = co_await stream->read_frame(max_enrolment_answer_bytes);
-  stream->close();
-  if (!answered) co_return std::unexpected(std::move(answered.error()));
-  if (!*answered) co_return fail(ErrorCode::invalid, "sent nothing");
-  co_return record::decode<EnrolmentAnswer>(**answered);
-}
-
 struct Search : std::enable_shared_from_this<Search> {
   Search(asio::io_context& context, const LanSearch& what)
       : io(context), wanted(what), streams(context), quiet(context), over(context) {}
@@ -118,7 +107,7 @@ struct Search : std::enable_shared_from_this<Search> {
     if (has_ended) return;
     // Most are in no federation with a ledger, and speak of none.
     if (!opened) return settled(opened.error().code != ErrorCode::unsupported);
-    asio::co_spawn(io, ask(streams.make(opened->fd.release(), wanted.limit)),
+    asio::co_spawn(io, ask_to_enrol(streams.make(opened->fd.release(), wanted.limit), {}),
                    [self = shared_from_this()](const std::exception_ptr&, const Result<EnrolmentAnswer>& answer) {
                      if (self->has_ended) return;
                      self->take(answer);
