@@ -15,12 +15,16 @@ bool is_over(LedgerTown& town, const Cid& job) {
   return phase == JobPhase::done || phase == JobPhase::failed || phase == JobPhase::stopped;
 }
 
+LedgerTown::Options one_worker_and_three_verifiers() {
+  return {.nodes = 5,
+          .does = {{2, LedgerTown::Does::works},
+                   {3, LedgerTown::Does::verifies},
+                   {4, LedgerTown::Does::verifies},
+                   {5, LedgerTown::Does::verifies}}};
+}
+
 TEST(PaidNode, WorkerAndVerifiersArePaidAndThePublisherHasTheRest) {
-  LedgerTown town({.nodes = 5,
-                   .does = {{2, LedgerTown::Does::works},
-                            {3, LedgerTown::Does::verifies},
-                            {4, LedgerTown::Does::verifies},
-                            {5, LedgerTown::Does::verifies}}});
+  LedgerTown town(one_worker_and_three_verifiers());
   const Cid job = town.submit();
   ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
   const JobView view = town.job(job);
@@ -120,13 +124,6 @@ TEST(PaidNode, OfAWorkWithOneLieTheRestCounts) {
   }
 }
 
-LedgerTown::Options one_worker_and_three_verifiers() {
-  return {.nodes = 5,
-          .does = {{2, LedgerTown::Does::works},
-                   {3, LedgerTown::Does::verifies},
-                   {4, LedgerTown::Does::verifies},
-                   {5, LedgerTown::Does::verifies}}};
-}
 template <class T>
 std::vector<Envelope> said_of(const LedgerTown& town, std::uint8_t from, std::uint8_t to) {
   std::vector<Envelope> all = town.said(from, to);
@@ -354,11 +351,7 @@ TEST(PaidNode, ManyShardsAreSeveralWorks) {
 
 TEST(PaidNode, NoMoreIsAwardedThanABondAnswersFor) {
   // Of the bond of 100,000 a shard has 60,000 at stake: one at a time.
-  LedgerTown town({.nodes = 5,
-                   .does = {{2, LedgerTown::Does::works},
-                            {3, LedgerTown::Does::verifies},
-                            {4, LedgerTown::Does::verifies},
-                            {5, LedgerTown::Does::verifies}}});
+  LedgerTown town(one_worker_and_three_verifiers());
   const Cid job = town.submit(3, 60'000);
   ASSERT_TRUE(town.run_until([&] { return has_ended(town, job) && is_over(town, job); })) << town.story();
   EXPECT_EQ(town.job(job).phase, JobPhase::done) << town.job(job).failure;
@@ -418,11 +411,7 @@ TEST(PaidNode, NothingIsAskedOfAnybodyBeforeTheFeeIsLocked) {
 
 TEST(PaidNode, TheLedgerSaysWhatNoMessageSaid) {
   // What the worker committed to and found reaches the publisher through blocks alone.
-  LedgerTown town({.nodes = 5,
-                   .does = {{2, LedgerTown::Does::works},
-                            {3, LedgerTown::Does::verifies},
-                            {4, LedgerTown::Does::verifies},
-                            {5, LedgerTown::Does::verifies}}});
+  LedgerTown town(one_worker_and_three_verifiers());
   std::size_t dropped = 0;
   town.drops = [&](std::uint8_t from, std::uint8_t to, const Parcel& parcel) {
     const bool drop = from == 2 && to == 1 && std::ranges::any_of(parcel.envelopes, [](const Envelope& one) {
@@ -482,11 +471,7 @@ TEST(PaidNode, NobodyRunsAnythingForAFeeThatIsNotLocked) {
 
 /// A task in which node `who` ends at its n-th write, and is back two seconds later. Whether there were that many.
 bool dies_at(std::uint8_t who, std::size_t n, LedgerTown::Death death) {
-  LedgerTown town({.nodes = 5,
-                   .does = {{2, LedgerTown::Does::works},
-                            {3, LedgerTown::Does::verifies},
-                            {4, LedgerTown::Does::verifies},
-                            {5, LedgerTown::Does::verifies}}});
+  LedgerTown town(one_worker_and_three_verifiers());
   std::size_t writes = 0;
   bool died = false;
   town.dies = [&](std::uint8_t node, const effect::Persist& persist) {
@@ -539,11 +524,7 @@ TEST(PaidNode, AVerifierThatEndsAtAnyWriteLosesNothing) {
 // ---- Keys that are rotated.
 
 TEST(PaidNode, WhoseKeysWereRotatedWorksVerifiesAndIsPaid) {
-  LedgerTown town({.nodes = 5,
-                   .does = {{2, LedgerTown::Does::works},
-                            {3, LedgerTown::Does::verifies},
-                            {4, LedgerTown::Does::verifies},
-                            {5, LedgerTown::Does::verifies}}});
+  LedgerTown town(one_worker_and_three_verifiers());
   // Publisher, worker and one of the verifiers; the worker twice.
   for (const std::uint8_t n : std::to_array<std::uint8_t>({1, 2, 3, 2})) {
     town.rotate(n);
