@@ -24,6 +24,24 @@ class Ledger(Federation):
             "POST", "/api/v1/ledger/transactions", {"kind": "transfer", "to": to, "amount": str(amount), "wait": "final", "timeout_ms": timeout_ms}
         )
 
+    def come_in(self, numbers, token, bond):
+        """Nodes that can work and verify for pay."""
+        for number in numbers:
+            node = self.up(number, token, flags=BUSY)
+            until(lambda node=node: node.ask("GET", "/api/v1/ledger/accounts/self")["exists"], f"node {number} has its credits")
+            node.ask("POST", "/api/v1/ledger/transactions", {"kind": "bond", "amount": str(bond), "wait": "final"})
+        for number in numbers:
+            until(lambda number=number: self.account(number)["attestation"], f"the ledger knows what node {number} can run")
+
+    def run_paid(self, shards, fee):
+        """A paid job of node 0, done as it should be."""
+        job = self.nodes[0].submit(self.nodes[0].add(COLLATZ), collatz_inputs(shards, 1000), verifiers=3, fee=fee)
+        view = self.nodes[0].wait(job, 300)
+        self.assertEqual(view["phase"], "done", (view["failure"], view["notes"]))
+        for shard, truth in enumerate(collatz_truth(shards, 1000)):
+            self.assertEqual(self.nodes[0].result(job, shard), truth)
+        return job, view
+
     def test_one_of_four_may_be_away_and_two_may_not(self):
         self.found(4)
         someone = self.did(9)
@@ -263,12 +281,7 @@ class Ledger(Federation):
         shards, fee, bond = 4, 100_000, 5 * MICRO
         token = self.token(credits=10 * MICRO, uses=5)
         others = range(1, 6)
-        for number in others:
-            node = self.up(number, token, flags=BUSY)
-            until(lambda node=node: node.ask("GET", "/api/v1/ledger/accounts/self")["exists"], f"node {number} has its credits")
-            node.ask("POST", "/api/v1/ledger/transactions", {"kind": "bond", "amount": str(bond), "wait": "final"})
-        for number in others:
-            until(lambda number=number: self.account(number)["attestation"], f"the ledger knows what node {number} can run")
+        self.come_in(others, token, bond)
         first = {number: self.account(number)["account"] for number in range(6)}
         for number in range(6):
             made = self.rotate(number)
@@ -276,11 +289,7 @@ class Ledger(Federation):
             self.assertEqual(self.up(number, flags=BUSY if number in others else ("--slots", "1", "--no-work")).peer, made["peer"])
         self.all_meet(self.nodes[0])
         before = {number: self.worth(number) for number in range(6)}
-        job = self.nodes[0].submit(self.nodes[0].add(COLLATZ), collatz_inputs(shards, 1000), verifiers=3, fee=fee)
-        view = self.nodes[0].wait(job, 300)
-        self.assertEqual(view["phase"], "done", (view["failure"], view["notes"]))
-        for shard, truth in enumerate(collatz_truth(shards, 1000)):
-            self.assertEqual(self.nodes[0].result(job, shard), truth)
+        job, _ = self.run_paid(shards, fee)
         code, output, errors = self.run_mesh(0, "job", "payment", job, "--wait", 100, "--json")
         self.assertEqual(code, 0, errors)
         escrow = json.loads(output)
@@ -305,21 +314,16 @@ class Ledger(Federation):
         shards, fee, gift, bond = 4, 100_000, 10 * MICRO, 5 * MICRO
         token = self.token(credits=gift, uses=5)
         others = range(1, 6)
-        for number in others:
-            node = self.up(number, token, flags=BUSY)
-            until(lambda node=node: node.ask("GET", "/api/v1/ledger/accounts/self")["exists"], f"node {number} has its credits")
-            node.ask("POST", "/api/v1/ledger/transactions", {"kind": "bond", "amount": str(bond), "wait": "final"})
-        for number in others:
-            until(lambda number=number: self.account(number)["attestation"], f"the ledger knows what node {number} can run")
+        self.come_in(others, token, bond)
         self.all_meet(self.nodes[0])
         before = {number: self.worth(number) for number in range(6)}
-        job = self.nodes[0].submit(self.nodes[0].add(COLLATZ), collatz_inputs(shards, 1000), verifiers=3, fee=fee)
-        view = self.nodes[0].wait(job, 300)
-        self.assertEqual(view["phase"], "done", (view["failure"], view["notes"]))
-        for shard, truth in enumerate(collatz_truth(shards, 1000)):
-            self.assertEqual(self.nodes[0].result(job, shard), truth)
+        job, view = self.run_paid(shards, fee)
         self.assertEqual(view["escrow"]["state"], "locked", "the result does not wait for the time for disputes")
-        self.assertEqual({work["state"] for work in view["escrow"]["works"]}, {"revealed"})
+
+        def states():
+            return {work["state"] for work in self.nodes[0].ask("GET", f"/api/v1/tasks/{job}")["escrow"]["works"]}
+
+        until(lambda: states() == {"revealed"}, "nor for the blocks with what it goes by, and they come")
         code, output, errors = self.run_mesh(0, "job", "payment", job, "--wait", 100, "--json")
         self.assertEqual(code, 0, errors)
         escrow = json.loads(output)
