@@ -627,5 +627,29 @@ TEST_F(PaymentTest, ChangesOfTheValidatorsAreFollowed) {
   EXPECT_EQ(wrong(old), "");
 }
 
+TEST_F(PaymentTest, AValidatorThatLosesItsStakeChangesNothingAboutWhoDecides) {
+  town.offer(0, ledger::Grant{.to = ledger::person(1).id, .amount = 1, .reason = "time"});
+  town.pass(seconds(2));
+  const auto said = [](std::string_view block) {
+    return ledger::said_by(ledger::EvidenceKind::votes, ledger::person(3).id, 1, 0, sha256(as_bytes(block)));
+  };
+  town.offer(0, ledger::Evidence{.kind = ledger::EvidenceKind::votes, .first = said("one"), .second = said("other")});
+  town.pass(seconds(2));
+  ASSERT_NE(town.ledger().state().tables.offences.find(ledger::person(3).id), nullptr);
+  pay();
+  const Proof proof = gathered();
+  // Its stake is gone from the set, and then it is.
+  EXPECT_EQ(proof.root.hops.size(), 2U);
+  EXPECT_EQ(wrong(proof), "");
+  Proof changed = proof;
+  changed.root.hops.erase(changed.root.hops.begin());
+  EXPECT_EQ(wrong(changed), "validators-changed");
+  changed = proof;
+  std::optional<Cid> hop = changed.root.hops[0];
+  changed.edit<ledger::ValidatorHop>(hop, [&](ledger::ValidatorHop& one) { ++one.next.validators[0].power; });
+  changed.root.hops[0] = *hop;
+  EXPECT_EQ(wrong(changed), "validators-changed");
+}
+
 }  // namespace
 }  // namespace mesh::chain

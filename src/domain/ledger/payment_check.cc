@@ -122,63 +122,33 @@ class Check {
     MESH_LET(const Genesis genesis, reader_.get<Genesis>(*charter.ledger, "the federation's genesis"));
     Result<State> state = found(charter, genesis);
     if (!state) return wrap("bad-founding", std::move(state.error()));
-    trust(std::move(state->frame.validators));
+    trusted_.emplace(task_.federation, std::move(state->frame.validators), certify_);
     return {};
   }
 
-  void trust(ValidatorSet set) {
-    const Cid cid = dagcbor::cid_of(record::encode(set));
-    last_ = cid;
-    trusted_.insert_or_assign(cid, std::move(set));
-  }
-
   /// A header with its certificate and the summary of its state, held against the set of validators that this names.
-  Result<Shown> certified(const Cid& header_cid, const Cid& certificate_cid, ByteView summary_bytes) {
+  Result<Shown> certified(const Cid& header_cid, const Cid& certificate_cid, ByteView summary) {
     MESH_LET(BlockHeader header, reader_.get<BlockHeader>(header_cid, "the header of a block"));
     MESH_LET(const Bytes* certificate, reader_.bytes(certificate_cid));
-    const std::string at = "of height " + std::to_string(header.height);
-    if (sha256(summary_bytes) != header.state_root)
-      return refuse("wrong-state-root: the state that is shown is not that of the block " + at);
-    Result<StateSummary> summary = record::decode<StateSummary>(summary_bytes);
-    if (!summary) return refuse("bad-payment: the summary of a state does not read: " + summary.error().message);
-    if (summary->federation != task_.federation)
-      return refuse("another-federation: the block " + at + " is of the federation " + summary->federation.text());
-    if (summary->height != header.height)
-      return refuse("wrong-state-root: the state of the block " + at + " says that it is of height " +
-                    std::to_string(summary->height));
-    const auto set = trusted_.find(summary->validators);
-    if (set == trusted_.end())
-      return refuse("validators-changed: the block " + at +
-                    " was decided by another set of validators than those that the proof leads to");
-    Result<Certification> holds = certify_(task_.federation, set->second, *certificate);
-    if (!holds) return wrap("certificate", std::move(holds.error()));
-    if (holds->height != header.height || holds->block != header_cid.digest())
-      return refuse("wrong-certificate: the certificate is of another block than that " + at);
+    MESH_LET(const TrustedSets::Certified shown, trusted_->certified(header_cid, header, *certificate, summary));
     ProvenBlock block{.block = header_cid,
                       .height = header.height,
                       .time_ms = header.time_ms,
-                      .signers = holds->signers.size(),
-                      .validators = set->second.validators.size()};
-    for (const Validator& one : set->second.validators) {
+                      .signers = shown.certification.signers.size(),
+                      .validators = shown.validators->validators.size()};
+    for (const Validator& one : shown.validators->validators) {
       block.total_power += one.power;
-      if (std::ranges::find(holds->signers, one.key) != holds->signers.end()) block.power += one.power;
+      if (std::ranges::find(shown.certification.signers, one.key) != shown.certification.signers.end())
+        block.power += one.power;
     }
     return Shown{.block = block, .header = std::move(header), .entry = {}};
   }
 
   Status take_hop(const Cid& cid) {
-    MESH_LET(ValidatorHop hop, reader_.get<ValidatorHop>(cid, "a change of the set of validators"));
-    MESH_LET(const Shown shown, certified(hop.header, hop.certificate, hop.summary));
-    MESH_LET(const StateSummary summary, record::decode<StateSummary>(hop.summary));
-    const Cid next = dagcbor::cid_of(record::encode(hop.next));
-    // By the set that is in office at this height, so that no earlier one can name another. What takes over next is told.
-    if (summary.validators != last_ || hop.next.from_height != shown.header.height + 1 ||
-        std::ranges::find(summary.scheduled, next) == summary.scheduled.end())
-      return refuse("validators-changed: the block of height " + std::to_string(shown.header.height) +
-                    " does not say that this set of validators takes over after it");
-    trust(std::move(hop.next));
-    ++hops_;
-    return {};
+    MESH_LET(const ValidatorHop hop, reader_.get<ValidatorHop>(cid, "a change of the set of validators"));
+    MESH_LET(const BlockHeader header, reader_.get<BlockHeader>(hop.header, "the header of a block"));
+    MESH_LET(const Bytes* certificate, reader_.bytes(hop.certificate));
+    return trusted_->take(hop, header, *certificate);
   }
 
   /// An entry by its key, in the state of a certified block.
@@ -408,7 +378,7 @@ class Check {
     const std::uint64_t paid = report.worker + report.verifiers + report.treasury;
     if (paid > gone) return refuse("wrong-payout: more was paid than left the escrow");
     report.refunded = report.complete ? gone - paid : 0;
-    report.hops = hops_;
+    report.hops = trusted_->hops();
     report.rewards = task_.policy.reward_settings;
     return {};
   }
@@ -416,9 +386,7 @@ class Check {
   const Certify& certify_;
   const PaidTask& task_;
   Reader reader_;
-  std::map<Cid, ValidatorSet> trusted_;
-  Cid last_;  ///< of these the one that took over last
-  std::size_t hops_ = 0;
+  std::optional<TrustedSets> trusted_;
   NodeId publisher_;
   std::string owner_;
   std::set<Cid> same_owner_;  ///< works that a node of the worker's or the publisher's owner answered for

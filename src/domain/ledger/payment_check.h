@@ -8,27 +8,15 @@
 //
 // What can go wrong, by name: payment-missing, payment-cut (a block of the proof is not there), bad-payment (one that does not read, or is
 // not what its place asks for), another-federation, bad-founding, validators-changed, certificate, wrong-certificate,
-// wrong-state-root, escrow-missing, escrow-of-another, escrow-older, work-of-another, work-twice, work-missing, works-open,
+// wrong-state-root, bad-summary, escrow-missing, escrow-of-another, escrow-older, work-of-another, work-twice, work-missing, works-open,
 // before-missing, not-adjacent, draw-missing, wrong-eligible, wrong-draw, wrong-settlement, wrong-payout and the names of
 // map-proofs (merkle_proof.h).
 #pragma once
-
-#include <functional>
 
 #include "domain/ledger/payment_proof.h"
 #include "domain/verification/proof.h"
 
 namespace mesh::ledger {
-
-/// What a certificate says that holds for a set of validators.
-struct Certification {
-  std::uint64_t height = 0;
-  Digest block;
-  std::vector<PublicKey> signers;
-};
-/// Checks a certificate by the set of validators of its height. Consensus knows how (chain/payment.h).
-using Certify =
-    std::function<Result<Certification>(const Cid& federation, const ValidatorSet& validators, ByteView certificate)>;
 
 /// A block that validators certified, for people.
 struct ProvenBlock {

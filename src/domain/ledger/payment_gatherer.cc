@@ -38,7 +38,7 @@ void PaymentGatherer::show_drawing(PaymentPart& part, const State& before, const
       pieces->second.push_back(*part.add(Multicodec::raw, to_bytes(piece)));
     }
   }
-  const DrawBasis basis{.header = *part.add(Multicodec::dag_cbor, head_->header),
+  const DrawBasis basis{.header = *part.add(Multicodec::dag_cbor, hops_.head()->header),
                         .worker = prove_in(before.summary(), before.tables.members, Member::table, work.worker),
                         .eligible = pieces->second};
   WorkLinks& links = part.works.try_emplace(work.commitment, WorkLinks{.commitment = work.commitment}).first->second;
@@ -47,21 +47,9 @@ void PaymentGatherer::show_drawing(PaymentPart& part, const State& before, const
 
 void PaymentGatherer::committing(const State& before, const OpenedBlock& block, const Draft& draft,
                                  ByteView certificate, const NodeId& publisher, const std::set<Cid>& intents) {
-  const std::uint64_t height = block.block().header.height;
   parts_.clear();
   ended_.clear();
   paid_.clear();
-  if (head_ && !before.frame.scheduled.empty() && before.frame.scheduled.front().from_height == height &&
-      hops_.size() < max_hops) {
-    PaymentPart blocks;
-    const ValidatorHop hop{.header = *blocks.add(Multicodec::dag_cbor, head_->header),
-                           .certificate = *blocks.add(Multicodec::raw, head_->certificate),
-                           .summary = record::encode(before.summary()),
-                           .next = before.frame.scheduled.front()};
-    Bytes bytes = record::encode(hop);
-    hops_.emplace_back(dagcbor::cid_of(bytes), std::move(bytes));
-    hop_blocks_.insert(blocks.blocks.begin(), blocks.blocks.end());
-  }
   const auto part_of = [&](const Cid& intent) -> PaymentPart* {
     if (!intents.contains(intent)) return nullptr;
     const Escrow* escrow = before.tables.escrows.find(intent.digest());
@@ -72,14 +60,14 @@ void PaymentGatherer::committing(const State& before, const OpenedBlock& block, 
   std::optional<StateSummary> summary;
   draft.patches.works.for_each_put([&](const Work& work) {
     PaymentPart* part = part_of(work.intent);
-    if (part == nullptr || !head_) return;
+    if (part == nullptr || !hops_.head()) return;
     const Work* stood = before.tables.works.find(work.key());
     if (stood == nullptr || stood->phase == WorkPhase::ended) return;
     if (work.phase == WorkPhase::ended) {
       if (!summary) summary = before.summary();
       WorkLinks& links =
           part->works.try_emplace(work.commitment, WorkLinks{.commitment = work.commitment}).first->second;
-      links.before = show(*part, *head_, *summary, before.tables.works, work.key());
+      links.before = show(*part, *hops_.head(), *summary, before.tables.works, work.key());
       ended_.push_back(work.key());
     } else if (work.draws.size() > stood->draws.size()) {
       show_drawing(*part, before, work, *before.tables.escrows.find(work.intent.digest()), eligible);
@@ -89,7 +77,7 @@ void PaymentGatherer::committing(const State& before, const OpenedBlock& block, 
     if (escrow.ended && escrow.publisher == publisher && part_of(escrow.intent) != nullptr)
       paid_.push_back(escrow.key());
   });
-  head_ = Head{.header = record::encode(block.block().header), .certificate = to_bytes(certificate)};
+  hops_.committing(before, block.block().header, draft, certificate);
 }
 
 std::vector<PaymentPart> PaymentGatherer::committed(const State& after) {
@@ -99,11 +87,11 @@ std::vector<PaymentPart> PaymentGatherer::committed(const State& after) {
     for (const Digest& key : ended_) {
       const Work& work = *after.tables.works.find(key);
       PaymentPart& part = parts_.at(work.intent);
-      part.works.at(work.commitment).now = show(part, *head_, summary, after.tables.works, key);
+      part.works.at(work.commitment).now = show(part, *hops_.head(), summary, after.tables.works, key);
     }
     for (const Digest& key : paid_) {
       PaymentPart& part = parts_.at(after.tables.escrows.find(key)->intent);
-      part.escrow = show(part, *head_, summary, after.tables.escrows, key);
+      part.escrow = show(part, *hops_.head(), summary, after.tables.escrows, key);
     }
   }
   for (auto& [intent, part] : parts_) {
@@ -117,13 +105,13 @@ std::vector<PaymentPart> PaymentGatherer::committed(const State& after) {
 
 PaymentPart PaymentGatherer::standing(const State& state, const Cid& intent) const {
   PaymentPart part{.intent = intent};
-  if (!head_) return part;
+  if (!hops_.head()) return part;
   const StateSummary summary = state.summary();
-  part.escrow = show(part, *head_, summary, state.tables.escrows, intent.digest());
+  part.escrow = show(part, *hops_.head(), summary, state.tables.escrows, intent.digest());
   state.tables.works.visit([&](const Work& work) {
     if (work.intent != intent || work.phase == WorkPhase::ended) return true;
     WorkLinks links{.commitment = work.commitment};
-    links.now = show(part, *head_, summary, state.tables.works, work.key());
+    links.now = show(part, *hops_.head(), summary, state.tables.works, work.key());
     part.works.emplace(work.commitment, links);
     return true;
   });
@@ -131,11 +119,15 @@ PaymentPart PaymentGatherer::standing(const State& state, const Cid& intent) con
 }
 
 void PaymentGatherer::add_hops(PaymentProof& proof, ProofBlocks& blocks) const {
-  for (const auto& [cid, bytes] : hops_) {
-    proof.hops.push_back(cid);
+  const auto add = [&](const Cid& cid, const Bytes& bytes) {
     blocks.try_emplace(cid, std::make_shared<const Bytes>(bytes));
+    return cid;
+  };
+  for (const ShownHop& one : hops_.all()) {
+    proof.hops.push_back(add(dagcbor::cid_of(one.hop), one.hop));
+    add(dagcbor::cid_of(one.header), one.header);
+    add(Cid::of(Multicodec::raw, one.certificate), one.certificate);
   }
-  blocks.insert(hop_blocks_.begin(), hop_blocks_.end());
 }
 
 }  // namespace mesh::ledger

@@ -16,6 +16,10 @@ namespace mesh::ledger {
 
 class PaymentGatherer {
  public:
+  PaymentGatherer() = default;
+  /// From a block on, up to which the validators changed so.
+  explicit PaymentGatherer(ValidatorHops hops) : hops_(std::move(hops)) {}
+
   /// Before `block` changes `before`. Shown is what concerns `intents` that `publisher` locked for.
   void committing(const State& before, const OpenedBlock& block, const Draft& draft, ByteView certificate,
                   const NodeId& publisher, const std::set<Cid>& intents);
@@ -28,23 +32,17 @@ class PaymentGatherer {
   void add_hops(PaymentProof& proof, ProofBlocks& blocks) const;
 
  private:
-  /// The last block, as far as a proof needs it.
-  struct Head {
-    Bytes header;
-    Bytes certificate;
-  };
+  using Head = ValidatorHops::Head;
   template <class Map>
   static std::optional<Cid> show(PaymentPart& part, const Head& head, const StateSummary& summary, const Map& table,
                                  const Digest& key);
   void show_drawing(PaymentPart& part, const State& before, const Work& work, const Escrow& escrow,
                     std::map<Digest, std::vector<Cid>>& eligible) const;
 
-  std::optional<Head> head_;
+  ValidatorHops hops_;  ///< and the last block
   std::map<Cid, PaymentPart> parts_;  ///< of the block that is being committed, by intent
   std::vector<Digest> ended_;  ///< works that end with it
   std::vector<Digest> paid_;  ///< escrows that do
-  std::vector<std::pair<Cid, Bytes>> hops_;  ///< of the sets that have taken over
-  ProofBlocks hop_blocks_;  ///< what they link to
 };
 
 }  // namespace mesh::ledger

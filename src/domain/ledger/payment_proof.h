@@ -20,13 +20,13 @@
 #include <memory>
 
 #include "domain/ledger/ledger.h"
+#include "domain/ledger/validator_hops.h"
 
 namespace mesh::ledger {
 
 inline constexpr std::size_t max_proof_block_bytes = std::size_t{2} << 20;
 inline constexpr std::size_t max_eligible_piece_bytes = std::size_t{1} << 20;
 inline constexpr std::size_t max_proven_works = std::size_t{1} << 13;
-inline constexpr std::size_t max_hops = std::size_t{1} << 12;
 
 /// An entry of the state after a block that is final, or that there is none.
 struct CertifiedEntry {
@@ -55,23 +55,6 @@ struct DrawBasis {
     v("header", self.header);
     v("worker", self.worker);
     v("eligible", self.eligible);
-  }
-};
-
-/// A set of validators took over: the block before was certified by the set before, and says so.
-struct ValidatorHop {
-  static constexpr std::string_view type = "validator-hop";
-  static constexpr std::uint64_t version = 1;
-  Cid header;
-  Cid certificate;
-  Bytes summary;  ///< the StateSummary after this block
-  ValidatorSet next;  ///< decides from the next height on
-  template <class Self, class V>
-  static void fields(Self& self, V& v) {
-    v("header", self.header);
-    v("certificate", self.certificate);
-    v("summary", self.summary);
-    v("next", self.next);
   }
 };
 
