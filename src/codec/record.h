@@ -238,10 +238,10 @@ template <class T>
   return dagcbor::encode(to_value(value));
 }
 
-/// Decodes strictly, by record_limits.
+/// Decodes strictly, by record_limits unless others are given.
 template <class T>
-[[nodiscard]] Result<T> decode(ByteView bytes) {
-  MESH_LET(const dagcbor::Value value, dagcbor::decode(bytes, dagcbor::record_limits));
+[[nodiscard]] Result<T> decode(ByteView bytes, const dagcbor::Limits& limits = dagcbor::record_limits) {
+  MESH_LET(const dagcbor::Value value, dagcbor::decode(bytes, limits));
   T result{};
   MESH_TRY(from_value(value, result));
   return result;

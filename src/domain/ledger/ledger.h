@@ -67,7 +67,12 @@ class Ledger {
   [[nodiscard]] static Result<Ledger> found(const identity::Charter& charter, const Genesis& genesis,
                                             const Digest& seed);
 
+  /// The ledger of a state that was derived (State::derive), as a snapshot shows it.
+  [[nodiscard]] static Ledger restored(State state, const Digest& seed) { return {std::move(state), seed}; }
+
   [[nodiscard]] const State& state() const { return state_; }
+  /// The secret.
+  [[nodiscard]] const Digest& seed() const { return seed_; }
   /// By the seed, for who finds things by accounts' names beside the ledger.
   [[nodiscard]] SeededHash seeded_hash() const { return SeededHash(seed_); }
   [[nodiscard]] const Cid& federation() const { return state_.frame.federation; }

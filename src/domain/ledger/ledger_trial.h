@@ -1,11 +1,13 @@
 // Random operations, valid and invalid, on a ledger and on the model beside it: every verdict, balance, key, set and total must be
-// the same. A second ledger, with another seed in its tables, executes what the first proposes and has to come to the same roots.
+// the same. A second ledger, with another seed in its tables, executes what the first proposes and has to come to the same roots,
+// though it goes on from a snapshot of itself now and then.
 // From a seed; the same seed is the same trial.
 #pragma once
 
 #include <random>
 
 #include "domain/ledger/ledger_comparison.h"
+#include "domain/ledger/snapshot_testing.h"
 #include "domain/ledger/work_trial.h"
 
 namespace mesh::ledger {
@@ -67,8 +69,12 @@ class Trial {
   }
   /// How often each verdict came, for a look at whether all of them do.
   [[nodiscard]] const std::map<std::string, std::uint64_t>& verdicts() const { return verdicts_; }
+  /// How often the other ledger went on from a snapshot, and how often the validators had changed by then.
+  [[nodiscard]] std::uint64_t restored() const { return restored_; }
+  [[nodiscard]] std::size_t hops() const { return hops_.all().size(); }
 
  private:
+  static constexpr std::uint64_t restored_each = 50;
   /// Eight that work and verify for each other; of some seeds so many that not all of them fit into a panel.
   static std::vector<AccountId> villagers(std::uint64_t seed) {
     std::vector<AccountId> some;
@@ -317,13 +323,30 @@ class Trial {
     if (execute(other_, proposal, spoilt)) return "a block with another state root is taken";
     Result<Draft> draft = execute(other_, proposal, proposal.block.block());
     if (!draft) return "the proposal is refused: " + draft.error().message;
+    const Block& block = proposal.block.block();
+    hops_.committing(other_.state(), block.header, *draft, certificate_of(block));
     other_.commit(std::move(*draft));
+    if (other_.height() % restored_each == 0) {
+      if (std::string wrong = restore(); !wrong.empty()) return wrong;
+    }
     ledger_.commit(std::move(proposal.draft));
     if (ledger_.state().frame.last_block != other_.state().frame.last_block)
       return "the two name the block differently";
     if (other_.state_root() != ledger_.state_root()) return "the two come to different roots";
     if (ledger_.state_root() != proposal.block.block().header.state_root) return "another state root after the commit";
     return compare();
+  }
+
+  /// The other ledger goes on from a snapshot of itself.
+  std::string restore() {
+    const std::optional<Snapshot> snapshot = take_snapshot(other_.state(), hops_);
+    if (!snapshot) return other_.state().frame.undrawn.empty() ? "there is no snapshot" : "";
+    Result<Restored> restored = read_snapshot(*snapshot, genesis_);
+    if (!restored) return "a snapshot does not read: " + restored.error().message;
+    other_ = Ledger::restored(std::move(restored->state), other_.seed());
+    hops_ = std::move(restored->hops);
+    ++restored_;
+    return "";
   }
 
   std::string compare() {
@@ -337,6 +360,8 @@ class Trial {
   Genesis genesis_;
   Ledger ledger_;
   Ledger other_;
+  ValidatorHops hops_;
+  std::uint64_t restored_ = 0;
   WorkModel model_;
   WorkMaker work_;
   std::vector<AccountId> names_;

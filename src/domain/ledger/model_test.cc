@@ -20,11 +20,15 @@ TEST(Model, AgreesOnRandomOperations) {
   const std::uint64_t first = number_from("MESH_LEDGER_SEED", 1);
   constexpr std::uint64_t seeds = 10;
   std::map<std::string, std::uint64_t> verdicts;
+  std::size_t hops = 0;
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
     Trial trial(seed);
     ASSERT_EQ(trial.run(operations / seeds), "") << "seed " << seed;
     for (const auto& [verdict, count] : trial.verdicts()) verdicts[verdict] += count;
+    EXPECT_GT(trial.restored(), 0U) << "seed " << seed;
+    hops += trial.hops();
   }
+  EXPECT_GT(hops, 0U);
   // A trial in which nothing is refused, or one thing never, shows nothing of it.
   for (const std::string_view name : {"taken",
                                       "unknown-account",

@@ -52,7 +52,8 @@ Digest place_in(std::string_view table, ByteView key) {
   return sha256({as_bytes(table), ByteView(&end, 1), key});
 }
 
-Digest Account::digest() const {
+template <class Use>
+auto Account::with_bytes(const Use& use) const {
   AccountWriter out;
   const bool rotated = seldom_ && seldom_->key;
   const bool has_former = seldom_ && !seldom_->former.empty();
@@ -81,7 +82,14 @@ Digest Account::digest() const {
     out.number("amount", one.amount);
     out.number("release_ms", one.release_ms);
   }
-  return sha256(out.written());
+  return use(out.written());
+}
+
+Digest Account::digest() const {
+  return with_bytes([](ByteView bytes) { return sha256(bytes); });
+}
+Bytes Account::encoded() const {
+  return with_bytes([](ByteView bytes) { return to_bytes(bytes); });
 }
 
 AccountRecord Account::record() const {
@@ -92,6 +100,24 @@ AccountRecord Account::record() const {
     record.unbonding = seldom_->unbonding;
   }
   return record;
+}
+
+Result<Account> Account::from_record(AccountRecord record) {
+  if (record.unbonding.size() > max_unbonding_of_account ||
+      (record.former && (record.former->empty() || record.former->size() > max_former_keys)))
+    return fail(ErrorCode::invalid, "bad-account: it has more withdrawals or former keys than one may have");
+  Account account(record.id);
+  account.sequence = record.sequence;
+  account.balance = record.balance;
+  account.bonded = record.bonded;
+  account.at_stake = record.at_stake;
+  if (record.key || record.former || !record.unbonding.empty()) {
+    Seldom& seldom = account.seldom();
+    seldom.key = record.key;
+    if (record.former) seldom.former = std::move(*record.former);
+    seldom.unbonding = std::move(record.unbonding);
+  }
+  return account;
 }
 
 Account::Seldom& Account::seldom() {
@@ -161,6 +187,47 @@ bool ValidatorSet::has_distinct_keys() const {
   for (const Validator& one : validators) keys.push_back(one.key);
   std::ranges::sort(keys);
   return std::ranges::adjacent_find(keys) == keys.end();
+}
+
+bool State::derive() {
+  bool is_whole = true;
+  due.clear();
+  unbonding_count = 0;
+  frame.lasting_stewards = 0;
+  frame.open_shards = 0;
+  frame.locked_shards = 0;
+  frame.undrawn.clear();
+  tables.accounts.visit([this](const Account& account) {
+    for (const Unbonding& one : account.unbonding()) due.insert(due_withdrawal(account.key(), one.release_ms));
+    unbonding_count += account.unbonding().size();
+    return true;
+  });
+  tables.members.visit([this](const Member& member) {
+    if (member.is_lasting_steward()) ++frame.lasting_stewards;
+    return true;
+  });
+  tables.works.visit([&](const Work& work) {
+    is_whole = is_whole && work.phase != WorkPhase::drawing;
+    const bool ended = work.phase == WorkPhase::ended;
+    due.insert({work.due_ms, ended ? DueKind::work_forgotten : DueKind::work_due, work.key()});
+    if (!ended) frame.open_shards += work.count();
+    return true;
+  });
+  tables.escrows.visit([this](const Escrow& escrow) {
+    if (!escrow.closed) due.insert({escrow.closes_ms, DueKind::escrow_closing, escrow.key()});
+    due.insert({escrow.forget_ms, DueKind::escrow_forgotten, escrow.key()});
+    if (!escrow.ended) frame.locked_shards += escrow.shards;
+    return true;
+  });
+  tables.pairs.visit([this](const ReputationPair& pair) {
+    due.insert({(pair.epoch + 1) * reputation::epoch_ms, DueKind::pair_over, pair.key()});
+    return true;
+  });
+  tables.voters.visit([this](const Voter& voter) {
+    if (voter.forget_ms) due.insert({*voter.forget_ms, DueKind::voter_forgotten, *Digest::from(voter.votes_by.view())});
+    return true;
+  });
+  return is_whole;
 }
 
 bool Totals::are_conserved() const {

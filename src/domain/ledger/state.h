@@ -108,6 +108,10 @@ class Account {
   [[nodiscard]] static Digest place_of(const AccountId& id) { return place_in(table, id.view()); }
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] AccountRecord record() const;
+  /// The record's bytes.
+  [[nodiscard]] Bytes encoded() const;
+  /// Errors: bad-account, where it has more withdrawals or former keys than one may have.
+  [[nodiscard]] static Result<Account> from_record(AccountRecord record);
 
   /// Whose signature counts now.
   [[nodiscard]] const PublicKey& signer() const { return seldom_ && seldom_->key ? *seldom_->key : id_; }
@@ -133,6 +137,8 @@ class Account {
     std::vector<Unbonding> unbonding;
   };
   [[nodiscard]] Seldom& seldom();
+  template <class Use>
+  auto with_bytes(const Use& use) const;
 
   AccountId id_;
   std::unique_ptr<Seldom> seldom_;
@@ -611,11 +617,14 @@ template <class AnyTables>
 struct State {
   Tables<MerkleMap> tables;
   Frame frame;
-  // Both follow from the tables.
+  // Both follow from the tables (derive()).
   std::set<Due> due;
   std::size_t unbonding_count = 0;  ///< withdrawals that wait
 
   [[nodiscard]] StateSummary summary() const { return summary_of(frame, tables); }
+  /// Sets what follows from the tables: the queue, the count of withdrawals, and of the frame lasting_stewards, open_shards and
+  /// locked_shards. In which order works wait to be drawn for does not follow from them: false where one waits.
+  [[nodiscard]] bool derive();
 };
 
 }  // namespace mesh::ledger
