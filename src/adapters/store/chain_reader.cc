@@ -53,7 +53,7 @@ struct ChainReader::Impl {
 
   mutable std::mutex mutex;
   sqlite::Connection connection;
-  sqlite::Statement find_state, find_block;
+  sqlite::Statement find_state, find_block, find_part;
 
   Status prepare() {
     MESH_LET(connection, sqlite::Connection::open(file, mode));
@@ -76,6 +76,7 @@ struct ChainReader::Impl {
     federation = *named;
     MESH_LET(find_state, connection.prepare(find_state_sql));
     MESH_LET(find_block, connection.prepare("SELECT checksum, certificate, bytes FROM block WHERE height = ?1"));
+    MESH_LET(find_part, connection.prepare("SELECT checksum, bytes FROM part WHERE height = ?1 AND number = ?2"));
     return {};
   }
 
@@ -173,6 +174,11 @@ Result<std::unique_ptr<ChainReader>> ChainReader::open(const std::filesystem::pa
 
 const Cid& ChainReader::federation() const { return impl_->federation; }
 
+Result<std::uint64_t> ChainReader::base() const {
+  MESH_LET(const std::optional<ChainState> state, impl_->state());
+  return state ? state->base : 0;
+}
+
 Result<std::uint64_t> ChainReader::height() const {
   MESH_LET(const std::optional<ChainState> state, impl_->state());
   if (!state) {
@@ -186,6 +192,13 @@ Result<std::vector<ChainBlock>> ChainReader::read(std::uint64_t from, std::size_
   constexpr std::size_t framing = 8;  // Two lengths, as blocks travel.
   std::vector<ChainBlock> blocks;
   if (from == 0 || from > max_chain_height) return blocks;
+  MESH_LET(const std::uint64_t base, this->base());
+  if (from <= base) {
+    return fail(ErrorCode::not_found,
+                fmt::format("not-kept: the block of height {} is not here, since this chain begins with a snapshot of "
+                            "height {}; ask a node that has been there from the beginning",
+                            from, base));
+  }
   std::size_t left = bytes;
   for (std::uint64_t height = from; blocks.size() < count && height <= max_chain_height; ++height) {
     auto block = impl_->block(height);
@@ -204,10 +217,10 @@ Result<std::vector<ChainBlock>> ChainReader::read(std::uint64_t from, std::size_
   return blocks;
 }
 
-Status ChainReader::each_block(const std::function<Status(ChainBlock)>& each) const {
+Status ChainReader::each_block(const std::function<Status(ChainBlock)>& each, std::uint64_t after) const {
   // Each in a transaction of its own: one over all of them would keep the node from beginning its log anew meanwhile.
   MESH_LET(const std::optional<ChainState> state, impl_->state());
-  std::uint64_t height = 1;
+  std::uint64_t height = std::max(after, state ? state->base : 0) + 1;
   for (; !state || height <= state->height; ++height) {
     MESH_LET(std::optional<ChainBlock> block, impl_->block(height));
     if (!block && state) return impl_->damaged_block(height, "is missing");
@@ -216,6 +229,44 @@ Status ChainReader::each_block(const std::function<Status(ChainBlock)>& each) co
   }
   if (!state) return impl_->damaged_block(height, "may be missing: the state is not what was written");
   return {};
+}
+
+Result<std::vector<ChainSnapshot>> ChainReader::snapshots() const {
+  const std::lock_guard guard(impl_->mutex);
+  MESH_LET(sqlite::Statement rows,
+           impl_->connection.prepare("SELECT height, (SELECT sum(length(bytes)) FROM part AS piece WHERE "
+                                     "piece.height = part.height AND piece.number > 0) "
+                                     "FROM part WHERE number = 0 ORDER BY height DESC"));
+  std::vector<ChainSnapshot> snapshots;
+  while (true) {
+    MESH_LET(const bool row, rows.step());
+    if (!row) return snapshots;
+    snapshots.push_back({.height = as_read(rows.integer(0)), .bytes = as_read(rows.integer(1))});
+  }
+}
+
+Result<Bytes> ChainReader::part(std::uint64_t height, std::uint64_t number) const {
+  const std::lock_guard guard(impl_->mutex);
+  if (height > max_chain_height || number > max_chain_height) return fail(ErrorCode::not_found, "no such snapshot");
+  sqlite::Statement& find = impl_->find_part;
+  const auto damaged = [&](std::string_view what) {
+    return fail(ErrorCode::storage, fmt::format("damaged-snapshot: part {} of the snapshot of height {} {} in {}",
+                                                number, height, what, impl_->file));
+  };
+  find.bind(1, as_stored(height));
+  find.bind(2, as_stored(number));
+  const Result<bool> step = find.step();
+  if (!step && found_damage(impl_->connection)) return damaged("cannot be read");
+  MESH_LET(const bool found, step);
+  if (!found) {
+    return fail(ErrorCode::not_found,
+                fmt::format("there is no part {} of a snapshot of height {} here", number, height));
+  }
+  const bool sound = equal(find.blob(0), part_checksum(height, number, find.blob(1)).view());
+  Bytes bytes = to_bytes(find.blob(1));
+  find.reset();
+  if (!sound) return damaged("is not what was written");
+  return bytes;
 }
 
 Status ChainReader::each_entry(const std::function<Status(ChainEntry)>& each) const {

@@ -1,13 +1,13 @@
-// What is stored of a federation's chain: its blocks with their certificates, the log of consensus, from which height the
-// replica signs, and offences. Reads from one file, beside the process that writes it (chain_store.h) or without one.
+// What is stored of a federation's chain: its blocks with their certificates, snapshots of its state, the log of consensus, from which height
+// the replica signs, and offences. Reads from one file, beside the process that writes it (chain_store.h) or without one.
 //
 // Every row carries a SHA-256 of what it says and of where it stands, and the state how far the chain goes and how many
 // entries the log has: so what is damaged is found when it is read, and so is what is not there any more. Nothing that is read
 // was not written so.
 //
 // Bounds: one block is in memory at a time, or as many bytes as the caller of read() allows; a log of 1 GiB.
-// What can go wrong: not there (not_found), not a chain or damaged (storage; `damaged-block` and `corrupt-log` begin the text
-// where a block or the log cannot be had), written by a newer version (unsupported).
+// What can go wrong: not there (not_found; `not-kept` begins the text where a chain begins with a snapshot, and a block before it is asked for),
+// not a chain or damaged (storage; `damaged-block`, `damaged-snapshot` and `corrupt-log` begin the text where one of them cannot be had), written by a newer version (unsupported).
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,13 @@ struct ChainBlock {
   Bytes certificate;
   Bytes block;
   bool operator==(const ChainBlock&) const = default;
+};
+
+/// A snapshot (domain/ledger/snapshot.h) as it is stored: part 0 is its head, the others its pieces.
+struct ChainSnapshot {
+  std::uint64_t height = 0;
+  std::uint64_t bytes = 0;  ///< of its pieces
+  bool operator==(const ChainSnapshot&) const = default;
 };
 
 struct ChainOffence {
@@ -68,15 +75,21 @@ class ChainReader {
   ChainReader& operator=(const ChainReader&) = delete;
 
   [[nodiscard]] const Cid& federation() const;
-  /// The highest height to which every block from 1 on was written; 0 where there is none.
+  /// The height of the snapshot with which the chain begins here; 0: it begins with its first block.
+  [[nodiscard]] Result<std::uint64_t> base() const;
+  /// The highest height to which every block after the base was written; the base where there is none.
   [[nodiscard]] Result<std::uint64_t> height() const;
   /// Blocks from height `from` on in their order, `count` at most, and of no more than `bytes` together, each counted as 8 and
   /// what its certificate and block have; but always the first. None where there is none at `from`. Before a gap, or one that is damaged,
   /// it ends; where that is the first, the error names its height.
   [[nodiscard]] Result<std::vector<ChainBlock>> read(std::uint64_t from, std::size_t count, std::size_t bytes) const;
-  /// Every block from height 1 on to height(), one in memory at a time. Stops at the first error of `each` and returns it; at the first
+  /// Every block after `after`, or after the base where that is higher, on to height(), one in memory at a time. Stops at the first error of `each` and returns it; at the first
   /// block that is damaged or missing with `damaged-block`. `each` may read, too.
-  [[nodiscard]] Status each_block(const std::function<Status(ChainBlock)>& each) const;
+  [[nodiscard]] Status each_block(const std::function<Status(ChainBlock)>& each, std::uint64_t after = 0) const;
+  /// The latest first.
+  [[nodiscard]] Result<std::vector<ChainSnapshot>> snapshots() const;
+  /// A part of a snapshot. Errors: not_found; `damaged-snapshot`.
+  [[nodiscard]] Result<Bytes> part(std::uint64_t height, std::uint64_t number) const;
   /// Error: `corrupt-log` where an entry is damaged or missing, or the state is; then nobody knows what the replica has signed.
   /// `exhausted` past max_log_bytes.
   [[nodiscard]] Result<ChainLog> log() const;

@@ -18,14 +18,15 @@ extern const Schema chain_schema;
 
 /// What is true of all rows together. Written with every write, so that one that has vanished is missed.
 struct ChainState {
-  std::uint64_t height = 0;  ///< every block from 1 up to here was written
+  std::uint64_t height = 0;  ///< every block after the base up to here was written
   std::uint64_t next_entry = 1;  ///< the number of the next entry of the log
   std::uint64_t entries = 0;  ///< so many are in the log
   std::optional<std::uint64_t> signs_from;
+  std::uint64_t base = 0;  ///< no block up to here is kept: the chain begins with a snapshot of this height
 };
 
 inline constexpr std::string_view find_state_sql =
-    "SELECT height, next_entry, entries, signs_from, checksum FROM state WHERE id = 0";
+    "SELECT height, next_entry, entries, signs_from, checksum, base FROM state WHERE id = 0";
 inline constexpr std::string_view find_federation_sql = "SELECT value FROM meta WHERE name = 'federation'";
 
 /// Runs find_state_sql. nullopt: it is damaged, or not there.
@@ -37,6 +38,7 @@ inline constexpr std::string_view find_federation_sql = "SELECT value FROM meta 
 
 [[nodiscard]] Digest checksum_of(const ChainState& state);
 [[nodiscard]] Digest block_checksum(std::uint64_t height, ByteView certificate, ByteView block);
+[[nodiscard]] Digest part_checksum(std::uint64_t height, std::uint64_t number, ByteView bytes);
 [[nodiscard]] Digest entry_checksum(std::uint64_t number, std::uint64_t height, ByteView bytes);
 [[nodiscard]] Digest offence_checksum(ByteView offender, std::uint64_t height, ByteView evidence);
 

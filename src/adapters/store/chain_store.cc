@@ -23,6 +23,7 @@ std::size_t size_of(const ChainWrite& write) {
   for (const ChainBlock& block : write.blocks) total += sizeof block + block.certificate.size() + block.block.size();
   for (const auto& entry : write.entries) total += sizeof entry + entry.second.size();
   for (const ChainOffence& offence : write.offences) total += sizeof offence + offence.evidence.size();
+  for (const ChainPart& part : write.parts) total += sizeof part + part.bytes.size();
   return total;
 }
 
@@ -36,6 +37,8 @@ Status check_write(const ChainWrite& write) {
   for (const ChainBlock& block : write.blocks) MESH_TRY(check_height(block.height, 1, "a block"));
   for (const auto& [height, bytes] : write.entries) MESH_TRY(check_height(height, 0, "an entry of the log"));
   for (const ChainOffence& offence : write.offences) MESH_TRY(check_height(offence.height, 0, "an offence"));
+  for (const ChainPart& part : write.parts) MESH_TRY(check_height(part.height, 1, "a snapshot"));
+  if (write.begins_at) MESH_TRY(check_height(*write.begins_at, 1, "a beginning"));
   return check_height(write.forget_below, 0, "what is not forgotten");
 }
 
@@ -45,7 +48,8 @@ struct ChainStore::Impl {
   std::string file;
   ChainStoreOptions options;
   Database database;  // Declared before what uses it: its lock is let go last.
-  sqlite::Statement find_state, put_state, has_block, put_block, put_entry, forget_entries, clear_log, put_offence;
+  sqlite::Statement find_state, put_state, has_block, put_block, put_entry, forget_entries, clear_log, put_offence,
+      put_part, forget_parts, forget_other_parts, forget_blocks;
   std::unique_ptr<ChainReader> reader;
   std::optional<GroupCommit> commits;
 
@@ -58,8 +62,8 @@ struct ChainStore::Impl {
     };
     MESH_TRY(make(find_state, find_state_sql));
     MESH_TRY(make(put_state,
-                  "INSERT OR REPLACE INTO state(id, height, next_entry, entries, signs_from, checksum) "
-                  "VALUES (0, ?1, ?2, ?3, ?4, ?5)"));
+                  "INSERT OR REPLACE INTO state(id, height, next_entry, entries, signs_from, checksum, base) "
+                  "VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6)"));
     MESH_TRY(make(has_block, "SELECT 1 FROM block WHERE height = ?1"));
     MESH_TRY(
         make(put_block, "INSERT OR REPLACE INTO block(height, checksum, certificate, bytes) VALUES (?1, ?2, ?3, ?4)"));
@@ -67,6 +71,13 @@ struct ChainStore::Impl {
     MESH_TRY(make(put_entry, "INSERT OR REPLACE INTO entry(number, height, checksum, bytes) VALUES (?1, ?2, ?3, ?4)"));
     MESH_TRY(make(forget_entries, "DELETE FROM entry WHERE height < ?1"));
     MESH_TRY(make(clear_log, "DELETE FROM entry"));
+    MESH_TRY(make(put_part, "INSERT OR REPLACE INTO part(height, number, checksum, bytes) VALUES (?1, ?2, ?3, ?4)"));
+    MESH_TRY(
+        make(forget_parts,
+             "DELETE FROM part WHERE height <> ?1 AND height <> coalesce((SELECT max(height) FROM part WHERE number "
+             "= 0 AND height <> ?1), 0)"));
+    MESH_TRY(make(forget_other_parts, "DELETE FROM part WHERE height <> ?1"));
+    MESH_TRY(make(forget_blocks, "DELETE FROM block WHERE height <= ?1"));
     return make(put_offence,
                 "INSERT INTO offence(offender, height, checksum, evidence) VALUES (?1, ?2, ?3, ?4) "
                 "ON CONFLICT(offender) DO UPDATE SET height = ?2, checksum = ?3, evidence = ?4");
@@ -74,7 +85,8 @@ struct ChainStore::Impl {
 
   void finish() {
     for (sqlite::Statement* statement :
-         {&find_state, &put_state, &has_block, &put_block, &put_entry, &forget_entries, &clear_log, &put_offence}) {
+         {&find_state, &put_state, &has_block, &put_block, &put_entry, &forget_entries, &clear_log, &put_offence,
+          &put_part, &forget_parts, &forget_other_parts, &forget_blocks}) {
       *statement = {};
     }
   }
@@ -90,6 +102,7 @@ struct ChainStore::Impl {
       put_state.bind_null(4);
     }
     put_state.bind(5, checksum.view());
+    put_state.bind(6, as_stored(state.base));
     return put_state.run();
   }
 
@@ -149,6 +162,11 @@ struct ChainStore::Impl {
     MESH_LET(const std::int64_t entries, connection().query_integer("SELECT count(*) FROM entry"));
     state.next_entry = as_read(last) + 1;
     state.entries = as_read(entries);
+    MESH_LET(const std::int64_t first, connection().query_integer("SELECT coalesce(min(height), 1) FROM block"));
+    MESH_LET(const std::int64_t begins, connection().query_integer(fmt::format(
+                                            "SELECT count(*) FROM part WHERE number = 0 AND height = {}", first - 1)));
+    if (begins > 0) state.base = as_read(first - 1);
+    state.height = state.base;
     MESH_TRY(climb(state));
     return state;
   }
@@ -158,6 +176,28 @@ struct ChainStore::Impl {
     const auto gone = static_cast<std::uint64_t>(sqlite3_changes64(connection().handle()));
     state.entries -= std::min(gone, state.entries);
     return {};
+  }
+
+  Status keep(const ChainPart& part) {
+    const Digest checksum = part_checksum(part.height, part.number, part.bytes);
+    put_part.bind(1, as_stored(part.height));
+    put_part.bind(2, as_stored(part.number));
+    put_part.bind(3, checksum.view());
+    put_part.bind(4, ByteView(part.bytes));
+    MESH_TRY(put_part.run());
+    if (part.number != 0) return {};
+    forget_parts.bind(1, as_stored(part.height));
+    return forget_parts.run();
+  }
+
+  Status begin_at(std::uint64_t height, ChainState& state) {
+    forget_blocks.bind(1, as_stored(height));
+    MESH_TRY(forget_blocks.run());
+    forget_other_parts.bind(1, as_stored(height));
+    MESH_TRY(forget_other_parts.run());
+    state.base = height;
+    state.height = height;
+    return climb(state);
   }
 
   Status apply(const ChainWrite& write) {
@@ -180,7 +220,13 @@ struct ChainStore::Impl {
       ++state.next_entry;
       ++state.entries;
     }
+    for (const ChainPart& part : write.parts) MESH_TRY(keep(part));
+    if (write.begins_at) MESH_TRY(begin_at(*write.begins_at, state));
     for (const ChainBlock& block : write.blocks) {
+      if (block.height <= state.base) {  // All of it is fetched again.
+        state.base = 0;
+        state.height = 0;
+      }
       const Digest checksum = block_checksum(block.height, block.certificate, block.block);
       put_block.bind(1, as_stored(block.height));
       put_block.bind(2, checksum.view());
@@ -289,12 +335,17 @@ ChainStore::Queued ChainStore::queued() const {
 }
 
 const Cid& ChainStore::federation() const { return impl_->reader->federation(); }
+Result<std::uint64_t> ChainStore::base() const { return impl_->reader->base(); }
 Result<std::uint64_t> ChainStore::height() const { return impl_->reader->height(); }
 Result<std::vector<ChainBlock>> ChainStore::read(std::uint64_t from, std::size_t count, std::size_t bytes) const {
   return impl_->reader->read(from, count, bytes);
 }
-Status ChainStore::each_block(const std::function<Status(ChainBlock)>& each) const {
-  return impl_->reader->each_block(each);
+Status ChainStore::each_block(const std::function<Status(ChainBlock)>& each, std::uint64_t after) const {
+  return impl_->reader->each_block(each, after);
+}
+Result<std::vector<ChainSnapshot>> ChainStore::snapshots() const { return impl_->reader->snapshots(); }
+Result<Bytes> ChainStore::part(std::uint64_t height, std::uint64_t number) const {
+  return impl_->reader->part(height, number);
 }
 Result<ChainLog> ChainStore::log() const { return impl_->reader->log(); }
 Status ChainStore::each_entry(const std::function<Status(ChainEntry)>& each) const {

@@ -25,9 +25,20 @@
 
 namespace mesh::store {
 
-/// All of it or nothing, after all writes before it. Applied in this order: forget_log, forget_below, entries, blocks, and the rest.
+struct ChainPart {
+  std::uint64_t height = 0;
+  std::uint64_t number = 0;
+  Bytes bytes;
+};
+
+/// All of it or nothing, after all writes before it. Applied in this order: forget_log, forget_below, entries, parts, begins_at, blocks, and
+/// the rest.
 struct ChainWrite {
   std::vector<ChainBlock> blocks;  ///< Each replaces what is stored at its height, which is at least 1.
+  /// Of snapshots. There is one once its part 0 is written, its pieces before that; of all others the latest alone is then kept.
+  std::vector<ChainPart> parts;
+  /// The chain begins with the snapshot of this height, which is there: blocks up to it, and other snapshots, go.
+  std::optional<std::uint64_t> begins_at;
   std::uint64_t forget_below = 0;  ///< Entries of the log of lower heights go.
   std::vector<std::pair<std::uint64_t, Bytes>> entries;  ///< Appended to the log, each with its height.
   std::optional<std::uint64_t> signs_from;
@@ -76,9 +87,12 @@ class ChainStore {
 
   /// As ChainReader says; from any thread.
   [[nodiscard]] const Cid& federation() const;
+  [[nodiscard]] Result<std::uint64_t> base() const;
   [[nodiscard]] Result<std::uint64_t> height() const;
   [[nodiscard]] Result<std::vector<ChainBlock>> read(std::uint64_t from, std::size_t count, std::size_t bytes) const;
-  [[nodiscard]] Status each_block(const std::function<Status(ChainBlock)>& each) const;
+  [[nodiscard]] Status each_block(const std::function<Status(ChainBlock)>& each, std::uint64_t after = 0) const;
+  [[nodiscard]] Result<std::vector<ChainSnapshot>> snapshots() const;
+  [[nodiscard]] Result<Bytes> part(std::uint64_t height, std::uint64_t number) const;
   [[nodiscard]] Result<ChainLog> log() const;
   [[nodiscard]] Status each_entry(const std::function<Status(ChainEntry)>& each) const;
   [[nodiscard]] Result<std::vector<ChainOffence>> offences() const;

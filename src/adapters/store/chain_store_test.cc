@@ -1006,5 +1006,158 @@ TEST(ChainStore, SurvivesKills) {
   EXPECT_GT(answered, 0U);
 }
 
+// ---- snapshots
+
+ChainPart part_of(std::uint64_t height, std::uint64_t number, std::size_t size = 20) {
+  Bytes bytes = to_bytes(fmt::format("part {} of {}:", number, height));
+  bytes.resize(std::max(size, bytes.size()), 7);
+  return {.height = height, .number = number, .bytes = std::move(bytes)};
+}
+ChainWrite blocks_up_to(std::uint64_t from, std::uint64_t to) {
+  ChainWrite write;
+  for (; from <= to; ++from) write.blocks.push_back(block_of(from));
+  return write;
+}
+/// The pieces first, as they are written.
+void keep_snapshot(ChainStore& store, std::uint64_t height) {
+  ChainWrite pieces;
+  pieces.parts = {part_of(height, 1), part_of(height, 2, 30)};
+  ASSERT_TRUE(store.commit_and_wait(std::move(pieces)));
+  ChainWrite head;
+  head.parts = {part_of(height, 0)};
+  ASSERT_TRUE(store.commit_and_wait(std::move(head)));
+}
+std::vector<std::uint64_t> snapshot_heights(const auto& chain) {
+  const auto found = chain.snapshots();
+  EXPECT_TRUE(found) << found.error().message;
+  std::vector<std::uint64_t> heights;
+  for (const ChainSnapshot& one : *found) heights.push_back(one.height);
+  return heights;
+}
+
+TEST(ChainStore, KeepsTheLastTwoSnapshots) {
+  const Place place;
+  const auto store = place.open();
+  ASSERT_TRUE(store->commit_and_wait(blocks_up_to(1, 9)));
+  EXPECT_EQ(snapshot_heights(*store), std::vector<std::uint64_t>{});
+  keep_snapshot(*store, 3);
+  keep_snapshot(*store, 5);
+  keep_snapshot(*store, 8);
+  EXPECT_EQ(snapshot_heights(*store), (std::vector<std::uint64_t>{8, 5}));
+  EXPECT_EQ(store->snapshots()->front().bytes, part_of(8, 1).bytes.size() + 30);
+  EXPECT_EQ(*store->part(8, 2), part_of(8, 2, 30).bytes);
+  EXPECT_EQ(*store->part(5, 0), part_of(5, 0).bytes);
+  for (const auto& [height, number] : {std::pair{3, 0}, {3, 1}, {8, 3}, {7, 0}}) {
+    const auto missing = store->part(static_cast<std::uint64_t>(height), static_cast<std::uint64_t>(number));
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+  }
+  EXPECT_EQ(store->part(~std::uint64_t{0}, 0).error().code, ErrorCode::not_found);
+  // One whose head was never written is none, and goes with the next.
+  ChainWrite pieces;
+  pieces.parts = {part_of(9, 1)};
+  ASSERT_TRUE(store->commit_and_wait(std::move(pieces)));
+  EXPECT_EQ(snapshot_heights(*store), (std::vector<std::uint64_t>{8, 5}));
+  keep_snapshot(*store, 10);
+  EXPECT_EQ(store->part(9, 1).error().code, ErrorCode::not_found);
+  EXPECT_EQ(snapshot_heights(*store), (std::vector<std::uint64_t>{10, 8}));
+  EXPECT_EQ(*store->height(), 9U);
+  EXPECT_EQ(*store->base(), 0U);
+}
+
+TEST(ChainStore, BeginsAtASnapshotAndGoesOn) {
+  const Place place;
+  {
+    const auto store = place.open();
+    ASSERT_TRUE(store->commit_and_wait(blocks_up_to(1, 3)));
+    keep_snapshot(*store, 2);
+    ChainWrite write = blocks_up_to(21, 22);
+    write.parts = {part_of(20, 1), part_of(20, 0)};
+    write.begins_at = 20;
+    write.signs_from = 7;
+    ASSERT_TRUE(store->commit_and_wait(std::move(write)));
+    EXPECT_EQ(*store->base(), 20U);
+    EXPECT_EQ(*store->height(), 22U);
+    EXPECT_EQ(snapshot_heights(*store), std::vector<std::uint64_t>{20});
+  }
+  const auto store = place.open();
+  EXPECT_EQ(*store->base(), 20U);
+  EXPECT_EQ(*store->height(), 22U);
+  EXPECT_EQ(store->log()->signs_from, 7U);
+  EXPECT_EQ(heights(replay(*store).first), (std::vector<std::uint64_t>{21, 22}));
+  EXPECT_EQ(heights_read(*store, 21, 9), (std::vector<std::uint64_t>{21, 22}));
+  for (const std::uint64_t height : {1U, 2U, 20U}) {
+    const auto missing = store->read(height, 1, any_bytes);
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+    EXPECT_TRUE(contains(missing.error().message, "not-kept: the block of height")) << missing.error().message;
+  }
+  // And from a block of its own on.
+  std::vector<std::uint64_t> later;
+  EXPECT_TRUE(store->each_block(
+      [&](const ChainBlock& block) -> Status {
+        later.push_back(block.height);
+        return {};
+      },
+      21));
+  EXPECT_EQ(later, std::vector<std::uint64_t>{22});
+  // What is fetched again from the first block on is the chain.
+  ASSERT_TRUE(store->commit_and_wait(blocks_up_to(1, 4)));
+  EXPECT_EQ(*store->base(), 0U);
+  EXPECT_EQ(*store->height(), 4U);
+}
+
+TEST(ChainStore, ADamagedSnapshotIsNamed) {
+  const Place place;
+  {
+    const auto store = place.open();
+    keep_snapshot(*store, 5);
+  }
+  place.change("UPDATE part SET bytes = x'00' WHERE number = 1");
+  const auto store = place.open();
+  const auto damaged = store->part(5, 1);
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code, ErrorCode::storage);
+  EXPECT_TRUE(contains(damaged.error().message, "damaged-snapshot: part 1")) << damaged.error().message;
+  EXPECT_TRUE(store->part(5, 2));
+}
+
+TEST(ChainStore, WhereItsBeginningIsForgottenItIsFoundAgain) {
+  const Place place;
+  {
+    const auto store = place.open();
+    ChainWrite write = blocks_up_to(21, 22);
+    write.parts = {part_of(20, 1), part_of(20, 0)};
+    write.begins_at = 20;
+    ASSERT_TRUE(store->commit_and_wait(std::move(write)));
+  }
+  place.change("UPDATE state SET base = 3");
+  {
+    const auto store = place.open();
+    EXPECT_FALSE(store->height());
+    ASSERT_TRUE(store->commit_and_wait(blocks_up_to(23, 23)));
+    EXPECT_EQ(*store->base(), 20U);
+    EXPECT_EQ(*store->height(), 23U);
+    EXPECT_EQ(store->log()->signs_from, signs_never);
+  }
+}
+
+TEST(ChainStore, AChainOfTheFirstVersionIsTakenOver) {
+  const Place place;
+  {
+    const auto store = place.open();
+    ChainWrite write = blocks_up_to(1, 2);
+    write.signs_from = 1;
+    ASSERT_TRUE(store->commit_and_wait(std::move(write)));
+  }
+  place.change("DROP TABLE part; ALTER TABLE state DROP COLUMN base; PRAGMA user_version = 1");
+  EXPECT_FALSE(ChainReader::open(place.file)) << "a node opens it first";
+  const auto store = place.open();
+  EXPECT_EQ(*store->height(), 2U);
+  EXPECT_EQ(store->log()->signs_from, 1U);
+  keep_snapshot(*store, 2);
+  EXPECT_EQ(snapshot_heights(*store), std::vector<std::uint64_t>{2});
+}
+
 }  // namespace
 }  // namespace mesh::store
