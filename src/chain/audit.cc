@@ -1,6 +1,7 @@
 #include "chain/audit.h"
 
 #include "base/checked.h"
+#include "chain/payment.h"
 
 namespace mesh::chain {
 
@@ -33,6 +34,22 @@ Result<Audit> Audit::begin(const identity::Charter& charter, const ledger::Genes
   // The blocks are final, so nobody can choose keys by what is found slowly here.
   MESH_LET(ledger::Ledger ledger, ledger::Ledger::found(charter, genesis, Digest{}));
   return Audit(std::move(ledger));
+}
+
+Result<Audit> Audit::begin_at(const identity::Charter& charter, const ledger::Genesis& genesis, const ReadPart& read) {
+  MESH_LET(Audit audit, begin(charter, genesis));
+  MESH_LET(const Bytes head, read(0));
+  MESH_LET(ledger::SnapshotReader reader,
+           ledger::SnapshotReader::begin(audit.ledger_.federation(), audit.ledger_.state().frame.validators,
+                                         certifier(), head));
+  while (reader.next() < reader.pieces()) {
+    MESH_LET(const Bytes piece, read(reader.next() + 1));
+    MESH_TRY(reader.feed(piece));
+  }
+  MESH_LET(ledger::Restored restored, reader.finish());
+  audit.ledger_ = ledger::Ledger::restored(std::move(restored.state), Digest{});
+  MESH_TRY(check_totals(audit.ledger_.state().frame.totals, audit.begun_with_));
+  return audit;
 }
 
 ReadBlock Audit::read(const Cid& federation, FinalBlock block) {

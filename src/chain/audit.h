@@ -6,11 +6,15 @@
 // but by a grant. Reading and signatures, which are dear, need nothing of the blocks before: read() may run on any thread, for many
 // blocks at once.
 //
+// A chain that begins with a snapshot (domain/ledger/snapshot.h) is checked from that on: the changes of the validators lead from the founding
+// to the set that certified it. What was done in the blocks before is then those validators' word.
+//
 // Bounds: those of the ledger and of blocks. What is wrong begins with a stable name: those of blocks and transactions
 // (ledger/block.h, docs/design/protocols.md) and of certificates (consensus.h, after "certificate: "), and missing-block, repeated-block,
 // wrong-height, wrong-parent, wrong-certificate, not-conserved. After the first error nothing more is taken.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "chain/join.h"
@@ -33,6 +37,11 @@ class Audit {
  public:
   /// Errors: those of a genesis that does not fit, or that the charter does not name.
   [[nodiscard]] static Result<Audit> begin(const identity::Charter& charter, const ledger::Genesis& genesis);
+  /// Reads the parts of a snapshot: 0 is its head, and n the n-th piece.
+  using ReadPart = std::function<Result<Bytes>(std::uint64_t part)>;
+  /// From a snapshot on. Errors: as above, of `read`, and of a snapshot that does not check.
+  [[nodiscard]] static Result<Audit> begin_at(const identity::Charter& charter, const ledger::Genesis& genesis,
+                                              const ReadPart& read);
 
   /// The part that needs nothing but the block: its form, and all signatures of its transactions. Any thread.
   [[nodiscard]] static ReadBlock read(const Cid& federation, FinalBlock block);
@@ -49,8 +58,8 @@ class Audit {
   [[nodiscard]] const std::optional<Error>& failed() const { return failed_; }
 
  private:
-  explicit Audit(ledger::Ledger ledger)
-      : ledger_(std::move(ledger)), begun_with_(ledger_.state().frame.totals.supply) {}
+  explicit Audit(ledger::Ledger founded)
+      : ledger_(std::move(founded)), begun_with_(ledger_.state().frame.totals.supply) {}
   [[nodiscard]] Status take(ReadBlock&& block);
 
   ledger::Ledger ledger_;

@@ -21,6 +21,7 @@ struct Chain {
   identity::Charter charter;
   ledger::Genesis genesis;
   app::NextBlock next;
+  chain::Audit::ReadPart snapshot = {};  ///< with which it begins; none: it begins with its first block
 };
 
 /// The blocks of a stored chain from a height on.
@@ -72,9 +73,12 @@ Result<std::shared_ptr<store::ChainReader>> reader_of(const fs::path& file, cons
 Result<Chain> stored_chain(const fs::path& file, app::Founding founding) {
   MESH_LET(const std::shared_ptr<store::ChainReader> reader, reader_of(file, founding));
   MESH_LET(const chain::Height height, reader->height());
-  return Chain{.charter = std::move(founding.charter),
-               .genesis = std::move(founding.genesis),
-               .next = stored_blocks(reader, 1, height)};
+  MESH_LET(const chain::Height base, reader->base());
+  Chain chain{.charter = std::move(founding.charter),
+              .genesis = std::move(founding.genesis),
+              .next = stored_blocks(reader, base + 1, height)};
+  if (base > 0) chain.snapshot = [reader, base](std::uint64_t part) { return reader->part(base, part); };
+  return chain;
 }
 
 /// Archives, one after the other, each with the same beginning.
@@ -218,9 +222,10 @@ int ledger_export(const Session& session, const std::string& car, std::uint64_t 
     MESH_LET(const std::shared_ptr<store::ChainReader> reader, reader_of(app::chain_file(home), founding));
     MESH_LET(const chain::Height height, reader->height());
     const chain::Height last = to == 0 ? height : to;
-    if (last > height || from == 0 || (last > 0 && from > last)) {
-      return fail(ErrorCode::not_found,
-                  fmt::format("blocks {} to {} are not all here: there are blocks 1 to {}", from, last, height));
+    MESH_LET(const chain::Height base, reader->base());
+    if (last > height || from == 0 || (last > 0 && from > last) || (base > 0 && from <= base)) {
+      return fail(ErrorCode::not_found, fmt::format("blocks {} to {} are not all here: there are blocks {} to {}", from,
+                                                    last, base + 1, height));
     }
     std::optional<Cid> head;
     if (last > 0) {
@@ -279,7 +284,7 @@ int ledger_verify(const Session& session, const ChainSource& source) {
     const bool is_there = found.error().code != ErrorCode::not_found;
     return is_there ? session.fail(exit_failure, found.error().message) : session.fail(found.error());
   }
-  const app::ChainReport report = app::verify_chain(found->charter, found->genesis, found->next);
+  const app::ChainReport report = app::verify_chain(found->charter, found->genesis, found->next, found->snapshot);
   const auto ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
   const std::uint64_t per_second =
@@ -292,6 +297,7 @@ int ledger_verify(const Session& session, const ChainSource& source) {
       {"valid", !report.problem},
       {"federation", {{"name", found->charter.name}, {"cid", dagcbor::cid_of(record::encode(found->charter)).text()}}},
       {"height", report.height},
+      {"base_height", report.base},
       {"transactions", report.transactions},
       {"head", report.head.text()},
       {"state_root", report.state_root.hex()},
@@ -304,6 +310,12 @@ int ledger_verify(const Session& session, const ChainSource& source) {
     session.print(answer);
     session.say(
         "every certificate, signature, transaction and state root checks, and no credits came or went but by a grant");
+    if (report.base > 0) {
+      session.say(
+          fmt::format("this chain begins with a snapshot of height {}, which the federation's validators "
+                      "certified; the blocks before it are not here and were not checked",
+                      report.base));
+    }
     return exit_ok;
   }
   const std::string problem = report.problem->height == 0

@@ -7,13 +7,15 @@
 
 namespace mesh::app {
 
-ChainReport verify_chain(const identity::Charter& charter, const ledger::Genesis& genesis, const NextBlock& next) {
+ChainReport verify_chain(const identity::Charter& charter, const ledger::Genesis& genesis, const NextBlock& next,
+                         const chain::Audit::ReadPart& snapshot) {
   ChainReport report;
-  auto audit = chain::Audit::begin(charter, genesis);
+  auto audit = snapshot ? chain::Audit::begin_at(charter, genesis, snapshot) : chain::Audit::begin(charter, genesis);
   if (!audit) {
     report.problem = {.height = 0, .error = std::move(audit.error())};
     return report;
   }
+  report.base = audit->height();
   const Cid federation = audit->ledger().federation();
   const std::size_t most = 2 * std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 64);
   std::deque<std::future<chain::ReadBlock>> reading;  // Ended, if need be waited for, with the function.

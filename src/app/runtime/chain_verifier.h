@@ -12,6 +12,7 @@
 namespace mesh::app {
 
 struct ChainReport {
+  chain::Height base = 0;  ///< of the snapshot with which the chain begins; 0: it begins with its first block
   chain::Height height = 0;  ///< up to here everything holds
   std::uint64_t transactions = 0;
   Cid head;
@@ -29,7 +30,8 @@ struct ChainReport {
 /// Nothing where there is no other block. Called on the caller's thread.
 using NextBlock = std::function<Result<std::optional<chain::FinalBlock>>()>;
 
+/// With `snapshot` the chain begins with that, and `next` gives the blocks after it.
 [[nodiscard]] ChainReport verify_chain(const identity::Charter& charter, const ledger::Genesis& genesis,
-                                       const NextBlock& next);
+                                       const NextBlock& next, const chain::Audit::ReadPart& snapshot = {});
 
 }  // namespace mesh::app
