@@ -91,6 +91,21 @@ INSTANTIATE_TEST_SUITE_P(
                           [](LedgerPlan& plan) { plan.crash_at_write_per_mille = 200, plan.sync_max_us = 100'000; }},
                     Class{"partitions", "partition", [](LedgerPlan& plan) { plan.partitions = 6; }},
                     Class{"restored_storages", "restore", [](LedgerPlan& plan) { plan.restores = 1; }},
+                    Class{"snapshots", "skipped",
+                          [](LedgerPlan& plan) {
+                            plan.snapshot_bytes = 1'000, plan.transfers = 30, plan.load_s = 60, plan.crashes = 8;
+                            plan.crash_down_ms = 30'000;
+                          }},
+                    Class{"snapshots_over_changes", "start-from-snapshot",
+                          [](LedgerPlan& plan) {
+                            plan.snapshot_bytes = 1'000, plan.validators = 7, plan.set_changes = 3, plan.rotations = 5;
+                            plan.twins = 1, plan.transfers = 12, plan.crashes = 12;
+                          }},
+                    Class{"snapshots_of_forgers", "start-from-snapshot",
+                          [](LedgerPlan& plan) {
+                            plan.snapshot_bytes = 1'000, plan.forgers = 1, plan.transfers = 20, plan.crashes = 12;
+                            plan.crash_down_ms = 30'000;
+                          }},
                     Class{"other_sets", "", [](LedgerPlan& plan) { plan.validators = 5, plan.set_changes = 3; }},
                     Class{"withdrawals", "empty-block",
                           [](LedgerPlan& plan) { plan.withdrawals = 4, plan.lock_s = 5, plan.crashes = 6; }},

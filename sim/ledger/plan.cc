@@ -27,6 +27,7 @@ constexpr std::array entries = {
     LedgerPlanEntry{"rotations", &Plan::rotations, 0, 100, "of keys of honest validators, two of each at most"},
     LedgerPlanEntry{"villagers", &Plan::villagers, 0, 64, "who live by paid work"},
     LedgerPlanEntry{"act-ms", &Plan::act_ms, 10, many, "between two things that they do, on average"},
+    LedgerPlanEntry{"snapshot-bytes", &Plan::snapshot_bytes, 0, many* many, "of blocks before a snapshot; 0: never"},
     LedgerPlanEntry{"latency-min-us", &Plan::latency_min_us, 0, long_us, "of a message, at least"},
     LedgerPlanEntry{"latency-max-us", &Plan::latency_max_us, 0, long_us, "and at most"},
     LedgerPlanEntry{"loss-per-mille", &Plan::loss_per_mille, 0, 900, "messages that are lost"},
@@ -132,6 +133,7 @@ LedgerPlan drawn_plan(std::uint64_t seed) {
     plan.villagers = random.between(6, 12);
     plan.act_ms = random.between(200, 2'000);
   }
+  if (random.chance(500)) plan.snapshot_bytes = random.between(1, 20'000);
   return plan;
 }
 
@@ -169,6 +171,7 @@ LedgerPlan full_plan(std::uint64_t seed, std::uint64_t validators) {
                                &LedgerPlan::stale, &LedgerPlan::forgers, &LedgerPlan::twins};
     ++(plan.*kinds[random.below(kinds.size())]);
   }
+  plan.snapshot_bytes = random.between(1, 200'000);
   return plan;
 }
 

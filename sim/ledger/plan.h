@@ -24,6 +24,7 @@ struct LedgerPlan {
   std::uint64_t rotations = 0;  ///< of keys of validators
   std::uint64_t villagers = 0;  ///< who live by paid work: tasks, works, verification, settlements, disputes
   std::uint64_t act_ms = 1'000;  ///< between two things that they do, on average
+  std::uint64_t snapshot_bytes = 0;  ///< of blocks, after which a snapshot is kept (chain::Config); 0: never
 
   // The network and the hosts.
   std::uint64_t latency_min_us = 500;

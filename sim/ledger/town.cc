@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "chain/payment.h"
 #include "domain/ledger/ledger_testing.h"
 
 namespace mesh::sim {
@@ -27,6 +28,8 @@ constexpr std::size_t rotations_each = 2;
 constexpr std::uint64_t smallest_transfer = 1'000;
 constexpr std::uint64_t saved = 1'000'000;
 constexpr std::size_t most_heard = 200;
+/// A chain in here is short.
+constexpr Height usual_skip = 4;
 /// Clients that double-spend submit the other one under no number.
 constexpr std::uint64_t no_submission = 0;
 
@@ -47,6 +50,14 @@ ledger::Ledger founded(const identity::Charter& charter, const ledger::Genesis& 
   return std::move(*ledger);
 }
 
+Result<ledger::Restored> read_snapshot(const ledger::Ledger& founded, const ledger::Snapshot& snapshot) {
+  MESH_LET(ledger::SnapshotReader reader,
+           ledger::SnapshotReader::begin(founded.federation(), founded.state().frame.validators, chain::certifier(),
+                                         snapshot.head));
+  for (const Bytes& piece : snapshot.pieces) MESH_TRY(reader.feed(piece));
+  return reader.finish();
+}
+
 std::string_view name_of(std::string_view text) { return text.substr(0, text.find(':')); }
 
 }  // namespace
@@ -55,9 +66,16 @@ LedgerReport run(const LedgerPlan& plan) { return Town(plan).run(); }
 
 void Town::Disk::apply(const effect::Persist& write) {
   for (const auto& entry : write.entries) log.push_back(entry);
+  if (write.begins_at_snapshot) {
+    base = write.snapshot->height;
+    blocks.clear();
+    snapshots.clear();
+  }
+  if (write.snapshot) snapshots[write.snapshot->height] = write.snapshot;
+  if (snapshots.size() > 2) snapshots.erase(snapshots.begin());
   for (const chain::FinalBlock& block : write.blocks) {
-    MESH_CHECK(block.height >= 1 && block.height <= blocks.size() + 1, "sim-ledger-blocks-in-order");
-    blocks.resize(block.height - 1);  // Behind one that was damaged nothing counts.
+    MESH_CHECK(block.height > base && block.height <= height() + 1, "sim-ledger-blocks-in-order");
+    blocks.resize(block.height - base - 1);  // Behind one that was damaged nothing counts.
     blocks.push_back(block);
   }
   std::erase_if(log, [&](const auto& entry) { return entry.first < write.forget_below; });
@@ -240,12 +258,33 @@ void Town::start(std::size_t number) {
   config.beacon = [this](const ledger::Ledger& ledger, const ledger::AccountId& validator) {
     return village_->link_of(ledger, validator);
   };
-  host.replica = std::make_unique<chain::Replica>(std::move(config), founded(charter_, genesis_, number));
+  config.snapshot_after = plan_.snapshot_bytes;
+  config.apart = 1;
+  config.skip = usual_skip;
+  const Disk disk(host.disk);
+  event::Started started{.log = {}, .signs_from = disk.signs_from, .offences = disk.offences, .base = disk.base};
+  for (const auto& [height, entry] : disk.log) started.log.push_back(entry);
+  ledger::Ledger founded = sim::founded(charter_, genesis_, number);
+  std::optional<ledger::Restored> restored;
+  if (!disk.snapshots.empty()) {
+    const ledger::Snapshot& latest = *disk.snapshots.rbegin()->second;
+    started.snapshot = latest.height;
+    started.snapshot_bytes = latest.bytes;
+    Result<ledger::Restored> read = read_snapshot(founded, latest);
+    if (read) {
+      restored = std::move(*read);
+      count("start-from-snapshot");
+    } else {
+      find(fmt::format("unreadable-snapshot: host {} at height {}: {}", number, latest.height, read.error().message));
+    }
+  }
+  const Height from = restored ? restored->state.frame.height : 0;
+  host.replica = std::make_unique<chain::Replica>(std::move(config), std::move(founded), std::move(restored));
   host.looked = 0;
-  for (const chain::FinalBlock& block : Disk(host.disk).blocks) deliver(number, event::Replayed{block});
-  std::vector<Bytes> log;
-  for (const auto& [height, entry] : host.disk.log) log.push_back(entry);
-  deliver(number, event::Started{std::move(log), host.disk.signs_from, host.disk.offences});
+  for (const chain::FinalBlock& block : disk.blocks) {
+    if (block.height > from) deliver(number, event::Replayed{block});
+  }
+  deliver(number, started);
   if (honest(number) && host.replica->durable_height() < host.told) {
     find(fmt::format("lost-final: host {} told height {} as final and starts at {}", number, host.told,
                      host.replica->durable_height()));
@@ -327,6 +366,7 @@ void Town::store(std::size_t number, const effect::Persist& write) {
     const auto [known, fresh] = certified_.try_emplace(block.height, id);
     if (!fresh && known->second != id)
       find(fmt::format("two-certificates: host {} stores another block of height {}", number, block.height));
+    chain_.try_emplace(block.height, block.block);
   }
   hosts_[number].disk.apply(write);
 }
@@ -366,17 +406,32 @@ void Town::synced(std::size_t number) {
 
 void Town::carry_out(std::size_t number, const effect::ReadBlocks& read) {
   const std::uint64_t life = hosts_[number].life;
-  schedule(Duration(random_.between(10, 2'000)), [this, number, life, read] {
+  // Where there are snapshots, so slowly that they may come first.
+  const std::uint64_t most_us = plan_.snapshot_bytes > 0 ? 2'000'000 : 2'000;
+  schedule(Duration(random_.between(10, most_us)), [this, number, life, read] {
     const Host& host = hosts_[number];
     if (host.life != life) return;
     event::BlocksRead answer{.peer = read.peer, .from = read.from, .blocks = {}};
     std::size_t bytes = 0;
-    for (Height height = read.from; height < read.from + read.count && height <= host.disk.blocks.size(); ++height) {
-      const chain::FinalBlock& block = host.disk.blocks[height - 1];
+    for (Height height = read.from; height < read.from + read.count; ++height) {
+      if (height <= host.disk.base || height > host.disk.height()) break;
+      const chain::FinalBlock& block = host.disk.blocks[height - host.disk.base - 1];
       bytes += chain::answer_bytes(block);
       if (bytes > read.bytes && !answer.blocks.empty()) break;
       answer.blocks.push_back(block);
     }
+    deliver(number, std::move(answer));
+  });
+}
+
+void Town::carry_out(std::size_t number, const effect::ReadPart& read) {
+  schedule(Duration(random_.between(10, 2'000)), [this, number, life = hosts_[number].life, read] {
+    const Host& host = hosts_[number];
+    if (host.life != life) return;
+    event::PartRead answer{.peer = read.peer, .height = read.height, .part = read.part, .bytes = {}};
+    const auto found = host.disk.snapshots.find(read.height);
+    if (found != host.disk.snapshots.end() && read.part <= found->second->pieces.size())
+      answer.bytes = read.part == 0 ? found->second->head : found->second->pieces[read.part - 1];
     deliver(number, std::move(answer));
   });
 }
@@ -573,8 +628,8 @@ void Town::tell(std::size_t number, const notice::BlockFinal& final) {
 void Town::follow(std::size_t number) {
   const Host& host = hosts_[number];
   if (!follows_) return;
-  while (village_->height() < host.disk.blocks.size()) {
-    const Result<ledger::Block> block = chain::read_block(host.disk.blocks[village_->height()].block);
+  while (village_->height() < host.disk.height()) {
+    const Result<ledger::Block> block = chain::read_block(chain_.at(village_->height() + 1));
     if (!block) return find(fmt::format("unreadable-block: at height {}", village_->height() + 1));
     if (block->list.transactions.empty()) {
       ++report_.empty;
@@ -831,7 +886,7 @@ void Town::tell(std::size_t /*host*/, const notice::TransactionDropped& dropped)
     if (client.envelope.empty() || client.name != dropped.transaction) continue;
     const std::string name(name_of(dropped.error.message));
     if (name == "sequence-repeated") return end(client, true);
-    if (client.may_be_refused) {
+    if (client.may_be_refused && name != "skipped") {
       ++report_.refused;
       return end(client, false);
     }
@@ -919,18 +974,15 @@ void Town::check_stuck() {
 }
 
 void Town::check_chain() {
-  const Disk* longest = nullptr;
   for (std::size_t host = 0; host < hosts_.size(); ++host) {
-    if (honest(host) && (longest == nullptr || hosts_[host].disk.blocks.size() > longest->blocks.size()))
-      longest = &hosts_[host].disk;
+    if (honest(host)) report_.height = std::max(report_.height, hosts_[host].disk.height());
   }
-  if (longest == nullptr) return;
-  report_.height = longest->blocks.size();
   std::map<Cid, Height> there;
-  for (const chain::FinalBlock& block : longest->blocks) {
-    const Result<ledger::Block> read = chain::read_block(block.block);
-    if (!read) return find(fmt::format("unreadable-block: at height {}", block.height));
-    for (const Bytes& envelope : read->list.transactions) there.emplace(ledger::decode(envelope)->cid, block.height);
+  for (const auto& [height, block] : chain_) {
+    if (height > report_.height) break;  // On a disk that has lost it again.
+    const Result<ledger::Block> read = chain::read_block(block);
+    if (!read) return find(fmt::format("unreadable-block: at height {}", height));
+    for (const Bytes& envelope : read->list.transactions) there.emplace(ledger::decode(envelope)->cid, height);
   }
   check_punished();
   for (const auto& [name, height] : acknowledged_) {

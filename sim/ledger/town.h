@@ -65,11 +65,14 @@ class Town {
   enum class Kind : std::uint8_t { honest, twin, silent, selective, stale, forger };
   /// What a host's storage has, durable.
   struct Disk {
-    std::vector<chain::FinalBlock> blocks;
+    std::vector<chain::FinalBlock> blocks;  ///< after the base
+    chain::Height base = 0;
+    std::map<chain::Height, std::shared_ptr<const ledger::Snapshot>> snapshots;  ///< the last two
     std::deque<std::pair<chain::Height, Bytes>> log;
     chain::Height signs_from = 0;
     std::vector<chain::Offence> offences;
     void apply(const chain::effect::Persist& write);
+    [[nodiscard]] chain::Height height() const { return base + blocks.size(); }
   };
   struct Host {
     std::size_t identity = 0;
@@ -136,6 +139,7 @@ class Town {
   void carry_out(std::size_t host, const chain::effect::SetTimer& effect);
   void carry_out(std::size_t host, const chain::effect::CancelTimer& effect);
   void carry_out(std::size_t host, const chain::effect::ReadBlocks& effect);
+  void carry_out(std::size_t host, const chain::effect::ReadPart& effect);
   void carry_out(std::size_t host, const chain::effect::Blame& effect);
   void carry_out(std::size_t host, const chain::effect::Notify& effect);
 
@@ -145,6 +149,7 @@ class Town {
   void tell(std::size_t host, const chain::notice::TransactionFinal& notice);
   void tell(std::size_t host, const chain::notice::TransactionDropped& notice);
   void tell(std::size_t host, const chain::notice::EvidenceFound& notice);
+  void tell(std::size_t /*host*/, const chain::notice::Skipped& /*notice*/) { count("skipped"); }
   void tell(std::size_t host, const chain::notice::SignsFrom& notice);
   void tell(std::size_t host, const chain::notice::Trouble& notice);
   void tell(std::size_t host, const chain::notice::Stalled& notice);
@@ -215,6 +220,7 @@ class Town {
 
   std::map<chain::Height, Cid> blocks_;
   std::map<chain::Height, Digest> certified_;
+  std::map<chain::Height, Bytes> chain_;  ///< blocks, as the first honest host stored them
   std::map<chain::Height, Digest> roots_;
   std::map<Cid, chain::Height> acknowledged_;
   std::map<Bytes, Bytes> signed_;  ///< by signer and place, what was signed

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -55,6 +56,10 @@ struct ConflictFound {
   Bytes first;
   Bytes second;
 };
+/// It goes on from a snapshot of another node: it is at this height, and will never have the blocks before.
+struct Skipped {
+  Height height = 0;
+};
 /// It signs nothing, or signs again from this height on.
 struct SignsFrom {
   Height height = 0;
@@ -68,7 +73,7 @@ struct Trouble {
 
 using Notice = std::variant<notice::Submitted, notice::BatchSubmitted, notice::BlockFinal, notice::TransactionFinal,
                             notice::TransactionDropped, notice::Stalled, notice::EvidenceFound, notice::ConflictFound,
-                            notice::SignsFrom, notice::Trouble>;
+                            notice::Skipped, notice::SignsFrom, notice::Trouble>;
 
 namespace effect {
 
@@ -80,6 +85,10 @@ struct Persist {
   std::vector<std::pair<Height, Bytes>> entries;  ///< to be appended to the log of consensus
   std::optional<Height> signs_from;
   std::vector<Offence> offences;
+  /// To be kept, with the one before.
+  std::shared_ptr<const ledger::Snapshot> snapshot;
+  /// The chain goes on from that snapshot: blocks up to its height are not needed any more, and some before it are missing.
+  bool begins_at_snapshot = false;
 };
 struct Send {
   PeerId peer;
@@ -105,6 +114,12 @@ struct ReadBlocks {
   std::size_t count = 0;
   std::size_t bytes = 0;
 };
+/// A part of a snapshot. Answer: PartRead, also where there is none.
+struct ReadPart {
+  PeerId peer;
+  Height height = 0;
+  std::uint32_t part = 0;
+};
 /// The peer did what no honest one does.
 struct Blame {
   PeerId peer;
@@ -117,7 +132,7 @@ struct Notify {
 }  // namespace effect
 
 using Effect = std::variant<effect::Persist, effect::Send, effect::Broadcast, effect::SetTimer, effect::CancelTimer,
-                            effect::ReadBlocks, effect::Blame, effect::Notify>;
+                            effect::ReadBlocks, effect::ReadPart, effect::Blame, effect::Notify>;
 using Effects = std::vector<Effect>;
 
 }  // namespace mesh::chain

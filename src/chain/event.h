@@ -25,6 +25,7 @@ struct Timer {
     hand_on,  ///< what waits is handed to all peers again
     lag,  ///< others are a little ahead: fetch what still lacks then
     fetch,  ///< the answer to the ask of this `number` is late
+    part,  ///< so is the next part of a snapshot
     go_on,  ///< there was more to do than one step does
     stall,  ///< the height has been undecided for long
     due,  ///< something of the ledger happens by itself: a block may be wanted for it
@@ -46,7 +47,7 @@ struct Offence {
 
 namespace event {
 
-/// A block that storage has, from height 1 on in their order, before Started.
+/// A block that storage has, from that after the replica's height on in their order, before Started.
 struct Replayed {
   FinalBlock block;
 };
@@ -55,6 +56,9 @@ struct Started {
   std::vector<Bytes> log;  ///< of consensus, in the order in which it was appended, without what was forgotten
   Height signs_from = 0;  ///< as last persisted; `never` for a storage that was restored from a backup
   std::vector<Offence> offences;  ///< as persisted
+  Height base = 0;  ///< storage has no block up to this one
+  Height snapshot = 0;  ///< the latest that storage has; 0: none
+  std::uint64_t snapshot_bytes = 0;  ///< of that one
 };
 /// A write (effect::Persist) and all before it are durable.
 struct Durable {
@@ -95,6 +99,13 @@ struct BlocksRead {
   Height from = 0;
   std::vector<FinalBlock> blocks;
 };
+/// For effect::ReadPart: empty where there is none.
+struct PartRead {
+  PeerId peer;
+  Height height = 0;
+  std::uint32_t part = 0;
+  Bytes bytes;
+};
 /// The operator knows that this key signed nothing from this height on that the log has not.
 struct SignFrom {
   Height height = 0;
@@ -107,8 +118,8 @@ struct AddKey {
 
 }  // namespace event
 
-using Event =
-    std::variant<event::Replayed, event::Started, event::Durable, event::Submit, event::SubmitBatch, event::PeerUp,
-                 event::PeerDown, event::Received, event::Elapsed, event::BlocksRead, event::SignFrom, event::AddKey>;
+using Event = std::variant<event::Replayed, event::Started, event::Durable, event::Submit, event::SubmitBatch,
+                           event::PeerUp, event::PeerDown, event::Received, event::Elapsed, event::BlocksRead,
+                           event::PartRead, event::SignFrom, event::AddKey>;
 
 }  // namespace mesh::chain

@@ -12,10 +12,12 @@ bool Fetches::peer_up(const PeerId& peer) {
 
 void Fetches::peer_down(const PeerId& peer) { peers_.erase(peer); }
 
-void Fetches::shows(const PeerId& peer, Height height) {
+void Fetches::shows(const PeerId& peer, Height height, Height base, Height snapshot) {
   const auto found = peers_.find(peer);
   if (found == peers_.end()) return;
   found->second.shown = height;
+  found->second.base = base;
+  found->second.snapshot = snapshot;
   found->second.said = true;
 }
 
@@ -42,7 +44,7 @@ Height Fetches::target() const {
 Fetches::Peer* Fetches::best(Height from, PeerId& id) {
   Peer* best = nullptr;
   for (auto& [each, peer] : peers_) {
-    if (peer.liar || peer.is_busy() || peer.shown < from) continue;
+    if (peer.liar || peer.is_busy() || peer.shown < from || peer.base >= from) continue;
     if (best == nullptr || peer.failures < best->failures) {
       best = &peer;
       id = each;
@@ -76,7 +78,7 @@ std::vector<Fetches::Asked> Fetches::due(Height height) {
     if (held_bytes_ >= max_held_bytes && from > height + 1) break;
     PeerId id;
     Peer* peer = best(from, id);
-    if (peer == nullptr) break;  // Who has later blocks has these as well.
+    if (peer == nullptr) break;  // Later ones are of no use before these are here.
     Asked asked{.peer = id, .number = ++asks_, .from = from, .count = 0};
     while (asked.count < fetch_blocks && from <= std::min(last, peer->shown) && !covered.contains(from)) {
       ++asked.count;
@@ -113,6 +115,23 @@ Result<std::uint64_t> Fetches::take(const PeerId& peer, message::Blocks answer) 
     held_.emplace(height, Held{peer, std::move(block)});
   }
   return asked.number;
+}
+
+std::optional<Fetches::Offer> Fetches::offer(Height height, Height skip) const {
+  const bool has_next = std::ranges::any_of(peers_, [height](const auto& one) {
+    return !one.second.liar && one.second.base <= height && one.second.shown > height;
+  });
+  std::optional<Offer> best;
+  for (const auto& [id, peer] : peers_) {
+    if (peer.liar || peer.no_snapshots || peer.snapshot <= height) continue;
+    if (has_next && peer.snapshot - height <= skip) continue;
+    if (!best || peer.snapshot > best->height) best = Offer{id, peer.snapshot};
+  }
+  return best;
+}
+
+void Fetches::failed_to_offer(const PeerId& peer) {
+  if (const auto found = peers_.find(peer); found != peers_.end()) found->second.no_snapshots = true;
 }
 
 void Fetches::late(std::uint64_t number) {

@@ -39,7 +39,8 @@ class Fetches {
   bool peer_up(const PeerId& peer);
   void peer_down(const PeerId& peer);
   [[nodiscard]] bool knows(const PeerId& peer) const { return peers_.contains(peer); }
-  void shows(const PeerId& peer, Height height);
+  /// It has the blocks after `base` up to `height`, and a snapshot of the height `snapshot`; 0: none.
+  void shows(const PeerId& peer, Height height, Height base = 0, Height snapshot = 0);
   void shows_at_least(const PeerId& peer, Height height);
   template <class Visit>
   void for_each_peer(const Visit& visit) const {
@@ -54,6 +55,14 @@ class Fetches {
   [[nodiscard]] std::vector<Asked> due(Height height);
   /// An answer; the number of the ask that it ends, 0 for one to an ask that was given up. Refused is what was never asked for.
   [[nodiscard]] Result<std::uint64_t> take(const PeerId& peer, message::Blocks answer);
+  /// Whose snapshot is worth more than the blocks: it is more than `skip` above `height`, or nobody has the next block.
+  struct Offer {
+    PeerId peer;
+    Height height = 0;
+  };
+  [[nodiscard]] std::optional<Offer> offer(Height height, Height skip) const;
+  /// Its snapshot did not come: it is not asked for one again as long as it stays.
+  void failed_to_offer(const PeerId& peer);
   /// The answer to this ask is late.
   void late(std::uint64_t number);
   /// What it gave is let go of.
@@ -65,6 +74,9 @@ class Fetches {
  private:
   struct Peer {
     Height shown = 0;
+    Height base = 0;
+    Height snapshot = 0;
+    bool no_snapshots = false;
     bool said = false;  ///< by itself how high it is
     std::uint64_t failures = 0;
     bool liar = false;

@@ -21,13 +21,13 @@ void Outbox::on_durable(std::uint64_t write) {
 
 Effects Outbox::take() {
   const bool writes = !persist_.blocks.empty() || !persist_.entries.empty() || persist_.forget_below != 0 ||
-                      persist_.signs_from || !persist_.offences.empty();
+                      persist_.signs_from || !persist_.offences.empty() || persist_.snapshot;
   if (writes) {
     std::erase_if(persist_.entries, [this](const auto& entry) { return entry.first < persist_.forget_below; });
     persist_.write = ++last_;
-    if (!persist_.blocks.empty()) {
+    if (!persist_.blocks.empty() || persist_.begins_at_snapshot) {
       last_block_ = last_;
-      blocks_.emplace_back(last_, persist_.blocks.back().height);
+      blocks_.emplace_back(last_, persist_.blocks.empty() ? persist_.snapshot->height : persist_.blocks.back().height);
     }
     at_once_.emplace_back(std::exchange(persist_, {}));
   }

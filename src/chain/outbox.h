@@ -30,7 +30,9 @@ class Outbox {
   /// How many writes are under way.
   [[nodiscard]] std::uint64_t under_way() const { return last_ - durable_; }
   /// Whether a block is among what is under way or is written by this step.
-  [[nodiscard]] bool holds_block() const { return !persist_.blocks.empty() || last_block_ > durable_; }
+  [[nodiscard]] bool holds_block() const {
+    return !persist_.blocks.empty() || persist_.begins_at_snapshot || last_block_ > durable_;
+  }
   /// Up to where the chain is durable.
   [[nodiscard]] Height durable_height() const { return durable_height_; }
   void starts_at(Height height) { durable_height_ = height; }

@@ -27,9 +27,10 @@ Timer timer_of(Timer::Kind kind, std::uint64_t number = 0) { return {.kind = kin
 
 }  // namespace
 
-Replica::Replica(Config config, ledger::Ledger ledger)
+Replica::Replica(Config config, ledger::Ledger ledger, std::optional<ledger::Restored> restored)
     : config_(std::move(config)),
       memory_(config_.memory ? config_.memory : std::make_shared<OpenedMemory>()),
+      founding_(ledger.state().frame.validators),
       ledger_(std::move(ledger)),
       mempool_(ledger_.seeded_hash()),
       handed_on_(0, ledger_.seeded_hash()),
@@ -37,6 +38,10 @@ Replica::Replica(Config config, ledger::Ledger ledger)
   for (const Seed& seed : config_.seeds) own_keys_.push_back(public_key_of(seed));
   MESH_CHECK(config_.seeds.size() <= max_own_keys, "chain-own-keys");
   MESH_CHECK(ledger_.height() == 0, "chain-ledger-at-the-beginning");
+  if (restored) {
+    ledger_ = ledger::Ledger::restored(std::move(restored->state), ledger_.seed());
+    hops_ = std::move(restored->hops);
+  }
   remember(ledger_.state().frame.last_block.digest());
 }
 
@@ -82,9 +87,11 @@ Status Replica::replay(const FinalBlock& stored) {
   MESH_LET(ledger::Draft draft, ledger_.execute(joined, std::nullopt));
   const Cid name = draft.block;
   last_ = Last{.certificate = stored.certificate, .validators = validators_of(set()), .block = name.digest()};
+  hops_.committing(ledger_.state(), joined.block().header, draft, stored.certificate);
   if (config_.committing) config_.committing(joined, draft, stored.certificate);
   ledger_.commit(std::move(draft));
   remember(name.digest());
+  grown_ += answer_bytes(stored);
   return {};
 }
 
@@ -114,6 +121,10 @@ void Replica::on(const event::Started& event) {
   }
   signs_from_ = event.signs_from;
   offences_ = event.offences;
+  // Where the snapshot could not be used all is fetched again.
+  base_ = ledger_.height() < event.base ? 0 : event.base;
+  snapshot_ = ledger_.height() < event.snapshot ? 0 : event.snapshot;
+  snapshot_bytes_ = event.snapshot_bytes;
   if (is_damaged_) signs_from(never);
   start_height(is_damaged_ || planted(Bug::chain_log_forgotten) ? std::vector<Bytes>() : event.log);
   set_timer(timer_of(Timer::Kind::greet), config_.greet);
@@ -365,6 +376,8 @@ void Replica::on(const event::PeerUp& event) {
 void Replica::on(const event::PeerDown& event) {
   fetches_.peer_down(event.peer);
   reading_.erase(event.peer);
+  reading_parts_.erase(event.peer);
+  if (skip_ && skip_->offer.peer == event.peer) end_skip(false);
 }
 
 void Replica::on(const event::Received& event) {
@@ -385,7 +398,7 @@ void Replica::receive(const PeerId& peer, const message::Hello& hello) {
     trouble(text);
     return blame(peer, {ErrorCode::conflict, text});
   }
-  fetches_.shows(peer, hello.height);
+  fetches_.shows(peer, hello.height, hello.base, hello.snapshot);
   const bool votes = std::ranges::any_of(set().validators, [&](const auto& one) { return one.account == peer; });
   if (shown_.size() >= consensus::max_validators) shown_.clear();  // Of sets long gone, mostly.
   if (votes) shown_.insert_or_assign(peer, Shown{hello.height, hello.block});
@@ -408,7 +421,8 @@ void Replica::receive(const PeerId& peer, const message::Transactions& transacti
 
 void Replica::receive(const PeerId& peer, const message::Ask& ask) {
   const Height durable = outbox_.durable_height();
-  if (ask.from > durable) return outbox_.add(effect::Send{peer, encode(message::Blocks{ask.from, {}})});
+  if (ask.from > durable || ask.from <= base_)
+    return outbox_.add(effect::Send{peer, encode(message::Blocks{ask.from, {}})});
   if (!reading_.insert(peer).second) return;  // One at a time: it asks again.
   const std::size_t count = std::min<Height>(ask.count, durable - ask.from + 1);
   outbox_.add(effect::ReadBlocks{peer, ask.from, count, max_range_bytes});
@@ -427,7 +441,11 @@ void Replica::receive(const PeerId& peer, const message::Blocks& blocks) {
 }
 
 Bytes Replica::hello() const {
-  return encode(message::Hello{.federation = ledger_.federation(), .height = ledger_.height(), .block = names_.back()});
+  return encode(message::Hello{.federation = ledger_.federation(),
+                               .height = ledger_.height(),
+                               .block = names_.back(),
+                               .base = base_,
+                               .snapshot = snapshot_});
 }
 
 // ---- timers
@@ -463,6 +481,9 @@ void Replica::on(const event::Elapsed& event) {
       break;
     case Timer::Kind::fetch:
       fetches_.late(event.timer.number);
+      break;
+    case Timer::Kind::part:
+      end_skip(true);
       break;
     case Timer::Kind::go_on:
       break;
@@ -561,7 +582,10 @@ void Replica::carry_out(consensus::Append& effect) {
   outbox_.write().entries.emplace_back(effect.height, std::move(effect.entry));
 }
 
-void Replica::carry_out(const consensus::Forget& effect) { outbox_.write().forget_below = effect.below; }
+void Replica::carry_out(const consensus::Forget& effect) {
+  Height& below = outbox_.write().forget_below;
+  below = std::max(below, effect.below);
+}
 
 void Replica::carry_out(const consensus::SetTimer& effect) { set_timer(timer_of(effect.timer), effect.after); }
 
@@ -632,11 +656,14 @@ void Replica::carry_out(consensus::Decided& effect) {
 void Replica::commit(Candidate candidate, FinalBlock block) {
   const Cid name = candidate.draft.block;
   const Height height = block.height;
+  hops_.committing(ledger_.state(), candidate.block.block().header, candidate.draft, block.certificate);
   if (config_.committing) config_.committing(candidate.block, candidate.draft, block.certificate);
   ledger_.commit(std::move(candidate.draft));
   remember(name.digest());
   step_bytes_ += block.block.size();
+  grown_ += answer_bytes(block);
   outbox_.write().blocks.push_back(std::move(block));
+  keep_snapshot_if_due();
   outbox_.add_durable(effect::Notify{notice::BlockFinal{.height = height,
                                                         .block = name,
                                                         .state_root = candidate.block.block().header.state_root,
@@ -644,6 +671,13 @@ void Replica::commit(Candidate candidate, FinalBlock block) {
   mempool_.settle(ledger_, candidate.block.transactions());
   follow_up(candidate.block, height);
   outbox_.add_durable(effect::Broadcast{hello()});
+  forget_height();
+  take_key();
+  become_certain();
+  start_height({});
+}
+
+void Replica::forget_height() {
   refused_.clear();
   candidates_.clear();
   made_.reset();
@@ -653,9 +687,6 @@ void Replica::commit(Candidate candidate, FinalBlock block) {
   pool_is_stale_ = false;
   cancel_timer(timer_of(Timer::Kind::stall));
   cancel_timer(timer_of(Timer::Kind::due));
-  take_key();
-  become_certain();
-  start_height({});
 }
 
 void Replica::carry_out(consensus::Evidence& effect) {
@@ -934,6 +965,7 @@ void Replica::fetch() {
     lag_height_ = height;
     return set_timer(lag, config_.lag);
   }
+  ask_for_snapshot();
   if (outbox_.under_way() >= max_writes_under_way) return;
   for (const Fetches::Asked& asked : fetches_.due(height)) {
     outbox_.add(effect::Send{asked.peer, encode(message::Ask{asked.from, asked.count})});

@@ -7,7 +7,8 @@
 // wakes consensus; whose turn it is proposes. A proposed block is executed before it is voted for, and committed once it is
 // decided; what was decided leaves the replica when it is durable (outbox.h). A block without transactions is made only where the
 // ledger wants it (Ledger::wants_empty_block), and none before the last one is durable. Who is behind fetches blocks with their certificates (fetch.h) and checks both as if it had
-// been there. docs/design/protocols.md, "Replicas".
+// been there. Who is far behind fetches a snapshot beside them (domain/ledger/snapshot.h), and goes on from it. Whenever the chain has grown by
+// much a replica keeps a snapshot of its state, to start from and for others. docs/design/protocols.md, "Replicas".
 //
 // Bounds: those of the ledger, the mempool, consensus, the wire and the fetches; 4,096 transactions submitted here are followed
 // to their end; 64 offences, 4,096 accounts with conflicts, 4,096 transactions that the present state refuses and the latest
@@ -15,7 +16,7 @@
 // 256 writes under way nothing more is taken from peers; one step executes 4 MiB of fetched blocks and asks for another.
 // Errors, of submissions: those of the ledger and the mempool, submissions-full (exhausted), not-started, stopped (unavailable).
 // Of peers (effect::Blame): those of wire.h, consensus.h and of transactions that no honest peer hands on, other-federation,
-// other-chain, unasked-blocks, fork-refused, wrong-transactions. For the operator (notice::Trouble): damaged-chain, corrupt-log, certified-refused,
+// other-chain, unasked-blocks, bad-snapshot and its like, fork-refused, wrong-transactions. For the operator (notice::Trouble): damaged-chain, corrupt-log, certified-refused,
 // forgotten-signature, other-chain, peers-full, and what stops consensus.
 //
 // Not thread-safe.
@@ -48,6 +49,8 @@ inline constexpr std::uint64_t max_writes_under_way = 256;
 inline constexpr std::size_t max_candidates = 8;
 /// Keys of one node.
 inline constexpr std::size_t max_own_keys = 8;
+/// Blocks between two snapshots that are kept, at least: of the last two the first is always so far behind the last block.
+inline constexpr Height snapshots_apart = 64;
 /// To see that there is something to propose, so many transactions are executed first, and then all.
 inline constexpr std::size_t max_tried_to_wake = 64;
 inline constexpr std::size_t max_step_bytes = std::size_t{4} << 20;
@@ -65,7 +68,16 @@ struct Config {
   std::function<Digest(const ledger::Ledger& ledger, const ledger::AccountId& validator)> beacon;
   /// Sees each block before it changes the ledger, those of the storage, too, for who has to know what it changes.
   std::function<void(const ledger::OpenedBlock& block, const ledger::Draft& draft, ByteView certificate)> committing;
+  /// Before it goes on from another's snapshot, and after.
+  std::function<void()> skipping;
+  std::function<void()> skipped;
   consensus::Timeouts timeouts;
+  /// A snapshot is kept when the blocks since the last one have so many bytes, or twice as many as it has where that is more. 0: never.
+  std::size_t snapshot_after = std::size_t{16} << 20;
+  Height apart = snapshots_apart;
+  /// So many blocks ahead a peer's snapshot has to be to be asked for, where the blocks can be had.
+  Height skip = 256;
+  std::chrono::milliseconds part{30'000};
   std::chrono::milliseconds greet{10'000};
   std::chrono::milliseconds hand_on{3'000};
   std::chrono::milliseconds lag{300};  ///< a block that others have may be on its way here
@@ -76,8 +88,8 @@ struct Config {
 
 class Replica {
  public:
-  /// `ledger` is at height 0.
-  Replica(Config config, ledger::Ledger ledger);
+  /// `ledger` is at height 0. With a snapshot of this replica's own storage it goes on from that.
+  Replica(Config config, ledger::Ledger ledger, std::optional<ledger::Restored> restored = {});
 
   /// `now_ms`: milliseconds since 1970, as the host believes. Blocks are dated and judged by it, nothing else is.
   [[nodiscard]] Effects step(std::uint64_t now_ms, const Event& event);
@@ -85,6 +97,10 @@ class Replica {
   /// May be ahead of what is durable.
   [[nodiscard]] const ledger::Ledger& ledger() const { return ledger_; }
   [[nodiscard]] const ledger::Mempool& mempool() const { return mempool_; }
+  /// How the validators changed up to the last block.
+  [[nodiscard]] const ledger::ValidatorHops& hops() const { return hops_; }
+  /// It has no block up to this one.
+  [[nodiscard]] Height base() const { return base_; }
   [[nodiscard]] Height durable_height() const { return outbox_.durable_height(); }
   /// `never`: nothing is signed until what others show, or the operator, allows it.
   [[nodiscard]] Height signs_from() const { return signs_from_; }
@@ -137,6 +153,7 @@ class Replica {
   void on(const event::Received& event);
   void on(const event::Elapsed& event);
   void on(const event::BlocksRead& event);
+  void on(const event::PartRead& event);
   void on(const event::SignFrom& event);
   void on(const event::AddKey& event);
 
@@ -145,6 +162,8 @@ class Replica {
   void receive(const PeerId& peer, const message::Transactions& transactions);
   void receive(const PeerId& peer, const message::Ask& ask);
   void receive(const PeerId& peer, const message::Blocks& blocks);
+  void receive(const PeerId& peer, const message::AskPart& ask);
+  void receive(const PeerId& peer, const message::Part& part);
 
   // Storage
   Status replay(const FinalBlock& block);
@@ -223,6 +242,16 @@ class Replica {
   bool feed();
   void fetch();
 
+  // Snapshots: replica_snapshots.cc
+  void keep_snapshot_if_due();
+  [[nodiscard]] std::shared_ptr<const ledger::Snapshot> kept_snapshot();
+  void ask_for_snapshot();
+  void ask_for_part();
+  [[nodiscard]] Status take_part(const message::Part& part);
+  void end_skip(bool offers_no_more);
+  void adopt(ledger::Restored restored);
+  void forget_height();
+
   [[nodiscard]] const ledger::ValidatorSet& set() const;
   [[nodiscard]] const ledger::Validator* seat() const { return seat_of(set(), key_); }
   [[nodiscard]] Bytes hello() const;
@@ -238,7 +267,9 @@ class Replica {
   std::shared_ptr<OpenedMemory> memory_;
   std::vector<PublicKey> own_keys_;  ///< of config_.seeds
   PublicKey key_;  ///< by which it votes now; zeros for a follower
+  ledger::ValidatorSet founding_;  ///< decides the first block
   ledger::Ledger ledger_;
+  ledger::ValidatorHops hops_;
   ledger::Mempool mempool_;
   Outbox outbox_;
   Fetches fetches_;
@@ -275,6 +306,17 @@ class Replica {
   /// Once, as they came; the second is forgotten when the first is full.
   std::unordered_set<Cid, ledger::SeededHash> handed_on_, handed_on_before_;
   std::set<PeerId> reading_;  ///< for whom blocks are read
+  std::set<PeerId> reading_parts_;  ///< for whom a part of a snapshot is
+  /// A snapshot that is being fetched.
+  struct Skip {
+    Fetches::Offer offer;
+    std::optional<ledger::SnapshotReader> reader;  ///< once its head is here
+  };
+  std::optional<Skip> skip_;
+  Height base_ = 0;
+  Height snapshot_ = 0;  ///< the latest that is kept
+  std::uint64_t snapshot_bytes_ = 0;  ///< of that
+  std::uint64_t grown_ = 0;  ///< bytes of blocks since then
   std::set<Timer> timers_;  ///< that are set
   std::size_t step_bytes_ = 0;
   Height lag_height_ = 0;

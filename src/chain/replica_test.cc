@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "chain/payment.h"
 #include "domain/ledger/ledger_testing.h"
 #include "domain/verification/nonce_chain.h"
 
@@ -20,7 +21,9 @@ constexpr std::uint64_t next_key = 300;  // a validator's, after it was rotated
 std::string name_of(const Error& error) { return error.message.substr(0, error.message.find(':')); }
 
 struct Storage {
-  std::vector<FinalBlock> blocks;
+  std::vector<FinalBlock> blocks;  // after `base`
+  Height base = 0;
+  std::map<Height, std::shared_ptr<const ledger::Snapshot>> snapshots;
   std::vector<std::pair<Height, Bytes>> log;
   Height signs_from = 0;
   std::vector<Offence> offences;
@@ -66,15 +69,29 @@ class Chain : public testing::Test {
     Config config;
     if (decides[node.number]) config.seeds = {person(node.number).seed, person(next_key + node.number).seed};
     config.beacon = beacon;
-    node.replica =
-        std::make_unique<Replica>(config, ledger::found_on(genesis, "town", sha256(big_endian(node.number))));
+    config.snapshot_after = snapshot_after;
+    config.apart = 1;
+    config.skip = 4;
+    const Storage storage = node.storage;
+    event::Started started{.log = {}, .signs_from = storage.signs_from, .offences = storage.offences};
+    started.base = storage.base;
+    std::optional<ledger::Restored> restored;
+    if (!storage.snapshots.empty()) {
+      const ledger::Snapshot& latest = *storage.snapshots.rbegin()->second;
+      started.snapshot = latest.height;
+      started.snapshot_bytes = latest.bytes;
+      restored = read(latest);
+    }
+    const Height from = restored ? restored->state.frame.height : 0;
+    node.replica = std::make_unique<Replica>(config, ledger::found_on(genesis, "town", sha256(big_endian(node.number))),
+                                             std::move(restored));
     node.timers.clear();
     node.peers.clear();
-    const Storage storage = node.storage;
-    for (const FinalBlock& block : storage.blocks) give(node, event::Replayed{block});
-    std::vector<Bytes> log;
-    for (const auto& [height, entry] : storage.log) log.push_back(entry);
-    give(node, event::Started{std::move(log), storage.signs_from, storage.offences});
+    for (const FinalBlock& block : storage.blocks) {
+      if (block.height > from) give(node, event::Replayed{block});
+    }
+    for (const auto& [height, entry] : storage.log) started.log.push_back(entry);
+    give(node, started);
   }
   void connect(Node& node) {
     for (Node& other : nodes) {
@@ -104,8 +121,13 @@ class Chain : public testing::Test {
   }
   void carry_out(Node& node, effect::Persist& write) {
     Storage& storage = node.storage;
+    if (write.begins_at_snapshot) {
+      storage.base = write.snapshot->height;
+      storage.blocks.clear();
+    }
+    if (write.snapshot) storage.snapshots[write.snapshot->height] = write.snapshot;
     for (const FinalBlock& block : write.blocks) {
-      storage.blocks.resize(block.height - 1);
+      storage.blocks.resize(block.height - storage.base - 1);
       storage.blocks.push_back(block);
     }
     for (const auto& entry : write.entries) storage.log.push_back(entry);
@@ -122,7 +144,8 @@ class Chain : public testing::Test {
   void carry_out(Node& node, effect::Send& send) {
     node.sent.push_back(send);
     for (const std::uint64_t peer : node.peers) {
-      if (person(peer).id == send.peer) later.emplace_back(peer, event::Received{person(node.number).id, send.message});
+      if (peer < nodes.size() && person(peer).id == send.peer)
+        later.emplace_back(peer, event::Received{person(node.number).id, send.message});
     }
   }
   void carry_out(Node& node, effect::Broadcast& broadcast) {
@@ -134,10 +157,19 @@ class Chain : public testing::Test {
   void carry_out(Node& node, const effect::SetTimer& set) { node.timers.insert(set.timer); }
   void carry_out(Node& node, const effect::CancelTimer& cancel) { node.timers.erase(cancel.timer); }
   void carry_out(Node& node, const effect::ReadBlocks& read) {
+    if (reads_slowly) return;
     event::BlocksRead answer{.peer = read.peer, .from = read.from, .blocks = {}};
-    for (std::size_t i = 0; i < read.count && read.from + i <= node.storage.blocks.size(); ++i)
-      answer.blocks.push_back(node.storage.blocks[read.from + i - 1]);
+    for (const FinalBlock& block : node.storage.blocks) {
+      if (block.height >= read.from && answer.blocks.size() < read.count) answer.blocks.push_back(block);
+    }
     later.emplace_back(node.number, std::move(answer));
+  }
+  void carry_out(Node& node, const effect::ReadPart& read) {
+    const auto found = node.storage.snapshots.find(read.height);
+    Bytes bytes;
+    if (found != node.storage.snapshots.end() && read.part <= found->second->pieces.size())
+      bytes = read.part == 0 ? found->second->head : found->second->pieces[read.part - 1];
+    later.emplace_back(node.number, event::PartRead{read.peer, read.height, read.part, std::move(bytes)});
   }
   void carry_out(Node& node, const effect::Blame& blame) { node.blames.push_back(blame); }
   void carry_out(Node& node, effect::Notify& notify) { node.notices.push_back(std::move(notify.notice)); }
@@ -190,6 +222,14 @@ class Chain : public testing::Test {
     EXPECT_EQ(answers.back().id, submissions);
     return answer ? "taken" : name_of(answer.error());
   }
+  [[nodiscard]] ledger::Restored read(const ledger::Snapshot& snapshot) const {
+    const ledger::Ledger founded = ledger::found_on(genesis);
+    auto reader = ledger::SnapshotReader::begin(founded.federation(), founded.state().frame.validators, certifier(),
+                                                snapshot.head);
+    EXPECT_TRUE(reader.has_value());
+    for (const Bytes& piece : snapshot.pieces) EXPECT_TRUE(reader->feed(piece).has_value());
+    return *reader->finish();
+  }
   /// So many blocks, of which every replica that is there has its own.
   void make_blocks(Node& node, std::uint64_t count) {
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -222,6 +262,16 @@ class Chain : public testing::Test {
     for (const FinalBlock& block : node.storage.blocks) blocks.push_back(block.block);
     return blocks;
   }
+  /// The parts that were asked of a node.
+  static std::vector<std::uint32_t> parts_asked(const Node& node, std::uint64_t of) {
+    std::vector<std::uint32_t> parts;
+    for (const effect::Send& send : node.sent) {
+      const auto read = decode(send.message);
+      if (const auto* ask = read ? std::get_if<message::AskPart>(&*read) : nullptr; ask && send.peer == person(of).id)
+        parts.push_back(ask->part);
+    }
+    return parts;
+  }
   void expect_equal() {
     for (const Node& node : nodes) {
       if (!node.replica) continue;
@@ -236,8 +286,9 @@ class Chain : public testing::Test {
   void say_as(std::uint64_t who, Node& to, Bytes message) {
     give(to, event::Received{person(who).id, std::move(message)});
   }
-  Bytes hello(Height height, const Digest& block = {}) const {
-    return encode(message::Hello{.federation = federation(), .height = height, .block = block});
+  Bytes hello(Height height, const Digest& block = {}, Height base = 0, Height snapshot = 0) const {
+    return encode(message::Hello{
+        .federation = federation(), .height = height, .block = block, .base = base, .snapshot = snapshot});
   }
 
   std::uint64_t now_ms = 2'000'000;
@@ -249,6 +300,8 @@ class Chain : public testing::Test {
   std::deque<std::pair<std::uint64_t, Event>> later;
   std::set<std::uint64_t> down;
   bool holds_disks = false;
+  bool reads_slowly = false;  // so slowly that no blocks come
+  std::size_t snapshot_after = 0;
   std::uint64_t submissions = 0;
   std::uint64_t sequence = 0;
 };
@@ -1042,6 +1095,212 @@ TEST_F(Chain, WhatWaitedTooLongIsDropped) {
   EXPECT_EQ(nodes[0].replica->mempool().size(), 0U);
   ASSERT_EQ(told<notice::TransactionDropped>(nodes[0]).size(), 1U);
   EXPECT_EQ(name_of(told<notice::TransactionDropped>(nodes[0])[0].error), "pending-expired");
+}
+
+// ---- snapshots
+
+TEST_F(Chain, ARestartGoesOnFromASnapshot) {
+  snapshot_after = 1;  // With every block, and then with twice what the last one has.
+  found(4);
+  make_blocks(nodes[0], 30);
+  Node& node = nodes[2];
+  ASSERT_GE(node.storage.snapshots.size(), 2U);
+  const Height kept = node.storage.snapshots.rbegin()->first;
+  ASSERT_LT(kept, 30U);
+  for (const Node& each : nodes) EXPECT_EQ(each.storage.snapshots.rbegin()->first, kept);
+  // What is before it is not looked at.
+  node.storage.blocks[0].block[3] ^= 1U;
+  const Digest root = node.replica->ledger().state_root();
+  stop(node);
+  start(node);
+  EXPECT_EQ(node.replica->ledger().state_root(), root);
+  EXPECT_EQ(node.replica->durable_height(), 30U);
+  EXPECT_EQ(node.replica->signs_from(), 0U);
+  down.clear();
+  connect(node);
+  run();
+  // Without it there is no quorum.
+  stop(nodes[3]);
+  make_blocks(nodes[0], 2);
+  EXPECT_EQ(node.replica->durable_height(), 32U);
+  EXPECT_EQ(node.replica->ledger().state_root(), nodes[0].replica->ledger().state_root());
+}
+
+TEST_F(Chain, WhoIsFarBehindGoesOnFromASnapshotOfAnother) {
+  snapshot_after = 1;
+  found(4, 2);
+  Node& late = nodes[4];
+  Node& later_still = nodes[5];
+  stop(late);
+  stop(later_still);
+  make_blocks(nodes[0], 30);
+  const Height kept = nodes[0].storage.snapshots.rbegin()->first;
+  down.clear();
+  reads_slowly = true;
+  start(late);
+  connect(late);
+  run();
+  EXPECT_EQ(late.replica->durable_height(), kept);
+  reads_slowly = false;
+  for (int i = 0; i < 4; ++i) {
+    elapse(Timer::Kind::fetch);
+    elapse(Timer::Kind::lag);
+  }
+  EXPECT_EQ(late.replica->durable_height(), 30U);
+  EXPECT_EQ(late.replica->base(), kept);
+  EXPECT_EQ(late.storage.base, kept);
+  EXPECT_EQ(told<notice::Skipped>(late).size(), 1U);
+  EXPECT_EQ(late.replica->ledger().state_root(), nodes[0].replica->ledger().state_root());
+  EXPECT_EQ(ledger::broken_invariant(late.replica->ledger().state()), "");
+  EXPECT_TRUE(late.blames.empty());
+  // It starts again from what it has, and takes what comes.
+  disconnect(late);
+  start(late);
+  EXPECT_EQ(late.replica->durable_height(), 30U);
+  EXPECT_EQ(late.replica->base(), kept);
+  down.clear();
+  connect(late);
+  run();
+  make_blocks(nodes[0], 1);
+  EXPECT_EQ(late.replica->durable_height(), 31U);
+  // And gives another one what it has itself.
+  for (std::uint64_t i = 0; i < 4; ++i) disconnect(nodes[i]);
+  down = {0, 1, 2, 3};
+  start(later_still);
+  connect(later_still);
+  run();
+  elapse(Timer::Kind::lag);
+  elapse(Timer::Kind::greet);
+  elapse(Timer::Kind::lag);
+  EXPECT_EQ(later_still.replica->durable_height(), 31U);
+  EXPECT_EQ(later_still.replica->base(), late.storage.snapshots.rbegin()->first);
+  EXPECT_EQ(later_still.replica->ledger().state_root(), nodes[0].replica->ledger().state_root());
+}
+
+TEST_F(Chain, AValidatorThatLostItsDiskDecidesAgainAfterASnapshot) {
+  snapshot_after = 1;
+  found(4);
+  Node& lost = nodes[3];
+  stop(lost);
+  make_blocks(nodes[0], 30);
+  lost.storage = Storage{.signs_from = never};
+  down.clear();
+  reads_slowly = true;
+  start(lost);
+  connect(lost);
+  run();
+  reads_slowly = false;
+  for (int i = 0; i < 4; ++i) {
+    elapse(Timer::Kind::fetch);
+    elapse(Timer::Kind::lag);
+  }
+  elapse(Timer::Kind::greet);
+  EXPECT_GT(lost.replica->base(), 0U);
+  EXPECT_EQ(lost.replica->durable_height(), 30U);
+  EXPECT_NE(lost.replica->signs_from(), never);
+  // It may have signed for the next heights before it lost its disk, and signs from behind them.
+  make_blocks(nodes[0], lost.replica->signs_from() - 31);
+  stop(nodes[2]);
+  make_blocks(nodes[0], 2);
+  EXPECT_EQ(lost.replica->durable_height(), lost.replica->signs_from() + 1);
+  EXPECT_EQ(lost.replica->ledger().state_root(), nodes[0].replica->ledger().state_root());
+}
+
+TEST_F(Chain, AWrongSnapshotIsBlamedAndTheBlocksAreTaken) {
+  snapshot_after = 1;
+  found(1, 2);
+  Node& late = nodes[1];
+  Node& liar = nodes[2];
+  stop(late);
+  make_blocks(nodes[0], 30);
+  // An honest head, and pieces that are not its.
+  auto changed = std::make_shared<ledger::Snapshot>(*liar.storage.snapshots.rbegin()->second);
+  changed->pieces[0][7] ^= 1U;
+  const Height kept = changed->height;
+  liar.storage.snapshots[kept] = changed;
+  nodes[0].storage.snapshots.clear();
+  down = {0};
+  for (Node& each : nodes) {
+    if (each.number != 1) disconnect(each);
+  }
+  down = {0};
+  start(late);
+  connect(late);
+  while (!later.empty() && blames(late).empty()) {
+    auto [number, event] = std::move(later.front());
+    later.pop_front();
+    give(nodes[number], event);
+    elapse(late, Timer::Kind::lag);
+  }
+  EXPECT_EQ(blames(late), std::vector<std::string>{"bad-snapshot"});
+  down.clear();
+  connect(nodes[0]);
+  run();
+  for (int i = 0; i < 8; ++i) elapse(Timer::Kind::greet);
+  elapse(Timer::Kind::lag);
+  EXPECT_EQ(late.replica->durable_height(), 30U);
+  EXPECT_EQ(late.replica->base(), 0U);
+  EXPECT_EQ(late.replica->ledger().state_root(), nodes[0].replica->ledger().state_root());
+}
+
+TEST_F(Chain, ASnapshotThatDoesNotComeDelaysNothing) {
+  found(1, 1);
+  Node& late = nodes[1];
+  stop(late);
+  make_blocks(nodes[0], 30);
+  down.clear();
+  start(late);
+  connect(late);
+  give(late, event::PeerUp{person(eve).id});
+  late.peers.insert(eve);
+  say_as(eve, late, hello(30, {}, 0, 29));
+  run();
+  EXPECT_EQ(parts_asked(late, eve), std::vector<std::uint32_t>{0});
+  // Of the blocks that it is asked for others are asked as well once they are late.
+  for (int i = 0; i < 4; ++i) elapse(Timer::Kind::fetch);
+  EXPECT_EQ(late.replica->durable_height(), 30U);
+  EXPECT_EQ(late.replica->base(), 0U);
+  EXPECT_TRUE(late.blames.empty());
+  elapse(Timer::Kind::part);
+  say_as(eve, late, hello(300, {}, 0, 290));
+  run();
+  EXPECT_EQ(parts_asked(late, eve).size(), 1U) << "it is not asked again";
+}
+
+TEST_F(Chain, WhatIsAskedOfASnapshotIsReadForOnePeerOneAtATime) {
+  snapshot_after = 1;
+  found(1);
+  make_blocks(nodes[0], 10);
+  Node& node = nodes[0];
+  give(node, event::PeerUp{person(eve).id});
+  node.sent.clear();
+  node.peers.insert(eve);
+  const Height kept = node.storage.snapshots.rbegin()->first;
+  const auto ask = [&](Height height, std::uint32_t part) {
+    say_as(eve, node, encode(message::AskPart{height, part}));
+  };
+  const auto answers = [&] {
+    std::vector<message::Part> parts;
+    for (const effect::Send& send : node.sent) {
+      if (auto read = decode(send.message); read && std::holds_alternative<message::Part>(*read))
+        parts.push_back(std::get<message::Part>(*read));
+    }
+    return parts;
+  };
+  ask(kept, 0);
+  ask(kept, 0);
+  ASSERT_EQ(later.size(), 1U) << "the second has to wait";
+  run();
+  ASSERT_EQ(answers().size(), 1U);
+  EXPECT_EQ(answers()[0].bytes, node.storage.snapshots.rbegin()->second->head);
+  for (const auto& [height, part] : {std::pair<Height, std::uint32_t>{kept, 1'000}, {kept + 1'000, 0}}) {
+    ask(height, part);
+    run();
+    EXPECT_TRUE(answers().back().bytes.empty());
+  }
+  EXPECT_TRUE(node.blames.empty());
+  say_as(eve, node, encode(message::Part{kept, 0, {1}}));
+  EXPECT_TRUE(node.blames.empty()) << "an answer may be late";
 }
 
 }  // namespace

@@ -6,10 +6,11 @@ namespace mesh::chain {
 
 namespace {
 
-enum class Kind : std::uint8_t { hello = 1, vote, transactions, ask, blocks };
+enum class Kind : std::uint8_t { hello = 1, vote, transactions, ask, blocks, ask_part, part };
 
-constexpr std::size_t hello_bytes = 1 + Cid::binary_size + 8 + Digest::size;
+constexpr std::size_t hello_bytes = 1 + Cid::binary_size + 8 + Digest::size + 8 + 8;
 constexpr std::size_t ask_bytes = 1 + 8 + 2;
+constexpr std::size_t ask_part_bytes = 1 + 8 + 4;
 constexpr std::size_t length_bytes = 4;
 
 /// The largest message that begins with this byte; none: there is no such message.
@@ -25,6 +26,10 @@ std::optional<std::size_t> bound_of(std::uint8_t kind) {
       return ask_bytes;
     case Kind::blocks:
       return 11 + max_range_bytes;
+    case Kind::ask_part:
+      return ask_part_bytes;
+    case Kind::part:
+      return ask_part_bytes + max_part_bytes;
   }
   return std::nullopt;
 }
@@ -34,7 +39,7 @@ std::unexpected<Error> malformed(std::string text) { return fail(ErrorCode::inva
 Status check_size(std::uint8_t kind, std::size_t bytes) {
   const std::optional<std::size_t> bound = bound_of(kind);
   if (!bound)
-    return fail(ErrorCode::invalid, "unknown-kind: there are messages of kind 1 to 5, not " + std::to_string(kind));
+    return fail(ErrorCode::invalid, "unknown-kind: there are messages of kind 1 to 7, not " + std::to_string(kind));
   if (bytes > *bound) {
     return fail(ErrorCode::exhausted, "too-large: a message of kind " + std::to_string(kind) + " with " +
                                           std::to_string(bytes) + " bytes, more than " + std::to_string(*bound));
@@ -92,10 +97,15 @@ Result<Message> decode_hello(Fields fields) {
   const ByteView federation = fields.bytes(Cid::binary_size);
   const Height height = fields.number(8);
   const ByteView block = fields.bytes(Digest::size);
+  const Height base = fields.number(8);
+  const Height snapshot = fields.number(8);
   MESH_TRY(fields.end());
+  if (base > height || snapshot > height)
+    return malformed("a snapshot of a height above that of the chain, which is " + std::to_string(height));
   const Result<Cid> cid = Cid::from_bytes(federation);
   if (!cid) return wrap("malformed", cid.error());
-  return message::Hello{.federation = *cid, .height = height, .block = *Digest::from(block)};
+  return message::Hello{
+      .federation = *cid, .height = height, .block = *Digest::from(block), .base = base, .snapshot = snapshot};
 }
 
 Result<message::Transactions> decode_transactions(Fields fields) {
@@ -119,6 +129,22 @@ Result<Message> decode_ask(Fields fields) {
                      std::to_string(ask.count) + " from " + std::to_string(ask.from));
   }
   return ask;
+}
+
+Result<Message> decode_ask_part(Fields fields) {
+  const message::AskPart ask{.height = fields.number(8), .part = static_cast<std::uint32_t>(fields.number(4))};
+  MESH_TRY(fields.end());
+  if (ask.height == 0) return malformed("a snapshot of height 0 is asked for");
+  return ask;
+}
+
+Result<Message> decode_part(ByteView bytes) {
+  constexpr std::size_t head = ask_part_bytes - 1;
+  Fields fields(bytes);
+  message::Part part{.height = fields.number(8), .part = static_cast<std::uint32_t>(fields.number(4)), .bytes = {}};
+  if (fields.is_short()) return malformed("the message ends too early");
+  part.bytes = to_bytes(bytes.subspan(head));
+  return part;
 }
 
 Result<Message> decode_blocks(Fields fields) {
@@ -146,6 +172,8 @@ Bytes encode(const message::Hello& hello) {
   append(out, hello.federation.binary());
   put(out, hello.height, 8);
   append(out, hello.block.view());
+  put(out, hello.base, 8);
+  put(out, hello.snapshot, 8);
   return out;
 }
 
@@ -185,6 +213,24 @@ Bytes encode(const message::Blocks& answer) {
   return out;
 }
 
+Bytes encode(const message::AskPart& ask) {
+  Bytes out;
+  put(out, Kind::ask_part);
+  put(out, ask.height, 8);
+  put(out, ask.part, 4);
+  return out;
+}
+
+Bytes encode(const message::Part& part) {
+  Bytes out;
+  out.reserve(ask_part_bytes + part.bytes.size());
+  put(out, Kind::part);
+  put(out, part.height, 8);
+  put(out, part.part, 4);
+  append(out, part.bytes);
+  return out;
+}
+
 Result<Message> decode(ByteView bytes) {
   if (bytes.empty()) return malformed("the message is empty");
   MESH_TRY(check_size(bytes[0], bytes.size()));
@@ -198,6 +244,10 @@ Result<Message> decode(ByteView bytes) {
       return decode_transactions(Fields(rest));
     case Kind::ask:
       return decode_ask(Fields(rest));
+    case Kind::ask_part:
+      return decode_ask_part(Fields(rest));
+    case Kind::part:
+      return decode_part(rest);
     case Kind::blocks:
       break;
   }

@@ -13,6 +13,7 @@
 
 #include "adapters/consensus/consensus.h"
 #include "domain/ledger/block.h"
+#include "domain/ledger/snapshot.h"
 
 namespace mesh::chain {
 
@@ -28,6 +29,8 @@ inline constexpr std::size_t max_range_bytes = max_block_bytes + max_certificate
 /// Transactions that are handed on together.
 inline constexpr std::size_t max_batch_transactions = 1024;
 inline constexpr std::size_t max_batch_bytes = std::size_t{1} << 20;
+/// A head is smaller: it has the hashes of at most 1,024 pieces, and four sets of validators.
+inline constexpr std::size_t max_part_bytes = ledger::snapshot_piece_bytes;
 /// Of any message.
 inline constexpr std::size_t max_message_bytes = max_range_bytes + 16;
 
@@ -46,6 +49,8 @@ struct Hello {
   Cid federation;
   Height height = 0;  ///< of the latest block that is durable there; 0: none
   Digest block;  ///< in the CID of that block's header; at height 0 in that of the charter
+  Height base = 0;  ///< blocks up to this one are not there: it began with a snapshot of this height
+  Height snapshot = 0;  ///< of the latest snapshot that can be had there; 0: none
   bool operator==(const Hello&) const = default;
 };
 /// For consensus::Message.
@@ -69,9 +74,24 @@ struct Blocks {
   bool operator==(const Blocks&) const = default;
 };
 
+/// For a part of the snapshot of this height: 0 is its head, and n the n-th piece.
+struct AskPart {
+  Height height = 0;
+  std::uint32_t part = 0;
+  bool operator==(const AskPart&) const = default;
+};
+/// The answer. Empty: it is not there any more.
+struct Part {
+  Height height = 0;
+  std::uint32_t part = 0;
+  Bytes bytes;
+  bool operator==(const Part&) const = default;
+};
+
 }  // namespace message
 
-using Message = std::variant<message::Hello, message::Vote, message::Transactions, message::Ask, message::Blocks>;
+using Message = std::variant<message::Hello, message::Vote, message::Transactions, message::Ask, message::Blocks,
+                             message::AskPart, message::Part>;
 
 // Without the length before them.
 [[nodiscard]] Bytes encode(const message::Hello& hello);
@@ -79,6 +99,8 @@ using Message = std::variant<message::Hello, message::Vote, message::Transaction
 [[nodiscard]] Bytes encode(const message::Transactions& transactions);
 [[nodiscard]] Bytes encode(const message::Ask& ask);
 [[nodiscard]] Bytes encode(const message::Blocks& blocks);
+[[nodiscard]] Bytes encode(const message::AskPart& ask);
+[[nodiscard]] Bytes encode(const message::Part& part);
 
 /// Reads one message. A Vote is a view into `bytes`.
 [[nodiscard]] Result<Message> decode(ByteView bytes);

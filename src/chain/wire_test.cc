@@ -25,11 +25,14 @@ std::vector<Bytes> one_of_each() {
   return {encode(message::Hello{.federation = federation(), .height = 300, .block = sha256(as_bytes("block"))}),
           encode(message::Vote{as_bytes("what consensus says")}),
           encode(message::Transactions{{to_bytes("one"), to_bytes("another")}}),
-          encode(message::Ask{.from = 1, .count = 16}), encode(answer_of(3))};
+          encode(message::Ask{.from = 1, .count = 16}),
+          encode(answer_of(3)),
+          encode(message::AskPart{300, 2})};
 }
 
 TEST(Wire, EveryKindComesBackAsItWas) {
-  const message::Hello hello{.federation = federation(), .height = 300, .block = sha256(as_bytes("block"))};
+  const message::Hello hello{
+      .federation = federation(), .height = 300, .block = sha256(as_bytes("block")), .base = 200, .snapshot = 300};
   EXPECT_EQ(std::get<message::Hello>(*decode(encode(hello))), hello);
   const Bytes vote = encode(message::Vote{as_bytes("vote")});
   EXPECT_EQ(as_text(std::get<message::Vote>(*decode(vote)).bytes), "vote");
@@ -39,20 +42,31 @@ TEST(Wire, EveryKindComesBackAsItWas) {
   EXPECT_EQ(std::get<message::Ask>(*decode(encode(ask))), ask);
   for (const std::size_t count : {std::size_t{0}, std::size_t{1}, max_range_blocks})
     EXPECT_EQ(std::get<message::Blocks>(*decode(encode(answer_of(count)))), answer_of(count));
+  const message::AskPart ask_part{.height = ~Height{0}, .part = ~std::uint32_t{0}};
+  EXPECT_EQ(std::get<message::AskPart>(*decode(encode(ask_part))), ask_part);
+  for (const Bytes& bytes : {Bytes(), to_bytes("piece")}) {
+    const message::Part part{.height = 5, .part = 1, .bytes = bytes};
+    EXPECT_EQ(std::get<message::Part>(*decode(encode(part))), part);
+    EXPECT_EQ(refusal(decode(ByteView(encode(part)).first(12))), "malformed");
+  }
 }
 
 TEST(Wire, TheLayoutsAreWhatTheDocumentSays) {
-  const Bytes hello = encode(message::Hello{.federation = federation(), .height = 0x0102, .block = {}});
-  ASSERT_EQ(hello.size(), 1U + 36 + 8 + 32);
+  const Bytes hello =
+      encode(message::Hello{.federation = federation(), .height = 0x0102, .block = {}, .base = 3, .snapshot = 0x0101});
+  ASSERT_EQ(hello.size(), 1U + 36 + 8 + 32 + 8 + 8);
   EXPECT_EQ(hello[0], 1);
   EXPECT_TRUE(equal(ByteView(hello).subspan(1, 36), federation().binary()));
   EXPECT_EQ(to_hex(ByteView(hello).subspan(37, 8)), "0000000000000102");
+  EXPECT_EQ(to_hex(ByteView(hello).last(16)), "00000000000000030000000000000101");
   EXPECT_EQ(to_hex(encode(message::Vote{as_bytes("v")})), "0276");
   EXPECT_EQ(to_hex(encode(message::Transactions{{to_bytes("t")}})), "0300010000000174");
   EXPECT_EQ(to_hex(encode(message::Ask{.from = 5, .count = 6})), "0400000000000000050006");
   EXPECT_EQ(to_hex(encode(message::Blocks{5, {{5, to_bytes("c"), to_bytes("b")}}})),
             "05000000000000000500010000000163"
             "0000000162");
+  EXPECT_EQ(to_hex(encode(message::AskPart{5, 6})), "06000000000000000500000006");
+  EXPECT_EQ(to_hex(encode(message::Part{5, 6, to_bytes("p")})), "0700000000000000050000000670");
   EXPECT_EQ(to_hex(framed(as_bytes("m"))), "000000016d");
 }
 
@@ -94,7 +108,7 @@ TEST(Wire, WhatIsCutOrGoesOnIsRefused) {
 
 TEST(Wire, WhatIsOutOfItsBoundsIsRefusedByName) {
   EXPECT_EQ(refusal(decode({})), "malformed");
-  for (const std::uint8_t kind : {std::uint8_t{0}, std::uint8_t{6}, std::uint8_t{255}})
+  for (const std::uint8_t kind : {std::uint8_t{0}, std::uint8_t{8}, std::uint8_t{255}})
     EXPECT_EQ(refusal(decode(Bytes{kind, 1, 2})), "unknown-kind");
   EXPECT_EQ(refusal(decode(encode(message::Vote{Bytes(consensus::max_message_bytes)}))), "taken");
   EXPECT_EQ(refusal(decode(encode(message::Vote{Bytes(consensus::max_message_bytes + 1)}))), "too-large");
@@ -108,6 +122,14 @@ TEST(Wire, WhatIsOutOfItsBoundsIsRefusedByName) {
   EXPECT_EQ(refusal(decode(encode(message::Ask{.from = 1, .count = max_range_blocks + 1}))), "malformed");
   EXPECT_EQ(refusal(decode(encode(answer_of(max_range_blocks + 1)))), "malformed");
   EXPECT_EQ(refusal(decode(encode(message::Blocks{0, {}}))), "malformed");
+  EXPECT_EQ(refusal(decode(encode(message::AskPart{0, 1}))), "malformed");
+  EXPECT_EQ(refusal(decode(encode(message::Part{1, 1, Bytes(max_part_bytes)}))), "taken");
+  EXPECT_EQ(refusal(decode(encode(message::Part{1, 1, Bytes(max_part_bytes + 1)}))), "too-large");
+  for (const auto& [base, snapshot] : {std::pair<Height, Height>{6, 0}, {0, 6}}) {
+    EXPECT_EQ(refusal(decode(encode(message::Hello{
+                  .federation = federation(), .height = 5, .block = {}, .base = base, .snapshot = snapshot}))),
+              "malformed");
+  }
   EXPECT_EQ(refusal(decode(encode(message::Blocks{1, {{1, {}, Bytes(max_range_bytes + 1)}}}))), "too-large");
   // A length that goes far beyond what is there.
   EXPECT_EQ(refusal(decode(*from_hex("030001ffffffff74"))), "malformed");

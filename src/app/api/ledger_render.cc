@@ -199,6 +199,7 @@ Json ledger_json(const ledger::Ledger& ledger, const LedgerStatus& status) {
   return {{"federation", {{"name", status.name}, {"cid", frame.federation.text()}}},
           {"height", frame.height},
           {"durable_height", status.durable_height},
+          {"base_height", status.base},
           {"head", frame.last_block.text()},
           {"state_root", ledger.state_root().hex()},
           {"time", block_time_text(frame.time_ms)},

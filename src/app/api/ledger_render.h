@@ -28,6 +28,7 @@ struct LedgerStatus {
   std::string name;  ///< of the federation
   NodeId own;
   chain::Height durable_height = 0;
+  chain::Height base = 0;  ///< blocks up to here are not at this node
   std::optional<chain::Height> signs_from;  ///< none: nothing is signed until it is certain what was
   std::optional<Error> stopped;
   std::size_t waiting = 0;  ///< transactions

@@ -35,17 +35,19 @@ class BlockWalk : public std::enable_shared_from_this<BlockWalk> {
   /// The next height that nobody took; 0: there is none. On the runtime's thread.
   using Done = std::move_only_function<void(Result<Height>)>;
 
-  static void begin(LedgerBackend& backend, ChainHost& host, Height from, Take take, Done done) {
-    std::shared_ptr<BlockWalk>(new BlockWalk(backend, host, from, std::move(take), std::move(done)))->go_on();
+  /// Down to the block after `base`.
+  static void begin(LedgerBackend& backend, ChainHost& host, Height from, Height base, Take take, Done done) {
+    std::shared_ptr<BlockWalk>(new BlockWalk(backend, host, from, base, std::move(take), std::move(done)))->go_on();
   }
 
  private:
-  BlockWalk(LedgerBackend& backend, ChainHost& host, Height from, Take take, Done done)
-      : backend_(backend), host_(host), next_(from), take_(std::move(take)), done_(std::move(done)) {}
+  BlockWalk(LedgerBackend& backend, ChainHost& host, Height from, Height base, Take take, Done done)
+      : backend_(backend), host_(host), next_(from), base_(base), take_(std::move(take)), done_(std::move(done)) {}
 
   void go_on() {
-    if (next_ == 0 || blocks_ >= max_walked_blocks || bytes_ >= max_walked_bytes) return done_(next_);
-    const Height from = next_ >= window_ ? next_ - window_ + 1 : 1;
+    if (next_ <= base_) return done_(0);
+    if (blocks_ >= max_walked_blocks || bytes_ >= max_walked_bytes) return done_(next_);
+    const Height from = next_ - base_ >= window_ ? next_ - window_ + 1 : base_ + 1;
     host_.read(from, static_cast<std::size_t>(next_ - from + 1), [self = shared_from_this(), from](auto read) mutable {
       LedgerBackend& backend = self->backend_;
       backend.post_bulk([self = std::move(self), from, read = std::move(read)]() mutable { self->took(from, read); });
@@ -67,7 +69,7 @@ class BlockWalk : public std::enable_shared_from_this<BlockWalk> {
       if (!more) return end(std::unexpected(more.error()));
       next_ = block->height - 1;
       ++blocks_;
-      if (!*more) return end(next_);
+      if (!*more) return end(next_ <= base_ ? 0 : next_);
     }
     post([](BlockWalk& walk) { walk.go_on(); });
   }
@@ -83,6 +85,7 @@ class BlockWalk : public std::enable_shared_from_this<BlockWalk> {
   LedgerBackend& backend_;
   ChainHost& host_;
   Height next_;
+  Height base_;
   Take take_;
   Done done_;
   std::uint64_t window_ = 64;
@@ -123,6 +126,7 @@ LedgerStatus status_of(const chain::Replica& replica, std::string name, const No
   LedgerStatus status{.name = std::move(name),
                       .own = own,
                       .durable_height = replica.durable_height(),
+                      .base = replica.base(),
                       .signs_from = replica.signs_from(),
                       .stopped = replica.stopped(),
                       .waiting = replica.mempool().size(),
@@ -309,11 +313,11 @@ void LedgerRoutes::get_blocks(Call call) {
               host](const chain::Replica& replica) mutable {
     const Height from = std::min(replica.durable_height(), std::max<Height>(before, 1) - 1);
     LedgerBackend& backend = self->backend_;
-    backend.post([self = std::move(self), call = std::move(call), limit, from, host]() mutable {
+    backend.post([self = std::move(self), call = std::move(call), limit, from, base = replica.base(), host]() mutable {
       auto blocks = std::make_shared<Json>(Json::array());
       LedgerBackend& then = self->backend_;
       BlockWalk::begin(
-          then, *host, limit == 0 ? 0 : from,
+          then, *host, limit == 0 ? 0 : from, base,
           [blocks, limit](const chain::FinalBlock& block) -> Result<bool> {
             MESH_LET(Json json, block_head_json(block));
             blocks->push_back(std::move(json));
@@ -374,9 +378,9 @@ void LedgerRoutes::get_history(Call call) {
     if (cursor) from = std::min(from, cursor->number > 0 ? cursor->height : std::max<Height>(cursor->height, 1) - 1);
     if (found->limit == 0) from = 0;
     LedgerBackend& backend = self->backend_;
-    backend.post([self = std::move(self), call = std::move(call), found, host, from]() mutable {
+    backend.post([self = std::move(self), call = std::move(call), found, host, from, base = replica.base()]() mutable {
       BlockWalk::begin(
-          self->backend_, *host, from, [found](const chain::FinalBlock& block) { return found->take(block); },
+          self->backend_, *host, from, base, [found](const chain::FinalBlock& block) { return found->take(block); },
           [call = std::move(call), found](Result<Height> left) {
             if (!left) return refuse(call, left.error());
             Json next;

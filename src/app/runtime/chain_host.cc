@@ -23,6 +23,7 @@
 #include "app/runtime/host.h"
 #include "app/runtime/stream.h"
 #include "base/check.h"
+#include "chain/payment.h"
 
 namespace mesh::app {
 
@@ -40,7 +41,8 @@ constexpr std::string_view own_prefix = "ledger/in-flight/";
 constexpr std::size_t max_in_flight = 32;
 constexpr std::size_t read_bytes = std::size_t{64} << 10;
 constexpr Duration open_limit = seconds(10);
-constexpr std::size_t max_lately = 64;
+/// Of two snapshots that are kept the first has so many blocks behind it.
+constexpr std::size_t max_lately = chain::snapshots_apart;
 constexpr Duration first_retry = milliseconds(250);
 constexpr Duration last_retry = seconds(30);
 constexpr Duration blamed_for = seconds(60);
@@ -210,6 +212,18 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
                           : "key-rotated: another key, which is not here, signs for this node's account now");
   }
 
+  /// The keys of all accounts of a state that came without its blocks.
+  void note_all_keys(const ledger::State& state) {
+    const std::scoped_lock lock(keys_mutex);
+    keys.clear();
+    state.tables.accounts.visit([this](const ledger::Account& account) {
+      if (account.signer() != account.key()) keys.note(account.key(), account.signer());
+      return true;
+    });
+    own_account = find_account();
+    settings.interest.self = own_account;
+  }
+
   // ---- What shows payments.
 
   /// The state is still that after the last block.
@@ -235,6 +249,30 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 
   // ---- Start.
 
+  /// The latest snapshot with some blocks behind it, or that with which the chain begins here; none where there is none that reads.
+  std::optional<ledger::Restored> restore(const ledger::Ledger& founded,
+                                          const std::vector<store::ChainSnapshot>& snapshots, chain::Height base) {
+    const Result<std::uint64_t> height = store->height();
+    for (const store::ChainSnapshot& one : snapshots) {
+      if (one.height != base && one.height + max_lately > height.value_or(0)) continue;
+      Result<ledger::Restored> restored = read_snapshot(founded, one.height);
+      if (restored) return std::move(*restored);
+      say("ledger.storage", restored.error().message);
+    }
+    return std::nullopt;
+  }
+
+  Result<ledger::Restored> read_snapshot(const ledger::Ledger& founded, chain::Height height) {
+    MESH_LET(const Bytes head, store->part(height, 0));
+    MESH_LET(ledger::SnapshotReader reader,
+             ledger::SnapshotReader::begin(federation, founded.state().frame.validators, chain::certifier(), head));
+    while (reader.next() < reader.pieces()) {
+      MESH_LET(const Bytes piece, store->part(height, reader.next() + 1));
+      MESH_TRY(reader.feed(piece));
+    }
+    return reader.finish();
+  }
+
   Status open() {
     MESH_LET(store, store::ChainStore::open(settings.file, federation, {.on_trouble = [this](const Status& status) {
                                               post([this, status] {
@@ -252,6 +290,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     // The latest are those that sets may have; there is to be room for the one that comes next.
     config.seeds.resize(std::min(config.seeds.size(), chain::max_own_keys - 1));
     config.timeouts = settings.timeouts;
+    config.snapshot_after = settings.snapshot_after;
+    config.skip = settings.skip;
     config.beacon = [this](const ledger::Ledger& at, const ledger::AccountId& validator) {
       return beacons.next_link(at, validator);
     };
@@ -262,10 +302,28 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       committed.push_back(
           {.height = block.block().header.height, .touched = node::touched_by(draft), .block = block, .payments = {}});
     };
+    config.skipping = [this] { show_last(); };
+    config.skipped = [this] {
+      gatherer = ledger::PaymentGatherer(replica->hops());
+      note_all_keys(replica->ledger().state());
+    };
     may_enrol = settings.founding.genesis.parameters.enrolment == ledger::Enrolment::open;
-    replica = std::make_unique<chain::Replica>(std::move(config), std::move(ledger));
-    chain::Height last = 0;
-    const Status read = store->each_block([&](store::ChainBlock block) -> Status {
+    chain::event::Started started;
+    MESH_LET(started.base, store->base());
+    MESH_LET(const std::vector<store::ChainSnapshot> snapshots, store->snapshots());
+    if (!snapshots.empty()) {
+      started.snapshot = snapshots.front().height;
+      started.snapshot_bytes = snapshots.front().bytes;
+    }
+    std::optional<ledger::Restored> restored = restore(ledger, snapshots, started.base);
+    const bool is_restored = restored.has_value();
+    replica = std::make_unique<chain::Replica>(std::move(config), std::move(ledger), std::move(restored));
+    if (is_restored) {
+      gatherer = ledger::PaymentGatherer(replica->hops());
+      note_all_keys(replica->ledger().state());
+    }
+    chain::Height last = replica->ledger().height();
+    const auto replay = [&](store::ChainBlock block) -> Status {
       last = block.height;
       take(chain::event::Replayed{final_block(std::move(block))});
       // The node may have been killed before it wrote down what the last ones showed.
@@ -274,13 +332,13 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       if (lately.size() > max_lately) lately.pop_front();
       committed.clear();
       return {};
-    });
+    };
+    const Status read = store->each_block(replay, last);
     if (!read) {
       // The replica fetches from there on what does not read, as it does with a block that does not fit.
       say("ledger.storage", read.error().message);
       take(chain::event::Replayed{{.height = last + 1, .certificate = {}, .block = {}}});
     }
-    chain::event::Started started;
     auto log = store->log();
     if (log) {
       started.log.reserve(log->entries.size());
@@ -374,6 +432,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     for (chain::Offence& offence : effect.offences)
       write.offences.push_back(
           {.offender = offence.offender, .height = offence.height, .evidence = std::move(offence.evidence)});
+    if (effect.snapshot) keep(*effect.snapshot, write);
+    if (effect.begins_at_snapshot) write.begins_at = effect.snapshot->height;
     const std::uint64_t number = effect.write;
     store->commit(std::move(write), [this, number](const Status& status) {
       post([this, number, status] {
@@ -382,6 +442,25 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
         take(chain::event::Durable{number});
       });
     });
+  }
+
+  /// Its pieces before the write that makes it one.
+  void keep(const ledger::Snapshot& snapshot, store::ChainWrite& write) {
+    for (std::size_t i = 0; i < snapshot.pieces.size(); ++i) {
+      store::ChainWrite piece;
+      piece.parts.push_back({.height = snapshot.height, .number = i + 1, .bytes = snapshot.pieces[i]});
+      store->commit(std::move(piece), [](const Status&) {});
+    }
+    write.parts.push_back({.height = snapshot.height, .number = 0, .bytes = snapshot.head});
+  }
+
+  void carry_out(const chain::effect::ReadPart& effect) {
+    Result<Bytes> part = store->part(effect.height, effect.part);
+    if (!part && part.error().code != ErrorCode::not_found) say("ledger.storage", part.error().message);
+    post([this, answer = chain::event::PartRead{.peer = effect.peer,
+                                                .height = effect.height,
+                                                .part = effect.part,
+                                                .bytes = std::move(part).value_or(Bytes())}] { take(answer); });
   }
 
   void carry_out(chain::effect::Send& effect) {
@@ -500,6 +579,17 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     }
   }
 
+  void on(const chain::notice::Skipped& notice) {
+    say("ledger.skipped",
+        fmt::format("this node went on from another node's snapshot of height {}, which the validators "
+                    "certified; the blocks before are not here",
+                    notice.height));
+    std::erase_if(committed, [&](const Committed& one) { return one.height <= notice.height; });
+    is_another = false;
+    changed(node::whole_of(replica->ledger().state(), settings.interest, now_ms()));
+    tell_of_key();
+    post([this] { look_after(); });
+  }
   void on(const chain::notice::Stalled& notice) { say("ledger.stalled", notice.text); }
   void on(const chain::notice::EvidenceFound& notice) {
     say("ledger.evidence",

@@ -18,6 +18,7 @@
 // Bounds: those of the replica and of the chain's storage; 32 MiB wait to be sent to one peer, which is then taken for gone; a stream
 // that does not move for a minute is closed (replicas greet each other every ten seconds); a peer that did what no honest one does is
 // left alone for a minute; 32 transactions of this node's account are under way, and 4,096 wait.
+// A start goes on from the latest snapshot that has some blocks behind it: what the last ones showed is told to the node again.
 // What can go wrong: the storage cannot be opened, or is of another federation (start says so); it cannot write (it tries until it can, and
 // nothing is said to anybody that is not durable); the replica stops taking part (chain::Replica::stopped).
 #pragma once
@@ -58,6 +59,8 @@ class ChainHost {
     node::Interest interest;  ///< of the node, in the ledger
     consensus::Timeouts timeouts;
     std::size_t max_queued_bytes = std::size_t{32} << 20;
+    std::size_t snapshot_after = chain::Config().snapshot_after;
+    chain::Height skip = chain::Config().skip;
     Duration stall{std::chrono::minutes(1)};
   };
   /// For the node's story; from the host's thread.

@@ -1,6 +1,7 @@
 #include "app/runtime/chain_testing.h"
 
 #include "adapters/store/sqlite.h"
+#include "app/runtime/chain_verifier.h"
 
 namespace mesh::app {
 namespace {
@@ -154,6 +155,98 @@ TEST_F(Town, ADamagedBlockIsFetchedAgain) {
   stop(*nodes_[3]);
   start(*nodes_[3]);
   EXPECT_EQ(balance(*nodes_[3], 9), 25'000U) << "what was fetched is in the damaged block's place";
+}
+
+TEST_F(Town, AStartGoesOnFromTheSnapshotThatItKept) {
+  snapshot_after_ = 1;
+  found(1, 1);
+  Node& node = *nodes_[0];
+  start(node);
+  chain::Height height = 0;
+  for (int i = 0; i < 150; ++i) height = transact(node, transfer(9, 5'000))->height;
+  const Digest before = root(node);
+  stop(node);
+  std::vector<store::ChainSnapshot> kept;
+  {
+    const auto reader = store::ChainReader::open(file_of(node));
+    ASSERT_TRUE(reader);
+    kept = *(*reader)->snapshots();
+    ASSERT_EQ(kept.size(), 2U);
+    ASSERT_LT(kept.back().height + 64, height);
+  }
+  const auto change = [&](const std::string& sql) {
+    auto database =
+        store::sqlite::Connection::open(file_of(node).string(), store::sqlite::Connection::Mode::read_write);
+    ASSERT_TRUE(database);
+    ASSERT_TRUE(database->run(sql));
+  };
+  // What lies before it is not looked at.
+  change("UPDATE block SET bytes = zeroblob(length(bytes)) WHERE height = 3");
+  node.heard.clear();
+  start(node);
+  EXPECT_EQ(root(node), before);
+  ASSERT_TRUE(transact(node, transfer(9, 5'000)));
+  EXPECT_EQ(balance(node, 9), 755'000U);
+  EXPECT_FALSE(node.heard.contains("ledger.trouble"));
+  EXPECT_FALSE(node.heard.contains("ledger.storage"));
+  stop(node);
+  // Without one that reads, all of it is.
+  change("UPDATE part SET bytes = zeroblob(length(bytes)) WHERE number = 1");
+  start(node);
+  await_story(node, "ledger.storage");
+  await_story(node, "ledger.trouble");
+  EXPECT_EQ(look(node, [](const chain::Replica& replica) { return replica.ledger().height(); }), 2U);
+}
+
+TEST_F(Town, WhoComesLateGoesOnFromASnapshotOfAnother) {
+  snapshot_after_ = 1;
+  found(1, 2);
+  Node& node = *nodes_[0];
+  Node& late = *nodes_[1];
+  start(node);
+  chain::Height height = 0;
+  for (int i = 0; i < 300; ++i) height = transact(node, transfer(9, 5'000))->height;
+  start(late);
+  await_story(late, "ledger.skipped");
+  await_height(late, height);
+  EXPECT_EQ(balance(late, 9), 1'500'000U);
+  EXPECT_EQ(root(late), root(node));
+  const chain::Height base = look(late, [](const chain::Replica& replica) { return replica.base(); });
+  EXPECT_GT(base, 0U);
+  height = transact(node, transfer(9, 5'000))->height;
+  await_height(late, height);
+  std::promise<Result<std::vector<store::ChainBlock>>> read;
+  late.host->read(base, 1, [&](auto blocks) { read.set_value(std::move(blocks)); });
+  const auto blocks = read.get_future().get();
+  ASSERT_FALSE(blocks);
+  EXPECT_TRUE(blocks.error().message.starts_with("not-kept")) << blocks.error().message;
+  stop(late);
+  late.heard.clear();
+  start(late);
+  EXPECT_EQ(root(late), root(node));
+  EXPECT_FALSE(late.heard.contains("ledger.trouble"));
+  stop(late);
+  // It is checked from there on by the founding alone, without the node.
+  const std::shared_ptr<store::ChainReader> reader = store::ChainReader::open(file_of(late)).value();
+  chain::Height next = base;
+  const auto next_block = [&]() -> Result<std::optional<chain::FinalBlock>> {
+    MESH_LET(std::vector<store::ChainBlock> one, reader->read(++next, 1, chain::max_block_bytes));
+    if (one.empty()) return std::nullopt;
+    return chain::FinalBlock{next, std::move(one[0].certificate), std::move(one[0].block)};
+  };
+  const auto part = [&](std::uint64_t number) { return reader->part(base, number); };
+  const ChainReport report = verify_chain(founding_.charter, founding_.genesis, next_block, part);
+  EXPECT_FALSE(report.problem) << report.problem->error.message;
+  EXPECT_EQ(report.base, base);
+  EXPECT_EQ(report.height, height);
+  EXPECT_EQ(report.state_root, root(node));
+  const auto damaged = [&](std::uint64_t number) -> Result<Bytes> {
+    MESH_LET(Bytes bytes, reader->part(base, number));
+    bytes.back() ^= 1U;
+    return bytes;
+  };
+  next = base;
+  EXPECT_TRUE(verify_chain(founding_.charter, founding_.genesis, next_block, damaged).problem);
 }
 
 /// What one of four says while the others are away: it waits, and is written down.

@@ -78,7 +78,9 @@ class Town : public ::testing::Test {
          .key_was_brought = key_was_brought,
          .store = store_of(node),
          .interest = {},
-         .timeouts = {}},
+         .timeouts = {},
+         .snapshot_after = snapshot_after_,
+         .skip = 8},
         node,
         [this, &node](const ChainHost::Story& story) {
           const std::scoped_lock lock(mutex_);
@@ -183,6 +185,7 @@ class Town : public ::testing::Test {
     return look(node, [](const chain::Replica& replica) { return replica.ledger().state_root(); });
   }
 
+  std::size_t snapshot_after_ = 0;  ///< bytes of blocks; 0: never
   store::TemporaryFolder folder_;
   Founding founding_;
   std::vector<std::unique_ptr<Node>> nodes_;
