@@ -13,7 +13,7 @@ from pathlib import Path
 
 import peers
 import postgres
-from nodes import JobFailed, federation_of, many_shards, mesh_of, until
+from nodes import JobFailed, Node, federation_of, many_shards, mesh_of, until
 from programs import NO_OP, VERIFIERS, WAT
 
 CORES = os.cpu_count() or 1
@@ -107,6 +107,29 @@ def verification(options, home):
     }
 
 
+def restart(options, home):
+    """A stopped validator is started again: until it answers, and its chain is there."""
+    node = Node(options.mesh, home, options.cache, (), IDLE)
+    try:
+        return {"seconds": node.answers_s, "height": node.ask("GET", "/api/v1/ledger")["height"], "memory_mb": node.memory_mb()}
+    finally:
+        node.stop()
+
+
+def late_comer(options, home, first):
+    """A member that comes when the chain is there already: until it has all of it."""
+    height = first.ask("GET", "/api/v1/ledger")["height"]
+    token = first.ask("POST", "/api/v1/invitations", {})["token"]
+    begin = time.perf_counter()
+    node = Node(options.mesh, home, options.cache, [token, first.addresses[0]], IDLE)
+    try:
+        until(lambda: node.ask("GET", "/api/v1/ledger")["height"] >= height, "who came late has the chain")
+        seconds = time.perf_counter() - begin
+        return {"seconds": seconds, "base": node.ask("GET", "/api/v1/ledger")["base_height"], "height": height}
+    finally:
+        node.stop()
+
+
 def one_validator(options, folder, say):
     say(f"one validator, {options.ledger_accounts:,} accounts, {options.transfers:,} transfers")
     with federation_of(options.mesh, 1, 0, folder, options.cache, IDLE) as nodes:
@@ -114,6 +137,10 @@ def one_validator(options, folder, say):
         time.sleep(options.idle_s)
         found["accounts"] = nodes[0].ask("GET", "/api/v1/ledger")["accounts"]
         found["memory_mb"] = nodes[0].memory_mb()
+        say("somebody comes late")
+        found["late"] = late_comer(options, str(folder / "late"), nodes[0])
+    say("it starts again")
+    found["restart"] = restart(options, nodes[0].home)
     say("its chain, checked without it")
     found["verification"] = verification(options, nodes[0].home)
     shutil.rmtree(folder)

@@ -171,7 +171,7 @@ LedgerPlan full_plan(std::uint64_t seed, std::uint64_t validators) {
                                &LedgerPlan::stale, &LedgerPlan::forgers, &LedgerPlan::twins};
     ++(plan.*kinds[random.below(kinds.size())]);
   }
-  plan.snapshot_bytes = random.between(1, 200'000);
+  plan.snapshot_bytes = random.between(1, 20'000);
   return plan;
 }
 

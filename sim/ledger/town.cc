@@ -260,6 +260,7 @@ void Town::start(std::size_t number) {
   };
   config.snapshot_after = plan_.snapshot_bytes;
   config.apart = 1;
+  config.patience = std::chrono::milliseconds(100);
   config.skip = usual_skip;
   const Disk disk(host.disk);
   event::Started started{.log = {}, .signs_from = disk.signs_from, .offences = disk.offences, .base = disk.base};

@@ -485,6 +485,9 @@ void Replica::on(const event::Elapsed& event) {
     case Timer::Kind::part:
       end_skip(true);
       break;
+    case Timer::Kind::patience:
+      is_patient_ = false;
+      break;
     case Timer::Kind::go_on:
       break;
     case Timer::Kind::due:
@@ -956,6 +959,8 @@ void Replica::fetch() {
   const Timer lag = timer_of(Timer::Kind::lag);
   if (target <= height) {
     fetches_now_ = false;
+    is_patient_ = true;
+    cancel_timer(timer_of(Timer::Kind::patience));
     return cancel_timer(lag);
   }
   // A block or two are on their way here as votes, mostly.

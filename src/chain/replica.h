@@ -7,7 +7,7 @@
 // wakes consensus; whose turn it is proposes. A proposed block is executed before it is voted for, and committed once it is
 // decided; what was decided leaves the replica when it is durable (outbox.h). A block without transactions is made only where the
 // ledger wants it (Ledger::wants_empty_block), and none before the last one is durable. Who is behind fetches blocks with their certificates (fetch.h) and checks both as if it had
-// been there. Who is far behind fetches a snapshot beside them (domain/ledger/snapshot.h), and goes on from it. Whenever the chain has grown by
+// been there. Who is behind for long fetches a snapshot beside them (domain/ledger/snapshot.h), and goes on from it. Whenever the chain has grown by
 // much a replica keeps a snapshot of its state, to start from and for others. docs/design/protocols.md, "Replicas".
 //
 // Bounds: those of the ledger, the mempool, consensus, the wire and the fetches; 4,096 transactions submitted here are followed
@@ -50,7 +50,7 @@ inline constexpr std::size_t max_candidates = 8;
 /// Keys of one node.
 inline constexpr std::size_t max_own_keys = 8;
 /// Blocks between two snapshots that are kept, at least: of the last two the first is always so far behind the last block.
-inline constexpr Height snapshots_apart = 64;
+inline constexpr Height snapshots_apart = 16;
 /// To see that there is something to propose, so many transactions are executed first, and then all.
 inline constexpr std::size_t max_tried_to_wake = 64;
 inline constexpr std::size_t max_step_bytes = std::size_t{4} << 20;
@@ -75,8 +75,10 @@ struct Config {
   /// A snapshot is kept when the blocks since the last one have so many bytes, or twice as many as it has where that is more. 0: never.
   std::size_t snapshot_after = std::size_t{16} << 20;
   Height apart = snapshots_apart;
-  /// So many blocks ahead a peer's snapshot has to be to be asked for, where the blocks can be had.
-  Height skip = 256;
+  /// Who has fetched blocks for so long, and is still so many behind a peer's snapshot, asks for that. (Who can have the blocks soon has all of
+  /// the chain then, and can check it.)
+  std::chrono::milliseconds patience{10'000};
+  Height skip = snapshots_apart;
   std::chrono::milliseconds part{30'000};
   std::chrono::milliseconds greet{10'000};
   std::chrono::milliseconds hand_on{3'000};
@@ -313,6 +315,7 @@ class Replica {
     std::optional<ledger::SnapshotReader> reader;  ///< once its head is here
   };
   std::optional<Skip> skip_;
+  bool is_patient_ = true;  ///< it has not been behind for long
   Height base_ = 0;
   Height snapshot_ = 0;  ///< the latest that is kept
   std::uint64_t snapshot_bytes_ = 0;  ///< of that

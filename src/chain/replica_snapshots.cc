@@ -10,6 +10,7 @@ namespace mesh::chain {
 namespace {
 
 constexpr Timer part_timer{.kind = Timer::Kind::part, .number = 0, .of = {}};
+constexpr Timer patience_timer{.kind = Timer::Kind::patience, .number = 0, .of = {}};
 
 }  // namespace
 
@@ -46,7 +47,9 @@ void Replica::on(const event::PartRead& event) {
 
 void Replica::ask_for_snapshot() {
   if (skip_) return;
-  const std::optional<Fetches::Offer> offer = fetches_.offer(ledger_.height(), config_.skip);
+  const bool is_patient = is_patient_ && config_.patience.count() > 0;
+  if (is_patient && !timers_.contains(patience_timer)) set_timer(patience_timer, config_.patience);
+  const std::optional<Fetches::Offer> offer = fetches_.offer(ledger_.height(), is_patient ? never : config_.skip);
   if (!offer) return;
   skip_.emplace(*offer, std::nullopt);
   ask_for_part();

@@ -71,6 +71,7 @@ class Chain : public testing::Test {
     config.beacon = beacon;
     config.snapshot_after = snapshot_after;
     config.apart = 1;
+    config.patience = patience;
     config.skip = 4;
     const Storage storage = node.storage;
     event::Started started{.log = {}, .signs_from = storage.signs_from, .offences = storage.offences};
@@ -157,12 +158,16 @@ class Chain : public testing::Test {
   void carry_out(Node& node, const effect::SetTimer& set) { node.timers.insert(set.timer); }
   void carry_out(Node& node, const effect::CancelTimer& cancel) { node.timers.erase(cancel.timer); }
   void carry_out(Node& node, const effect::ReadBlocks& read) {
-    if (reads_slowly) return;
     event::BlocksRead answer{.peer = read.peer, .from = read.from, .blocks = {}};
     for (const FinalBlock& block : node.storage.blocks) {
       if (block.height >= read.from && answer.blocks.size() < read.count) answer.blocks.push_back(block);
     }
-    later.emplace_back(node.number, std::move(answer));
+    (reads_slowly ? much_later : later).emplace_back(node.number, std::move(answer));
+  }
+  void read_what_was_asked() {
+    reads_slowly = false;
+    std::ranges::move(std::exchange(much_later, {}), std::back_inserter(later));
+    run();
   }
   void carry_out(Node& node, const effect::ReadPart& read) {
     const auto found = node.storage.snapshots.find(read.height);
@@ -300,8 +305,10 @@ class Chain : public testing::Test {
   std::deque<std::pair<std::uint64_t, Event>> later;
   std::set<std::uint64_t> down;
   bool holds_disks = false;
-  bool reads_slowly = false;  // so slowly that no blocks come
+  bool reads_slowly = false;
+  std::deque<std::pair<std::uint64_t, Event>> much_later;  // blocks that are read slowly
   std::size_t snapshot_after = 0;
+  std::chrono::milliseconds patience{0};
   std::uint64_t submissions = 0;
   std::uint64_t sequence = 0;
 };
@@ -1141,7 +1148,7 @@ TEST_F(Chain, WhoIsFarBehindGoesOnFromASnapshotOfAnother) {
   connect(late);
   run();
   EXPECT_EQ(late.replica->durable_height(), kept);
-  reads_slowly = false;
+  read_what_was_asked();
   for (int i = 0; i < 4; ++i) {
     elapse(Timer::Kind::fetch);
     elapse(Timer::Kind::lag);
@@ -1189,7 +1196,7 @@ TEST_F(Chain, AValidatorThatLostItsDiskDecidesAgainAfterASnapshot) {
   start(lost);
   connect(lost);
   run();
-  reads_slowly = false;
+  read_what_was_asked();
   for (int i = 0; i < 4; ++i) {
     elapse(Timer::Kind::fetch);
     elapse(Timer::Kind::lag);
@@ -1265,6 +1272,33 @@ TEST_F(Chain, ASnapshotThatDoesNotComeDelaysNothing) {
   say_as(eve, late, hello(300, {}, 0, 290));
   run();
   EXPECT_EQ(parts_asked(late, eve).size(), 1U) << "it is not asked again";
+}
+
+TEST_F(Chain, WhoCanHaveTheBlocksSoonTakesThem) {
+  snapshot_after = 1;
+  patience = std::chrono::milliseconds(10'000);
+  found(1, 1);
+  Node& late = nodes[1];
+  stop(late);
+  make_blocks(nodes[0], 30);
+  const Height kept = nodes[0].storage.snapshots.rbegin()->first;
+  down.clear();
+  reads_slowly = true;
+  start(late);
+  connect(late);
+  run();
+  EXPECT_TRUE(parts_asked(late, 0).empty());
+  EXPECT_EQ(late.replica->durable_height(), 0U);
+  elapse(Timer::Kind::patience);
+  EXPECT_FALSE(parts_asked(late, 0).empty());
+  EXPECT_EQ(late.replica->base(), kept);
+  read_what_was_asked();
+  for (int i = 0; i < 4; ++i) {
+    elapse(Timer::Kind::fetch);
+    elapse(Timer::Kind::lag);
+  }
+  EXPECT_EQ(late.replica->durable_height(), 30U);
+  EXPECT_TRUE(std::ranges::none_of(late.timers, [](const Timer& one) { return one.kind == Timer::Kind::patience; }));
 }
 
 TEST_F(Chain, WhatIsAskedOfASnapshotIsReadForOnePeerOneAtATime) {

@@ -291,7 +291,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     config.seeds.resize(std::min(config.seeds.size(), chain::max_own_keys - 1));
     config.timeouts = settings.timeouts;
     config.snapshot_after = settings.snapshot_after;
-    config.skip = settings.skip;
+    config.patience = settings.patience;
     config.beacon = [this](const ledger::Ledger& at, const ledger::AccountId& validator) {
       return beacons.next_link(at, validator);
     };

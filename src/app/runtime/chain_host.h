@@ -60,7 +60,7 @@ class ChainHost {
     consensus::Timeouts timeouts;
     std::size_t max_queued_bytes = std::size_t{32} << 20;
     std::size_t snapshot_after = chain::Config().snapshot_after;
-    chain::Height skip = chain::Config().skip;
+    std::chrono::milliseconds patience = chain::Config().patience;
     Duration stall{std::chrono::minutes(1)};
   };
   /// For the node's story; from the host's thread.

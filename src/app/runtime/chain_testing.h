@@ -80,7 +80,7 @@ class Town : public ::testing::Test {
          .interest = {},
          .timeouts = {},
          .snapshot_after = snapshot_after_,
-         .skip = 8},
+         .patience = std::chrono::milliseconds(0)},
         node,
         [this, &node](const ChainHost::Story& story) {
           const std::scoped_lock lock(mutex_);
