@@ -26,6 +26,7 @@ struct Timer {
     lag,  ///< others are a little ahead: fetch what still lacks then
     fetch,  ///< the answer to the ask of this `number` is late
     part,  ///< so is the next part of a snapshot
+    alone,  ///< no blocks were fetched for long, for a snapshot
     patience,  ///< the blocks that others have were fetched for long
     go_on,  ///< there was more to do than one step does
     stall,  ///< the height has been undecided for long

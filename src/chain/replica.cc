@@ -485,6 +485,9 @@ void Replica::on(const event::Elapsed& event) {
     case Timer::Kind::part:
       end_skip(true);
       break;
+    case Timer::Kind::alone:
+      fetches_alone_ = false;
+      break;
     case Timer::Kind::patience:
       is_patient_ = false;
       break;
@@ -960,6 +963,7 @@ void Replica::fetch() {
   if (target <= height) {
     fetches_now_ = false;
     is_patient_ = true;
+    was_alone_ = false;
     cancel_timer(timer_of(Timer::Kind::patience));
     return cancel_timer(lag);
   }
@@ -971,6 +975,7 @@ void Replica::fetch() {
     return set_timer(lag, config_.lag);
   }
   ask_for_snapshot();
+  if (fetches_alone_) return;
   if (outbox_.under_way() >= max_writes_under_way) return;
   for (const Fetches::Asked& asked : fetches_.due(height)) {
     outbox_.add(effect::Send{asked.peer, encode(message::Ask{asked.from, asked.count})});

@@ -79,6 +79,8 @@ struct Config {
   /// the chain then, and can check it.)
   std::chrono::milliseconds patience{10'000};
   Height skip = snapshots_apart;
+  /// So long no blocks are fetched beside it, once until this replica is level again: nobody can hold it up for longer.
+  std::chrono::milliseconds alone{60'000};
   std::chrono::milliseconds part{30'000};
   std::chrono::milliseconds greet{10'000};
   std::chrono::milliseconds hand_on{3'000};
@@ -316,6 +318,8 @@ class Replica {
   };
   std::optional<Skip> skip_;
   bool is_patient_ = true;  ///< it has not been behind for long
+  bool fetches_alone_ = false;  ///< the snapshot that is being fetched, no blocks beside it
+  bool was_alone_ = false;  ///< since it was level
   Height base_ = 0;
   Height snapshot_ = 0;  ///< the latest that is kept
   std::uint64_t snapshot_bytes_ = 0;  ///< of that

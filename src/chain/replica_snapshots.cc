@@ -1,7 +1,7 @@
 // Snapshots of a replica: those of its own state that it keeps, and that of another by which it gets ahead of the blocks that it would fetch.
 //
-// A peer's snapshot is fetched beside the blocks, from one peer, part by part; what it leads to is taken where it is still ahead by then. So who
-// offers one and gives nothing, or something else, delays nobody.
+// A peer's snapshot is fetched from one peer, part by part, for a while instead of blocks and then beside them; what it leads to is taken where it
+// is still ahead by then. So who offers one and gives nothing, or something else, holds nobody up for longer than that.
 #include "chain/payment.h"
 #include "chain/replica.h"
 
@@ -10,6 +10,7 @@ namespace mesh::chain {
 namespace {
 
 constexpr Timer part_timer{.kind = Timer::Kind::part, .number = 0, .of = {}};
+constexpr Timer alone_timer{.kind = Timer::Kind::alone, .number = 0, .of = {}};
 constexpr Timer patience_timer{.kind = Timer::Kind::patience, .number = 0, .of = {}};
 
 }  // namespace
@@ -52,6 +53,10 @@ void Replica::ask_for_snapshot() {
   const std::optional<Fetches::Offer> offer = fetches_.offer(ledger_.height(), is_patient ? never : config_.skip);
   if (!offer) return;
   skip_.emplace(*offer, std::nullopt);
+  if (!std::exchange(was_alone_, true)) {
+    fetches_alone_ = true;
+    set_timer(alone_timer, config_.alone);
+  }
   ask_for_part();
 }
 
@@ -63,6 +68,8 @@ void Replica::ask_for_part() {
 
 void Replica::end_skip(bool offers_no_more) {
   cancel_timer(part_timer);
+  cancel_timer(alone_timer);
+  fetches_alone_ = false;
   if (skip_ && offers_no_more) fetches_.failed_to_offer(skip_->offer.peer);
   skip_.reset();
 }

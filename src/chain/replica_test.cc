@@ -1250,7 +1250,7 @@ TEST_F(Chain, AWrongSnapshotIsBlamedAndTheBlocksAreTaken) {
   EXPECT_EQ(late.replica->ledger().state_root(), nodes[0].replica->ledger().state_root());
 }
 
-TEST_F(Chain, ASnapshotThatDoesNotComeDelaysNothing) {
+TEST_F(Chain, ASnapshotThatDoesNotComeDelaysTheBlocksOnce) {
   found(1, 1);
   Node& late = nodes[1];
   stop(late);
@@ -1263,6 +1263,9 @@ TEST_F(Chain, ASnapshotThatDoesNotComeDelaysNothing) {
   say_as(eve, late, hello(30, {}, 0, 29));
   run();
   EXPECT_EQ(parts_asked(late, eve), std::vector<std::uint32_t>{0});
+  elapse(Timer::Kind::fetch);
+  EXPECT_EQ(late.replica->durable_height(), 0U) << "no blocks for a while";
+  elapse(Timer::Kind::alone);
   // Of the blocks that it is asked for others are asked as well once they are late.
   for (int i = 0; i < 4; ++i) elapse(Timer::Kind::fetch);
   EXPECT_EQ(late.replica->durable_height(), 30U);
