@@ -117,21 +117,31 @@ Result<std::uint64_t> Fetches::take(const PeerId& peer, message::Blocks answer) 
   return asked.number;
 }
 
-std::optional<Fetches::Offer> Fetches::offer(Height height, Height skip) const {
-  const bool has_next = std::ranges::any_of(peers_, [height](const auto& one) {
+bool Fetches::has_next(Height height) const {
+  return std::ranges::any_of(peers_, [height](const auto& one) {
     return !one.second.liar && one.second.base <= height && one.second.shown > height;
   });
+}
+
+std::optional<Fetches::Offer> Fetches::offer(Height height, Height skip) const {
+  const bool has_next = this->has_next(height);
   std::optional<Offer> best;
+  std::uint64_t failures = 0;
   for (const auto& [id, peer] : peers_) {
-    if (peer.liar || peer.no_snapshots || peer.snapshot <= height) continue;
+    if (peer.liar || peer.snapshot <= height || peer.snapshot == peer.refused_snapshot) continue;
     if (has_next && peer.snapshot - height <= skip) continue;
-    if (!best || peer.snapshot > best->height) best = Offer{id, peer.snapshot};
+    if (best && (peer.failures > failures || (peer.failures == failures && peer.snapshot <= best->height))) continue;
+    best = Offer{id, peer.snapshot};
+    failures = peer.failures;
   }
   return best;
 }
 
 void Fetches::failed_to_offer(const PeerId& peer) {
-  if (const auto found = peers_.find(peer); found != peers_.end()) found->second.no_snapshots = true;
+  const auto found = peers_.find(peer);
+  if (found == peers_.end()) return;
+  found->second.refused_snapshot = found->second.snapshot;
+  ++found->second.failures;
 }
 
 void Fetches::late(std::uint64_t number) {

@@ -55,13 +55,16 @@ class Fetches {
   [[nodiscard]] std::vector<Asked> due(Height height);
   /// An answer; the number of the ask that it ends, 0 for one to an ask that was given up. Refused is what was never asked for.
   [[nodiscard]] Result<std::uint64_t> take(const PeerId& peer, message::Blocks answer);
-  /// Whose snapshot is worth more than the blocks: it is more than `skip` above `height`, or nobody has the next block.
+  /// Whether somebody has the block after this one.
+  [[nodiscard]] bool has_next(Height height) const;
+  /// Whose snapshot is worth more than the blocks: it is more than `skip` above `height`, or nobody has the next block. Of several the one of who
+  /// failed least, and then the highest.
   struct Offer {
     PeerId peer;
     Height height = 0;
   };
   [[nodiscard]] std::optional<Offer> offer(Height height, Height skip) const;
-  /// Its snapshot did not come: it is not asked for one again as long as it stays.
+  /// Its snapshot did not come: it is not asked for that one again as long as it stays.
   void failed_to_offer(const PeerId& peer);
   /// The answer to this ask is late.
   void late(std::uint64_t number);
@@ -76,7 +79,7 @@ class Fetches {
     Height shown = 0;
     Height base = 0;
     Height snapshot = 0;
-    bool no_snapshots = false;
+    Height refused_snapshot = 0;  ///< that did not come
     bool said = false;  ///< by itself how high it is
     std::uint64_t failures = 0;
     bool liar = false;

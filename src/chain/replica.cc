@@ -91,7 +91,7 @@ Status Replica::replay(const FinalBlock& stored) {
   if (config_.committing) config_.committing(joined, draft, stored.certificate);
   ledger_.commit(std::move(draft));
   remember(name.digest());
-  grown_ += answer_bytes(stored);
+  replayed_.emplace_back(stored.height, answer_bytes(stored));
   return {};
 }
 
@@ -108,6 +108,7 @@ void Replica::damaged(std::string text) {
 
 void Replica::on(const event::Started& event) {
   if (consensus_ || stopped_) return;
+  if (!is_damaged_ && ledger_.height() < event.base) damaged("the snapshot with which it begins cannot be read");
   outbox_.starts_at(ledger_.height());
   if (last_) {
     const auto certified = consensus::verify_certificate(ledger_.federation(), last_->validators, last_->certificate);
@@ -125,6 +126,7 @@ void Replica::on(const event::Started& event) {
   base_ = ledger_.height() < event.base ? 0 : event.base;
   snapshot_ = ledger_.height() < event.snapshot ? 0 : event.snapshot;
   snapshot_bytes_ = event.snapshot_bytes;
+  for (const auto& [height, bytes] : std::exchange(replayed_, {})) grown_ += height > snapshot_ ? bytes : 0;
   if (is_damaged_) signs_from(never);
   start_height(is_damaged_ || planted(Bug::chain_log_forgotten) ? std::vector<Bytes>() : event.log);
   set_timer(timer_of(Timer::Kind::greet), config_.greet);

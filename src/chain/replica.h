@@ -72,7 +72,8 @@ struct Config {
   std::function<void()> skipping;
   std::function<void()> skipped;
   consensus::Timeouts timeouts;
-  /// A snapshot is kept when the blocks since the last one have so many bytes, or twice as many as it has where that is more. 0: never.
+  /// A snapshot is kept when the blocks since the last one have so many bytes, or twice as many as it has where that is more, and by its
+  /// key up to a half above. 0: never.
   std::size_t snapshot_after = std::size_t{16} << 20;
   Height apart = snapshots_apart;
   /// Who has fetched blocks for so long, and is still so many behind a peer's snapshot, asks for that. (Who can have the blocks soon has all of
@@ -324,6 +325,8 @@ class Replica {
   Height snapshot_ = 0;  ///< the latest that is kept
   std::uint64_t snapshot_bytes_ = 0;  ///< of that
   std::uint64_t grown_ = 0;  ///< bytes of blocks since then
+  std::vector<std::pair<Height, std::uint64_t>> replayed_;  ///< bytes of blocks, until it has started
+  bool told_of_hops_ = false;
   std::set<Timer> timers_;  ///< that are set
   std::size_t step_bytes_ = 0;
   Height lag_height_ = 0;

@@ -27,7 +27,13 @@ std::shared_ptr<const ledger::Snapshot> Replica::kept_snapshot() {
 }
 
 void Replica::keep_snapshot_if_due() {
-  const std::uint64_t enough = std::max<std::uint64_t>(config_.snapshot_after, 2 * snapshot_bytes_);
+  if (!hops_.are_whole() && !std::exchange(told_of_hops_, true)) {
+    trouble("no-snapshots: the validators have changed more than " + std::to_string(ledger::max_hops) +
+            " times, and no more snapshots are kept: starts take ever longer");
+  }
+  // Each validator after another number of bytes, so that they do not stand still together.
+  std::uint64_t enough = std::max<std::uint64_t>(config_.snapshot_after, 2 * snapshot_bytes_);
+  enough += enough / 16 * (key_.data()[0] % 8);
   if (config_.snapshot_after == 0 || grown_ < enough || !ledger_.state().frame.undrawn.empty()) return;
   if (ledger_.height() - snapshot_ < config_.apart) return;
   if (outbox_.write().begins_at_snapshot) return;
@@ -48,9 +54,12 @@ void Replica::on(const event::PartRead& event) {
 
 void Replica::ask_for_snapshot() {
   if (skip_) return;
-  const bool is_patient = is_patient_ && config_.patience.count() > 0;
-  if (is_patient && !timers_.contains(patience_timer)) set_timer(patience_timer, config_.patience);
-  const std::optional<Fetches::Offer> offer = fetches_.offer(ledger_.height(), is_patient ? never : config_.skip);
+  // Who has the blocks may only be about to connect.
+  if (is_patient_ && config_.patience.count() > 0) {
+    if (!timers_.contains(patience_timer)) set_timer(patience_timer, config_.patience);
+    return;
+  }
+  const std::optional<Fetches::Offer> offer = fetches_.offer(ledger_.height(), config_.skip);
   if (!offer) return;
   skip_.emplace(*offer, std::nullopt);
   if (!std::exchange(was_alone_, true)) {
@@ -103,7 +112,10 @@ Status Replica::take_part(const message::Part& part) {
   if (skip_->reader->next() < skip_->reader->pieces()) return {};
   MESH_LET(ledger::Restored restored, skip_->reader->finish());
   end_skip(false);
-  if (restored.state.frame.height > ledger_.height()) adopt(std::move(restored));
+  // Blocks that can be had are not given up for little.
+  const Height height = restored.state.frame.height;
+  const Height skip = fetches_.has_next(ledger_.height()) ? config_.skip : 0;
+  if (height > ledger_.height() && height - ledger_.height() > skip) adopt(std::move(restored));
   return {};
 }
 
@@ -121,15 +133,22 @@ void Replica::adopt(ledger::Restored restored) {
   write.begins_at_snapshot = true;
   write.forget_below = height + 1;
   outbox_.add_durable(effect::Notify{notice::Skipped{height}});
-  // What waited may have become final meanwhile, or can never be: whoever has it hands it on again.
-  mempool_ = ledger::Mempool(ledger_.seeded_hash());
-  for (const auto& [place, name] : std::exchange(followed_, {})) {
+  // What waited may have become final meanwhile, or can never be: whoever has it hands it on again. What was submitted here and can still be
+  // final goes on waiting: nothing else may be signed under its number.
+  const ledger::Mempool before = std::exchange(mempool_, ledger::Mempool(ledger_.seeded_hash()));
+  std::erase_if(followed_, [&](const auto& one) {
+    const auto& [place, name] = one;
+    const ledger::Account* account = ledger_.account(place.first);
+    const ledger::Opened* waits = before.find(place.first, place.second);
+    const bool is_open = account == nullptr || account->sequence <= place.second;
+    if (is_open && waits != nullptr && mempool_.add(ledger_, *waits, now_ms_)) return false;
     notify(notice::TransactionDropped{
         name,
         {ErrorCode::unavailable, "skipped: this node went on from a snapshot of height " + std::to_string(height) +
                                      ", and does not know whether the transaction is in a block before: look at the "
                                      "account, and send it again"}});
-  }
+    return true;
+  });
   outbox_.add_durable(effect::Broadcast{hello()});
   carry_out(consensus::CancelTimers{});
   forget_height();

@@ -72,10 +72,10 @@ struct ChainStore::Impl {
     MESH_TRY(make(forget_entries, "DELETE FROM entry WHERE height < ?1"));
     MESH_TRY(make(clear_log, "DELETE FROM entry"));
     MESH_TRY(make(put_part, "INSERT OR REPLACE INTO part(height, number, checksum, bytes) VALUES (?1, ?2, ?3, ?4)"));
-    MESH_TRY(
-        make(forget_parts,
-             "DELETE FROM part WHERE height <> ?1 AND height <> coalesce((SELECT max(height) FROM part WHERE number "
-             "= 0 AND height <> ?1), 0)"));
+    MESH_TRY(make(
+        forget_parts,
+        "DELETE FROM part WHERE height NOT IN (?1, ?2, coalesce((SELECT max(height) FROM part WHERE number = 0 AND "
+        "height <> ?1), 0))"));
     MESH_TRY(make(forget_other_parts, "DELETE FROM part WHERE height <> ?1"));
     MESH_TRY(make(forget_blocks, "DELETE FROM block WHERE height <= ?1"));
     return make(put_offence,
@@ -178,7 +178,7 @@ struct ChainStore::Impl {
     return {};
   }
 
-  Status keep(const ChainPart& part) {
+  Status keep(const ChainPart& part, std::uint64_t base) {
     const Digest checksum = part_checksum(part.height, part.number, part.bytes);
     put_part.bind(1, as_stored(part.height));
     put_part.bind(2, as_stored(part.number));
@@ -187,6 +187,7 @@ struct ChainStore::Impl {
     MESH_TRY(put_part.run());
     if (part.number != 0) return {};
     forget_parts.bind(1, as_stored(part.height));
+    forget_parts.bind(2, as_stored(base));
     return forget_parts.run();
   }
 
@@ -220,12 +221,14 @@ struct ChainStore::Impl {
       ++state.next_entry;
       ++state.entries;
     }
-    for (const ChainPart& part : write.parts) MESH_TRY(keep(part));
+    for (const ChainPart& part : write.parts) MESH_TRY(keep(part, state.base));
     if (write.begins_at) MESH_TRY(begin_at(*write.begins_at, state));
     for (const ChainBlock& block : write.blocks) {
-      if (block.height <= state.base) {  // All of it is fetched again.
+      if (block.height <= state.base) {  // All of it is fetched again, and snapshots are kept anew.
         state.base = 0;
         state.height = 0;
+        forget_other_parts.bind(1, std::int64_t{0});
+        MESH_TRY(forget_other_parts.run());
       }
       const Digest checksum = block_checksum(block.height, block.certificate, block.block);
       put_block.bind(1, as_stored(block.height));

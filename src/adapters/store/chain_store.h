@@ -35,7 +35,8 @@ struct ChainPart {
 /// the rest.
 struct ChainWrite {
   std::vector<ChainBlock> blocks;  ///< Each replaces what is stored at its height, which is at least 1.
-  /// Of snapshots. There is one once its part 0 is written, its pieces before that; of all others the latest alone is then kept.
+  /// Of snapshots. There is one once its part 0 is written, its pieces before that; of all others the latest, and the one with which the chain begins, are then
+  /// kept.
   std::vector<ChainPart> parts;
   /// The chain begins with the snapshot of this height, which is there: blocks up to it, and other snapshots, go.
   std::optional<std::uint64_t> begins_at;

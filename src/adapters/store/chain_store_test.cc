@@ -1084,6 +1084,8 @@ TEST(ChainStore, BeginsAtASnapshotAndGoesOn) {
   EXPECT_EQ(*store->base(), 20U);
   EXPECT_EQ(*store->height(), 22U);
   EXPECT_EQ(store->log()->signs_from, 7U);
+  for (const std::uint64_t later : {30U, 40U, 50U}) keep_snapshot(*store, later);
+  EXPECT_EQ(snapshot_heights(*store), (std::vector<std::uint64_t>{50, 40, 20})) << "it begins with the last of them";
   EXPECT_EQ(heights(replay(*store).first), (std::vector<std::uint64_t>{21, 22}));
   EXPECT_EQ(heights_read(*store, 21, 9), (std::vector<std::uint64_t>{21, 22}));
   for (const std::uint64_t height : {1U, 2U, 20U}) {
@@ -1105,6 +1107,7 @@ TEST(ChainStore, BeginsAtASnapshotAndGoesOn) {
   ASSERT_TRUE(store->commit_and_wait(blocks_up_to(1, 4)));
   EXPECT_EQ(*store->base(), 0U);
   EXPECT_EQ(*store->height(), 4U);
+  EXPECT_EQ(snapshot_heights(*store), std::vector<std::uint64_t>{});
 }
 
 TEST(ChainStore, ADamagedSnapshotIsNamed) {

@@ -143,7 +143,8 @@ inline constexpr std::array schema_table{
                 "enrolment:string"},
     NamedSchema{
         "Ledger",
-        "federation:Federation height:integer durable_height:integer head:string state_root:string time:string "
+        "federation:Federation height:integer durable_height:integer base_height:integer head:string state_root:string "
+        "time:string "
         "account:string roles:string[] signs_from:integer|null stopped:string|null waiting:integer "
         "waiting_bytes:integer totals:LedgerTotals parameters:LedgerParameters accounts:integer members:integer "
         "validators:LedgerValidator[]"},

@@ -433,9 +433,9 @@ struct Program {
         ->check(CLI::Range(std::uint64_t{1}, max_height));
     CLI::App* exported =
         command(*ledger, "export", "write the chain of this home into a CAR file that anybody can check",
-                [this] { return ledger_export(session, file, from == 0 ? 1 : from, to); });
+                [this] { return ledger_export(session, file, from, to); });
     exported->add_option("--car", file, "where to; NAME-FROM-TO.car unless told")->type_name("FILE");
-    exported->add_option("--from", from, "the first block; 1 unless told")
+    exported->add_option("--from", from, "the first block; the first that is here unless told")
         ->check(CLI::Range(std::uint64_t{1}, max_height))
         ->type_name("HEIGHT");
     exported->add_option("--to", to, "the last block; the latest unless told")

@@ -214,7 +214,8 @@ int ledger_block(const Session& session, std::uint64_t height) {
   });
 }
 
-int ledger_export(const Session& session, const std::string& car, std::uint64_t from, std::uint64_t to) {
+int ledger_export(const Session& session, const std::string& car, std::uint64_t first, std::uint64_t to) {
+  chain::Height base = 0;
   const auto exported = [&]() -> Result<fs::path> {
     MESH_LET(const config::Settings settings, session.settings());
     const fs::path home = settings.paths().home;
@@ -222,7 +223,8 @@ int ledger_export(const Session& session, const std::string& car, std::uint64_t 
     MESH_LET(const std::shared_ptr<store::ChainReader> reader, reader_of(app::chain_file(home), founding));
     MESH_LET(const chain::Height height, reader->height());
     const chain::Height last = to == 0 ? height : to;
-    MESH_LET(const chain::Height base, reader->base());
+    MESH_LET(base, reader->base());
+    const chain::Height from = first == 0 ? base + 1 : first;
     if (last > height || from == 0 || (last > 0 && from > last) || (base > 0 && from <= base)) {
       return fail(ErrorCode::not_found, fmt::format("blocks {} to {} are not all here: there are blocks {} to {}", from,
                                                     last, base + 1, height));
@@ -272,7 +274,14 @@ int ledger_export(const Session& session, const std::string& car, std::uint64_t 
   }();
   if (!exported) return session.fail(exported.error());
   fmt::print("{}\n", exported->string());
-  session.say(fmt::format("check it anywhere, with no node: mesh ledger verify --car {}", exported->string()));
+  if (base > 0) {
+    session.say(
+        fmt::format("to be checked it takes blocks 1 to {} as well, which are not here: this chain begins with a "
+                    "snapshot",
+                    base));
+  } else {
+    session.say(fmt::format("check it anywhere, with no node: mesh ledger verify --car {}", exported->string()));
+  }
   return exit_ok;
 }
 

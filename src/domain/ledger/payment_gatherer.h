@@ -3,7 +3,7 @@
 //
 // It is told of every block twice: before the block changes the state, since of a work that ends what stood before is shown, and of a
 // draw who was eligible then; and afterwards. For the changes of the set of validators it has to be told of all blocks
-// from the first one on, be they new or read from storage.
+// from the first one on, or from where the ValidatorHops that it begins with end, be they new or read from storage.
 //
 // Bounds: max_hops changes of the set of validators; what a block shows of the intents that are asked for.
 #pragma once

@@ -8,13 +8,9 @@ constexpr std::size_t length_bytes = 4;
 constexpr std::size_t items_of_hop = 3;
 /// Entries that are put into a table together: each commit touches the path to the last ones again.
 constexpr std::size_t batch_entries = std::size_t{1} << 14;
+constexpr std::size_t max_batch_bytes = std::size_t{4} << 20;
 /// The hops, and a list for each table.
 constexpr std::size_t all_lists = 1 + sizeof(StateSummary::Roots) / sizeof(Digest);
-constexpr dagcbor::Limits entry_limits{.max_bytes = max_snapshot_item_bytes,
-                                       .max_depth = dagcbor::record_limits.max_depth,
-                                       .max_items = std::size_t{1} << 22,
-                                       .allow_floats = false};
-
 std::unexpected<Error> bad(std::string_view what) {
   return fail(ErrorCode::invalid, "bad-snapshot: " + std::string(what));
 }
@@ -25,13 +21,27 @@ Bytes entry_bytes(const Value& value) {
 }
 Bytes entry_bytes(const Account& account) { return account.encoded(); }
 
+/// Whether no list of it is longer than what stands beside it: numbers of one byte become eight.
+template <Entry Value>
+bool takes_what_it_says(const Value& value) {
+  if constexpr (std::same_as<Value, Work>) {
+    return std::ranges::all_of(value.draws,
+                               [](const WorkDraw& draw) { return draw.weights.size() == draw.nodes.size(); }) &&
+           std::ranges::all_of(value.answers, [](const Answer& answer) {
+             return answer.found.size() == answer.differing.size() * Digest::size;
+           });
+  } else {
+    return true;
+  }
+}
+
 template <Entry Value>
 Result<Value> read_entry(ByteView bytes) {
   if constexpr (std::same_as<Value, Account>) {
-    MESH_LET(AccountRecord record, record::decode<AccountRecord>(bytes, entry_limits));
+    MESH_LET(AccountRecord record, record::decode<AccountRecord>(bytes));
     return Account::from_record(std::move(record));
   } else {
-    return record::decode<Value>(bytes, entry_limits);
+    return record::decode<Value>(bytes);
   }
 }
 
@@ -183,6 +193,13 @@ Status SnapshotReader::end_list() {
   } else {
     MESH_TRY(into_table(lists_ - 1, std::nullopt));
     last_place_.reset();
+    bool is_it = false;
+    std::size_t at = 0;
+    for_each_table(state_.tables, summary_.roots, [&](const auto& table, const Digest& root) {
+      if (at++ == lists_ - 1) is_it = table.root() == root;
+    });
+    if (!is_it)
+      return fail(ErrorCode::invalid, "wrong-state-root: the entries of the snapshot are not those of the state");
   }
   ++lists_;
   return {};
@@ -197,14 +214,18 @@ Status SnapshotReader::add(MerkleMap<Value>& table, std::vector<Value>& batch, s
     if (last_place_ && *last_place_ >= place)
       return bad("the entries of " + std::string(Value::table) + " are not in the order of their places");
     last_place_ = place;
+    if (!takes_what_it_says(*value))
+      return bad("an entry of " + std::string(Value::table) + " has lists that do not fit");
     batch.push_back(std::move(*value));
-    if (batch.size() < batch_entries) return {};
+    batch_bytes_ += entry->size();
+    if (batch.size() < batch_entries && batch_bytes_ < max_batch_bytes) return {};
   }
   std::vector<typename MerkleMap<Value>::Change> changes;
   changes.reserve(batch.size());
   for (const Value& value : batch) changes.push_back({Value::place_of(value.key()), value.key(), &value});
   table.commit(table.draft(changes));
   batch.clear();
+  batch_bytes_ = 0;
   return {};
 }
 

@@ -9,7 +9,9 @@
 //
 // What does not follow from the tables is the order in which works wait to be drawn for: there is a snapshot only where none waits.
 //
-// Bounds: 1 GiB, 32 MiB for an item, max_hops changes of the set of validators. Reading holds one piece, one item and what becomes the state.
+// Bounds: 512 MiB, 2 MiB for an item (as for any record), max_hops changes of the set of validators; where a state needs more there is no snapshot.
+// Reading holds one piece, some MiB of items, and what becomes the state; each table is compared with its root as soon as it is whole. A liar can
+// behind an honest head give entries of his own, which are bounded in what they take by the bytes that they have.
 // What can go wrong, by name: bad-snapshot (a piece or an item that does not read, or is another than the head says),
 // wrong-state-root (the entries are not those of the certified state), and the names of validator_hops.h.
 #pragma once
@@ -22,8 +24,8 @@
 namespace mesh::ledger {
 
 inline constexpr std::size_t snapshot_piece_bytes = std::size_t{1} << 20;
-inline constexpr std::size_t max_snapshot_bytes = std::size_t{1} << 30;
-inline constexpr std::size_t max_snapshot_item_bytes = std::size_t{32} << 20;
+inline constexpr std::size_t max_snapshot_bytes = std::size_t{512} << 20;
+inline constexpr std::size_t max_snapshot_item_bytes = dagcbor::record_limits.max_bytes;
 
 struct SnapshotHead {
   static constexpr std::string_view type = "ledger-snapshot";
@@ -105,6 +107,7 @@ class SnapshotReader {
   std::vector<Bytes> hop_items_;  ///< of the hop that is not whole yet
   State state_;
   Tables<Batch> batches_;
+  std::size_t batch_bytes_ = 0;  ///< of the entries that wait
   std::optional<Digest> last_place_;  ///< in the table that is being read
   Bytes held_;  ///< the beginning of an item, with its length
   std::uint64_t read_ = 0;  ///< bytes

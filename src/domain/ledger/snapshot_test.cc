@@ -44,7 +44,7 @@ class Chain {
     block(std::move(transfers));
   }
   /// From two blocks later on others decide.
-  void change_validators(std::vector<std::uint64_t> people) {
+  void change_validators(const std::vector<std::uint64_t>& people) {
     SetValidators set;
     set.from_height = ledger_.height() + 3;
     for (const std::uint64_t one : people) set.validators.push_back({person(one).id, 1});
