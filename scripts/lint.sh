@@ -45,7 +45,7 @@ check_rust_clippy() {
   cargo_shared clippy --manifest-path corpus/Cargo.toml --release --all-targets --locked -- -D warnings
 }
 check_js_format() { "$tools/prettier" --log-level warn --check .; }
-check_js_lint() { files '*.js' '*.mjs' | xargs -0 -r "$tools/eslint" --max-warnings 0; }
+check_js_lint() { files '*.js' '*.mjs' '*.ts' '*.tsx' | xargs -0 -r "$tools/eslint" --max-warnings 0; }
 check_shell() { files '*.sh' .ci/run | xargs -0 -r shellcheck -x; }
 check_includes() { none '#include "\.\./' '*.cc' '*.h'; }
 # The pattern is written in two parts so that it does not find itself.
