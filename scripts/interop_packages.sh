@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the pinned npm packages of tests/interop outside the clone, once per lock file: other people's
-# implementations that the tests compare Meshwork with. tests/interop/CMakeLists.txt looks in the same folder.
+# Installs the pinned packages of tests/interop (npm's, and pip's for tests/interop/openapi) outside the clone, once per lock
+# file: other people's implementations and checkers. tests/interop/CMakeLists.txt looks in the same folders.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -15,5 +15,15 @@ if [[ ! -f $folder/done ]]; then
   say "installing the npm packages that the interop tests compare with"
   cp "$root"/tests/interop/package*.json "$folder/"
   (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+  touch "$folder/done"
+fi
+
+key=$(sha256sum <"$root/tests/interop/openapi/requirements.txt" | cut -c1-16)
+folder=$MESH_CACHE/pip/openapi/$key
+if [[ ! -f $folder/done ]]; then
+  say "installing the checker of the API's description"
+  python3 -m venv "$folder"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    -r "$root/tests/interop/openapi/requirements.txt" >&2
   touch "$folder/done"
 fi

@@ -1312,9 +1312,9 @@ void Runtime::refresh_shares(std::move_only_function<void(const Result<store::Sh
 
 void Runtime::invite(const InvitationTerms& terms, std::move_only_function<void(Result<std::string>)> done) {
   if (!impl_->enrolment)
-    return done(fail(
-        ErrorCode::unsupported,
-        "this node's federation has no ledger, so nobody is admitted to it: `mesh federation found NAME` makes one"));
+    return done(fail(ErrorCode::not_found,
+                     "no-ledger: this node's federation has none, so nobody is admitted to it: `mesh federation found "
+                     "NAME` makes one"));
   std::vector<std::string> addresses = listen_addresses();
   addresses.resize(std::min(addresses.size(), max_invitation_addresses));
   impl_->enrolment->invite(
