@@ -2,7 +2,7 @@
 # MESH_CACHE names where slow outputs lie outside the clone (default: ~/.cache/meshwork).
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test lint format bench fuzz sim soak clean help
+.PHONY: build demo test lint format bench fuzz sim soak package clean help
 
 build: ## Build the program: build/mesh
 	@scripts/build.sh
@@ -30,6 +30,9 @@ sim: ## Try to break the protocol in simulation (SEED, NODES, HOURS; ARGS are fu
 
 soak: ## Run the long tests: fuel over 10,000 modules, a real mesh under kills and load, large simulated ones under every fault
 	@scripts/extra.sh soak $(ARGS)
+
+package: ## Debian package, tarball, Python wheel and npm tarball in build/package; installed and tried in a clean Debian
+	@scripts/package.sh $(ARGS)
 
 clean: ## Remove the build folder (not the cache outside the clone)
 	@rm -rf build

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks for what the build needs and installs missing Debian packages where it may: as root, or with sudo that asks
 # for no password. Elsewhere it prints the line to run. It never asks.
-# usage: setup.sh build|all|bench
+# usage: setup.sh build|all|bench|package
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -12,13 +12,16 @@ source "$root/scripts/common.sh"
 packages=(g++ cmake ninja-build ccache pkg-config git
   libboost1.81-dev libsodium-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev libgtest-dev
   clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc python3 python3-venv)
-if [[ ${1:-build} != build ]]; then
+if [[ ${1:-build} == all || ${1:-build} == bench ]]; then
   packages+=(clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 nftables shellcheck)
   # Any Go will do: scripts/kubo.sh has it fetch the one that is needed.
   if ! command -v go >/dev/null; then packages+=(golang-go); fi
 fi
 # What `make bench` puts beside a transfer of files, and beside transfers of credits.
 if [[ ${1:-build} == bench ]]; then packages+=(rsync nginx-light aria2 iperf3 curl openssl iputils-ping postgresql); fi
+
+# What `make package` makes its packages with, and a clean Debian to install them in.
+if [[ ${1:-build} == package ]]; then packages+=(binutils debootstrap dpkg-dev help2man python3-pip xz-utils); fi
 
 installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
 missing=()

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "app/api/call.h"
+#include "app/api/dashboard.h"
 #include "app/api/gateway.h"
 #include "app/api/ledger_routes.h"
 #include "app/api/opened_content.h"
@@ -57,6 +58,7 @@ struct Parameter {
   std::string_view place;  ///< "path" or "query"
   std::string_view type;   ///< "string", "integer"
   std::string_view help;
+  bool is_required = false;  ///< in the query; in the path all are
 };
 struct Answer {
   unsigned status;
@@ -114,6 +116,7 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     http_config.is_public = [this, zephymesh = config.zephymesh](const http::Request& request) {
       if (const std::optional<Cid> root = Gateway::root_of(request.path))
         return request.method == "GET" && backend_.is_for_everybody(*root);
+      if (Dashboard::built_in().has(request)) return true;
       const bool is_launcher = zephymesh && request.is_loopback && !request.has_origin;
       return std::ranges::any_of(table(), [&](const Route& route) {
         return (route.access == Access::everyone || (route.access == Access::launcher && is_launcher)) &&
@@ -178,6 +181,10 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                         fmt::format("{} takes {}, not {}", request.path, fmt::join(allowed, ", "), request.method));
       response.headers["allow"] = fmt::format("{}", fmt::join(allowed, ", "));
       responder.answer(std::move(response));
+      return;
+    }
+    if (auto file = Dashboard::built_in().answer(request)) {
+      responder.answer(std::move(*file));
       return;
     }
     responder.answer(http::problem(
@@ -1612,7 +1619,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        "/api/v1/assets",
        "removeAdded",
        "Shares no longer what was added where it lies; the file or folder stays",
-       {{"path", "query", "string", "as it was added"}},
+       {{"path", "query", "string", "as it was added", true}},
        {},
        {{200, "application/json", "Removed", "it is not shared any more"}},
        &Impl::delete_added},
@@ -1920,7 +1927,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {{200, "application/json", "Invitation", "the token; micro-credits are given out of this node's balance"},
         {403, "", "", "this node is no steward"},
         {429, "", "", "too many invitations are open"},
-        {501, "", "", "the federation has no ledger"}},
+        no_ledger},
        &Impl::post_invitation},
       {"POST",
        "/api/v1/peers/{peer}/ping",
@@ -1934,7 +1941,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        "/api/v1/doctor",
        "doctor",
        "Why a peer can or cannot be reached",
-       {{"target", "query", "string", "a PeerId or a multiaddress"}},
+       {{"target", "query", "string", "a PeerId or a multiaddress", true}},
        {},
        {{200, "application/json", "Reach", "every address that was tried"}},
        &Impl::get_doctor},
@@ -2003,7 +2010,7 @@ std::string Api::Impl::openapi_text() {
     for (const Parameter& parameter : route.parameters) {
       parameters.push_back({{"name", parameter.name},
                             {"in", parameter.place},
-                            {"required", parameter.place == "path"},
+                            {"required", parameter.is_required || parameter.place == "path"},
                             {"description", parameter.help},
                             {"schema", {{"type", parameter.type}}}});
     }

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "app/api/amount.h"
+#include "app/api/api.h"
 #include "app/cli/ledger_session.h"
 #include "app/cli/session.h"
 #include "app/cli/simulate.h"
@@ -358,6 +359,10 @@ struct Program {
         } else {
           fmt::print("mesh {}\n", MESH_VERSION);
         }
+        return static_cast<int>(exit_ok);
+      });
+      command(parent, "openapi", "the description of the HTTP API (OpenAPI 3.1), for making clients", [] {
+        fmt::print("{}\n", Api::openapi());
         return static_cast<int>(exit_ok);
       });
     };
