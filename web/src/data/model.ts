@@ -1,0 +1,31 @@
+// What the dashboard knows of a node, by the names of the API's schemas.
+import type { components } from '../../../sdk/js/src/api.generated';
+
+export type Schemas = components['schemas'];
+export type Job = Schemas['Job'];
+export type Shard = Schemas['Shard'];
+export type Peer = Schemas['Peer'];
+export type NodeInfo = Schemas['Node'];
+export type Topology = Schemas['Topology'];
+export type Transfer = Schemas['Transfer'];
+export type Explanation = Schemas['Explanation'];
+export type MeshEvent = Schemas['Event'];
+export type TaskRequest = Schemas['TaskRequest'];
+export type TaskPlan = Schemas['TaskPlan'];
+
+export type Connection = 'connecting' | 'open' | 'lost';
+
+export const phases = ['bidding', 'running', 'reducing', 'fetching', 'done', 'failed', 'stopped'] as const;
+export const shardStates = [
+  'waiting',
+  'running',
+  'committed',
+  'verifying',
+  'accepted',
+  'unverified',
+  'failed',
+  'rejected',
+] as const;
+
+/** How many shards one request brings, which is the API's maximum. */
+export const shardPage = 1000;

@@ -1,0 +1,41 @@
+// How the dashboard is built and tried out.
+//
+// MESH_API is the link that `mesh up` prints (its token is not needed here). A node answers to its own Host and Origin
+// alone, so the proxy of the development server speaks as the node's own page would.
+import { fileURLToPath } from 'node:url';
+import react from '@vitejs/plugin-react';
+import type { ProxyOptions } from 'vite';
+import { defineConfig } from 'vite';
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+function proxyTo(link: string): Record<string, ProxyOptions> {
+  const { origin, host } = new URL(link);
+  const options: ProxyOptions = { target: origin, ws: true, headers: { host, origin } };
+  return Object.fromEntries(['/api', '/ipfs', '/openapi.json', '/livez', '/readyz'].map((path) => [path, options]));
+}
+
+export default defineConfig(({ command }) => ({
+  base: '/',
+  plugins: [react()],
+  resolve: {
+    alias: [
+      { find: /^meshwork\/verify$/, replacement: source('../sdk/js/src/verify/index.ts') },
+      { find: /^meshwork$/, replacement: source('../sdk/js/src/index.ts') },
+    ],
+  },
+  server: {
+    host: '127.0.0.1',
+    strictPort: false,
+    ...(command === 'serve' && process.env.MESH_API ? { proxy: proxyTo(process.env.MESH_API) } : {}),
+  },
+  worker: { format: 'es' },
+  build: {
+    target: 'es2022',
+    // Nothing as a data: address, which a strict Content-Security-Policy would refuse.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 4000,
+    sourcemap: false,
+  },
+}));
