@@ -15,7 +15,7 @@ exec 9>"$cache/dashboard/.lock"
 flock 9
 if [[ ! -f $packed ]]; then
   # Everything but what npm installed is made anew.
-  find "$workspace" -mindepth 1 -maxdepth 1 -not -name node_modules -not -name '.lock-*' -exec rm -rf {} +
+  find "$workspace" -type f -not -path '*/node_modules/*' -not -name '.lock-*' -delete
   list | while IFS= read -r file; do
     mkdir -p "$workspace/$(dirname "$file")"
     cp "$file" "$workspace/$file"

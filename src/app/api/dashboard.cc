@@ -26,12 +26,13 @@ constexpr std::string_view home_page = "/index.html";
 /// By which the API's own paths begin.
 constexpr std::array<std::string_view, 7> not_pages{"api", "ipfs", "v1", "livez", "readyz", "metrics", "openapi.json"};
 
-Error malformed(std::string_view what) { return {ErrorCode::malformed, fmt::format("the dashboard's pack {}", what)}; }
+Error malformed(std::string_view what) { return {ErrorCode::invalid, fmt::format("the dashboard's pack {}", what)}; }
 
 /// nullopt: not what the index says.
 std::optional<Bytes> unpacked(std::span<const std::uint8_t> gzip, std::size_t bytes) {
   if (gzip.size() < gzip_header_bytes + gzip_trailer_bytes) return std::nullopt;
-  const auto deflated = gzip.subspan(gzip_header_bytes, gzip.size() - gzip_header_bytes - gzip_trailer_bytes);
+  // With the trailer: Beast reads on beyond the last code before it sees that it was the last.
+  const auto deflated = gzip.subspan(gzip_header_bytes);
   Bytes out(bytes + 1);  // One more, so that what is longer is seen.
   boost::beast::zlib::inflate_stream stream;
   boost::beast::zlib::z_params place;

@@ -194,14 +194,15 @@ TEST(DashboardPack, ThatOfTheProgramIsWhole) {
     ASSERT_TRUE(plain);
     ASSERT_EQ(plain->status, 200U) << path;
     const std::string etag = plain->headers.at("etag");
-    EXPECT_EQ(etag.substr(1, etag.size() - 2), to_hex(sha256(plain->body)).substr(0, 32)) << path;
+    EXPECT_EQ(etag.substr(1, etag.size() - 2), sha256(plain->body).hex().substr(0, 32)) << path;
   }
 }
 
 TEST(OpenApi, TheDescriptionInTheDocumentsIsWhatANodeAnswers) {
   std::ifstream file(MESH_SOURCE_DIR "/docs/openapi.json");
   ASSERT_TRUE(file);
-  EXPECT_EQ(json::parse(file), json::parse(Api::openapi()))
+  // As EXPECT_TRUE: both are a hundred kilobytes long.
+  EXPECT_TRUE(json::parse(file) == json::parse(Api::openapi()))
       << "make it again: build/mesh openapi > docs/openapi.json, then make format; the clients' types come from it";
 }
 

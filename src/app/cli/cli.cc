@@ -362,7 +362,7 @@ struct Program {
         return static_cast<int>(exit_ok);
       });
       command(parent, "openapi", "the description of the HTTP API (OpenAPI 3.1), for making clients", [] {
-        fmt::print("{}\n", Api::openapi());
+        fmt::print("{}\n", app::Api::openapi());
         return static_cast<int>(exit_ok);
       });
     };
