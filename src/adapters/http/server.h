@@ -32,8 +32,8 @@ struct Limits {
   std::uint64_t max_body_bytes = std::uint64_t{64} << 20;  ///< Of one request: 413.
   std::uint64_t max_buffered_body_bytes = std::uint64_t{512} << 20;  ///< Of all requests being read: 503.
   std::uint32_t max_header_bytes = 16 << 10;  ///< 431.
-  std::size_t max_connections = 512;  ///< WebSockets included: 503.
-  std::size_t max_websockets = 128;  ///< 503.
+  std::size_t max_connections = 4096;  ///< WebSockets included: 503.
+  std::size_t max_websockets = 2048;  ///< 503.
   std::size_t max_websocket_queued_bytes = std::size_t{4} << 20;  ///< Per client; past it closed with 1013.
   std::size_t max_websocket_message_bytes = std::size_t{1} << 20;  ///< Received; closed with 1009.
   std::size_t max_stream_queued_bytes = std::size_t{1} << 20;  ///< Per streamed answer: write() then says no.

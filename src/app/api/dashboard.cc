@@ -147,7 +147,7 @@ const Dashboard::File* Dashboard::find(const http::Request& request) const {
   if (request.method != "GET" || request.is_websocket || request.path.empty()) return nullptr;
   if (const auto found = files_.find(request.path); found != files_.end()) return &found->second;
   const std::string_view path = std::string_view(request.path).substr(1);
-  const bool is_page = path.substr(path.rfind('/') + 1).find('.') == std::string_view::npos &&
+  const bool is_page = path.find('.') == std::string_view::npos &&
                        std::ranges::find(not_pages, path.substr(0, path.find('/'))) == not_pages.end();
   if (!is_page) return nullptr;
   const auto home = files_.find(home_page);

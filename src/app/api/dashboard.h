@@ -3,7 +3,7 @@
 //
 // Who may ask, and the security headers, are adapters/http's business. It decides which file answers a path, and what the
 // client may keep: files whose names hold their hash for good, all else only after asking again. A path that names no file
-// and could be a page's (no dot in its last segment, none of the API's own) gets the application, which finds its page by
+// and could be a page's (no dot, none of the API's own) gets the application, which finds its page by
 // the path. Bounds: a file of 16 MiB. Errors: invalid for a pack that is none; the program's own is tested whole.
 #pragma once
 

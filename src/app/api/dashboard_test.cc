@@ -120,7 +120,7 @@ TEST_F(DashboardTest, APathThatMayBeAPagesGetsTheApplication) {
 
 TEST_F(DashboardTest, WhatIsTheApisOrNamesNoFileIsNotItsOwn) {
   for (const std::string path : {"/api", "/api/v1/nothing", "/ipfs/bafy", "/v1/models", "/metrics", "/livez", "/readyz",
-                                 "/openapi.json", "/assets/gone.js", "/favicon.ico", ""}) {
+                                 "/openapi.json", "/assets/gone.js", "/favicon.ico", "/.git/config", ""}) {
     EXPECT_FALSE(dashboard_.answer(get(path))) << path;
     EXPECT_FALSE(dashboard_.has(get(path))) << path;
   }

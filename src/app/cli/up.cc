@@ -3,9 +3,11 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <csignal>
@@ -20,6 +22,8 @@
 
 namespace mesh::cli {
 namespace {
+
+constexpr rlim_t wanted_open_files = 16'384;
 
 void start_log(const config::Settings& settings) {
   auto logger = spdlog::stderr_logger_mt("mesh");
@@ -108,6 +112,14 @@ Result<std::string> token_of(const std::filesystem::path& file) {
   return token;
 }
 
+/// As many open files as the system lets this user have: a thousand dashboards and peers are more than what a shell starts with.
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted_open_files) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted_open_files);
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // Where it may not, the node works with what there is.
+}
+
 }  // namespace
 
 /// What ZephyMesh's launcher expects (../shared/design: interfaces.md): where the API may be, where it says so, and what of the
@@ -143,6 +155,7 @@ struct LocalNode::Parts {
 LocalNode::LocalNode() : parts_(std::make_unique<Parts>()) {}
 
 Result<std::unique_ptr<LocalNode>> LocalNode::start(const config::Settings& settings, bool any_port) {
+  raise_file_limit();
   MESH_LET(auto api_address, split_address(settings.text("api")));
   if (any_port) api_address = {"127.0.0.1", 0};
   const config::Paths& paths = settings.paths();
