@@ -13,7 +13,7 @@ packages=(g++ cmake ninja-build ccache pkg-config git
   libboost1.81-dev libsodium-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev libgtest-dev
   clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc python3 python3-venv)
 if [[ ${1:-build} == all || ${1:-build} == bench ]]; then
-  packages+=(clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 nftables shellcheck)
+  packages+=(clang-format-19 libclang-rt-19-dev libbenchmark-dev iproute2 nftables shellcheck chromium)
   # Any Go will do: scripts/kubo.sh has it fetch the one that is needed.
   if ! command -v go >/dev/null; then packages+=(golang-go); fi
 fi

@@ -60,6 +60,14 @@ step_rust() {
   awk '/^test .* FAILED$/ { print $2 }' "$reports/rust.out" >>"$reports/rust.count"
   return "$status"
 }
+# The clients in JavaScript and Python, alone and against real nodes, and the dashboard in a browser.
+step_clients() {
+  local status=0
+  scripts/js_tests.sh "$reports" || status=$?
+  scripts/python_sdk_tests.sh "$reports/python.xml" || status=$?
+  node scripts/count_junit.mjs "$reports"/js-*.xml "$reports/python.xml" >"$reports/clients.count"
+  return "$status"
+}
 # Unit tests, the simulator's among them, with address and undefined-behaviour sanitizers in the C++; the Rust library
 # is as it ships. Of the interpreters JavaScript alone: each of the others is compiled for a minute, in Rust, and makes the same
 # calls. The program's own tests need no second build: they are processes, and the modules that they are made of
@@ -89,7 +97,7 @@ step_tsan() {
 }
 step_demo() { scripts/demo.sh; }
 
-all=(setup build lint runtimes unit integration rust asan tsan demo)
+all=(setup build lint runtimes unit clients integration rust asan tsan demo)
 steps=("${all[@]}")
 if (($#)); then steps=("$@"); fi
 

@@ -27,7 +27,6 @@ CHECKS = (
     "response_schema_conformance",
     "negative_data_rejection",
     "missing_required_header",
-    "use_after_free",
     "ensure_resource_availability",
     "ignored_auth",
 )
@@ -59,7 +58,7 @@ class Drawn(unittest.TestCase):
         if token:
             command += ["--header", f"Authorization: Bearer {token}"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=1500)
-        self.assertEqual(done.returncode, 0, done.stdout[-8000:] + done.stderr[-2000:])
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-2000:])
         self.assertIsNone(node.process.poll(), "the node has ended")
         made = int(re.search(r"(\d+) generated", done.stdout).group(1))
         self.assertGreater(made, at_least)

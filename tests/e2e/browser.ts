@@ -1,0 +1,70 @@
+// A headless Chromium that shows the dashboards of real nodes, and notices what must never happen in one: a request to another
+// origin, a script that fails, anything that the Content-Security-Policy had to refuse.
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+export async function launch(): Promise<Browser> {
+  const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+  if (!existsSync(executablePath)) throw new Error(`${executablePath} is not there; CHROMIUM names another browser`);
+  // The tests may run as root, for whom Chromium has no sandbox of its own. What it shows is this repository's.
+  return chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-background-networking', '--no-first-run'],
+  });
+}
+
+export interface Visit {
+  page: Page;
+  /** What went wrong in the page so far: empty, unless a test fails. */
+  faults: string[];
+}
+
+/** A tab of its own, with nothing from before. */
+export async function visit(browser: Browser, link: string, options: BrowserContextOptions = {}): Promise<Visit> {
+  const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
+  const page = await context.newPage();
+  const faults: string[] = [];
+  const origin = new URL(link).origin;
+  page.on('pageerror', (error) => faults.push(`script: ${error.message}`));
+  page.on('console', (message) => {
+    // A request that fails while the node is down is what some tests are about; the application says so itself.
+    const isNetwork = message.text().includes('net::ERR_') || message.text().includes('WebSocket connection to');
+    const isRefusal = message.text().includes('the server responded with a status of');
+    if (message.type() === 'error' && !isNetwork && !isRefusal) faults.push(`console: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol) && url.host !== new URL(origin).host)
+      faults.push(`request to ${url.origin}`);
+  });
+  await page.goto(link);
+  return { page, faults };
+}
+
+/** What axe-core finds in the page as it is now, of what it calls serious or critical. */
+export async function accessibilityFaults(page: Page): Promise<string[]> {
+  // By evaluate and not as a script of the page, which its Content-Security-Policy would refuse.
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    const { axe: checker } = globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
+    interface Violation {
+      id: string;
+      impact: string | null;
+      help: string;
+      nodes: { target: string[]; failureSummary?: string }[];
+    }
+    return (await checker.run()).violations;
+  });
+  return found
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(
+      ({ id, help, nodes }) =>
+        `${id}: ${help}: ${nodes
+          .map(({ target }) => target.join(' '))
+          .slice(0, 5)
+          .join(', ')}`,
+    );
+}
