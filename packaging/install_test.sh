@@ -43,7 +43,7 @@ inside() { chroot "$place" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HO
 say "installing the package there"
 {
   inside apt-get update -q
-  inside apt-get install -q -y --no-install-recommends /tmp/meshwork.deb
+  inside apt-get install -q -y --no-install-recommends systemd /tmp/meshwork.deb
 } >"$MESH_CACHE/package/install.log" 2>&1 || { tail -20 "$MESH_CACHE/package/install.log" >&2; die "the package does not install."; }
 
 passed=0
@@ -78,10 +78,10 @@ check "the dashboard is inside" says '<div id="root">' node -e 'fetch(process.ar
 kill "$node"
 wait "$node" || true
 node=
-if command -v systemd-analyze >/dev/null; then
-  check "the services are well-formed" systemd-analyze --root="$place" verify \
-    "$place/usr/lib/systemd/system/meshwork.service"
-fi
+for unit in system user; do
+  check "the $unit's service is well-formed" inside env XDG_RUNTIME_DIR=/tmp systemd-analyze verify --man=no "--$unit" "/usr/lib/systemd/$unit/meshwork.service"
+done
 check "it goes again" inside apt-get purge -q -y meshwork
-check "and leaves nothing" test ! -e "$place/usr/bin/mesh"
+nothing_left() { [[ -z $(find "$place/usr" "$place/etc" -name '*meshwork*' -not -path '*/apt/*' -print -quit) && ! -e $place/usr/bin/mesh ]]; }
+check "and leaves nothing" nothing_left
 echo "$passed checks of the installed package passed"

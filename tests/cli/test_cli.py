@@ -619,6 +619,9 @@ class Api(Case):
         self.assertIn(b"ledger", text)
         self.assertEqual(node.request("/api/v1/tasks", "POST", b"a=1", headers={"Content-Type": "application/x-www-form-urlencoded"})[0] // 100, 4)
 
+    def test_the_description_is_printed_without_a_node(self):
+        self.assertEqual(json.loads(self.mesh("openapi").stdout)["openapi"], "3.1.0")
+
     def test_every_described_route_answers_as_described(self):
         self.assertEqual(self.mesh("federation", "found", "town").returncode, 0)
         node = self.node()
