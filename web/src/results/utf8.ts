@@ -1,0 +1,38 @@
+// UTF-8 as the Encoding Standard has it: shortest forms only, no surrogates, nothing beyond U+10FFFF.
+
+/** Length of the sequence that begins at `at`, or 0 if there is none that is valid. */
+export function sequenceLength(bytes: Uint8Array, at: number): number {
+  const first = bytes[at]!;
+  if (first < 0x80) return 1;
+  const tail = (i: number) => (bytes[at + i]! & 0xc0) === 0x80;
+  if (first >= 0xc2 && first <= 0xdf) return tail(1) ? 2 : 0;
+  const second = bytes[at + 1]!;
+  if (first >= 0xe0 && first <= 0xef) {
+    if (!tail(1) || !tail(2) || (first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return 0;
+    return 3;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    if (!tail(1) || !tail(2) || !tail(3) || (first === 0xf0 && second < 0x90) || (first === 0xf4 && second > 0x8f))
+      return 0;
+    return 4;
+  }
+  return 0;
+}
+
+/** How many bytes of these are in no valid sequence. One that the end cuts is not counted. */
+export function invalidUtf8(bytes: Uint8Array): number {
+  let invalid = 0;
+  for (let at = 0; at < bytes.length;) {
+    const length = sequenceLength(bytes, at);
+    if (length === 0 && at + 4 <= bytes.length) invalid += 1;
+    at += Math.max(1, length);
+  }
+  return invalid;
+}
+
+/** The last place at or before `at` where a sequence begins. */
+export function boundary(bytes: Uint8Array, at: number): number {
+  if (at >= bytes.length) return bytes.length;
+  for (let back = 0; back < 4 && at - back >= 0; back += 1) if ((bytes[at - back]! & 0xc0) !== 0x80) return at - back;
+  return at;
+}
