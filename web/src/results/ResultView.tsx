@@ -98,7 +98,7 @@ function Views({ bytes, name, detected, opened }: ResultViewProps & { detected: 
 }
 
 /** Shows a result, whatever it is. The bytes are a stranger's: nothing in them is ever run or taken for markup. */
-export default function ResultView({ bytes, name }: ResultViewProps) {
+export function ResultView({ bytes, name }: ResultViewProps) {
   const detected = useMemo(() => detect(bytes, name), [bytes, name]);
   const opening = useWork(() => open(bytes, detected, name), [bytes, detected, name]);
   const download = () => save([bytes as BlobPart], 'application/octet-stream', fileName(name, ''));
@@ -119,3 +119,5 @@ export default function ResultView({ bytes, name }: ResultViewProps) {
     </section>
   );
 }
+
+export default ResultView;
