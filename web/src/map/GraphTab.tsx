@@ -22,6 +22,8 @@ import { useMotion } from './useMotion';
 const WIDTH = 900;
 const HEIGHT = 560;
 const LABEL_EVERY = 12;
+/** More nodes than that are not drawn on their way, but when they rest. */
+const MOVING = 250;
 
 // A shape and a colour for each way a peer is found, so that neither is needed alone.
 const WAYS: Record<string, { type: typeof symbolCircle; color: string; label: string }> = {
@@ -78,7 +80,8 @@ interface Motion {
 function useLayout(model: MapModel, move: (layout: MapLayout) => void, again: number): Motion {
   const [layout] = useState(() => new MapLayout());
   const [version, setVersion] = useState(0);
-  const hasMotion = useMotion();
+  const isWanted = useMotion();
+  const hasMotion = isWanted && model.nodes.length <= MOVING;
   useEffect(() => {
     if (again > 0) layout.clear();
   }, [layout, again]);
@@ -230,7 +233,13 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
     const labelled = model.nodes.map((node): Labelled => {
       const priority =
         Number(node.isSelf) * 8 + Number(node.id === active) * 16 + Number(working.has(node.id)) * 4 + loadOf(node);
-      return { id: node.id, ...toScreen(node.id), radius: radiusOf(node) * scale, text: node.name, priority };
+      return {
+        id: node.id,
+        ...toScreen(node.id),
+        radius: radiusOf(node) * scale,
+        text: node.isSelf ? 'this node' : node.name,
+        priority,
+      };
     });
     return placeLabels(labelled, WIDTH, HEIGHT);
     // The version stands for the places, which the layout keeps to itself.

@@ -34,8 +34,9 @@ interface Box {
 const HEIGHT = 13;
 const PER_CHARACTER = 6.4;
 const CELL = 110;
-/** Of more nodes than that, a name may lie over another's dot. */
+/** Of more nodes than that, a name may lie over another's dot, and only the most important have names. */
 const CAREFUL = 200;
+const MOST_OF_MANY = 40;
 
 function overlaps(a: Box, b: Box): boolean {
   return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
@@ -71,8 +72,9 @@ export function placeLabels(nodes: readonly Labelled[], width: number, height: n
   const taken: Box[] = [];
   const labels: Label[] = [];
   const nameless: Labelled[] = [];
+  const most = inside.length > CAREFUL ? MOST_OF_MANY : inside.length;
   for (const node of order) {
-    const label = firstFree(node, taken, dots);
+    const label = labels.length < most ? firstFree(node, taken, dots) : null;
     if (label) {
       labels.push(label);
       taken.push(boxOf(label));
@@ -80,7 +82,11 @@ export function placeLabels(nodes: readonly Labelled[], width: number, height: n
       nameless.push(node);
     }
   }
-  return { labels, groups: grouped(nameless, taken) };
+  return {
+    labels,
+    groups:
+      inside.length > CAREFUL ? grouped(nameless, taken) : grouped(nameless, taken).filter(({ count }) => count > 1),
+  };
 }
 
 function dotOf({ id, x, y, radius }: Labelled): Box & { id: string } {

@@ -1,6 +1,7 @@
 // Comma-separated values (RFC 4180, with the delimiters that are usual): quotes may hold line ends, rows may be ragged. As
 // with JSON, fields only point into the bytes. Bound: MAX_FIELDS; what comes after is left out and said so.
 
+import { decode } from './utf8';
 import type { Work } from './work';
 
 export const MAX_FIELDS = 4_000_000;
@@ -95,13 +96,11 @@ export function* parseCsv(bytes: Uint8Array, delimiter: number, maxFields = MAX_
   return { bytes, rows: fields.rows, rowCount: fields.rowCount, starts: fields.starts, ends: fields.ends, cut };
 }
 
-const decoder = new TextDecoder();
-
 /** A field's text without its quotes, at most some `most` bytes of it. */
 export function fieldText(csv: Csv, field: number, most = 1000): string {
   const start = csv.starts[field]!;
   const end = csv.ends[field]!;
-  const text = decoder.decode(csv.bytes.subarray(start, Math.min(end, start + most)));
+  const text = decode(csv.bytes, start, Math.min(end, start + most));
   if (!text.startsWith('"')) return text;
   const whole = end - start <= most && text.length > 1 && text.endsWith('"') ? text.slice(1, -1) : text.slice(1);
   return whole.replaceAll('""', '"');

@@ -5,7 +5,7 @@
 // Beyond the standard it takes NaN, Infinity and -Infinity, which Python and others write, and counts them, so that the
 // view can say so. Bounds: MAX_NODES, MAX_DEPTH, MAX_NUMBER. What breaks a rule or a bound is named with its offset.
 
-import { sequenceLength } from './utf8';
+import { decode, sequenceLength } from './utf8';
 import type { Work } from './work';
 
 export const MAX_NODES = 4_000_000;
@@ -47,13 +47,13 @@ export class JsonDocument {
   /** Where the key's text begins, within its quotes; an element of an array has none and both are 0. */
   keyStarts: Uint32Array;
   keyEnds: Uint32Array;
-  private readonly decoder = new TextDecoder();
 
   constructor(
     readonly bytes: Uint8Array,
     private readonly maxNodes: number,
   ) {
-    const room = Math.min(maxNodes, 1024);
+    // Room that is not used costs no memory, but to make more does copy.
+    const room = Math.min(maxNodes, 1024 + Math.ceil(bytes.length / 6));
     this.kinds = new Uint8Array(room);
     this.starts = new Uint32Array(room);
     this.ends = new Uint32Array(room);
@@ -122,19 +122,8 @@ export class JsonDocument {
     return this.keyStarts[node] !== 0;
   }
 
-  private ascii(start: number, end: number): string {
-    if (end - start > 64) return this.decoder.decode(this.bytes.subarray(start, end));
-    let text = '';
-    for (let i = start; i < end; i += 1) {
-      const byte = this.bytes[i]!;
-      if (byte >= 0x80) return this.decoder.decode(this.bytes.subarray(start, end));
-      text += String.fromCharCode(byte);
-    }
-    return text;
-  }
-
   private unescaped(start: number, end: number, most: number): string {
-    const text = this.ascii(start, Math.min(end, start + most));
+    const text = decode(this.bytes, start, Math.min(end, start + most));
     if (!text.includes('\\')) return text;
     return text.replace(/\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))/g, (_, hex: string | undefined, plain: string) =>
       hex === undefined ? (ESCAPES[plain] ?? plain) : String.fromCharCode(parseInt(hex, 16)),
@@ -150,13 +139,13 @@ export class JsonDocument {
     const start = this.starts[node]!;
     const end = this.ends[node]!;
     if (this.kinds[node] === Kind.string) return this.unescaped(start + 1, end - 1, most);
-    return this.ascii(start, Math.min(end, start + most));
+    return decode(this.bytes, start, Math.min(end, start + most));
   }
 
   /** The nearest double; 1e400 comes to Infinity. NaN for what is no number. */
   number(node: number): number {
     if (this.kinds[node] !== Kind.number) return Number.NaN;
-    return Number(this.ascii(this.starts[node]!, this.ends[node]!));
+    return Number(decode(this.bytes, this.starts[node]!, this.ends[node]!));
   }
 
   /** The member of an object with this key, or -1. `near` is tried first: most objects of a list have one order. */
@@ -168,7 +157,7 @@ export class JsonDocument {
     return -1;
   }
 
-  private keyIs(node: number, key: Uint8Array): boolean {
+  keyIs(node: number, key: Uint8Array): boolean {
     const start = this.keyStarts[node]!;
     if (this.keyEnds[node]! - start !== key.length || start === 0) return false;
     for (let i = 0; i < key.length; i += 1) if (this.bytes[start + i] !== key[i]) return false;

@@ -86,9 +86,16 @@ function* merge(
 
 const RUN = 512;
 
+/** The numbers 0 to `length` - 1. */
+export function counted(length: number): Uint32Array<ArrayBuffer> {
+  const made = new Uint32Array(length);
+  for (let i = 0; i < length; i += 1) made[i] = i;
+  return made;
+}
+
 /** The numbers 0 to `length` - 1 in the order of a comparison; a stable merge sort. */
 export function* sortedPlaces(length: number, compare: (a: number, b: number) => number): Work<Uint32Array> {
-  let source = Uint32Array.from({ length }, (_, i) => i);
+  let source = counted(length);
   let target = new Uint32Array(length);
   for (let from = 0; from < length; from += RUN) {
     source.subarray(from, from + RUN).sort(compare);

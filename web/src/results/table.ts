@@ -6,7 +6,8 @@ import { type JsonDocument, Kind } from './json';
 import type { Work } from './work';
 
 export const MAX_COLUMNS = 256;
-const BETWEEN_YIELDS = 8192;
+const MAX_HIDDEN = 10_000;
+const BETWEEN_YIELDS = 4096;
 
 export type CellKind = 'number' | 'text' | 'boolean' | 'null' | 'nested' | 'missing';
 
@@ -98,18 +99,25 @@ function childrenOf(document: JsonDocument, node: number): Uint32Array {
 }
 
 function* recordsTable(document: JsonDocument, rows: Uint32Array): Work<Table> {
-  const keys = new Map<string, Uint8Array>();
+  const keys = new Set<string>();
+  const raw: Uint8Array[] = [];
   const hidden = new Set<string>();
   for (let row = 0; row < rows.length; row += 1) {
     if (row % BETWEEN_YIELDS === BETWEEN_YIELDS - 1) yield;
-    for (const child of document.children(rows[row]!)) {
+    const end = document.after(rows[row]!);
+    for (let child = rows[row]! + 1, place = 0; child < end; child = document.after(child), place += 1) {
+      // Most objects of a list have one order of keys.
+      if (place < raw.length && document.keyIs(child, raw[place]!)) continue;
       const key = document.key(child);
       if (keys.has(key)) continue;
-      if (keys.size < MAX_COLUMNS) keys.set(key, document.rawKey(child));
-      else if (hidden.size < 10_000) hidden.add(key);
+      if (keys.size === MAX_COLUMNS) {
+        if (hidden.size < MAX_HIDDEN) hidden.add(key);
+        continue;
+      }
+      keys.add(key);
+      raw.push(document.rawKey(child));
     }
   }
-  const raw = [...keys.values()];
   const near = new Int32Array(raw.length);
   const at = (row: number, column: number) => {
     const record = rows[row];

@@ -36,3 +36,18 @@ export function boundary(bytes: Uint8Array, at: number): number {
   for (let back = 0; back < 4 && at - back >= 0; back += 1) if ((bytes[at - back]! & 0xc0) !== 0x80) return at - back;
   return at;
 }
+
+const decoder = new TextDecoder();
+const SHORT = 64;
+
+/** The text of some bytes; quick for the short and plain ones that almost all keys and numbers are. */
+export function decode(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start > SHORT) return decoder.decode(bytes.subarray(start, end));
+  let text = '';
+  for (let i = start; i < end; i += 1) {
+    const byte = bytes[i]!;
+    if (byte >= 0x80) return decoder.decode(bytes.subarray(start, end));
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}

@@ -11,10 +11,11 @@ import {
   useState,
 } from 'react';
 
+import type { Label } from '../../map/labels';
 import { type Frame, MARGIN, type Scene, type ScenePoint } from './scene';
 import type { ChartKind } from './shape';
 
-export type AnyScene = Scene & { labels?: { x: number; y: number; text: string }[] };
+export type AnyScene = Scene & { labels?: Label[] };
 
 interface Props {
   kind: ChartKind;
@@ -150,11 +151,12 @@ function Axes({ scene, width }: { scene: Scene; width: number }) {
 }
 
 const DOT = 4;
+const NODE = 8;
 
 function Paths({ scene }: { scene: AnyScene }) {
   return scene.paths.map((path, i) => {
-    if (path.role === 'area') return <path key={i} d={path.d} fill={path.color} />;
-    const width = path.role === 'dots' ? DOT : 1.5;
+    if (path.role === 'area') return <path key={i} d={path.d} fill={path.color} shapeRendering="crispEdges" />;
+    const width = { dots: DOT, cells: 3, nodes: NODE, line: 1.5 }[path.role];
     return (
       <path
         key={i}
@@ -162,7 +164,8 @@ function Paths({ scene }: { scene: AnyScene }) {
         fill="none"
         stroke={path.color}
         strokeWidth={width}
-        strokeLinecap="round"
+        strokeLinecap={path.role === 'cells' ? 'butt' : 'round'}
+        shapeRendering={path.role === 'cells' ? 'crispEdges' : undefined}
         strokeLinejoin="round"
         strokeDasharray={path.dash}
       />
@@ -281,9 +284,9 @@ export function SceneView({ kind, build, label, svg }: Props) {
         >
           <clipPath id={clip}>
             <rect
-              x={kind === 'network' ? 0 : MARGIN.left}
+              x={kind === 'network' ? 0 : MARGIN.left - 3}
               y={kind === 'network' ? 0 : MARGIN.top - 3}
-              width={kind === 'network' ? width : width - MARGIN.left - MARGIN.right}
+              width={kind === 'network' ? width : width - MARGIN.left - MARGIN.right + 6}
               height={kind === 'network' ? HEIGHT : HEIGHT - MARGIN.top - MARGIN.bottom + 6}
             />
           </clipPath>
@@ -297,7 +300,7 @@ export function SceneView({ kind, build, label, svg }: Props) {
                 y={one.y}
                 fontSize={11}
                 fontFamily="sans-serif"
-                textAnchor="middle"
+                textAnchor={one.anchor}
                 fill="var(--text, #111827)"
               >
                 {one.text}

@@ -4,10 +4,10 @@ import type { JsonDocument } from '../json';
 import { type Table, tableOf } from '../table';
 import type { Work } from '../work';
 import { isDrawable } from './sample';
-import { type ColumnShape, type ColumnType, type Shape } from './shape';
+import type { ColumnShape, ColumnType, Shape } from './shape';
 import { type Network, networkOf } from './network';
 
-const BETWEEN_YIELDS = 8192;
+const BETWEEN_YIELDS = 2048;
 const TYPE_SAMPLE = 1000;
 const MAX_CHART_COLUMNS = 256;
 const MAX_CHART_CELLS = 8_000_000;
@@ -91,16 +91,13 @@ export function csvDataset(table: Table): Work<Dataset> {
   return readTable(table, '', null);
 }
 
-const NO_TABLE: Shape = { rows: 0, columns: [], isMatrix: false, isNetwork: true };
-
 function hasNumbers(dataset: Dataset): boolean {
   return dataset.shape.columns.some((column) => column.type === 'number');
 }
 
 function* datasetAt(document: JsonDocument, node: number, path: string): Work<Dataset | null> {
   const network = yield* networkOf(document, node);
-  if (network && !network.isList) return { table: null, shape: NO_TABLE, numbers: [], network, path };
-  const table = yield* tableOf(document, node);
+  const table = yield* tableOf(document, network?.list ?? node);
   if (!table) return null;
   const dataset = yield* readTable(table, path, network);
   return network || hasNumbers(dataset) ? dataset : null;

@@ -23,8 +23,8 @@ export interface Network {
   links: readonly NetworkLink[];
   /** Nodes and links that were left out: too many, or with an end that no node has. */
   left: number;
-  /** It was a list of links, which is a table as well. */
-  isList: boolean;
+  /** The list of links in the document. */
+  list: number;
 }
 
 const encoder = new TextEncoder();
@@ -71,8 +71,8 @@ class Builder {
     else this.links.push({ source, target, weight: weight > 0 && Number.isFinite(weight) ? weight : 1 });
   }
 
-  made(isList: boolean): Network | null {
-    return this.links.length === 0 ? null : { nodes: this.nodes, links: this.links, left: this.left, isList };
+  made(list: number): Network | null {
+    return this.links.length === 0 ? null : { nodes: this.nodes, links: this.links, left: this.left, list };
   }
 }
 
@@ -109,7 +109,7 @@ function* named(document: JsonDocument, nodes: number, links: number): Work<Netw
     else builder.left += 1;
     if ((index += 1) % 4096 === 0) yield;
   }
-  return builder.made(false);
+  return builder.made(links);
 }
 
 function* listed(document: JsonDocument, list: number): Work<Network | null> {
@@ -123,7 +123,7 @@ function* listed(document: JsonDocument, list: number): Work<Network | null> {
     else builder.left += 1;
     if ((index += 1) % 4096 === 0) yield;
   }
-  return builder.made(true);
+  return builder.made(list);
 }
 
 export function* networkOf(document: JsonDocument, node: number): Work<Network | null> {

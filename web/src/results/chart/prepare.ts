@@ -2,7 +2,7 @@
 
 import { ticks } from 'd3-array';
 
-import { sortedPlaces } from '../sort';
+import { counted, sortedPlaces } from '../sort';
 import type { Work } from '../work';
 import type { Dataset } from './dataset';
 import { isDrawable } from './sample';
@@ -103,6 +103,16 @@ function axisOf(dataset: Dataset, x: number): Axis {
   };
 }
 
+/** The values of these rows. */
+function* pick(values: Float64Array, rows: Uint32Array): Work<Float64Array> {
+  const picked = new Float64Array(rows.length);
+  for (let i = 0; i < rows.length; i += 1) {
+    if (i % BETWEEN_YIELDS === BETWEEN_YIELDS - 1) yield;
+    picked[i] = values[rows[i]!]!;
+  }
+  return picked;
+}
+
 class Reader {
   left = 0;
   missing = 0;
@@ -116,7 +126,7 @@ class Reader {
 
   *series(column: number, rows: Uint32Array | null, extent: Extent): Work<Series> {
     const source = this.dataset.numbers[column]!;
-    const y = rows ? Float64Array.from(rows, (row) => source[row]!) : source;
+    const y = rows ? yield* pick(source, rows) : source;
     let gaps: Uint32Array | null = null;
     for (let i = 0; i < y.length; i += 1) {
       if (i % BETWEEN_YIELDS === BETWEEN_YIELDS - 1) yield;
@@ -142,8 +152,9 @@ function* risingRows(x: Float64Array): Work<Uint32Array> {
     const order = Number(!isDrawable(x[a]!)) - Number(!isDrawable(x[b]!));
     return order !== 0 || !isDrawable(x[a]!) ? order : x[a]! - x[b]!;
   });
-  const end = rows.findIndex((row) => !isDrawable(x[row]!));
-  return end < 0 ? rows : rows.slice(0, end);
+  let end = rows.length;
+  while (end > 0 && !isDrawable(x[rows[end - 1]!]!)) end -= 1;
+  return rows.subarray(0, end);
 }
 
 /** The rows of the largest values, in their own order. */
@@ -164,8 +175,10 @@ function* preparePoints(dataset: Dataset, settings: Settings): Work<Points> {
     notes.push(`The ${MAX_BARS} largest of ${dataset.shape.rows} rows are drawn.`);
   } else if (isPlaced && settings.kind === 'line' && !column.rises) {
     rows = yield* risingRows(dataset.numbers[settings.x]!);
-    for (let row = 0; row < dataset.shape.rows; row += 1)
+    for (let row = 0; row < dataset.shape.rows; row += 1) {
+      if (row % BETWEEN_YIELDS === BETWEEN_YIELDS - 1) yield;
       if (!isDrawable(dataset.numbers[settings.x]![row]!)) reader.count(row, settings.x);
+    }
   }
   yield;
   const yExtent = { ...EMPTY };
@@ -177,9 +190,10 @@ function* preparePoints(dataset: Dataset, settings: Settings): Work<Points> {
     ? rows
       ? Float64Array.from(rows, (row) => source[row]!)
       : source
-    : Float64Array.from({ length }, (_, i) => i);
+    : Float64Array.from(counted(length));
   const xExtent = { ...EMPTY };
   for (let i = 0; i < x.length; i += 1) {
+    if (i % BETWEEN_YIELDS === BETWEEN_YIELDS - 1) yield;
     const value = x[i]!;
     if (!isDrawable(value)) {
       if (settings.kind === 'scatter') reader.count(i, settings.x);

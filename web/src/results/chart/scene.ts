@@ -6,7 +6,7 @@ import { scaleLinear, scaleUtc } from 'd3-scale';
 
 import { printableLine } from '../printable';
 import type { Bins, Blocks, Points, Prepared } from './prepare';
-import { isDrawable, sampleCloud, sampleLine, visibleRange } from './sample';
+import { isDrawable, sampleCloud, sampleLine } from './sample';
 import type { ChartKind } from './shape';
 
 export interface Transform {
@@ -24,7 +24,7 @@ export interface Frame {
 export interface ScenePath {
   d: string;
   color: string;
-  role: 'line' | 'area' | 'dots';
+  role: 'line' | 'area' | 'dots' | 'cells' | 'nodes';
   dash?: string;
 }
 
@@ -54,6 +54,8 @@ export interface Scene {
 
 export const MARGIN = { left: 64, right: 16, top: 12, bottom: 44 };
 const CLOUD_CELL = 3;
+/** More dots than that are drawn as squares, which is many times faster. */
+const MAX_ROUND = 4000;
 const MAX_X_LABEL = 14;
 
 // Okabe and Ito's colours that can be told apart with any colour vision, on light and on dark.
@@ -124,6 +126,12 @@ class Plane {
   }
 }
 
+/** The next larger of 1, 2, 5, 10, 20, ... */
+function roundStep(wanted: number): number {
+  const power = 10 ** Math.floor(Math.log10(Math.max(1, wanted)));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= wanted)!;
+}
+
 /** Ticks at places of a list, as many as there is room for. */
 function placeTicks(
   plane: Plane,
@@ -137,7 +145,7 @@ function placeTicks(
     Math.floor(((plane.unzoomX(plane.left) - plane.left) / (plane.right - plane.left)) * count),
   );
   const shown = Math.max(1, Math.min(count, Math.ceil(count / plane.frame.transform.k)));
-  const step = Math.max(1, Math.ceil(shown / room));
+  const step = roundStep(shown / room);
   const ticks: Tick[] = [];
   for (let place = Math.ceil(first / step) * step; place < count && ticks.length <= room + 2; place += step) {
     const x = plane.zoomX(at(place));
@@ -145,6 +153,12 @@ function placeTicks(
       ticks.push({ at: x, label: printableLine(label(place), MAX_X_LABEL) });
   }
   return ticks;
+}
+
+/** A linear map without the checks of a scale, for a million points. */
+function straight(low: number, high: number, from: number, to: number): (value: number) => number {
+  const slope = (to - from) / (high - low);
+  return (value) => (value - low) * slope + from;
 }
 
 function linear(low: number, high: number, from: number, to: number) {
@@ -161,7 +175,8 @@ function yScale(plane: Plane, low: number, high: number) {
   );
   const format = zoomed.tickFormat(6);
   const ticks = zoomed.ticks(6).map((value) => ({ at: zoomed(value), label: shortTick(value, format) }));
-  return { at: (value: number) => plane.zoomY(scale(value)), ticks };
+  const [bottom, top] = scale.domain() as [number, number];
+  return { at: straight(bottom, top, plane.zoomY(plane.bottom), plane.zoomY(plane.top)), ticks };
 }
 
 function shortTick(value: number, format: (value: number) => string): string {
@@ -174,7 +189,7 @@ function xScale(plane: Plane, data: Points) {
   const base = linear(low, high, plane.left, plane.right);
   const from = base.invert(plane.unzoomX(plane.left));
   const to = base.invert(plane.unzoomX(plane.right));
-  const at = (value: number) => plane.zoomX(base(value));
+  const at = straight(low, high, plane.zoomX(plane.left), plane.zoomX(plane.right));
   if (data.axis.type === 'category')
     return {
       at,
@@ -205,7 +220,7 @@ function describePoint(data: Points, point: ScenePoint): string[] {
   const unit = data.axis.unit === '' ? '' : ` ${data.axis.unit}`;
   let title = data.axis.label(point.place);
   if (data.axis.type === 'time') title = formatTime(x);
-  if (data.axis.type === 'number') title = `${data.axis.name} ${formatNumber(x)}${unit}`;
+  if (data.axis.type === 'number') title = `${data.axis.name}: ${formatNumber(x)}${unit}`;
   const value = `${formatNumber(series.y[point.place]!)}${series.unit === '' ? '' : ` ${series.unit}`}`;
   return [printableLine(title, 80), `${printableLine(series.name, 60)}: ${value}`];
 }
@@ -227,9 +242,9 @@ function lineScene(data: Points, plane: Plane): Scene {
   const x = xScale(plane, data);
   const y = yScale(plane, data.yExtent.low, data.yExtent.high);
   const scene = pointsScene(data, plane, y, x);
-  const range = visibleRange(data.x, x.from, x.to);
+  const window = { low: x.from, high: x.to, buckets: Math.max(1, Math.round(plane.right - plane.left)) };
   data.series.forEach((series, index) => {
-    const rows = sampleLine(data.x, series.y, range, (value) => Math.floor(x.at(value)));
+    const rows = sampleLine(data.x, series.y, window);
     let d = '';
     let before = -1;
     for (const row of rows) {
@@ -250,23 +265,24 @@ function scatterScene(data: Points, plane: Plane): Scene {
   const x = xScale(plane, data);
   const y = yScale(plane, data.yExtent.low, data.yExtent.high);
   const scene = pointsScene(data, plane, y, x);
-  const columns = Math.ceil(plane.frame.width / CLOUD_CELL) + 2;
+  const down = Math.ceil(plane.frame.height / CLOUD_CELL) + 2;
+  const cells = down * (Math.ceil(plane.frame.width / CLOUD_CELL) + 2);
   data.series.forEach((series, index) => {
-    const rows = sampleCloud(data.x, series.y, (valueX, valueY) => {
+    const rows = sampleCloud(data.x, series.y, cells, (valueX, valueY) => {
       const px = x.at(valueX);
       const py = y.at(valueY);
-      return plane.holds(px, py) ? Math.floor(py / CLOUD_CELL) * columns + Math.floor(px / CLOUD_CELL) : -1;
+      return plane.holds(px, py) ? Math.floor(px / CLOUD_CELL) * down + Math.floor(py / CLOUD_CELL) : -1;
     });
-    let d = '';
+    const isDense = rows.length > MAX_ROUND;
+    const dots: string[] = [];
     for (const row of rows) {
       const px = round(x.at(data.x[row]!));
       const py = round(y.at(series.y[row]!));
-      d += `M${px},${py}h0`;
+      dots.push(isDense ? `M${Math.round(px) - 1},${Math.round(py)}h3` : `M${px},${py}h0`);
       scene.points.push({ x: px, y: py, series: index, place: row });
     }
-    scene.paths.push({ d, color: seriesColor(index), role: 'dots' });
+    scene.paths.push({ d: dots.join(''), color: seriesColor(index), role: isDense ? 'cells' : 'dots' });
   });
-  scene.points.sort((a, b) => a.series - b.series || a.x - b.x || a.y - b.y);
   return scene;
 }
 
@@ -371,7 +387,7 @@ function heatScene(data: Blocks, plane: Plane): Scene {
   }
   const paths = steps.flatMap((d, i): ScenePath[] => (d === '' ? [] : [{ d, color: heatColor(i), role: 'area' }]));
   const columnAt = (place: number) => plane.left + (place + 0.5) * ((plane.right - plane.left) / data.columns.length);
-  const rowStep = Math.max(1, Math.ceil(data.rows / plane.frame.transform.k / 8));
+  const rowStep = roundStep(data.rows / plane.frame.transform.k / 10);
   const yTicks: Tick[] = [];
   for (let row = 0; row < data.rows; row += rowStep) {
     const at = plane.zoomY(plane.top + ((row + 0.5) * (plane.bottom - plane.top)) / data.rows);
