@@ -1,4 +1,4 @@
-import { useVirtualizer } from '@tanstack/react-virtual';
+import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 'react';
 
 import { type JsonDocument, Kind } from './json';
@@ -9,6 +9,8 @@ import type { Work } from './work';
 
 const ROW_HEIGHT = 24;
 const JUMP = 20;
+/** Between typing and searching, so that not every letter opens a part of the tree. */
+const PAUSE_MS = 250;
 const DETAIL = 64 * 1024;
 
 function valueText(document: JsonDocument, node: number): string {
@@ -52,6 +54,7 @@ function* nothing(): Work<number[]> {
 
 /** The text to look for, and the way through what was found. */
 function Search({ document, onFound }: { document: JsonDocument; onFound: (node: number) => void }) {
+  const [typed, setTyped] = useState('');
   const [text, setText] = useState('');
   const [at, setAt] = useState(0);
   const search = useWork(() => (text === '' ? nothing() : findText(document, text)), [document, text]);
@@ -62,6 +65,10 @@ function Search({ document, onFound }: { document: JsonDocument; onFound: (node:
     setAt(next);
     onFound(found[next]!);
   };
+  useEffect(() => {
+    const timer = setTimeout(() => setText(typed), PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [typed]);
   useEffect(() => {
     setAt(0);
     if (search.state === 'done' && search.value.length > 0) onFound(search.value[0]!);
@@ -74,10 +81,12 @@ function Search({ document, onFound }: { document: JsonDocument; onFound: (node:
         type="search"
         aria-label="Search keys and values"
         placeholder="Search"
-        value={text}
-        onChange={(event) => setText(event.target.value)}
+        value={typed}
+        onChange={(event) => setTyped(event.target.value)}
         onKeyDown={(event) => {
-          if (event.key === 'Enter') go(event.shiftKey ? at - 1 : at + 1);
+          if (event.key !== 'Enter') return;
+          if (typed !== text) setText(typed);
+          else go(event.shiftKey ? at - 1 : at + 1);
         }}
       />
       <button type="button" disabled={found.length === 0} onClick={() => go(at - 1)} aria-label="Match before">
@@ -123,6 +132,8 @@ export function TreeView({ document }: { document: JsonDocument }) {
     getScrollElement: () => scroll.current,
     estimateSize: () => ROW_HEIGHT,
     overscan: 10,
+    // The active row is always there, since aria-activedescendant names it.
+    rangeExtractor: (range) => [...new Set([...defaultRangeExtractor(range), place])].sort((a, b) => a - b),
   });
   useEffect(() => virtual.scrollToIndex(place), [place, virtual]);
 

@@ -87,7 +87,7 @@ export function detect(bytes: Uint8Array, name?: string): Detected {
   if (isBinary(sample)) return { kind: 'binary' };
   const text = new TextDecoder().decode(sample);
   const head = text.trimStart();
-  if (/^(<\?xml[^>]{0,200}\?>\s*)?(<!--[\s\S]{0,1000}?-->\s*)?(<!DOCTYPE svg[^>]{0,500}>\s*)?<svg[\s>]/i.test(head))
+  if (/^(<\?xml[^>]{0,200}\?>\s*)?(<!--[\s\S]{0,1000}?-->\s*)?(<!DOCTYPE svg[^>]{0,500}>\s*)?<svg[\s>/]/i.test(head))
     return { kind: 'svg' };
   if (/^(?:[[{"]|-?\d|-?Infinity|NaN|true\b|false\b|null\b)/.test(head) && !/^[\d-][^\n]*[,;\t|]/.test(head))
     return { kind: 'json' };

@@ -13,7 +13,13 @@ const MAX_CHART_COLUMNS = 256;
 const MAX_CHART_CELLS = 8_000_000;
 const SEARCH_DEPTH = 3;
 const SEARCH_NODES = 200;
+const MAX_PARTS = 50;
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/;
+
+interface Part {
+  node: number;
+  path: string;
+}
 
 /** Data that can be drawn. `numbers` has a column per column of the shape; that of a category holds NaN. */
 export interface Dataset {
@@ -103,20 +109,25 @@ function* datasetAt(document: JsonDocument, node: number, path: string): Work<Da
   return network || hasNumbers(dataset) ? dataset : null;
 }
 
+/** The containers in a node, with the way to each. A long list is one thing, and its elements are not looked at. */
+function partsOf(document: JsonDocument, node: number, path: string): Part[] {
+  if (!document.isContainer(node) || document.childCount(node) > MAX_PARTS) return [];
+  return [...document.children(node)].flatMap((child, i) => {
+    const step = document.hasKey(child) ? `.${document.key(child)}` : `[${i}]`;
+    return document.isContainer(child) ? [{ node: child, path: path + step }] : [];
+  });
+}
+
 /** The first thing in the document, from the outside in, that can be drawn; null if there is none. */
 export function* findDataset(document: JsonDocument): Work<Dataset | null> {
-  let level: { node: number; path: string }[] = [{ node: 0, path: '' }];
+  let level: Part[] = [{ node: 0, path: '' }];
   for (let depth = 0; depth < SEARCH_DEPTH; depth += 1) {
-    const inner: typeof level = [];
+    const inner: Part[] = [];
     let best: Dataset | null = null;
     for (const { node, path } of level) {
       const found = yield* datasetAt(document, node, path);
       if (found && (!best || found.shape.rows > best.shape.rows || found.network)) best = found;
-      for (const child of document.children(node)) {
-        if (inner.length === SEARCH_NODES) break;
-        if (!document.isContainer(child)) continue;
-        inner.push({ node: child, path: `${path}${document.hasKey(child) ? `.${document.key(child)}` : '[]'}` });
-      }
+      inner.push(...partsOf(document, node, path).slice(0, SEARCH_NODES - inner.length));
     }
     if (best && !(depth < SEARCH_DEPTH - 1 && isSummary(best, inner.length))) return best;
     level = inner;

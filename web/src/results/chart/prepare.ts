@@ -186,11 +186,7 @@ function* preparePoints(dataset: Dataset, settings: Settings): Work<Points> {
   for (const one of settings.series) series.push(yield* reader.series(one, rows, yExtent));
   const length = rows ? rows.length : dataset.shape.rows;
   const source = isPlaced ? dataset.numbers[settings.x]! : null;
-  const x = source
-    ? rows
-      ? Float64Array.from(rows, (row) => source[row]!)
-      : source
-    : Float64Array.from(counted(length));
+  const x = source ? (rows ? yield* pick(source, rows) : source) : Float64Array.from(counted(length));
   const xExtent = { ...EMPTY };
   for (let i = 0; i < x.length; i += 1) {
     if (i % BETWEEN_YIELDS === BETWEEN_YIELDS - 1) yield;

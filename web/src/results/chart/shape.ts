@@ -62,7 +62,7 @@ function isScatter(shape: Shape, numbers: readonly number[]): boolean {
 }
 
 function kindOf(shape: Shape, x: number, series: readonly number[]): ChartKind {
-  if (shape.isMatrix && shape.rows >= 3 && shape.columns.length >= 3) return 'heatmap';
+  if (shape.isMatrix && shape.rows >= 3 && series.length >= 3) return 'heatmap';
   const type = shape.columns[x]?.type;
   if (type === 'category') return 'bar';
   if (type === 'time' || type === 'number') return 'line';
