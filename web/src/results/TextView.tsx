@@ -27,7 +27,7 @@ export function TextView({ bytes }: { bytes: Uint8Array }) {
   const [limit, setLimit] = useState(STEP);
   const end = boundary(bytes, Math.min(limit, bytes.length));
   const blocks = useMemo(() => textBlocks(bytes, end), [bytes, end]);
-  const broken = useMemo(() => invalidUtf8(bytes.subarray(0, end)), [bytes, end]);
+  const broken = useMemo(() => invalidUtf8(bytes.subarray(0, end), false), [bytes, end]);
   const isAll = end >= bytes.length;
   return (
     <div className="rv-text">

@@ -70,13 +70,13 @@ export function imageOf(bytes: Uint8Array): Extract<Detected, { kind: 'image' }>
 }
 
 /** Text may hold a few broken bytes, and controls such as ANSI escapes; what is full of either is binary. */
-function isBinary(sample: Uint8Array): boolean {
+function isBinary(sample: Uint8Array, goesOn: boolean): boolean {
   let controls = 0;
   for (const byte of sample) {
     if (byte === 0) return true;
     if (byte < 0x20 && byte !== 9 && byte !== 10 && byte !== 12 && byte !== 13 && byte !== 0x1b) controls += 1;
   }
-  return controls > sample.length / 10 || invalidUtf8(sample) > sample.length / 10;
+  return controls > 1 + sample.length / 10 || invalidUtf8(sample, goesOn) > sample.length / 10;
 }
 
 export function detect(bytes: Uint8Array, name?: string): Detected {
@@ -84,7 +84,7 @@ export function detect(bytes: Uint8Array, name?: string): Detected {
   const image = imageOf(bytes);
   if (image) return image;
   const sample = bytes.subarray(0, SAMPLE);
-  if (isBinary(sample)) return { kind: 'binary' };
+  if (isBinary(sample, sample.length < bytes.length)) return { kind: 'binary' };
   const text = new TextDecoder().decode(sample);
   const head = text.trimStart();
   if (/^(<\?xml[^>]{0,200}\?>\s*)?(<!--[\s\S]{0,1000}?-->\s*)?(<!DOCTYPE svg[^>]{0,500}>\s*)?<svg[\s>/]/i.test(head))

@@ -19,12 +19,21 @@ export function sequenceLength(bytes: Uint8Array, at: number): number {
   return 0;
 }
 
-/** How many bytes of these are in no valid sequence. One that the end cuts is not counted. */
-export function invalidUtf8(bytes: Uint8Array): number {
+/** A sequence that may be valid, but whose end is not there. */
+function isUnfinished(bytes: Uint8Array, at: number): boolean {
+  const first = bytes[at]!;
+  const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || at + length <= bytes.length) return false;
+  return bytes.subarray(at + 1).every((byte) => (byte & 0xc0) === 0x80);
+}
+
+/** How many bytes of these are in no valid sequence. Where the text goes on, a sequence that the end cuts is not counted. */
+export function invalidUtf8(bytes: Uint8Array, goesOn: boolean): number {
   let invalid = 0;
   for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes, at);
-    if (length === 0 && at + 4 <= bytes.length) invalid += 1;
+    if (length === 0 && goesOn && isUnfinished(bytes, at)) break;
+    if (length === 0) invalid += 1;
     at += Math.max(1, length);
   }
   return invalid;
