@@ -1,12 +1,12 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useRef, useState } from 'react';
 
-import { csvParts, save } from './export';
 import { count, printableLine } from './printable';
+import { SaveCsv } from './SaveCsv';
 import { type Direction, sortedRows } from './sort';
 import { type Cell, raggedRows, type Table } from './table';
 import { useWork } from './useWork';
-import { finish, type Work } from './work';
+import type { Work } from './work';
 
 const ROW_HEIGHT = 28;
 // Browsers cannot scroll through boxes of more than some 17 million pixels.
@@ -88,18 +88,11 @@ export function TableView({ table, name }: { table: Table; name: string }) {
     estimateSize: () => ROW_HEIGHT,
     overscan: 10,
   });
-  const exportCsv = () => save(finish(csvParts(table, rows)), 'text/csv;charset=utf-8', name);
   return (
     <div className="rv-table">
       <div className="rv-bar">
         <Notes table={table} />
-        <button
-          type="button"
-          onClick={exportCsv}
-          title="Texts that a spreadsheet would run as formulas get an apostrophe"
-        >
-          Save as CSV
-        </button>
+        <SaveCsv table={table} order={rows} name={name} label="Save as CSV" />
         <span role="status" className="rv-muted">
           {sorted.state === 'busy' && 'sorting'}
         </span>

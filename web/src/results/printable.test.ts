@@ -7,15 +7,15 @@ import { random } from './testing';
 
 describe('printableText', () => {
   it.each([
-    ['\u001b[2J', '␛[2J'],
-    ['a\u0000b\u007f', 'a␀b␡'],
+    ['\u001b[2J', '⟨ESC⟩[2J'],
+    ['a\u0000b\u007f', 'a⟨NUL⟩b⟨DEL⟩'],
     ['\u202eabc\u2066', '⟨U+202E⟩abc⟨U+2066⟩'],
     ['\u200e\u061c\ufeff', '⟨U+200E⟩⟨U+061C⟩⟨U+FEFF⟩'],
     ['\u009b31m', '⟨U+009B⟩31m'],
     ['\u2028', '⟨U+2028⟩'],
     ['\ud800x', '⟨U+D800⟩x'],
     ['\u{e0041}', '⟨U+E0041⟩'],
-    ['a\r\nb\tc\r', 'a\nb\tc␍'],
+    ['a\r\nb\tc\r', 'a\nb\tc⟨CR⟩'],
     ['\u05d0\u05d1 \u{1f469}\u200d\u{1f680} \u00e9', '\u05d0\u05d1 \u{1f469}\u200d\u{1f680} \u00e9'],
   ])('shows %j as %j', (text, shown) => {
     expect(printableText(text)).toBe(shown);
@@ -24,7 +24,7 @@ describe('printableText', () => {
 
 describe('printableLine', () => {
   it('is one line of bounded length', () => {
-    expect(printableLine('a\nb\tc')).toBe('a␊b␉c');
+    expect(printableLine('a\nb\tc')).toBe('a⟨LF⟩b⟨TAB⟩c');
     expect(printableLine('x'.repeat(1000), 10)).toBe(`${'x'.repeat(10)}…`);
   });
 });

@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { cleanup, fireEvent, render, screen, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -110,6 +111,7 @@ describe('ChartView', () => {
     await show({ a: 1, b: 2 });
     await userEvent.click(screen.getByRole('button', { name: 'SVG' }));
     await userEvent.click(screen.getByRole('button', { name: 'CSV' }));
+    await vi.waitFor(() => expect(saved).toHaveLength(2));
     expect(saved.map((blob) => blob.type)).toEqual(['image/svg+xml', 'text/csv;charset=utf-8']);
     const svg = await saved[0]!.text();
     expect(svg).toMatch(/^<svg /);

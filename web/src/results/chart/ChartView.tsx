@@ -1,9 +1,10 @@
 import { useMemo, useRef, useState } from 'react';
 
-import { csvParts, pngOf, save, svgText } from '../export';
+import { pngOf, save, svgText } from '../export';
 import { count, fileName, printableLine } from '../printable';
+import { SaveCsv } from '../SaveCsv';
 import { useWork } from '../useWork';
-import { finish, type Work } from '../work';
+import type { Work } from '../work';
 import type { Dataset } from './dataset';
 import { networkScene, type Place, placeNetwork } from './networkLayout';
 import { prepare, type Prepared, type Settings } from './prepare';
@@ -189,14 +190,7 @@ function Exports({
       <button type="button" onClick={() => void png()}>
         PNG
       </button>
-      {table && (
-        <button
-          type="button"
-          onClick={() => save(finish(csvParts(table, null)), 'text/csv;charset=utf-8', fileName(name, 'csv'))}
-        >
-          CSV
-        </button>
-      )}
+      {table && <SaveCsv table={table} order={null} name={fileName(name, 'csv')} label="CSV" />}
       <span role="alert">{problem}</span>
     </div>
   );
