@@ -18,6 +18,8 @@ export interface FederationOptions {
   founders?: number;
   /** Micro-credits that each member begins with. */
   gift?: number;
+  /** Micro-credits that each member puts down, which makes it one that works and verifies for pay. */
+  bond?: number;
   /** Further arguments of `mesh federation found`. */
   flags?: readonly string[];
 }
@@ -131,7 +133,10 @@ export class MeshNode {
   /** With the same home and the same addresses, so that who knew it finds it again. */
   async restart(): Promise<void> {
     await this.stop();
-    await this.#up(new URL(this.url).host, this.addresses.map((address) => address.split('/p2p/')[0] ?? ''));
+    await this.#up(
+      new URL(this.url).host,
+      this.addresses.map((address) => address.split('/p2p/')[0] ?? ''),
+    );
   }
 
   async #up(api: string, listen: readonly string[]): Promise<void> {
@@ -203,6 +208,18 @@ async function haveAccounts(nodes: readonly MeshNode[], founders: number): Promi
     });
 }
 
+async function putDown(members: readonly MeshNode[], bond: number): Promise<void> {
+  for (const { mesh } of members) {
+    const body = { kind: 'bond', amount: String(bond) };
+    await unwrap(mesh.api.POST('/api/v1/ledger/transactions', { params: { query: { wait: 'final' } }, body }));
+  }
+  for (const { mesh } of members)
+    await until('the ledger knows what a member can run', async () => {
+      const params = { path: { account: 'self' } };
+      return (await unwrap(mesh.api.GET('/api/v1/ledger/accounts/{account}', { params }))).attestation !== null;
+    });
+}
+
 async function invitation(first: MeshNode, gift: number | undefined): Promise<string> {
   const body = gift === undefined ? {} : { credits: gift };
   return (await unwrap(first.mesh.api.POST('/api/v1/invitations', { body }))).token;
@@ -233,6 +250,7 @@ export async function startMesh(options: MeshNodesOptions): Promise<RunningMesh>
     }
     await knowEachOther(nodes);
     if (federation !== undefined) await haveAccounts(nodes, founders);
+    if (federation?.bond !== undefined) await putDown(nodes.slice(founders), federation.bond);
     return { nodes, folder, stop };
   } catch (error) {
     await stop();

@@ -270,7 +270,7 @@ export class Live {
 
   /**
    * What the node still knows of before this page looked, of one job or of everything. The application's own stream
-   * begins with now; so this is another that ends as soon as it has come to what the first has brought.
+   * begins with now; so this is another, which ends once it has come to what the first has brought, or by its signal.
    */
   async readPast(signal: AbortSignal, job?: string): Promise<void> {
     const until = this.store.get().lastSeq;
@@ -288,7 +288,7 @@ export class Live {
         const event = item as MeshEvent;
         if (past.length === 0) this.frame(deliver);
         past.push(event);
-        if (event.kind === 'job.done' || (until >= 0 && event.seq >= until)) stop.abort();
+        if (until >= 0 && event.seq >= until) stop.abort();
       }
     } catch (error) {
       if (!both.aborted) this.onError(error);

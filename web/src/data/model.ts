@@ -1,5 +1,5 @@
 // What the dashboard knows of a node, by the names of the API's schemas.
-import type { components } from '../../../sdk/js/src/api.generated';
+import type { components } from 'meshwork';
 
 export type Schemas = components['schemas'];
 export type Job = Schemas['Job'];

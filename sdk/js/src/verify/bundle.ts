@@ -1,0 +1,54 @@
+// A proof bundle as it lies in its file: the root, the policy, lists of records and contents, and of a task with a fee the
+// part about its payment. What is there is named exactly once, in the order in which bundles are written.
+import type { Hex } from './bytes.js';
+import { readCar, type Archive } from './car.js';
+import { ProofBundle, ProofList } from './records.js';
+import { demand, refuse } from './refused.js';
+import { read, type Typed } from './schema.js';
+
+const MAX_LISTED = 16_384;
+
+export interface Bundle extends Archive {
+  root: Hex;
+  head: Typed<typeof ProofBundle>;
+  envelopes: Hex[];
+  contents: Hex[];
+  block(cid: Hex): Uint8Array;
+}
+
+export function readBundle(bytes: Uint8Array): Bundle {
+  const archive = readCar(bytes);
+  const block = (cid: Hex) => archive.blocks.get(cid) ?? refuse('a block that the bundle names is missing');
+  const head = read(ProofBundle, block(archive.root), 'the root');
+  demand(new Set(head.lists).size === head.lists.length, 'the bundle names a list twice');
+  const lists = head.lists.map((cid) => read(ProofList, block(cid), 'a list'));
+  demand(
+    lists.every((one) => one.envelopes.length + one.contents.length <= MAX_LISTED),
+    `a list has more than ${MAX_LISTED} entries`,
+  );
+  const envelopes = lists.flatMap((one) => one.envelopes);
+  const contents = lists.flatMap((one) => one.contents);
+  demand(new Set(envelopes).size === envelopes.length, 'the bundle names a record twice');
+  return { ...archive, head, envelopes, contents, block };
+}
+
+/** Refuses blocks that nothing names, and another order than that in which bundles are written. */
+export function checkLayout(bundle: Bundle, policy: Hex, payment: readonly Hex[]): void {
+  const { head, blocks, root } = bundle;
+  const expected = [root, policy];
+  for (const cid of head.lists) {
+    const { envelopes, contents } = read(ProofList, bundle.block(cid), 'a list');
+    expected.push(...envelopes, ...contents, cid);
+  }
+  const found = [...blocks.keys()];
+  demand(
+    expected.every((cid, i) => found[i] === cid),
+    'the blocks are not in the order in which a bundle is written',
+  );
+  const rest = found.slice(expected.length);
+  const known = new Set(payment);
+  demand(
+    rest.length === known.size && rest.every((cid) => known.has(cid)),
+    'the file carries blocks that nothing in it names',
+  );
+}
