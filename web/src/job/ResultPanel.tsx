@@ -8,7 +8,7 @@ import { saveAs } from '../lib/download';
 import { bytes as size } from '../lib/format';
 import { Button, Read } from '../ui/kit';
 
-const ResultView = lazy(() => import('../results/ResultView').then((module) => ({ default: module.ResultView })));
+const ResultView = lazy(() => import('../results'));
 
 /** Shown in the page; what is larger is for the disk. */
 const maxShown = 128 << 20;
