@@ -21,7 +21,8 @@ export function sourceOf(mesh: Mesh, past: Mesh): Source {
       const tell = () => {
         const { state } = mesh.connection;
         opened ||= state === 'open';
-        const told: Connection = state === 'open' ? 'open' : opened || mesh.connection.reason !== '' ? 'lost' : 'connecting';
+        const told: Connection =
+          state === 'open' ? 'open' : opened || mesh.connection.reason !== '' ? 'lost' : 'connecting';
         // Before the stream is begun it is "closed" for a reason of its own.
         callback(state === 'closed' && !opened ? 'connecting' : told);
       };

@@ -11,7 +11,15 @@ describe('tokenIn', () => {
       expect(tokenIn(text)).toBe(token);
   });
   it('takes nothing else', () => {
-    for (const text of ['', 'short', '#token=', '#other=1', `${token}<script>`, 'a b c d e f g h i j k', 'x'.repeat(300)])
+    for (const text of [
+      '',
+      'short',
+      '#token=',
+      '#other=1',
+      `${token}<script>`,
+      'a b c d e f g h i j k',
+      'x'.repeat(300),
+    ])
       expect(tokenIn(text)).toBeNull();
   });
 });

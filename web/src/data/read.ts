@@ -58,9 +58,12 @@ function isDenied(error: unknown): boolean {
 export function useSlowRefresh(callback: () => void, ms = 5000): void {
   const call = useEffectEvent(callback);
   useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden) call();
-    }, Math.max(5000, ms));
+    const timer = setInterval(
+      () => {
+        if (!document.hidden) call();
+      },
+      Math.max(5000, ms),
+    );
     return () => clearInterval(timer);
   }, [ms]);
 }

@@ -26,7 +26,8 @@ export function CostFacts({ job }: { job: Job }) {
 
 export function EscrowView({ job }: { job: Job }) {
   const { escrow } = job;
-  if (!escrow) return <p className="muted">Nothing is paid for this job: it has no fee, or the federation no ledger.</p>;
+  if (!escrow)
+    return <p className="muted">Nothing is paid for this job: it has no fee, or the federation no ledger.</p>;
   return (
     <>
       <Facts

@@ -26,9 +26,12 @@ export function ExplainView({ explanation }: { explanation: Explanation }) {
       ),
     },
     { key: 'score', title: 'Score', align: 'end', render: (rank) => <strong>{count(rank.score)}</strong> },
-    ...points.map(
-      (name): Column<Rank> => ({ key: name, title: name, align: 'end', render: (rank) => count(rank[name]) }),
-    ),
+    ...points.map((name): Column<Rank> => ({
+      key: name,
+      title: name,
+      align: 'end',
+      render: (rank) => count(rank[name]),
+    })),
   ];
   const refusals: readonly Column<Refusal>[] = [
     { key: 'peer', title: 'Node', render: (refusal) => <PeerName peer={refusal.peer} self={self} /> },

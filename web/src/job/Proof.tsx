@@ -69,7 +69,8 @@ export function ReportView({ report, job }: { report: Report; job: Pick<Job, 'id
               {statement.holds === true ? 'holds' : statement.holds ? 'not checked' : 'does not hold'}
             </Badge>
             <span>
-              {visible(statement.what)} {statement.why !== '' && <span className="muted">{visible(statement.why)}</span>}
+              {visible(statement.what)}{' '}
+              {statement.why !== '' && <span className="muted">{visible(statement.why)}</span>}
             </span>
           </li>
         ))}

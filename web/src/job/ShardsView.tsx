@@ -23,7 +23,11 @@ function Seats({ shard }: { shard: Shard }) {
   return (
     <span className="seats">
       {shard.seats.map((seat) => (
-        <span key={seat.peer} className={`seat seat-${seatTone(seat.state)}`} title={`${visible(seat.peer)}: ${visible(seat.state)}`}>
+        <span
+          key={seat.peer}
+          className={`seat seat-${seatTone(seat.state)}`}
+          title={`${visible(seat.peer)}: ${visible(seat.state)}`}
+        >
           {visible(seat.peer.slice(-4))}
           <span className="sr-only"> {visible(seat.state)}</span>
         </span>
@@ -55,7 +59,8 @@ function columnsFor(self: string | undefined, open: (shard: Shard) => void): rea
       key: 'worker',
       title: 'Runs it',
       width: 'minmax(120px, 1fr)',
-      render: (shard) => (shard.worker ? <PeerName peer={shard.worker} self={self} /> : <span className="muted">–</span>),
+      render: (shard) =>
+        shard.worker ? <PeerName peer={shard.worker} self={self} /> : <span className="muted">–</span>,
     },
     { key: 'seats', title: 'Verify it', width: 'minmax(120px, 1.4fr)', render: (shard) => <Seats shard={shard} /> },
     { key: 'outcome', title: 'Outcome', width: 'minmax(110px, 1fr)', render: (shard) => <Outcome shard={shard} /> },

@@ -35,7 +35,9 @@ export function sharesOf(shards: readonly (Shard | undefined)[]): NodeShare[] {
     }
     for (const seat of shard.seats) ++of(seat.peer).verifies;
   }
-  return [...shares.values()].sort((a, b) => b.finished + b.running - a.finished - a.running || (a.peer < b.peer ? -1 : 1));
+  return [...shares.values()].sort(
+    (a, b) => b.finished + b.running - a.finished - a.running || (a.peer < b.peer ? -1 : 1),
+  );
 }
 
 export interface ShardFilter {

@@ -47,7 +47,9 @@ export function duration(ms: number): string {
 
 export function roundTrip(microseconds: number): string {
   if (!Number.isFinite(microseconds) || microseconds <= 0) return '–';
-  return microseconds < 1000 ? `${microseconds} µs` : `${(microseconds / 1000).toFixed(microseconds < 10_000 ? 2 : 1)} ms`;
+  return microseconds < 1000
+    ? `${microseconds} µs`
+    : `${(microseconds / 1000).toFixed(microseconds < 10_000 ? 2 : 1)} ms`;
 }
 
 /** The time of day with milliseconds; the date as well where it is another day. */

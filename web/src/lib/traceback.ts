@@ -32,7 +32,9 @@ function pythonError(log: string): GuestError | null {
   );
   if (frames.length === 0) return null;
   // The message is the last line that begins at the margin: a type, with what it says behind a colon.
-  const messages = [...text.matchAll(/^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Iteration)?(?::.*)?)$/gm)];
+  const messages = [
+    ...text.matchAll(/^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Iteration)?(?::.*)?)$/gm),
+  ];
   const message = messages.at(-1)?.[1] ?? 'the function failed';
   return { message, frames: frames.reverse().slice(0, maxFrames) };
 }

@@ -10,8 +10,18 @@ import { VirtualTable } from '../ui/table';
 
 const columns: readonly Column<MeshEvent>[] = [
   { key: 'time', title: 'Time', width: '190px', render: (event) => <span className="num">{clock(event.time)}</span> },
-  { key: 'kind', title: 'What', width: '140px', render: (event) => <span className="mono">{visible(event.kind)}</span> },
-  { key: 'job', title: 'Job', width: '150px', render: (event) => (event.job ? <Link href={`/jobs/${event.job}`}>{visible(shortId(event.job))}</Link> : '') },
+  {
+    key: 'kind',
+    title: 'What',
+    width: '140px',
+    render: (event) => <span className="mono">{visible(event.kind)}</span>,
+  },
+  {
+    key: 'job',
+    title: 'Job',
+    width: '150px',
+    render: (event) => (event.job ? <Link href={`/jobs/${event.job}`}>{visible(shortId(event.job))}</Link> : ''),
+  },
   { key: 'peer', title: 'Node', width: '100px', render: (event) => (event.peer ? <PeerName peer={event.peer} /> : '') },
   { key: 'text', title: 'Which says', render: (event) => excerpt(event.text ?? event.phase ?? '', 400) },
 ];
@@ -33,12 +43,19 @@ export default function Activity() {
     const wanted = text.trim().toLowerCase();
     return events
       .filter((event) => area === '' || event.kind.startsWith(`${area}.`))
-      .filter((event) => wanted === '' || `${event.kind} ${event.text ?? ''} ${event.job ?? ''} ${event.peer ?? ''}`.toLowerCase().includes(wanted))
+      .filter(
+        (event) =>
+          wanted === '' ||
+          `${event.kind} ${event.text ?? ''} ${event.job ?? ''} ${event.peer ?? ''}`.toLowerCase().includes(wanted),
+      )
       .reverse();
   }, [events, area, text]);
   return (
     <>
-      <PageHead title="Activity" sub="What this node tells of itself, newest first, as far back as it keeps it in memory." />
+      <PageHead
+        title="Activity"
+        sub="What this node tells of itself, newest first, as far back as it keeps it in memory."
+      />
       <Panel>
         <div className="toolbar">
           <Field label="Of">
@@ -57,7 +74,14 @@ export default function Activity() {
         {rows.length === 0 ? (
           <Empty title="Nothing is like that" />
         ) : (
-          <VirtualTable label="Events" columns={columns} rows={rows} rowKey={(event) => event.seq} rowHeight={30} height={640} />
+          <VirtualTable
+            label="Events"
+            columns={columns}
+            rows={rows}
+            rowKey={(event) => event.seq}
+            rowHeight={30}
+            height={640}
+          />
         )}
       </Panel>
     </>

@@ -6,7 +6,20 @@ import { useAction, useRead } from '../data/read';
 import { mesh as line } from '../lib/commands';
 import { bytes, clock, count, plural, roundTrip } from '../lib/format';
 import { visible } from '../lib/visible';
-import { Button, Command, Empty, Failure, Id, Meter, PageHead, Panel, PeerName, Read, StateBadge, TextField } from '../ui/kit';
+import {
+  Button,
+  Command,
+  Empty,
+  Failure,
+  Id,
+  Meter,
+  PageHead,
+  Panel,
+  PeerName,
+  Read,
+  StateBadge,
+  TextField,
+} from '../ui/kit';
 import { Table, VirtualTable } from '../ui/table';
 
 type Holding = Schemas['Holding'];
@@ -44,7 +57,14 @@ function Find() {
           reading.again();
         }}
       >
-        <TextField label="Name, pattern, hub id or CID" type="search" value={text} onValue={setText} size={48} placeholder="*.gguf" />
+        <TextField
+          label="Name, pattern, hub id or CID"
+          type="search"
+          value={text}
+          onValue={setText}
+          size={48}
+          placeholder="*.gguf"
+        />
         <Button tone="primary" type="submit" busy={reading.loading && asked !== null} disabled={text.trim() === ''}>
           Find
         </Button>
@@ -55,7 +75,11 @@ function Find() {
             <>
               {!answer.complete && <p className="note note-warn">Not everybody has answered; there may be more.</p>}
               {answer.dht && <p className="muted">{visible(answer.dht)}</p>}
-              {answer.holdings.length === 0 ? <Empty title="Nobody who is connected has that" /> : <Holdings holdings={answer.holdings} />}
+              {answer.holdings.length === 0 ? (
+                <Empty title="Nobody who is connected has that" />
+              ) : (
+                <Holdings holdings={answer.holdings} />
+              )}
             </>
           )}
         </Read>
@@ -73,11 +97,29 @@ function Holdings({ holdings }: { holdings: readonly Holding[] }) {
       rowKey={(_, index) => index}
       columns={[
         { key: 'path', title: 'File', render: (one) => visible(one.asset.path ?? 'without a name') },
-        { key: 'bytes', title: 'Size', align: 'end', render: (one) => (one.asset.bytes === null ? '–' : bytes(one.asset.bytes)) },
+        {
+          key: 'bytes',
+          title: 'Size',
+          align: 'end',
+          render: (one) => (one.asset.bytes === null ? '–' : bytes(one.asset.bytes)),
+        },
         { key: 'cid', title: 'CID', render: (one) => <Id value={one.asset.cid} /> },
-        { key: 'where', title: 'Where', render: (one) => (one.source === 'local' ? 'here' : <PeerName peer={one.peer} />) },
-        { key: 'rtt', title: 'Round trip', align: 'end', render: (one) => (one.source === 'local' ? '–' : roundTrip(one.rtt_us)) },
-        { key: 'do', title: '', render: (one) => (one.source === 'local' ? <Pin cid={one.asset.cid} /> : <Fetch holding={one} />) },
+        {
+          key: 'where',
+          title: 'Where',
+          render: (one) => (one.source === 'local' ? 'here' : <PeerName peer={one.peer} />),
+        },
+        {
+          key: 'rtt',
+          title: 'Round trip',
+          align: 'end',
+          render: (one) => (one.source === 'local' ? '–' : roundTrip(one.rtt_us)),
+        },
+        {
+          key: 'do',
+          title: '',
+          render: (one) => (one.source === 'local' ? <Pin cid={one.asset.cid} /> : <Fetch holding={one} />),
+        },
       ]}
     />
   );
@@ -190,7 +232,10 @@ function Shared() {
   );
   const refresh = useAction(async () => {
     const found = await unwrap(mesh.api.POST('/api/v1/manifest/refresh'));
-    say(found.problem_count > 0 ? 'error' : 'done', `${plural(found.files, 'file')}, ${bytes(found.bytes)}; ${plural(found.problem_count, 'problem')}.`);
+    say(
+      found.problem_count > 0 ? 'error' : 'done',
+      `${plural(found.files, 'file')}, ${bytes(found.bytes)}; ${plural(found.problem_count, 'problem')}.`,
+    );
     reading.again();
   });
   return (
@@ -223,7 +268,13 @@ function Shared() {
                   { key: 'path', title: 'File', width: 'minmax(200px, 2fr)', render: (file) => visible(file.path) },
                   { key: 'bytes', title: 'Size', width: '90px', align: 'end', render: (file) => bytes(file.bytes) },
                   { key: 'for', title: 'For', width: '110px', render: (file) => visible(file.visibility) },
-                  { key: 'model', title: 'Model', width: '160px', render: (file) => (file.model ? visible(`${file.model.architecture} ${file.model.quantisation}`) : '') },
+                  {
+                    key: 'model',
+                    title: 'Model',
+                    width: '160px',
+                    render: (file) =>
+                      file.model ? visible(`${file.model.architecture} ${file.model.quantisation}`) : '',
+                  },
                   { key: 'cid', title: 'CID', width: '190px', render: (file) => <Id value={file.cid} /> },
                 ]}
               />
@@ -250,7 +301,14 @@ function Pins() {
     reading.again();
   });
   return (
-    <Panel title="Pins" actions={<Button tone="quiet" onClick={reading.again}>Read again</Button>}>
+    <Panel
+      title="Pins"
+      actions={
+        <Button tone="quiet" onClick={reading.again}>
+          Read again
+        </Button>
+      }
+    >
       {error !== undefined && <Failure error={error} />}
       <Read reading={reading}>
         {({ pins }) =>
@@ -269,7 +327,12 @@ function Pins() {
                   key: 'do',
                   title: '',
                   render: (pin) => (
-                    <Button tone="quiet" busy={unpin.busy} onClick={() => unpin.run(pin.cid)} title={line('assets', 'unpin', pin.cid)}>
+                    <Button
+                      tone="quiet"
+                      busy={unpin.busy}
+                      onClick={() => unpin.run(pin.cid)}
+                      title={line('assets', 'unpin', pin.cid)}
+                    >
                       Unpin
                     </Button>
                   ),

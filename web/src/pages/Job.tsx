@@ -14,7 +14,21 @@ import { ShardsView } from '../job/ShardsView';
 import { mesh as line } from '../lib/commands';
 import { clock, count, plural, shortId } from '../lib/format';
 import { excerpt, visible } from '../lib/visible';
-import { Badge, Button, Command, Empty, Facts, Failure, Field, Id, PageHead, Panel, Read, StateBadge, Tabs } from '../ui/kit';
+import {
+  Badge,
+  Button,
+  Command,
+  Empty,
+  Facts,
+  Failure,
+  Field,
+  Id,
+  PageHead,
+  Panel,
+  Read,
+  StateBadge,
+  Tabs,
+} from '../ui/kit';
 import { VirtualTable } from '../ui/table';
 
 type Tab = 'shards' | 'log' | 'result' | 'why' | 'story' | 'terms';
@@ -25,7 +39,14 @@ export default function JobPage({ id }: { id: string }) {
   const detail = useLive((state) => state.details.get(id));
   useEffect(() => live.open(id), [live, id]);
   if (!job) return <Missing id={id} />;
-  return <JobView job={job} shards={detail?.shards ?? []} moments={detail?.moments ?? []} leftOut={detail?.momentsLeftOut ?? 0} />;
+  return (
+    <JobView
+      job={job}
+      shards={detail?.shards ?? []}
+      moments={detail?.moments ?? []}
+      leftOut={detail?.momentsLeftOut ?? 0}
+    />
+  );
 }
 
 /** Not in the list: it is read by its id, which may be a beginning of one. */
@@ -40,7 +61,11 @@ function Missing({ id }: { id: string }) {
   return (
     <>
       <PageHead title={`Job ${excerpt(shortId(id), 16)}`} />
-      {reading.error !== undefined ? <Failure error={reading.error} again={reading.again} /> : <Empty title="Reading…" />}
+      {reading.error !== undefined ? (
+        <Failure error={reading.error} again={reading.again} />
+      ) : (
+        <Empty title="Reading…" />
+      )}
     </>
   );
 }
@@ -100,7 +125,12 @@ function JobView({
             value={tab}
             onValue={setTab}
             tabs={[
-              ['shards', <>Shards <span className="muted num">{count(job.shards)}</span></>],
+              [
+                'shards',
+                <>
+                  Shards <span className="muted num">{count(job.shards)}</span>
+                </>,
+              ],
               ['log', 'Log'],
               ['result', 'Result'],
               ['why', 'Who, and why'],
@@ -192,13 +222,14 @@ function Results({ job, shards }: { job: Job; shards: readonly (Shard | undefine
 function Why({ job }: { job: Job }) {
   const { mesh } = useSession();
   // Read again with each phase: the ranking is made once, refusals come as offers do.
-  const reading = useRead(`${job.id} ${job.phase} ${job.notes.length}`, (signal) => mesh.job(job.id).explain({ signal }));
+  const reading = useRead(`${job.id} ${job.phase} ${job.notes.length}`, (signal) =>
+    mesh.job(job.id).explain({ signal }),
+  );
   return <Read reading={reading}>{(explanation) => <ExplainView explanation={explanation} />}</Read>;
 }
 
 function Story({ moments, leftOut }: { moments: readonly MeshEvent[]; leftOut: number }) {
-  if (moments.length === 0)
-    return <Empty title="The node no longer keeps the events of this job" />;
+  if (moments.length === 0) return <Empty title="The node no longer keeps the events of this job" />;
   return (
     <>
       {leftOut > 0 && <p className="note">{count(leftOut)} earlier events are left out.</p>}
@@ -208,10 +239,29 @@ function Story({ moments, leftOut }: { moments: readonly MeshEvent[]; leftOut: n
         rowKey={(event) => event.seq}
         rowHeight={30}
         columns={[
-          { key: 'time', title: 'Time', width: '120px', render: (event) => <span className="num">{clock(event.time)}</span> },
-          { key: 'kind', title: 'What', width: '130px', render: (event) => <span className="mono">{visible(event.kind)}</span> },
-          { key: 'peer', title: 'Node', width: '100px', render: (event) => (event.peer ? <span className="mono">{visible(event.peer.slice(-8))}</span> : '') },
-          { key: 'text', title: 'Which says', render: (event) => <span className="ellipsis">{excerpt(event.text ?? event.phase ?? '', 300)}</span> },
+          {
+            key: 'time',
+            title: 'Time',
+            width: '120px',
+            render: (event) => <span className="num">{clock(event.time)}</span>,
+          },
+          {
+            key: 'kind',
+            title: 'What',
+            width: '130px',
+            render: (event) => <span className="mono">{visible(event.kind)}</span>,
+          },
+          {
+            key: 'peer',
+            title: 'Node',
+            width: '100px',
+            render: (event) => (event.peer ? <span className="mono">{visible(event.peer.slice(-8))}</span> : ''),
+          },
+          {
+            key: 'text',
+            title: 'Which says',
+            render: (event) => <span className="ellipsis">{excerpt(event.text ?? event.phase ?? '', 300)}</span>,
+          },
         ]}
       />
     </>

@@ -107,12 +107,29 @@ export function Jobs() {
             ])}
           />
         }
-        actions={<TextField label="Search label or id" type="search" value={text} onValue={setText} placeholder="label or id" />}
+        actions={
+          <TextField
+            label="Search label or id"
+            type="search"
+            value={text}
+            onValue={setText}
+            placeholder="label or id"
+          />
+        }
       >
         {rows.length > 0 ? (
-          <VirtualTable label="Jobs" columns={columns} rows={rows} rowKey={(job) => job.id} rowHeight={48} height={624} />
+          <VirtualTable
+            label="Jobs"
+            columns={columns}
+            rows={rows}
+            rowKey={(job) => job.id}
+            rowHeight={48}
+            height={624}
+          />
         ) : (
-          <Empty title={!read ? 'Reading…' : all.length === 0 ? 'No job was run by this node yet' : 'No job is like that'}>
+          <Empty
+            title={!read ? 'Reading…' : all.length === 0 ? 'No job was run by this node yet' : 'No job is like that'}
+          >
             {read && all.length === 0 && (
               <>
                 <p className="muted">Write a function and see it run, or begin from the command line:</p>

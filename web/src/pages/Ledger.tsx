@@ -40,7 +40,9 @@ function HeadPanel({ head }: { head: Head }) {
   const { totals, parameters } = head;
   return (
     <Panel title="Head">
-      {head.stopped !== null && <p className="note note-bad">This node follows the chain no longer: {visible(head.stopped)}</p>}
+      {head.stopped !== null && (
+        <p className="note note-bad">This node follows the chain no longer: {visible(head.stopped)}</p>
+      )}
       <Facts
         items={[
           ['Block', count(head.height)],
@@ -93,12 +95,25 @@ function Blocks({ height }: { height: number }) {
             rows={page.blocks}
             rowKey={(block) => block.cid}
             columns={[
-              { key: 'height', title: 'Block', render: (block) => <Link href={`/ledger/blocks/${block.height}`}>{count(block.height)}</Link> },
+              {
+                key: 'height',
+                title: 'Block',
+                render: (block) => <Link href={`/ledger/blocks/${block.height}`}>{count(block.height)}</Link>,
+              },
               { key: 'time', title: 'Time', render: (block) => clock(block.time) },
-              { key: 'transactions', title: 'Transactions', align: 'end', render: (block) => count(block.transaction_count) },
+              {
+                key: 'transactions',
+                title: 'Transactions',
+                align: 'end',
+                render: (block) => count(block.transaction_count),
+              },
               { key: 'signers', title: 'Signed by', align: 'end', render: (block) => count(block.signers.length) },
               { key: 'round', title: 'Round', align: 'end', render: (block) => count(block.round) },
-              { key: 'proposer', title: 'Proposer', render: (block) => <span className="mono">{visible(block.proposer.slice(-8))}</span> },
+              {
+                key: 'proposer',
+                title: 'Proposer',
+                render: (block) => <span className="mono">{visible(block.proposer.slice(-8))}</span>,
+              },
               { key: 'cid', title: 'CID', render: (block) => <Id value={block.cid} /> },
             ]}
           />
@@ -118,7 +133,11 @@ function Validators({ head }: { head: Head }) {
         rowKey={(validator) => validator.account}
         columns={[
           { key: 'account', title: 'Account', render: (validator) => <Id value={validator.account} /> },
-          { key: 'self', title: '', render: (validator) => (validator.self ? <Badge tone="good">this node</Badge> : null) },
+          {
+            key: 'self',
+            title: '',
+            render: (validator) => (validator.self ? <Badge tone="good">this node</Badge> : null),
+          },
           { key: 'power', title: 'Power', align: 'end', render: (validator) => visible(validator.power) },
           { key: 'stake', title: 'Stake', align: 'end', render: (validator) => <Credits micros={validator.stake} /> },
         ]}
@@ -142,7 +161,10 @@ function Members({ height }: { height: number }) {
           <Button disabled={pages.length === 0} onClick={() => setPages(pages.slice(0, -1))}>
             Back
           </Button>
-          <Button disabled={reading.data?.next == null} onClick={() => reading.data?.next && setPages([...pages, reading.data.next])}>
+          <Button
+            disabled={reading.data?.next == null}
+            onClick={() => reading.data?.next && setPages([...pages, reading.data.next])}
+          >
             More
           </Button>
         </>
@@ -162,7 +184,9 @@ function Members({ height }: { height: number }) {
                 key: 'state',
                 title: 'Credential',
                 render: (member) => (
-                  <Badge tone={member.in_force ? 'good' : 'warn'}>{member.revoked ? 'revoked' : member.in_force ? 'in force' : 'over'}</Badge>
+                  <Badge tone={member.in_force ? 'good' : 'warn'}>
+                    {member.revoked ? 'revoked' : member.in_force ? 'in force' : 'over'}
+                  </Badge>
                 ),
               },
               { key: 'weight', title: 'Weight', align: 'end', render: (member) => count(member.weight) },
@@ -193,8 +217,8 @@ function Reputation({ account }: { account: string }) {
     <Read reading={reading}>
       {({ reputation, balance, bonded }) => (
         <span>
-          {count(reputation.score)} points, drawn with {compact(reputation.draw_weight)}; has <Credits micros={balance} />, bond{' '}
-          <Credits micros={bonded} />
+          {count(reputation.score)} points, drawn with {compact(reputation.draw_weight)}; has{' '}
+          <Credits micros={balance} />, bond <Credits micros={bonded} />
         </span>
       )}
     </Read>

@@ -23,8 +23,14 @@ export default function LedgerBlock({ height }: { height: number }) {
         sub={<Link href="/ledger">Ledger</Link>}
         actions={
           <>
-            {height > 1 && <Link className="button" href={`/ledger/blocks/${height - 1}`}>Before</Link>}
-            <Link className="button" href={`/ledger/blocks/${height + 1}`}>After</Link>
+            {height > 1 && (
+              <Link className="button" href={`/ledger/blocks/${height - 1}`}>
+                Before
+              </Link>
+            )}
+            <Link className="button" href={`/ledger/blocks/${height + 1}`}>
+              After
+            </Link>
           </>
         }
       />
@@ -53,9 +59,26 @@ export default function LedgerBlock({ height }: { height: number }) {
                 rowKey={(one) => one.number}
                 columns={[
                   { key: 'number', title: 'Number', align: 'end', render: (one) => count(one.number) },
-                  { key: 'kind', title: 'What', render: (one) => one.error === undefined ? visible(one.kind ?? '') : <Badge tone="bad">{visible(one.error)}</Badge> },
+                  {
+                    key: 'kind',
+                    title: 'What',
+                    render: (one) =>
+                      one.error === undefined ? (
+                        visible(one.kind ?? '')
+                      ) : (
+                        <Badge tone="bad">{visible(one.error)}</Badge>
+                      ),
+                  },
                   { key: 'account', title: 'Of', render: (one) => (one.account ? <Id value={one.account} /> : '–') },
-                  { key: 'fields', title: 'Says', render: (one) => <pre className="code">{visibleLines(JSON.stringify(one.fields ?? null, null, 1).slice(0, 4000))}</pre> },
+                  {
+                    key: 'fields',
+                    title: 'Says',
+                    render: (one) => (
+                      <pre className="code">
+                        {visibleLines(JSON.stringify(one.fields ?? null, null, 1).slice(0, 4000))}
+                      </pre>
+                    ),
+                  },
                 ]}
               />
             </Panel>

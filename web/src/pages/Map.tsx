@@ -19,13 +19,18 @@ export default function MapPage() {
     () =>
       events
         .slice(-maxPulses)
-        .flatMap(({ peer, time, kind }) => (peer !== undefined && kind.startsWith('job.') ? [{ peer, time, kind }] : [])),
+        .flatMap(({ peer, time, kind }) =>
+          peer !== undefined && kind.startsWith('job.') ? [{ peer, time, kind }] : [],
+        ),
     [events],
   );
   const self = topology?.nodes.find((node) => node.self)?.peer;
   return (
     <>
-      <PageHead title="Map" sub="The nodes as this one sees them: how far away, what they can do, what they are doing." />
+      <PageHead
+        title="Map"
+        sub="The nodes as this one sees them: how far away, what they can do, what they are doing."
+      />
       {topology && peers ? (
         <Suspense fallback={<p className="muted loading">Opening…</p>}>
           <NodeMap topology={topology} peers={peers} activity={activity} {...(self === undefined ? {} : { self })} />

@@ -18,7 +18,11 @@ export default function Peers() {
     <>
       <PageHead title="Peers" sub="Nodes that are connected, or that this one has heard of." />
       <Panel title={peers ? `${count(peers.filter((peer) => peer.connected).length)} connected` : 'Reading…'}>
-        {peers?.length === 0 ? <Empty title="Nobody yet: dial a node, or invite one" /> : <PeerTable peers={peers ?? []} />}
+        {peers?.length === 0 ? (
+          <Empty title="Nobody yet: dial a node, or invite one" />
+        ) : (
+          <PeerTable peers={peers ?? []} />
+        )}
         <Command line={line('peers', 'ls')} />
       </Panel>
       <div className="columns">
@@ -38,16 +42,50 @@ function PeerTable({ peers }: { peers: readonly Peer[] }) {
       rowKey={(peer) => peer.peer}
       columns={[
         { key: 'peer', title: 'Peer', render: (peer) => <PeerName peer={peer.peer} /> },
-        { key: 'state', title: 'State', render: (peer) => <Badge tone={peer.connected ? 'good' : 'neutral'}>{peer.connected ? 'connected' : 'away'}</Badge> },
+        {
+          key: 'state',
+          title: 'State',
+          render: (peer) => (
+            <Badge tone={peer.connected ? 'good' : 'neutral'}>{peer.connected ? 'connected' : 'away'}</Badge>
+          ),
+        },
         { key: 'rtt', title: 'Round trip', align: 'end', render: (peer) => roundTrip(peer.rtt_us) },
         { key: 'way', title: 'By', render: (peer) => visible(peer.transport) },
         { key: 'found', title: 'Found', render: (peer) => visible(peer.found) },
-        { key: 'address', title: 'Address', render: (peer) => <span className="mono small">{visible(peer.address)}</span> },
-        { key: 'cores', title: 'Cores', align: 'end', render: (peer) => (peer.resources ? count(peer.resources.cores) : '–') },
-        { key: 'memory', title: 'Memory', align: 'end', render: (peer) => (peer.resources ? bytes(peer.resources.memory_mb * 2 ** 20) : '–') },
-        { key: 'speed', title: 'Fuel/s', align: 'end', render: (peer) => (peer.resources ? compact(peer.resources.fuel_per_second) : '–') },
-        { key: 'load', title: 'Runs, waits', align: 'end', render: (peer) => (peer.resources ? `${peer.resources.running}, ${peer.resources.queued}` : '–') },
-        { key: 'penalty', title: '', render: (peer) => (peer.penalty === '' ? null : <Badge tone="bad">{visible(peer.penalty)}</Badge>) },
+        {
+          key: 'address',
+          title: 'Address',
+          render: (peer) => <span className="mono small">{visible(peer.address)}</span>,
+        },
+        {
+          key: 'cores',
+          title: 'Cores',
+          align: 'end',
+          render: (peer) => (peer.resources ? count(peer.resources.cores) : '–'),
+        },
+        {
+          key: 'memory',
+          title: 'Memory',
+          align: 'end',
+          render: (peer) => (peer.resources ? bytes(peer.resources.memory_mb * 2 ** 20) : '–'),
+        },
+        {
+          key: 'speed',
+          title: 'Fuel/s',
+          align: 'end',
+          render: (peer) => (peer.resources ? compact(peer.resources.fuel_per_second) : '–'),
+        },
+        {
+          key: 'load',
+          title: 'Runs, waits',
+          align: 'end',
+          render: (peer) => (peer.resources ? `${peer.resources.running}, ${peer.resources.queued}` : '–'),
+        },
+        {
+          key: 'penalty',
+          title: '',
+          render: (peer) => (peer.penalty === '' ? null : <Badge tone="bad">{visible(peer.penalty)}</Badge>),
+        },
         { key: 'ping', title: '', render: (peer) => <Ping peer={peer.peer} /> },
       ]}
     />
@@ -77,10 +115,23 @@ function Dial() {
   });
   return (
     <Panel title="Dial">
-      <form className="stack" onSubmit={(event) => { event.preventDefault(); if (address.trim() !== '') dial.run(); }}>
-        <TextField label="Address" value={address} onValue={setAddress} placeholder="/ip4/192.0.2.1/tcp/4001/p2p/12D3…" />
+      <form
+        className="stack"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (address.trim() !== '') dial.run();
+        }}
+      >
+        <TextField
+          label="Address"
+          value={address}
+          onValue={setAddress}
+          placeholder="/ip4/192.0.2.1/tcp/4001/p2p/12D3…"
+        />
         <div className="row">
-          <Button type="submit" busy={dial.busy} disabled={address.trim() === ''}>Dial</Button>
+          <Button type="submit" busy={dial.busy} disabled={address.trim() === ''}>
+            Dial
+          </Button>
         </div>
       </form>
       <Command line={line('up', '--join', address.trim() || 'MULTIADDR')} />
@@ -97,10 +148,18 @@ function Doctor() {
   });
   return (
     <Panel title="Why is a peer not reached?">
-      <form className="stack" onSubmit={(event) => { event.preventDefault(); if (target.trim() !== '') look.run(); }}>
+      <form
+        className="stack"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (target.trim() !== '') look.run();
+        }}
+      >
         <TextField label="PeerId or address" value={target} onValue={setTarget} />
         <div className="row">
-          <Button type="submit" busy={look.busy} disabled={target.trim() === ''}>Find out</Button>
+          <Button type="submit" busy={look.busy} disabled={target.trim() === ''}>
+            Find out
+          </Button>
         </div>
       </form>
       {report && (
@@ -108,10 +167,13 @@ function Doctor() {
           {report.already_connected && <p className="note note-good">It is connected already.</p>}
           {report.attempts.map((attempt, index) => (
             <p key={index}>
-              <StateBadge state={attempt.outcome} /> <span className="mono small">{visible(attempt.address)}</span>: {visible(attempt.text)}
+              <StateBadge state={attempt.outcome} /> <span className="mono small">{visible(attempt.address)}</span>:{' '}
+              {visible(attempt.text)}
             </p>
           ))}
-          {!report.already_connected && report.attempts.length === 0 && <p className="muted">No address of it is known.</p>}
+          {!report.already_connected && report.attempts.length === 0 && (
+            <p className="muted">No address of it is known.</p>
+          )}
         </div>
       )}
       <Command line={line('doctor', target.trim() || null)} />
@@ -124,20 +186,39 @@ function Invite() {
   const [credits, setCredits] = useState('0');
   const [uses, setUses] = useState('1');
   const [token, setToken] = useState<string>();
-  const isRight = /^\d{1,10}$/.test(credits) && Number(credits) <= 1e9 && /^\d{1,4}$/.test(uses) && Number(uses) >= 1 && Number(uses) <= 1000;
+  const isRight =
+    /^\d{1,10}$/.test(credits) &&
+    Number(credits) <= 1e9 &&
+    /^\d{1,4}$/.test(uses) &&
+    Number(uses) >= 1 &&
+    Number(uses) <= 1000;
   const invite = useAction(async () => {
     const body = { credits: Number(credits), uses: Number(uses) };
     setToken((await unwrap(mesh.api.POST('/api/v1/invitations', { body }))).token);
   });
   return (
     <Panel title="Invite">
-      <form className="stack" onSubmit={(event) => { event.preventDefault(); if (isRight) invite.run(); }}>
+      <form
+        className="stack"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (isRight) invite.run();
+        }}
+      >
         <div className="form">
-          <TextField label="Credits that go with it" inputMode="numeric" value={credits} onValue={setCredits} hint="Out of this node's balance" />
+          <TextField
+            label="Credits that go with it"
+            inputMode="numeric"
+            value={credits}
+            onValue={setCredits}
+            hint="Out of this node's balance"
+          />
           <TextField label="How many may use it" inputMode="numeric" value={uses} onValue={setUses} hint="1 to 1000" />
         </div>
         <div className="row">
-          <Button type="submit" busy={invite.busy} disabled={!isRight}>Make a token</Button>
+          <Button type="submit" busy={invite.busy} disabled={!isRight}>
+            Make a token
+          </Button>
         </div>
       </form>
       {token !== undefined && (

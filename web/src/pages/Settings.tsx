@@ -34,7 +34,10 @@ export default function Settings() {
   const { resources, reach } = node;
   return (
     <>
-      <PageHead title="Settings" sub="What this node is and does. A running node's settings are changed by starting it anew." />
+      <PageHead
+        title="Settings"
+        sub="What this node is and does. A running node's settings are changed by starting it anew."
+      />
       <Panel title="Node">
         <Facts
           items={[
@@ -73,12 +76,18 @@ export default function Settings() {
       </Panel>
       <Panel title="How it is reached">
         <p>{visible(reach.text)}</p>
-        <List items={node.addresses.map((address) => <Id value={address} full />)} />
+        <List
+          items={node.addresses.map((address) => (
+            <Id value={address} full />
+          ))}
+        />
         {reach.relays.length > 0 && <List items={reach.relays.map((relay) => visible(relay.text))} />}
         {reach.hole_punches.length > 0 && <List items={reach.hole_punches.map((punch) => visible(punch.text))} />}
         <p className="muted">
-          {reach.relaying ? 'This node carries connections for others.' : 'This node carries no connections for others.'} Of{' '}
-          {count(node.dht.roots)} roots that are for everybody, {count(node.dht.announced)} are announced to the DHT.
+          {reach.relaying
+            ? 'This node carries connections for others.'
+            : 'This node carries no connections for others.'}{' '}
+          Of {count(node.dht.roots)} roots that are for everybody, {count(node.dht.announced)} are announced to the DHT.
         </p>
         <Command line={mesh('node', 'doctor')} />
       </Panel>

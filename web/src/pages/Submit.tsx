@@ -10,9 +10,32 @@ import type { GuestError, ScriptLanguage } from '../lib/traceback';
 import { parseGuestError } from '../lib/traceback';
 import { visible } from '../lib/visible';
 import type { Draft, FunctionPart, InputKind, Language, Problems } from '../submit/draft';
-import { commandOf, inputKinds, inputsOf, languages, loadDraft, problemsOf, requestOf, saveDraft } from '../submit/draft';
+import {
+  commandOf,
+  inputKinds,
+  inputsOf,
+  languages,
+  loadDraft,
+  problemsOf,
+  requestOf,
+  saveDraft,
+} from '../submit/draft';
 import { templates } from '../submit/templates';
-import { Badge, Button, Check, Command, Facts, Field, Id, PageHead, Panel, PeerName, StateBadge, Tabs, TextField } from '../ui/kit';
+import {
+  Badge,
+  Button,
+  Check,
+  Command,
+  Facts,
+  Field,
+  Id,
+  PageHead,
+  Panel,
+  PeerName,
+  StateBadge,
+  Tabs,
+  TextField,
+} from '../ui/kit';
 import { Table } from '../ui/table';
 
 const Editor = lazy(() => import('../submit/Editor'));
@@ -87,7 +110,8 @@ function Form({ language }: { language: Language }) {
   const [refused, setRefused] = useState<GuestError | null>(null);
   const [tried, setTried] = useState(false);
   useEffect(() => {
-    if (!saveDraft(language, draft)) say('error', 'This browser has no room for the draft: it would not outlast a reload.');
+    if (!saveDraft(language, draft))
+      say('error', 'This browser has no room for the draft: it would not outlast a reload.');
   }, [language, draft, say]);
   const failure = useGuestFailure(job, language, draft.source);
   const problems = problemsOf(language, draft, files.length, module !== null);
@@ -106,7 +130,8 @@ function Form({ language }: { language: Language }) {
     setTried(true);
     if (!isRight) return;
     setRefused(null);
-    const part: FunctionPart = module && language === 'wasm' ? { source_base64: await base64Of(module) } : { source: draft.source };
+    const part: FunctionPart =
+      module && language === 'wasm' ? { source_base64: await base64Of(module) } : { source: draft.source };
     const uploaded: string[] = [];
     for (const file of draft.inputKind === 'files' ? files : []) uploaded.push(await upload(mesh, file));
     const body = { ...requestOf(language, draft, part, inputsOf(draft, uploaded).inputs), dry_run: dryRun };
@@ -141,7 +166,13 @@ function Form({ language }: { language: Language }) {
               value=""
               onChange={(event) => {
                 const template = templates[language][Number(event.target.value)];
-                if (template) change({ source: template.source, inputKind: template.inputKind, input: template.input, map: template.map });
+                if (template)
+                  change({
+                    source: template.source,
+                    inputKind: template.inputKind,
+                    input: template.input,
+                    map: template.map,
+                  });
               }}
             >
               <option value="">Begin with…</option>
@@ -157,17 +188,32 @@ function Form({ language }: { language: Language }) {
         {language === 'wasm' ? (
           <Field label="Module" hint="At most 45 MiB; larger ones go by the command line." error={shown.module}>
             {(aria) => (
-              <input {...aria} type="file" accept=".wasm,application/wasm" onChange={(event) => setModule(event.target.files?.[0] ?? null)} />
+              <input
+                {...aria}
+                type="file"
+                accept=".wasm,application/wasm"
+                onChange={(event) => setModule(event.target.files?.[0] ?? null)}
+              />
             )}
           </Field>
         ) : (
           <Suspense fallback={<div className="editor loading muted">Opening the editor…</div>}>
-            <Editor language={language} value={draft.source} onValue={(source) => change({ source })} error={refused ?? failure} />
+            <Editor
+              language={language}
+              value={draft.source}
+              onValue={(source) => change({ source })}
+              error={refused ?? failure}
+            />
           </Suspense>
         )}
         {shown.source !== undefined && <p className="note note-bad">{shown.source}</p>}
         <GuestErrorNote error={refused ?? failure} />
-        <TextField label="Arguments" hint="Parted by blanks; quotes keep blanks together." value={draft.args} onValue={(args) => change({ args })} />
+        <TextField
+          label="Arguments"
+          hint="Parted by blanks; quotes keep blanks together."
+          value={draft.args}
+          onValue={(args) => change({ args })}
+        />
       </Panel>
       <InputPanel draft={draft} change={change} files={files} setFiles={setFiles} problems={shown} />
       <TermsPanel draft={draft} change={change} problems={shown} />
@@ -184,7 +230,13 @@ function Form({ language }: { language: Language }) {
           Dry run
         </Button>
       </div>
-      <Command line={commandOf(language, draft, files.map((file) => file.webkitRelativePath || file.name))} />
+      <Command
+        line={commandOf(
+          language,
+          draft,
+          files.map((file) => file.webkitRelativePath || file.name),
+        )}
+      />
       {plan && <PlanPanel plan={plan} />}
       {job !== undefined && <JobLine id={job} />}
     </form>
@@ -215,7 +267,11 @@ function GuestErrorNote({ error }: { error: GuestError | null }) {
     <div className="note note-bad" role="alert">
       <span>
         Line {error.frames[0]?.line}: {visible(error.message)}
-        {error.frames.length > 1 && ` (called from line ${error.frames.slice(1, 5).map((frame) => frame.line).join(', ')})`}
+        {error.frames.length > 1 &&
+          ` (called from line ${error.frames
+            .slice(1, 5)
+            .map((frame) => frame.line)
+            .join(', ')})`}
       </span>
     </div>
   );
@@ -248,7 +304,11 @@ function InputPanel({
       <div className="toolbar">
         <Field label="The function reads">
           {(aria) => (
-            <select {...aria} value={draft.inputKind} onChange={(event) => change({ inputKind: event.target.value as InputKind })}>
+            <select
+              {...aria}
+              value={draft.inputKind}
+              onChange={(event) => change({ inputKind: event.target.value as InputKind })}
+            >
               {inputKinds.map((kind) => (
                 <option key={kind} value={kind}>
                   {inputTitles[kind]}
@@ -263,18 +323,34 @@ function InputPanel({
       </div>
       {draft.inputKind === 'files' ? (
         <div className="form">
-          <Field label="Files" error={problems.files} hint={files.length > 0 ? `${plural(files.length, 'file')}, ${bytes(files.reduce((sum, file) => sum + file.size, 0))}` : 'They are uploaded to this node when the job is submitted.'}>
+          <Field
+            label="Files"
+            error={problems.files}
+            hint={
+              files.length > 0
+                ? `${plural(files.length, 'file')}, ${bytes(files.reduce((sum, file) => sum + file.size, 0))}`
+                : 'They are uploaded to this node when the job is submitted.'
+            }
+          >
             {(aria) => <input {...aria} type="file" multiple onChange={(event) => take(event.target.files)} />}
           </Field>
           <Field label="Or all files of a folder">
-            {(aria) => <input {...aria} ref={folder} type="file" multiple onChange={(event) => take(event.target.files)} />}
+            {(aria) => (
+              <input {...aria} ref={folder} type="file" multiple onChange={(event) => take(event.target.files)} />
+            )}
           </Field>
         </div>
       ) : (
         draft.inputKind !== 'none' && (
           <Field label={draft.inputKind === 'cids' ? 'CIDs, one a line' : 'Input'} error={problems.input}>
             {(aria) => (
-              <textarea {...aria} rows={5} spellCheck={false} value={draft.input} onChange={(event) => change({ input: event.target.value })} />
+              <textarea
+                {...aria}
+                rows={5}
+                spellCheck={false}
+                value={draft.input}
+                onChange={(event) => change({ input: event.target.value })}
+              />
             )}
           </Field>
         )
@@ -288,15 +364,70 @@ function TermsPanel({ draft, change, problems }: { draft: Draft; change: Change;
   return (
     <Panel title="Terms of one run">
       <div className="form">
-        <TextField label="Label" value={draft.label} onValue={(label) => change({ label })} error={problems.label} hint="A name for people" />
-        <TextField label="Fee in credits" inputMode="decimal" placeholder="0" value={draft.fee} onValue={(fee) => change({ fee })} error={problems.fee} hint="Above 0 only in a federation with a ledger" />
-        <TextField label="Verifiers" inputMode="numeric" placeholder="as many as it takes" value={draft.verifiers} onValue={(verifiers) => change({ verifiers })} error={problems.verifiers} hint="0 for none" />
-        <TextField label="Verified, in per cent" inputMode="decimal" placeholder="100" value={draft.sample} onValue={(sample) => change({ sample })} error={problems.sample} hint="Of the runs, drawn when all are done" />
-        <TextField label="Fuel" inputMode="numeric" placeholder="200000000000" value={draft.fuel} onValue={(fuel) => change({ fuel })} error={problems.fuel} />
-        <TextField label="Memory in MiB" inputMode="numeric" placeholder="512" value={draft.memory} onValue={(memory) => change({ memory })} error={problems.memory} />
-        <TextField label="Seconds to run" inputMode="numeric" placeholder="600" value={draft.runSeconds} onValue={(runSeconds) => change({ runSeconds })} error={problems.runSeconds} />
+        <TextField
+          label="Label"
+          value={draft.label}
+          onValue={(label) => change({ label })}
+          error={problems.label}
+          hint="A name for people"
+        />
+        <TextField
+          label="Fee in credits"
+          inputMode="decimal"
+          placeholder="0"
+          value={draft.fee}
+          onValue={(fee) => change({ fee })}
+          error={problems.fee}
+          hint="Above 0 only in a federation with a ledger"
+        />
+        <TextField
+          label="Verifiers"
+          inputMode="numeric"
+          placeholder="as many as it takes"
+          value={draft.verifiers}
+          onValue={(verifiers) => change({ verifiers })}
+          error={problems.verifiers}
+          hint="0 for none"
+        />
+        <TextField
+          label="Verified, in per cent"
+          inputMode="decimal"
+          placeholder="100"
+          value={draft.sample}
+          onValue={(sample) => change({ sample })}
+          error={problems.sample}
+          hint="Of the runs, drawn when all are done"
+        />
+        <TextField
+          label="Fuel"
+          inputMode="numeric"
+          placeholder="200000000000"
+          value={draft.fuel}
+          onValue={(fuel) => change({ fuel })}
+          error={problems.fuel}
+        />
+        <TextField
+          label="Memory in MiB"
+          inputMode="numeric"
+          placeholder="512"
+          value={draft.memory}
+          onValue={(memory) => change({ memory })}
+          error={problems.memory}
+        />
+        <TextField
+          label="Seconds to run"
+          inputMode="numeric"
+          placeholder="600"
+          value={draft.runSeconds}
+          onValue={(runSeconds) => change({ runSeconds })}
+          error={problems.runSeconds}
+        />
       </div>
-      <Check label="Seal the inputs: only the nodes that run and verify each of them can read it" checked={draft.sealed} onValue={(sealed) => change({ sealed })} />
+      <Check
+        label="Seal the inputs: only the nodes that run and verify each of them can read it"
+        checked={draft.sealed}
+        onValue={(sealed) => change({ sealed })}
+      />
     </Panel>
   );
 }
@@ -304,7 +435,8 @@ function TermsPanel({ draft, change, problems }: { draft: Draft; change: Change;
 /** Peers that could take such a run, by what they say of themselves. */
 export function eligible(peers: readonly Peer[], memoryMb: number): readonly Peer[] {
   return peers.filter(
-    (peer) => peer.connected && peer.resources !== null && peer.resources.accepts_work && peer.resources.memory_mb >= memoryMb,
+    (peer) =>
+      peer.connected && peer.resources !== null && peer.resources.accepts_work && peer.resources.memory_mb >= memoryMb,
   );
 }
 
@@ -346,9 +478,24 @@ function PlanPanel({ plan }: { plan: TaskPlan }) {
           columns={[
             { key: 'peer', title: 'Peer', render: (peer) => <PeerName peer={peer.peer} /> },
             { key: 'cores', title: 'Cores', align: 'end', render: (peer) => count(peer.resources?.cores ?? 0) },
-            { key: 'memory', title: 'Memory', align: 'end', render: (peer) => bytes((peer.resources?.memory_mb ?? 0) * 2 ** 20) },
-            { key: 'speed', title: 'Fuel a second', align: 'end', render: (peer) => compact(peer.resources?.fuel_per_second ?? 0) },
-            { key: 'load', title: 'Runs, waits', align: 'end', render: (peer) => `${peer.resources?.running ?? 0}, ${peer.resources?.queued ?? 0}` },
+            {
+              key: 'memory',
+              title: 'Memory',
+              align: 'end',
+              render: (peer) => bytes((peer.resources?.memory_mb ?? 0) * 2 ** 20),
+            },
+            {
+              key: 'speed',
+              title: 'Fuel a second',
+              align: 'end',
+              render: (peer) => compact(peer.resources?.fuel_per_second ?? 0),
+            },
+            {
+              key: 'load',
+              title: 'Runs, waits',
+              align: 'end',
+              render: (peer) => `${peer.resources?.running ?? 0}, ${peer.resources?.queued ?? 0}`,
+            },
           ]}
         />
       )}

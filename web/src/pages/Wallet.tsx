@@ -14,7 +14,11 @@ import { Credits, WithLedger } from './ledger_common';
 type Account = Schemas['Account'];
 type Kind = 'transfer' | 'bond' | 'unbond';
 
-const titles: Readonly<Record<Kind, string>> = { transfer: 'Send', bond: 'Put into the bond', unbond: 'Take out of the bond' };
+const titles: Readonly<Record<Kind, string>> = {
+  transfer: 'Send',
+  bond: 'Put into the bond',
+  unbond: 'Take out of the bond',
+};
 
 export default function Wallet() {
   const { mesh } = useSession();
@@ -71,7 +75,8 @@ function AccountPanel({ account }: { account: Account }) {
       ))}
       {account.offence && (
         <p className="note note-bad">
-          Offence at block {count(account.offence.height)}: {visible(account.offence.kind)}; {credits(account.offence.taken)} credits were taken.
+          Offence at block {count(account.offence.height)}: {visible(account.offence.kind)};{' '}
+          {credits(account.offence.taken)} credits were taken.
         </p>
       )}
       <Command line={line('wallet', 'show')} />
@@ -89,7 +94,11 @@ function Pay({ account, again }: { account: Account; again: () => void }) {
   const [asking, setAsking] = useState(false);
   const amount = parseCredits(text);
   const problems = {
-    to: kind === 'transfer' && !/^(did:key:z[1-9A-HJ-NP-Za-km-z]{40,60}|12D3Koo[1-9A-HJ-NP-Za-km-z]{40,50})$/.test(to.trim()) ? 'A did:key or a PeerId.' : undefined,
+    to:
+      kind === 'transfer' &&
+      !/^(did:key:z[1-9A-HJ-NP-Za-km-z]{40,60}|12D3Koo[1-9A-HJ-NP-Za-km-z]{40,50})$/.test(to.trim())
+        ? 'A did:key or a PeerId.'
+        : undefined,
     amount: 'error' in amount ? amount.error : tooMuch(kind, account, amount.micros),
     memo: new TextEncoder().encode(memo).length > 128 ? 'At most 128 bytes.' : undefined,
   };
@@ -134,9 +143,19 @@ function Pay({ account, again }: { account: Account; again: () => void }) {
             </select>
           )}
         </Field>
-        {kind === 'transfer' && <TextField label="To" value={to} onValue={setTo} error={shown.to} hint="A mistyped one that is somebody's is lost." />}
+        {kind === 'transfer' && (
+          <TextField
+            label="To"
+            value={to}
+            onValue={setTo}
+            error={shown.to}
+            hint="A mistyped one that is somebody's is lost."
+          />
+        )}
         <TextField label="Amount in credits" inputMode="decimal" value={text} onValue={setText} error={shown.amount} />
-        {kind === 'transfer' && <TextField label="Memo" value={memo} onValue={setMemo} error={shown.memo} hint="For everybody to read" />}
+        {kind === 'transfer' && (
+          <TextField label="Memo" value={memo} onValue={setMemo} error={shown.memo} hint="For everybody to read" />
+        )}
         <div className="row">
           <Button tone="primary" type="submit" busy={send.busy}>
             {titles[kind]}…
@@ -147,7 +166,11 @@ function Pay({ account, again }: { account: Account; again: () => void }) {
       <Dialog title={titles[kind]} open={asking} onClose={() => setAsking(false)}>
         <p>
           <strong>{'micros' in amount ? credits(amount.micros) : ''} credits</strong>
-          {kind === 'transfer' ? ' go to' : kind === 'bond' ? ' go into the bond of this node.' : ' leave the bond once its lock is over.'}
+          {kind === 'transfer'
+            ? ' go to'
+            : kind === 'bond'
+              ? ' go into the bond of this node.'
+              : ' leave the bond once its lock is over.'}
         </p>
         {kind === 'transfer' && <p className="mono">{visible(to.trim())}</p>}
         <p className="muted">A transaction that is final cannot be taken back.</p>
@@ -170,7 +193,12 @@ function tooMuch(kind: Kind, account: Account, micros: string): string | undefin
 function History({ height }: { height: number }) {
   const { mesh } = useSession();
   const reading = useRead(`history ${height}`, (signal) =>
-    unwrap(mesh.api.GET('/api/v1/ledger/accounts/{account}/history', { params: { path: { account: 'self' }, query: { limit: 50 } }, signal })),
+    unwrap(
+      mesh.api.GET('/api/v1/ledger/accounts/{account}/history', {
+        params: { path: { account: 'self' }, query: { limit: 50 } },
+        signal,
+      }),
+    ),
   );
   return (
     <Panel title="History">
@@ -185,9 +213,18 @@ function History({ height }: { height: number }) {
               rowKey={(one, index) => `${one.cid} ${index}`}
               columns={[
                 { key: 'time', title: 'Time', render: (one) => clock(one.time) },
-                { key: 'block', title: 'Block', align: 'end', render: (one) => <Link href={`/ledger/blocks/${one.height}`}>{count(one.height)}</Link> },
+                {
+                  key: 'block',
+                  title: 'Block',
+                  align: 'end',
+                  render: (one) => <Link href={`/ledger/blocks/${one.height}`}>{count(one.height)}</Link>,
+                },
                 { key: 'kind', title: 'What', render: (one) => `${visible(one.direction)} ${visible(one.kind)}` },
-                { key: 'fields', title: 'Of', render: (one) => <code>{excerpt(JSON.stringify(one.fields), 100)}</code> },
+                {
+                  key: 'fields',
+                  title: 'Of',
+                  render: (one) => <code>{excerpt(JSON.stringify(one.fields), 100)}</code>,
+                },
               ]}
             />
           )

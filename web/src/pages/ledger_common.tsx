@@ -19,7 +19,9 @@ export function WithLedger<T>({ reading, children }: { reading: Reading<T>; chil
     return (
       <Panel>
         <Empty title="This node's federation has no ledger">
-          <p className="muted">Jobs run without pay. A federation with a ledger is founded, or come into, by the command line:</p>
+          <p className="muted">
+            Jobs run without pay. A federation with a ledger is founded, or come into, by the command line:
+          </p>
           <Command line={mesh('federation', 'found', 'NAME')} />
           <Command line={mesh('up', '--join', 'TOKEN')} />
         </Empty>

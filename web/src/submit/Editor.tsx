@@ -64,7 +64,8 @@ export default function Editor({
               message: visible(error.message),
               startLineNumber: first.line,
               endLineNumber: first.line,
-              startColumn: first.column ?? model.getLineFirstNonWhitespaceColumn(Math.min(first.line, model.getLineCount())),
+              startColumn:
+                first.column ?? model.getLineFirstNonWhitespaceColumn(Math.min(first.line, model.getLineCount())),
               endColumn: model.getLineMaxColumn(Math.min(first.line, model.getLineCount())),
             },
           ]

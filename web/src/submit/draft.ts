@@ -133,11 +133,15 @@ export function inputsOf(draft: Draft, files: readonly string[] = []): { inputs:
       break;
     case 'cids': {
       const bad = lines.find((line) => !cidFormat.test(line.trim()));
-      found = bad === undefined ? { inputs: lines.map((line) => cidFormat.exec(line.trim())?.[1]) } : { inputs: [], error: `This is not a CID: ${bad.slice(0, 60)}` };
+      found =
+        bad === undefined
+          ? { inputs: lines.map((line) => cidFormat.exec(line.trim())?.[1]) }
+          : { inputs: [], error: `This is not a CID: ${bad.slice(0, 60)}` };
     }
   }
   if (found.error !== undefined) return found;
-  if (draft.map && found.inputs.length === 0) return { inputs: [], error: 'To run once for each input, give at least one.' };
+  if (draft.map && found.inputs.length === 0)
+    return { inputs: [], error: 'To run once for each input, give at least one.' };
   if (!draft.map && found.inputs.length > 1)
     return { inputs: [], error: 'These are several inputs: run the function once for each of them.' };
   if (found.inputs.length > maxInputs) return { inputs: [], error: `At most ${maxInputs} inputs.` };
@@ -150,7 +154,10 @@ export function problemsOf(language: Language, draft: Draft, fileCount: number, 
   if (language === 'wasm' && !hasModule) problems.module = 'Choose a .wasm file.';
   if (language !== 'wasm' && draft.source.trim() === '') problems.source = 'There is no program yet.';
   if (draft.source.length > maxSource) problems.source = 'A program in the editor has at most a million characters.';
-  const { error } = inputsOf(draft, Array.from({ length: fileCount }, () => 'b'));
+  const { error } = inputsOf(
+    draft,
+    Array.from({ length: fileCount }, () => 'b'),
+  );
   if (error !== undefined) problems[draft.inputKind === 'files' ? 'files' : 'input'] = error;
   const numbers = [
     ['verifiers', whole(draft.verifiers, 63, 'The number of verifiers')],

@@ -9,7 +9,11 @@ import { watConfiguration, watLanguage } from './wat';
 
 self.MonacoEnvironment = { getWorker: () => new EditorWorker() };
 
-function register(id: string, conf: monaco.languages.LanguageConfiguration, language: monaco.languages.IMonarchLanguage) {
+function register(
+  id: string,
+  conf: monaco.languages.LanguageConfiguration,
+  language: monaco.languages.IMonarchLanguage,
+) {
   monaco.languages.register({ id });
   monaco.languages.setLanguageConfiguration(id, conf);
   monaco.languages.setMonarchTokensProvider(id, language);

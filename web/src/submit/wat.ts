@@ -23,7 +23,10 @@ export const watLanguage: languages.IMonarchLanguage = {
       [/\(;/, 'comment', '@block'],
       [/"/, 'string', '@text'],
       [/\$[\w!#$%&'*+\-./:<=>?@\\^`|~]+/, 'variable'],
-      [/[+-]?(?:0x[\da-fA-F_]+(?:\.[\da-fA-F_]*)?(?:[pP][+-]?\d+)?|\d[\d_]*(?:\.[\d_]*)?(?:[eE][+-]?\d+)?|inf|nan)\b/, 'number'],
+      [
+        /[+-]?(?:0x[\da-fA-F_]+(?:\.[\da-fA-F_]*)?(?:[pP][+-]?\d+)?|\d[\d_]*(?:\.[\d_]*)?(?:[eE][+-]?\d+)?|inf|nan)\b/,
+        'number',
+      ],
       [/[a-z][\w]*(?:\.[\w]+)+/, 'keyword'],
       [/[a-z]\w*/, { cases: { '@keywords': 'keyword', '@types': 'type', '@default': 'identifier' } }],
       [/[()]/, '@brackets'],

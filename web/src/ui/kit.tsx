@@ -252,7 +252,14 @@ export function TextField({
   return (
     <Field label={label} hint={hint} error={error}>
       {(aria) => (
-        <input type="text" autoComplete="off" spellCheck={false} {...props} {...aria} onChange={(event) => onValue(event.target.value)} />
+        <input
+          type="text"
+          autoComplete="off"
+          spellCheck={false}
+          {...props}
+          {...aria}
+          onChange={(event) => onValue(event.target.value)}
+        />
       )}
     </Field>
   );
