@@ -14,7 +14,7 @@ const names = [
 
 export default [
   // Examples are written for the sandbox's own interpreter, which has other globals.
-  { ignores: ['build*/', '**/node_modules/', '**/dist/', '**/*.generated.d.ts', 'tests/fixtures/', 'examples/'] },
+  { ignores: ['build*/', '**/node_modules/', '**/dist/', '**/*.generated.*', 'tests/fixtures/', 'examples/'] },
   js.configs.recommended,
   {
     languageOptions: { globals: Object.fromEntries(names.map((name) => [name, 'readonly'])) },

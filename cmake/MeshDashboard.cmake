@@ -11,7 +11,7 @@ file(GLOB_RECURSE dashboard_sources CONFIGURE_DEPENDS
   "${CMAKE_SOURCE_DIR}/web/*.html" "${CMAKE_SOURCE_DIR}/web/*.json" "${CMAKE_SOURCE_DIR}/web/*.mjs"
   "${CMAKE_SOURCE_DIR}/sdk/js/*.ts" "${CMAKE_SOURCE_DIR}/sdk/js/*.json")
 # What npm puts there is no source.
-list(FILTER dashboard_sources EXCLUDE REGEX "/(node_modules|dist)/|\\.generated\\.d\\.ts$")
+list(FILTER dashboard_sources EXCLUDE REGEX "/(node_modules|dist)/|\\.generated\\.")
 
 add_custom_command(
   OUTPUT "${dashboard_pack}"

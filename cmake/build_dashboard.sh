@@ -6,7 +6,7 @@ root=$1 cache=$2 output=$3
 sources=(package.json package-lock.json tsconfig.base.json docs/openapi.json sdk/js web)
 
 cd "$root"
-list() { find "${sources[@]}" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.generated.d.ts' | LC_ALL=C sort; }
+list() { find "${sources[@]}" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.generated.*' | LC_ALL=C sort; }
 key=$({ list | tr '\n' '\0' | xargs -0 sha256sum; node --version; } | sha256sum | cut -c1-16)
 packed=$cache/dashboard/$key.pack
 workspace=$cache/workspace

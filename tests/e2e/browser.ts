@@ -27,18 +27,21 @@ export async function visit(browser: Browser, link: string, options: BrowserCont
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   const page = await context.newPage();
   const faults: string[] = [];
+  const note = (fault: string) => {
+    if (!faults.includes(fault.slice(0, 300))) faults.push(fault.slice(0, 300));
+  };
   const origin = new URL(link).origin;
-  page.on('pageerror', (error) => faults.push(`script: ${error.message}`));
+  page.on('pageerror', (error) => note(`script: ${error.message}`));
   page.on('console', (message) => {
     // A request that fails while the node is down is what some tests are about; the application says so itself.
     const isNetwork = message.text().includes('net::ERR_') || message.text().includes('WebSocket connection to');
     const isRefusal = message.text().includes('the server responded with a status of');
-    if (message.type() === 'error' && !isNetwork && !isRefusal) faults.push(`console: ${message.text()}`);
+    if (message.type() === 'error' && !isNetwork && !isRefusal) note(`console: ${message.text()}`);
   });
   page.on('request', (request) => {
     const url = new URL(request.url());
     if (['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol) && url.host !== new URL(origin).host)
-      faults.push(`request to ${url.origin}`);
+      note(`request to ${url.origin}`);
   });
   await page.goto(link);
   return { page, faults };

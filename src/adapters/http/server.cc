@@ -88,10 +88,13 @@ std::string security_headers(bool is_html) {
       "X-Frame-Options: DENY\r\n"
       "Cross-Origin-Resource-Policy: same-origin\r\n"
       "Cross-Origin-Opener-Policy: same-origin\r\n";
-  text += is_html
-              ? "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-                "frame-ancestors 'none'\r\n"
-              : "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
+  text +=
+      is_html
+          // The dashboard's editor writes styles into the page, and results may be images that the page holds itself.
+          ? "Content-Security-Policy: default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: "
+            "data:; "
+            "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+          : "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
   return text;
 }
 
