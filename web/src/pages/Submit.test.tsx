@@ -19,7 +19,7 @@ vi.mock('../submit/Editor', () => ({
     error: GuestError | null;
   }) => (
     <>
-      <textarea aria-label="Program" value={value} onChange={(event) => onValue(event.target.value)} />
+      <textarea aria-label="Source code" value={value} onChange={(event) => onValue(event.target.value)} />
       <output>{error ? `marked ${error.frames[0]?.line}` : 'no mark'}</output>
     </>
   ),
@@ -61,15 +61,15 @@ describe('Submit', () => {
   it('keeps the draft of each language', async () => {
     const first = open(() => accepted);
     const user = userEvent.setup();
-    const program = await screen.findByLabelText('Program');
+    const program = await screen.findByLabelText('Source code');
     await user.clear(program);
     await user.type(program, 'print(1)');
     await user.click(screen.getByRole('tab', { name: 'JavaScript' }));
-    expect(((await screen.findByLabelText('Program')) as HTMLTextAreaElement).value).toContain('std.in');
+    expect(((await screen.findByLabelText('Source code')) as HTMLTextAreaElement).value).toContain('std.in');
     await user.click(screen.getByRole('tab', { name: 'Python' }));
     first.unmount();
     open(() => accepted);
-    expect(((await screen.findByLabelText('Program')) as HTMLTextAreaElement).value).toBe('print(1)');
+    expect(((await screen.findByLabelText('Source code')) as HTMLTextAreaElement).value).toBe('print(1)');
   });
   it('marks where a text does not parse, by what the node says', async () => {
     const detail =
@@ -77,7 +77,7 @@ describe('Submit', () => {
     open(() => Response.json({ type: 'about:blank', title: 'Bad request', status: 400, detail }, { status: 400 }));
     const user = userEvent.setup();
     await user.click(screen.getByRole('tab', { name: 'WAT' }));
-    await screen.findByLabelText('Program');
+    await screen.findByLabelText('Source code');
     await user.click(screen.getByRole('button', { name: 'Run' }));
     expect(await screen.findByText('marked 1')).toBeTruthy();
     expect(screen.getByText(/Line 1: expected/)).toBeTruthy();
@@ -91,7 +91,7 @@ describe('Submit', () => {
       ...withJobs(initialState, [job({ id: accepted.id, phase: 'failed', ended: true, failed_outcomes: 1 })]),
       connection: state.connection,
     }));
-    await screen.findByLabelText('Program');
+    await screen.findByLabelText('Source code');
     await userEvent.setup().click(screen.getByRole('button', { name: 'Run' }));
     expect(await screen.findByText('marked 2')).toBeTruthy();
     expect(screen.getByText(/Line 2: ValueError: <b>no<\/b>/)).toBeTruthy();
