@@ -2,6 +2,11 @@
 //
 // MESH_API is the link that `mesh up` prints (its token is not needed here). A node answers to its own Host and Origin
 // alone, so the proxy of the development server speaks as the node's own page would.
+//
+// What is built runs under this Content-Security-Policy, and needs nothing more: default-src 'self'; style-src 'self'
+// 'unsafe-inline'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none';
+// frame-ancestors 'none'. Monaco writes style elements and style attributes as it draws lines, and has images in its
+// style sheet; an image that is a result is a blob. Scripts and workers are files of this origin.
 import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import type { ProxyOptions } from 'vite';

@@ -4,7 +4,7 @@ import { memo, useEffect, useMemo, useRef, useState } from 'react';
 import { useLive, useSession } from '../app/session';
 import { ansiClass, parseAnsi, withoutAnsi } from '../lib/ansi';
 import { mesh } from '../lib/commands';
-import { count, shortId, shortPeer } from '../lib/format';
+import { count, plural, shortId, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Check, Command, Empty, TextField } from '../ui/kit';
 import type { LogLine } from './log_buffer';
@@ -113,8 +113,8 @@ export function LogLines({
         <Check label="Follow" checked={following} onValue={setFollowing} />
         <span className="muted num" aria-live="polite">
           {found.length === lines.length
-            ? `${count(lines.length)} lines`
-            : `${count(found.length)} of ${count(lines.length)} lines`}
+            ? plural(lines.length, 'line')
+            : `${count(found.length)} of ${plural(lines.length, 'line')}`}
         </span>
       </div>
       {leftOut > 0 && (

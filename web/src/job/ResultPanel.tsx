@@ -4,9 +4,8 @@ import type { Mesh } from 'meshwork';
 import { Suspense, lazy } from 'react';
 import { useSession } from '../app/session';
 import { useRead } from '../data/read';
-import { saveAs } from '../lib/download';
 import { bytes as size } from '../lib/format';
-import { Button, Read } from '../ui/kit';
+import { Read } from '../ui/kit';
 
 const ResultView = lazy(() => import('../results'));
 
@@ -47,15 +46,9 @@ export function ResultPanel({ id, shard, name }: { id: string; shard?: number; n
   return (
     <Read reading={reading}>
       {(bytes) => (
-        <>
-          <div className="toolbar">
-            <span className="muted num">{size(bytes.length)}</span>
-            <Button onClick={() => saveAs(bytes, name)}>Save</Button>
-          </div>
-          <Suspense fallback={<p className="muted loading">Opening…</p>}>
-            <ResultView bytes={bytes} name={name} />
-          </Suspense>
-        </>
+        <Suspense fallback={<p className="muted loading">Opening…</p>}>
+          <ResultView bytes={bytes} name={name} />
+        </Suspense>
       )}
     </Read>
   );

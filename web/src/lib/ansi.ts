@@ -23,7 +23,6 @@ export const plain: AnsiStyle = {};
 
 // CSI, OSC and other strings with their terminators, then two-character escapes.
 const escapes =
-  // eslint-disable-next-line no-control-regex
   /(?:\u001b\[|\u009b)([0-?]*)[ -/]*([@-~])?|(?:\u001b[\]PX^_]|[\u009d\u0090\u0098\u009e\u009f])[^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c|$)|\u001b[ -/]*[0-~]?/g;
 
 const palette: readonly (readonly [number, number, number])[] = [

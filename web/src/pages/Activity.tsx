@@ -2,7 +2,7 @@ import { useEffect, useMemo, useState } from 'react';
 import { Link } from 'wouter';
 import { useLive, useSession } from '../app/session';
 import type { MeshEvent } from '../data/model';
-import { clock, count, shortId } from '../lib/format';
+import { clock, plural, shortId } from '../lib/format';
 import { excerpt, visible } from '../lib/visible';
 import { Empty, Field, PageHead, Panel, PeerName, TextField } from '../ui/kit';
 import type { Column } from '../ui/table';
@@ -69,7 +69,7 @@ export default function Activity() {
             )}
           </Field>
           <TextField label="Search" type="search" value={text} onValue={setText} />
-          <span className="muted num">{count(rows.length)} events</span>
+          <span className="muted num">{plural(rows.length, 'event')}</span>
         </div>
         {rows.length === 0 ? (
           <Empty title="Nothing is like that" />
