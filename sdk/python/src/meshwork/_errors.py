@@ -27,7 +27,11 @@ class MeshError(Exception):
 
 
 class NodeUnreachable(MeshError):
-    """No node is running, or it does not answer."""
+    """No node is running, or it does not answer. `never_sent`: the request did not reach it, for certain."""
+
+    def __init__(self, text: str, never_sent: bool = False) -> None:
+        super().__init__(text)
+        self.never_sent = never_sent
 
 
 class ProtocolError(MeshError):
@@ -96,6 +100,10 @@ class Unavailable(ApiError):
     """Not now: it may be worth to ask again."""
 
 
+class ApiTimedOut(ApiError, TimedOut):
+    """The node waited for something that did not come in time."""
+
+
 class NodeFailed(ApiError):
     """The node failed at it."""
 
@@ -103,7 +111,7 @@ class NodeFailed(ApiError):
 BY_STATUS: dict[int, type[ApiError]] = {
     400: Invalid, 401: Unauthorized, 403: Forbidden, 404: NotFound, 405: Invalid, 406: Invalid, 409: Conflict,
     413: Exhausted, 415: Invalid, 422: Invalid, 429: Exhausted, 431: Exhausted, 501: Unsupported, 503: Unavailable,
-    504: Unavailable, 507: Exhausted,
+    504: ApiTimedOut, 507: Exhausted,
 }  # fmt: skip
 
 

@@ -66,7 +66,9 @@ def to_json(value: Any, where: str = "the value", depth: int = 0) -> Any:
     if kind is bytes:
         return {TAG: "bytes", "base64": base64.b64encode(value).decode("ascii")}
     if kind not in (list, tuple, dict, set, frozenset):
-        raise DoesNotTravel(f"{where} is of type {kind.__module__}.{kind.__qualname__}, which does not travel{advice(value)}")
+        raise DoesNotTravel(
+            f"{where} is of type {kind.__module__}.{kind.__qualname__}, which does not travel{advice(value)}"
+        )
     if depth >= MAX_DEPTH:
         raise ValueError(f"{where} is nested more than {MAX_DEPTH} levels deep, or contains itself")
     if kind is dict:
@@ -82,7 +84,9 @@ def to_json(value: Any, where: str = "the value", depth: int = 0) -> Any:
 def dict_to_json(value: dict[Any, Any], where: str, depth: int) -> Any:
     for key in value:
         if type(key) is not str:
-            raise DoesNotTravel(f"a key of {where} is of type {type(key).__name__}: only str keys travel; use list(d.items())")
+            raise DoesNotTravel(
+                f"a key of {where} is of type {type(key).__name__}: only str keys travel; use list(d.items())"
+            )
     parts = {key: to_json(item, f"{where}[{key[:32]!r}]", depth + 1) for key, item in value.items()}
     return {TAG: "dict", "items": list(map(list, parts.items()))} if TAG in parts else parts
 

@@ -16,6 +16,8 @@ import builtins
 import dis
 import functools
 import inspect
+import io
+import json
 import linecache
 import os
 import sys
@@ -46,8 +48,10 @@ class Carried:
     def text(self) -> str:
         """The program as Python source: what the function imports, what reads the input, what is called."""
         hints = "".join(f"    import {name}\n" for name in sorted(self.imports))
-        head = "# Made by Meshwork's Python client.\n" + (f"if False:  # for the choice of an interpreter\n{hints}" if hints else "")
-        text = f"{head}{guest_text()}\n\nmain(json.loads({_guest.json.dumps(self.program)!r}))\n"
+        head = "# Made by Meshwork's Python client.\n" + (
+            f"if False:  # for the choice of an interpreter\n{hints}" if hints else ""
+        )
+        text = f"{head}{guest_text()}\n\nmain(json.loads({json.dumps(self.program)!r}))\n"
         if len(text) > MAX_PROGRAM_BYTES:
             raise NotCarried(
                 f"{self.name} and what it uses come to {len(text)} bytes, {MAX_PROGRAM_BYTES} at most are carried: pass large "
@@ -97,9 +101,13 @@ class Collection:
     def check_entry(self, function: Callable[..., Any], name: str) -> None:
         plain = inspect.unwrap(function)
         if isinstance(function, functools.partial):
-            raise NotCarried("a functools.partial is not carried: write a function, or pass its arguments with the items")
+            raise NotCarried(
+                "a functools.partial is not carried: write a function, or pass its arguments with the items"
+            )
         if isinstance(plain, types.MethodType) and place_of(plain, name) is None:
-            raise NotCarried(f"{name} is a method of an object, which would have to be carried too: write a plain function")
+            raise NotCarried(
+                f"{name} is a method of an object, which would have to be carried too: write a plain function"
+            )
         if isinstance(plain, type) and place_of(plain, name) is None:
             raise NotCarried(f"{name} is a class: write a function that makes what you need of it")
         if not callable(function):
@@ -117,11 +125,15 @@ class Collection:
             return known
         plain = inspect.unwrap(function)
         if not isinstance(plain, types.FunctionType):
-            raise NotCarried(f"{name} is a {type(function).__name__}, not a plain Python function: write one that calls it", name)
+            raise NotCarried(
+                f"{name} is a {type(function).__name__}, not a plain Python function: write one that calls it", name
+            )
         check_closure(plain)
         found = find_source(plain)
         if plain is not function and not found.decorated:
-            raise NotCarried(f"{name} was wrapped at run time: decorate it where it is defined, or pass the plain function", name)
+            raise NotCarried(
+                f"{name} was wrapped at run time: decorate it where it is defined, or pass the plain function", name
+            )
         part = self.parts[id(function)] = {
             "bindings": [],
             "module": self.place(plain.__globals__),
@@ -347,13 +359,14 @@ def find_source(plain: types.FunctionType) -> Found:
         raise NotCarried(f"{plain.__name__} cannot be carried: its file is no Python any more ({error})") from None
     if code.co_name == "<lambda>":
         return lambda_source(code, tree, text)
-    for node in ast.walk(tree):
-        if isinstance(node, FUNCTION_NODES) and node.name == code.co_name and first_line(node) == code.co_firstlineno:
-            check_fresh(plain, node)
-            line = first_line(node)
-            source = "".join(text.splitlines(keepends=True)[line - 1 : node.end_lineno])
-            return Found(source, line, False, bool(node.decorator_list), node)
-    raise stale(plain)
+    node = definitions(text).get((code.co_name, code.co_firstlineno))
+    if node is None:
+        raise stale(plain)
+    check_fresh(plain, node)
+    line = first_line(node)
+    # Not str.splitlines(): that also breaks at characters that are no ends of line in Python.
+    source = "".join(io.StringIO(text).readlines()[line - 1 : node.end_lineno])
+    return Found(source, line, False, bool(node.decorator_list), node)
 
 
 @functools.lru_cache(maxsize=64)
@@ -361,11 +374,20 @@ def parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
-def first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.lru_cache(maxsize=64)
+def definitions(text: str) -> dict[tuple[str, int], Definition]:
+    """Functions by name and first line, decorators included."""
+    return {(node.name, first_line(node)): node for node in ast.walk(parsed(text)) if isinstance(node, FUNCTION_NODES)}
+
+
+def first_line(node: Definition) -> int:
     return min([node.lineno, *(item.lineno for item in node.decorator_list)])
 
 
-def check_fresh(plain: types.FunctionType, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+def check_fresh(plain: types.FunctionType, node: Definition) -> None:
     code = plain.__code__
     count = code.co_argcount + code.co_kwonlyargcount
     arguments = [item.arg for item in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
@@ -385,7 +407,9 @@ def lambda_source(code: types.CodeType, tree: ast.Module, text: str) -> Found:
     candidates = [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno and all(lies_in(span, node.body) for span in spans)
+        if isinstance(node, ast.Lambda)
+        and node.lineno == code.co_firstlineno
+        and all(lies_in(span, node.body) for span in spans)
     ]
     if not candidates:
         raise NotCarried(f"a lambda cannot be carried: {NO_SOURCE}, or write a function with a name")
