@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import meshwork
@@ -212,10 +211,8 @@ def test_a_node_that_restarts_in_mid_job_is_found_again(tmp_path, how):
         results = mesh.map(busy, [3_000_000 + x for x in range(6)], chunksize=1, verifiers=0)
         assert next(results) == busy(3_000_000)
         node.end(how)
-        restart = threading.Thread(target=node.start)
-        restart.start()
+        node.start()
         assert list(results) == [busy(3_000_000 + x) for x in range(1, 6)]
-        restart.join()
 
 
 def test_a_node_that_stays_away_ends_the_wait(tmp_path):

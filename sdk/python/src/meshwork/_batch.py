@@ -1,8 +1,8 @@
 """Single calls as futures: those that are submitted while others are on their way to the node go together as one job.
 
 A future stays pending until its call has come to something, so that it can be cancelled until then. Once all of a job's
-futures are cancelled the job is stopped. What can go wrong comes out of the futures; a function that cannot be carried is
-refused at once.
+futures are cancelled the job is stopped. What can go wrong comes out of the futures; a function that cannot be carried
+is refused at once.
 """
 
 from __future__ import annotations

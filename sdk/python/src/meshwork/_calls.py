@@ -1,8 +1,8 @@
 """Calls of a carried function as a job's inputs, and their outcomes out of its parts' results.
 
 Many calls share a part, since each part is bid for, started and verified by itself. Bounds: 1,000 calls or 4 MiB a part
-unless the caller says how many. A result comes from machines of others: what is not exactly what _guest.main() writes is a
-ProtocolError.
+unless the caller says how many. A result comes from machines of others: what is not exactly what _guest.main() writes
+is a ProtocolError.
 """
 
 from __future__ import annotations

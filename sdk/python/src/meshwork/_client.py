@@ -57,7 +57,8 @@ Path_ = str | os.PathLike[str]
 
 
 class AsyncMesh:
-    """A running node, and through it the mesh. `patience`: how many seconds a node that went away in mid-job is waited for."""
+    """A running node, and through it the mesh. `patience`: how many seconds a node that went away in mid-job is waited
+    for."""
 
     def __init__(
         self,
@@ -117,8 +118,8 @@ class AsyncMesh:
     ) -> AsyncJob:
         """Starts a job and does not wait for it.
 
-        A file (.py .js .wat .wasm .rb .php) reads its input on stdin and has `args` as its arguments; a list or tuple of
-        inputs runs it once for each. A function is called with the input, if there is one, and `args`.
+        A file (.py .js .wat .wasm .rb .php) reads its input on stdin and has `args` as its arguments; a list or tuple
+        of inputs runs it once for each. A function is called with the input, if there is one, and `args`.
         """
         if callable(program):
             calls: list[Call] = [(([] if inputs is None else [inputs]) + list(args), {})]
@@ -156,7 +157,8 @@ class AsyncMesh:
     ) -> T: ...
     async def run(self, program: Any, inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]) -> Any:
         """start(), and what it comes to: a function's value, a program's Result, or with several inputs a list of them.
-        Errors: GuestError if the function or program failed, another JobFailed, TimedOut, an ApiError, NodeUnreachable."""
+        Errors: GuestError if the function or program failed, another JobFailed, TimedOut, an ApiError,
+        NodeUnreachable."""
         job = await self.start(program, inputs, args, **options)
         try:
             if callable(program):

@@ -1,7 +1,7 @@
 """Where the node's API is: told, or found in the home of a node that runs on this machine.
 
-The home is the one that is named, MESH_HOME, what a config.toml says, or XDG's data folder, as `mesh` has it. A node writes
-api.json there and may have another port after a restart, so it is read anew whenever the node cannot be reached.
+The home is the one that is named, MESH_HOME, what a config.toml says, or XDG's data folder, as `mesh` has it. A node
+writes api.json there and may have another port after a restart, so it is read anew whenever the node cannot be reached.
 
 What can go wrong: NodeUnreachable (nothing runs with that home; says how to start one), ProtocolError (a damaged file).
 """

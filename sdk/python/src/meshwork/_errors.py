@@ -14,7 +14,8 @@ MAX_SHOWN = 20_000
 
 
 def shown(text: str) -> str:
-    """Text that is safe in a terminal: no controls but line ends and tabs, nothing that turns the direction of writing."""
+    """Text that is safe in a terminal: no controls but line ends and tabs, nothing that turns the direction of
+    writing."""
     text = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + " ..."
     return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else ascii(c)[1:-1] for c in text)
 
@@ -54,7 +55,8 @@ class TimedOut(MeshError, TimeoutError):
 
 
 class ApiError(MeshError):
-    """A refusal of the node. `code` is the name of the cause, where the node has one; `candidates` what was meant perhaps."""
+    """A refusal of the node. `code` is the name of the cause, where the node has one; `candidates` what was meant
+    perhaps."""
 
     def __init__(self, status: int, problem: Mapping[str, Any], what: str = "") -> None:
         self.status = status
@@ -152,9 +154,9 @@ class JobTimedOut(JobFailed, TimedOut):
 class GuestError(JobFailed):
     """The function itself failed, and the nodes that ran it agree on that.
 
-    `kind` is the exception's class ("ZeroDivisionError") or how the program ended ("exited", "trapped"), `message` its text,
-    `traceback` the guest's, at the lines of the caller's files. `index` is the place of the item that it was called with,
-    `shard` the part of the job.
+    `kind` is the exception's class ("ZeroDivisionError") or how the program ended ("exited", "trapped"), `message` its
+    text, `traceback` the guest's, at the lines of the caller's files. `index` is the place of the item that it was
+    called with, `shard` the part of the job.
     """
 
     def __init__(

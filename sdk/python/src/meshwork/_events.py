@@ -166,7 +166,8 @@ class EventHub:
             ) from error
 
     def begin(self) -> None:
-        """Nothing was seen before the first connection; after a later one that resumes nowhere, something may be missing."""
+        """Nothing was seen before the first connection; after a later one that resumes nowhere, something may be
+        missing."""
         if self.connected.is_set() and self.last is None:
             self.tell(gap("the connection was cut"))
         self.connected.set()

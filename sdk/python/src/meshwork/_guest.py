@@ -148,8 +148,9 @@ def collected(items: list[Any], tag: str) -> Any:
 # ---- What a node does with a program and its input.
 #
 # A program: {"modules": [{"name", "submodules", "imports": {name: [module, attribute]}, "values": {name: value}}],
-# "functions": [{"bindings": [[module, name], ...], and "import": [module, attribute], or "module", "file", "source", "line",
-# "lambda", "defaults" and "kwdefaults"}]}. A function comes after those that its decorators name; the last one is called.
+# "functions": [{"bindings": [[module, name], ...], and "import": [module, attribute], or "module", "file", "source",
+# "line", "lambda", "defaults" and "kwdefaults"}]}. A function comes after those that its decorators name; the last one
+# is called.
 
 
 def build(program: dict[str, Any]) -> Any:

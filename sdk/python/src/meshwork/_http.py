@@ -1,8 +1,8 @@
 """Requests to the node's API: bounded, with refusals as exceptions by their cause.
 
 A request that never reached the node may be sent again, and so may one that only reads, for as long as the caller's
-`patience` lasts: a node that restarts has another port, which is looked up anew each time. Bounds: JSON of 256 MiB, bytes
-held in memory 1 GiB (to a file: none).
+`patience` lasts: a node that restarts has another port, which is looked up anew each time. Bounds: JSON of 256 MiB,
+bytes held in memory 1 GiB (to a file: none).
 
 What can go wrong: NodeUnreachable, ProtocolError, and an ApiError for what the node refuses.
 """

@@ -1,7 +1,8 @@
 """A job on the mesh: how far it is, what it says, what it came to.
 
-Nothing here asks again and again: a job is read once its events say that something changed, and after a gap in them. While
-the node restarts, it is waited for as long as the client's patience lasts. Jobs go on at the node whatever happens here.
+Nothing here asks again and again: a job is read once its events say that something changed, and after a gap in them.
+While the node restarts, it is waited for as long as the client's patience lasts. Jobs go on at the node whatever
+happens here.
 """
 
 from __future__ import annotations
@@ -147,8 +148,8 @@ class AsyncJob:
                         return
 
     async def logs(self, follow: bool = False, shard: int | None = None) -> AsyncGenerator[LogLine, None]:
-        """What the function wrote to stderr; with `follow` until the job has ended. A cut of the connection is an error:
-        NodeUnreachable."""
+        """What the function wrote to stderr; with `follow` until the job has ended. A cut of the connection is an
+        error: NodeUnreachable."""
         query = {"follow": 1 if follow else None, "shard": shard}
         async for line in self._api.lines(self._path("/logs"), query=query):
             yield log_line(line)
@@ -164,7 +165,8 @@ class AsyncJob:
     # ---- What it came to.
 
     async def result(self, timeout: float | None = None, shard: int | None = None) -> Result:
-        """The result of a job with one, or of one of its shards. Errors: JobFailed and what derives from it, TimedOut."""
+        """The result of a job with one, or of one of its shards. Errors: JobFailed and what derives from it,
+        TimedOut."""
         status = await self.wait(timeout)
         await self._check(status)
         if shard is None and status.shards > 1 and status.result is None:

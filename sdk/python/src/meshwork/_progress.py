@@ -1,5 +1,5 @@
-"""How far a job is, for a person: one line on stderr that is written again, or a notebook's output. Without a terminal or a
-notebook nothing is shown. What goes wrong while showing is not the job's business, and shows nothing more.
+"""How far a job is, for a person: one line on stderr that is written again, or a notebook's output. Without a terminal
+or a notebook nothing is shown. What goes wrong while showing is not the job's business, and shows nothing more.
 """
 
 from __future__ import annotations

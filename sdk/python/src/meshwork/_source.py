@@ -1,12 +1,12 @@
 """A plain Python function as a program that runs elsewhere: its source, and whatever of its module it uses.
 
 Carried are imports of the standard library, other plain functions and simple constants, and what these use in turn.
-Everything else is refused with an error that names the variable: closures, bound methods, classes, open files, modules that
-nodes do not have. Names that only appear at run time (eval, globals()) are not seen. A constant is carried as it is at the
-time of the call.
+Everything else is refused with an error that names the variable: closures, bound methods, classes, open files, modules
+that nodes do not have. Names that only appear at run time (eval, globals()) are not seen. A constant is carried as it
+is at the time of the call.
 
-Source comes from where Python's own tracebacks have it, and for `python -c` from the command line. What can go wrong: no
-source (the plain prompt before Python 3.13, exec), source that has changed since it was loaded.
+Source comes from where Python's own tracebacks have it, and for `python -c` from the command line. What can go wrong:
+no source (the plain prompt before Python 3.13, exec), source that has changed since it was loaded.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Carried:
         text = f"{head}{guest_text()}\n\nmain(json.loads({json.dumps(self.program)!r}))\n"
         if len(text) > MAX_PROGRAM_BYTES:
             raise NotCarried(
-                f"{self.name} and what it uses come to {len(text)} bytes, {MAX_PROGRAM_BYTES} at most are carried: pass large "
-                "values as arguments"
+                f"{self.name} and what it uses come to {len(text)} bytes, {MAX_PROGRAM_BYTES} at most are carried: "
+                "pass large values as arguments"
             )
         return text
 
@@ -208,8 +208,8 @@ class Collection:
     def add_import(self, plain: types.FunctionType, module: dict[str, Any], name: str, origin: tuple[str, str]) -> None:
         if not is_standard(origin[0]):
             raise NotCarried(
-                f"{plain.__name__} uses the module {name}, and nodes have Python's standard library only: import from it the "
-                "functions that are needed, or do that part here",
+                f"{plain.__name__} uses the module {name}, and nodes have Python's standard library only: import "
+                "from it the functions that are needed, or do that part here",
                 name,
             )
         self.imports.add(origin[0])
@@ -256,8 +256,8 @@ def constant(plain: types.FunctionType, name: str, value: Any) -> Any:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         what = "a class" if isinstance(value, type) else f"a value of type {kind}"
         raise NotCarried(
-            f"{plain.__name__} uses the variable {name}, which is {what} and cannot be carried ({error}): pass what is needed "
-            "of it as an argument, or make it inside the function",
+            f"{plain.__name__} uses the variable {name}, which is {what} and cannot be carried ({error}): pass what is "
+            "needed of it as an argument, or make it inside the function",
             name,
         ) from None
 
@@ -269,7 +269,8 @@ def check_closure(plain: types.FunctionType) -> None:
     if free:
         names = ", ".join(free)
         raise NotCarried(
-            f"{plain.__name__} is a closure over {names}: pass {'it as an argument' if len(free) == 1 else 'them as arguments'}, "
+            f"{plain.__name__} is a closure over {names}: pass "
+            f"{'it as an argument' if len(free) == 1 else 'them as arguments'}, "
             "or define the function at the top of its module",
             free[0],
         )
@@ -294,8 +295,8 @@ def global_names(code: types.CodeType, function: str) -> list[str]:
         for step in steps:
             if step.opname in STORES:
                 raise NotCarried(
-                    f"{function} changes the global variable {step.argval}, and every machine would change its own: return the "
-                    "value instead",
+                    f"{function} changes the global variable {step.argval}, and every machine would change its own: return "
+                    "the value instead",
                     str(step.argval),
                 )
             if step.opname in LOADS and step.argval not in own:
@@ -304,7 +305,8 @@ def global_names(code: types.CodeType, function: str) -> list[str]:
 
 
 def local_imports(tree: ast.AST, function: str) -> Iterator[str]:
-    """Modules that are imported inside a function. One that nodes lack is refused unless the function provides for that."""
+    """Modules that are imported inside a function. One that nodes lack is refused unless the function provides for
+    that."""
     guarded = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Try) for inner in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -397,7 +399,8 @@ def check_fresh(plain: types.FunctionType, node: Definition) -> None:
 
 def stale(plain: types.FunctionType) -> NotCarried:
     return NotCarried(
-        f"{plain.__name__} is not at line {plain.__code__.co_firstlineno} of {plain.__code__.co_filename} any more: load it again"
+        f"{plain.__name__} is not at line {plain.__code__.co_firstlineno} of {plain.__code__.co_filename} any more: "
+        "load it again"
     )
 
 

@@ -1,8 +1,8 @@
-"""The client for programs without asyncio: each call waits for the same call of the asynchronous one, which runs on a thread
-of its own. What each does is said there.
+"""The client for programs without asyncio: each call waits for the same call of the asynchronous one, which runs on a
+thread of its own. What each does is said there.
 
-What can go wrong besides: RuntimeError for a call out of a future's callback, which would wait for itself, and in a process
-that was forked from one that used the client already.
+What can go wrong besides: RuntimeError for a call out of a future's callback, which would wait for itself, and in a
+process that was forked from one that used the client already.
 """
 
 from __future__ import annotations

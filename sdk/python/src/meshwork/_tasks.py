@@ -1,7 +1,8 @@
 """What a job is asked for with: programs, inputs and options, as the body of POST /api/v1/tasks.
 
-Inputs that are small travel in the request, large ones before it. Bounds: 24 MiB in a request; a program of 64 MiB; what the
-node says beyond that. What can go wrong: TypeError and ValueError for what cannot be asked for, OSError for files.
+Inputs that are small travel in the request, large ones before it. Bounds: 24 MiB in a request; a program of 64 MiB;
+what the node says beyond that. What can go wrong: TypeError and ValueError for what cannot be asked for, OSError for
+files.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from ._errors import MeshError
 from ._views import Asset
 
 LANGUAGES = {
-    ".py": "python", ".js": "javascript", ".mjs": "javascript", ".rb": "ruby", ".php": "php", ".wat": "wat", ".wasm": "wasm",
+    ".py": "python", ".js": "javascript", ".mjs": "javascript", ".rb": "ruby", ".php": "php", ".wat": "wat",
+    ".wasm": "wasm",
 }  # fmt: skip
 PHASES = ("bid", "fetch", "run", "nonce", "reveal", "total")
 MAX_INLINE_BYTES = 24 << 20
