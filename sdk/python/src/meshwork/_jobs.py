@@ -1,0 +1,318 @@
+"""A job on the mesh: how far it is, what it says, what it came to.
+
+Nothing here asks again and again: a job is read once its events say that something changed, and after a gap in them.
+While the node restarts, it is waited for as long as the client's patience lasts. Jobs go on at the node whatever
+happens here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from . import _guest
+from ._calls import Outcome, Outcomes
+from ._errors import GuestError, MeshError, NotFound, ProtocolError, TimedOut, job_error
+from ._events import EventHub, Reader
+from ._http import Api
+from ._progress import Progress
+from ._views import Event, Explanation, JobStatus, Shard, read, read_list
+
+PAGE = 64
+FULL_PAGE = 1000
+LOG_TAIL = 2000
+CHANGES = frozenset({"job.phase", "job.award", "job.committed", "job.shard", "job.done", "gap"})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program wrote. `unverified`: one machine ran it, and nobody has run it again."""
+
+    bytes: bytes
+    job: str
+    shard: int = 0
+    unverified: bool = False
+
+    @property
+    def text(self) -> str:
+        """As UTF-8. Errors: UnicodeDecodeError."""
+        return self.bytes.decode("utf-8")
+
+    def json(self) -> Any:
+        """As JSON, strictly: NaN and numbers beyond a float's range are ValueErrors."""
+        return _guest.load_json(self.bytes.decode("utf-8"))
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        Path(file).write_bytes(self.bytes)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """What a part wrote to stderr: `data` may be less or more than a line."""
+
+    shard: int
+    peer: str | None
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """With what is not UTF-8 replaced. It may hold anything: `meshwork.shown()` makes it safe for a terminal."""
+        return self.data.decode("utf-8", "replace")
+
+
+class AsyncJob:
+    """A job of the connected node."""
+
+    def __init__(
+        self, api: Api, hub: EventHub, id: str, progress: bool | None = False, outcomes: Outcomes | None = None
+    ) -> None:
+        self._api = api
+        self._hub = hub
+        self._progress = progress
+        self._outcomes = outcomes
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+    def _path(self, rest: str = "") -> str:
+        return f"/api/v1/tasks/{quote(self.id, safe='')}{rest}"
+
+    @property
+    def _patience(self) -> float:
+        return self._hub.patience
+
+    # ---- How far it is.
+
+    async def status(self) -> JobStatus:
+        return read(JobStatus, await self._api.json("GET", self._path(), patience=self._patience), "job")
+
+    async def done(self) -> bool:
+        return (await self.status()).ended
+
+    async def shards(self, first: int = 0, count: int = FULL_PAGE) -> list[Shard]:
+        query = {"first": first, "count": min(count, FULL_PAGE)}
+        answer = await self._api.json("GET", self._path("/shards"), query=query, patience=self._patience)
+        return read_list(Shard, answer, "shards")
+
+    async def explain(self, first: int = 0, count: int = FULL_PAGE) -> Explanation:
+        query = {"first": first, "count": min(count, FULL_PAGE)}
+        return read(Explanation, await self._api.json("GET", self._path("/explain"), query=query), "explanation")
+
+    async def wait(self, timeout: float | None = None) -> JobStatus:
+        """The job's end. Errors: TimedOut (the job goes on), NodeUnreachable."""
+        try:
+            async with asyncio.timeout(timeout), aclosing(self._changes()) as changes:
+                async for status in changes:
+                    if status.ended:
+                        return status
+        except TimeoutError as error:
+            if isinstance(error, MeshError):
+                raise
+            raise TimedOut(f"job {self.id} did not end within {timeout} s; it goes on") from None
+        raise AssertionError("changes end with the job")
+
+    async def _changes(self) -> AsyncGenerator[JobStatus, None]:
+        """The job now and after each change, until it has ended."""
+        with Progress(self._progress) as progress:
+            async with self._hub.reader(self.id) as reader:
+                status = await self.status()
+                progress.show(status)
+                yield status
+                while not status.ended:
+                    await changed(reader)
+                    status = await self.status()
+                    progress.show(status)
+                    yield status
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What happens from now on, until the job has ended. After one of kind "gap" something is missing."""
+        async with self._hub.reader(self.id) as reader:
+            if (await self.status()).ended:
+                return
+            while True:
+                for event in await reader.next():
+                    yield event
+                    if event.kind == "job.done":
+                        return
+                    if event.kind == "gap" and (await self.status()).ended:
+                        return
+
+    async def logs(self, follow: bool = False, shard: int | None = None) -> AsyncGenerator[LogLine, None]:
+        """What the function wrote to stderr; with `follow` until the job has ended. A cut of the connection is an
+        error: NodeUnreachable."""
+        query = {"follow": 1 if follow else None, "shard": shard}
+        async for line in self._api.lines(self._path("/logs"), query=query):
+            yield log_line(line)
+
+    async def stop(self) -> None:
+        await self._api.json("POST", self._path("/stop"))
+
+    async def rerun(self) -> AsyncJob:
+        """The same again, as a new job."""
+        answer = await self._api.json("POST", self._path("/rerun"))
+        return AsyncJob(self._api, self._hub, accepted_id(answer), self._progress)
+
+    # ---- What it came to.
+
+    async def result(self, timeout: float | None = None, shard: int | None = None) -> Result:
+        """The result of a job with one, or of one of its shards. Errors: JobFailed and what derives from it,
+        TimedOut."""
+        status = await self.wait(timeout)
+        await self._check(status)
+        if shard is None and status.shards > 1 and status.result is None:
+            raise ValueError(f"the job has {status.shards} results: take results(), or name a shard")
+        body = await self._api.body("GET", self._path("/result"), query={"shard": shard}, patience=self._patience)
+        return Result(body, self.id, shard or 0, status.unverified)
+
+    async def value(self, timeout: float | None = None) -> Any:
+        """What a function returned. Errors: GuestError if it raised, else as result()."""
+        if self._outcomes is None:
+            raise TypeError("only a job that was started with a Python function has a value: take its result()")
+        await self.wait(timeout)
+        async with aclosing(self._parts()) as parts:
+            async for ((good, value),) in parts:
+                if not good:
+                    raise value
+                return value
+        raise AssertionError("a part has an outcome")
+
+    async def _parts(self, go_on: bool = False) -> AsyncGenerator[list[Outcome], None]:
+        """The outcomes of a function's calls, part by part, in order."""
+        assert self._outcomes is not None
+        async with aclosing(self._outputs()) as outputs:
+            async for shard, body in outputs:
+                yield self._outcomes.of(shard, body, go_on)
+
+    async def results(self) -> AsyncGenerator[Result, None]:
+        """Those of all shards in order, each as soon as it is decided. Errors: as result()."""
+        async with aclosing(self._outputs()) as outputs:
+            async for shard, body in outputs:
+                if shard.outcome is not None and not shard.outcome.succeeded:
+                    raise await self._guest_error(shard)
+                yield Result(body, self.id, shard.shard, shard.decision == "unverified")
+
+    async def save_result(self, file: str | os.PathLike[str], shard: int | None = None) -> int:
+        """The same as a file, of any size. Its size."""
+        await self._check(await self.wait())
+        return await self._api.download(
+            self._path("/result"), Path(file), query={"shard": shard}, patience=self._patience
+        )
+
+    async def receipts(self, shard: int | None = None) -> bytes:
+        """The proof bundle, a CAR file: `mesh receipt verify` checks it without a node."""
+        return await self._api.body("GET", self._path("/receipts"), query={"shard": shard}, patience=self._patience)
+
+    async def _outputs(self) -> AsyncGenerator[tuple[Shard, bytes], None]:
+        """What the shards wrote, in order, each as soon as it is decided; of those that failed, too."""
+        first = 0
+        async with aclosing(self._changes()) as changes:
+            async for status in changes:
+                # Read after the status: if that has ended, these are final.
+                while first < status.shards:
+                    page = decided(await self.shards(first, PAGE))
+                    bodies = await asyncio.gather(*(self._content(shard, status.ended) for shard in page))
+                    for shard, body in zip(page, bodies, strict=True):
+                        if body is None:
+                            break
+                        yield shard, body
+                        first += 1
+                    if len(page) < PAGE or None in bodies:
+                        break
+                if first >= status.shards:
+                    return
+                if status.ended:
+                    raise job_error(self.id, status.failure or status.phase)
+
+    async def _content(self, shard: Shard, ended: bool) -> bytes | None:
+        """None: the node does not have it yet."""
+        try:
+            return await self._api.body(
+                "GET", f"/api/v1/assets/{quote(shard.result or '', safe='')}", patience=self._patience
+            )
+        except NotFound:
+            if ended:
+                raise
+            return None
+
+    async def _check(self, status: JobStatus) -> None:
+        if not status.ended or status.phase == "done":
+            return
+        if status.failed_outcomes > 0 and status.phase != "stopped":
+            first = 0
+            while first < status.shards:
+                page = await self.shards(first)
+                for shard in page:
+                    if shard.outcome is not None and not shard.outcome.succeeded:
+                        raise await self._guest_error(shard)
+                if not page:
+                    break
+                first += len(page)
+        raise job_error(self.id, status.failure or status.phase)
+
+    async def _guest_error(self, shard: Shard) -> GuestError:
+        """How a program failed, with the end of its log."""
+        assert shard.outcome is not None
+        tail = ""
+        if shard.log is not None:
+            try:
+                log = await self._api.body("GET", f"/api/v1/assets/{quote(shard.log, safe='')}")
+                tail = log[-LOG_TAIL:].decode("utf-8", "replace").rstrip()
+            except NotFound:
+                tail = ""
+        trace = "".join(f"  at {frame}\n" for frame in shard.outcome.backtrace)
+        text = f"shard {shard.shard} failed: {shard.outcome.text}"
+        if trace:
+            text += f"\n{trace.rstrip()}"
+        if tail:
+            text += f"\nits log ends with:\n{tail}"
+        return GuestError(
+            text,
+            self.id,
+            kind=shard.outcome.kind,
+            message=shard.outcome.text,
+            traceback=tail or trace,
+            shard=shard.shard,
+        )
+
+
+async def changed(reader: Reader) -> None:
+    while not any(event.kind in CHANGES for event in await reader.next()):
+        pass
+
+
+def decided(shards: list[Shard]) -> list[Shard]:
+    """Those at the front that are final."""
+    final = []
+    for shard in shards:
+        if shard.result is None or shard.decision not in ("accepted", "unverified", "spot_checked"):
+            break
+        final.append(shard)
+    return final
+
+
+def accepted_id(answer: Any) -> str:
+    id = answer.get("id") if isinstance(answer, dict) else None
+    if not isinstance(id, str) or not id:
+        raise ProtocolError("the node accepted the job without saying its id")
+    return id
+
+
+def log_line(line: bytes) -> LogLine:
+    try:
+        value = json.loads(line)
+        shard, peer, data = value["shard"], value["peer"], value["data"]
+        if type(shard) is not int or not isinstance(peer, str | None) or not data.startswith("m"):
+            raise ValueError("fields of another type")
+        return LogLine(shard, peer, base64.b64decode(data[1:] + "=" * (-len(data[1:]) % 4), validate=True))
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        raise ProtocolError(f"a line of the log is not what the API says: {error}") from None

@@ -1,0 +1,92 @@
+"""How far a job is, for a person: one line on stderr that is written again, or a notebook's output. Without a terminal
+or a notebook nothing is shown. What goes wrong while showing is not the job's business, and shows nothing more.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from types import TracebackType
+from typing import Any, TextIO
+
+from ._errors import shown
+from ._views import JobStatus
+
+BAR = 20
+
+
+def line_of(status: JobStatus) -> str:
+    done = BAR * status.finished // max(status.shards, 1)
+    parts = [f"{status.finished}/{status.shards}", status.phase]
+    parts += [
+        f"{count} {name}" for count, name in ((status.running, "running"), (status.verifying, "verifying")) if count
+    ]
+    if status.failed_outcomes:
+        parts.append(f"{status.failed_outcomes} failed")
+    label = shown(status.label or status.id[:12]).replace("\n", " ").replace("\t", " ")
+    return f"{label[:40]} [{'#' * done}{'.' * (BAR - done)}] {', '.join(parts)}"
+
+
+class Progress:
+    """None: where somebody sees it; True: the same; False: nowhere."""
+
+    def __init__(self, wanted: bool | None, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.display: Any = None
+        self.width = 0
+        in_notebook = wanted is not False and is_kernel()
+        self.show_line = (
+            self.to_notebook
+            if in_notebook
+            else self.to_terminal
+            if wanted is not False and is_tty(self.stream)
+            else None
+        )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.width:
+            self.write("\n")
+
+    def show(self, status: JobStatus) -> None:
+        if self.show_line is not None:
+            self.show_line(line_of(status))
+
+    def to_terminal(self, line: str) -> None:
+        line = line[: max(shutil.get_terminal_size().columns - 1, 20)]
+        self.write("\r" + line + " " * (self.width - len(line)))
+        self.width = max(self.width, len(line))
+
+    def write(self, text: str) -> None:
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.show_line = None
+
+    def to_notebook(self, line: str) -> None:
+        from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
+
+        data = {"text/plain": line}
+        if self.display is None:
+            self.display = display(data, raw=True, display_id=True)
+        else:
+            self.display.update(data, raw=True)
+
+
+def is_tty(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def is_kernel() -> bool:
+    """Whether this runs in a notebook's kernel. IPython is looked at only if it is loaded already."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return shell is not None and getattr(shell, "kernel", None) is not None

@@ -1,0 +1,92 @@
+"""Real nodes on loopback for the integration tests. Every process is a child of this one, and only these are ended."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+MESH = os.environ.get("MESH") or str(ROOT / "build/release/mesh")
+CACHE = Path(
+    os.environ.get("MESH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meshwork"
+)
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def environment():
+    kept = ("MESH_CACHE", "MESH_RUNTIMES_DIR")
+    return {name: value for name, value in os.environ.items() if not name.startswith("MESH") or name in kept}
+
+
+class Node:
+    def __init__(self, home, joins=(), flags=()):
+        self.home = Path(home)
+        self.command = [MESH, "up", "--home", str(home), "--cache", str(CACHE / "compiled"), "--no-mdns", "--json"]
+        self.command += ["--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", *flags]
+        for address in joins:
+            self.command += ["--join", address]
+        self.start()
+
+    def start(self):
+        with open(f"{self.home}.log", "ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=subprocess.PIPE, stderr=log, env=environment(), preexec_fn=die_with_parent
+            )
+        line = self.process.stdout.readline()
+        if not line:
+            self.end()
+            raise RuntimeError("a node did not start: " + Path(f"{self.home}.log").read_text()[-2000:])
+        facts = json.loads(line)
+        self.address = facts["addresses"][0]
+        self.url, self.token = facts["api"].split("/#token=")
+
+    def end(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def until(condition, what, limit_s=60):
+    pause = threading.Event()
+    for _ in range(limit_s * 20):
+        if value := condition():
+            return value
+        pause.wait(0.05)
+    raise AssertionError(f"not within {limit_s} s: {what}")
+
+
+@contextlib.contextmanager
+def running(count, folder, flags=()):
+    """So many nodes that know each other and what each can do."""
+    import meshwork
+
+    nodes = []
+    try:
+        for number in range(count):
+            nodes.append(Node(folder / f"node{number}", [node.address for node in nodes], flags))
+        for node in nodes:
+            with meshwork.connect(node.home) as mesh:
+                until(
+                    lambda mesh=mesh: (
+                        sum(peer.connected and peer.resources is not None for peer in mesh.peers()) >= count - 1
+                    ),
+                    "the nodes know each other",
+                )
+        yield nodes
+    finally:
+        for node in nodes:
+            node.end()
