@@ -2,7 +2,7 @@
 # MESH_CACHE names where slow outputs lie outside the clone (default: ~/.cache/meshwork).
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test lint format bench fuzz sim soak package clean help
+.PHONY: build demo test lint format bench fuzz sim soak package screenshots clean help
 
 build: ## Build the program: build/mesh
 	@scripts/build.sh
@@ -33,6 +33,9 @@ soak: ## Run the long tests: fuel over 10,000 modules, a real mesh under kills a
 
 package: ## Debian package, tarball, Python wheel and npm tarball in build/package; installed and tried in a clean Debian
 	@scripts/package.sh $(ARGS)
+
+screenshots: ## Take the pictures of the dashboard in docs/screenshots anew
+	@scripts/extra.sh screenshots
 
 clean: ## Remove the build folder (not the cache outside the clone)
 	@rm -rf build

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The verbs that are not part of every change: bench, fuzz, sim, soak. Each builds its programs and runs them.
-# usage: extra.sh bench|fuzz|sim|soak [ARGUMENTS...]
+# The verbs that are not part of every change: bench, fuzz, sim, soak, screenshots. Each builds its programs and runs them.
+# usage: extra.sh bench|fuzz|sim|soak|screenshots [ARGUMENTS...]
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -26,6 +26,11 @@ case $verb in
     where=()
     if (($# == 0)); then where=(--docs docs); fi
     exec python3 bench/run.py --build build/release --json build/bench.json --plot build/bench.svg "${where[@]}" "$@"
+    ;;
+  screenshots)
+    "$root/scripts/build.sh"
+    mkdir -p build/test
+    exec scripts/js_tests.sh build/test screenshots
     ;;
   sim)
     need sim/CMakeLists.txt

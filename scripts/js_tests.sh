@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the JavaScript client and the dashboard: types, components, the client against real nodes, the dashboard in Chromium.
 # build/release/mesh must be there. Leaves a JUnit report of each part in FOLDER.
-# usage: js_tests.sh FOLDER [PART...]     client, dashboard, nodes, browser; all unless told
+# usage: js_tests.sh FOLDER [PART...]     client, dashboard, nodes, browser; all of these unless told. And screenshots: taken anew, for docs
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -37,6 +37,7 @@ for part in "${parts[@]}"; do
       ;;
     nodes) suite nodes sdk/js -c vitest.nodes.config.ts ;;
     browser) suite browser . -c tests/e2e/vitest.config.ts ;;
+    screenshots) SCREENSHOTS=$root/docs/screenshots npx vitest run -c tests/e2e/screenshots.config.ts || status=1 ;;
     *) die "there is no part $part" ;;
   esac
 done
