@@ -16,16 +16,11 @@ export type TaskPlan = Schemas['TaskPlan'];
 export type Connection = 'connecting' | 'open' | 'lost';
 
 export const phases = ['bidding', 'running', 'reducing', 'fetching', 'done', 'failed', 'stopped'] as const;
-export const shardStates = [
-  'waiting',
-  'running',
-  'committed',
-  'verifying',
-  'accepted',
-  'unverified',
-  'failed',
-  'rejected',
-] as const;
+/** Of the API, in the order in which a shard goes through them; a newer node may know others. */
+export const shardStates: readonly string[] = [
+  ...['waiting', 'running', 'committed', 'verifying'],
+  ...['accepted', 'spot_checked', 'unverified', 'undetermined', 'disputed', 'rejected'],
+];
 
 /** How many shards one request brings, which is the API's maximum. */
 export const shardPage = 1000;

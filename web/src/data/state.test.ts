@@ -53,6 +53,13 @@ describe('withEvents', () => {
     const [again] = withEvents(state, [award, accepted]);
     expect(again).toBe(state);
   });
+  it('knows each decision, and puts back what is run again', () => {
+    const decide = (text: string) =>
+      states(withEvents(opened(), [event(1, 'job.shard', about([[0, 1]], { phase: 'verifying', text }))])[0])?.[0];
+    for (const word of ['accepted', 'unverified', 'undetermined', 'spot_checked'])
+      expect(decide(`${word} by 2`)).toBe(word);
+    for (const word of ['rejected', 'disputed', 'no decision']) expect(decide(word)).toBe('waiting');
+  });
   it('ends a job, and never brings it back', () => {
     const [done] = withEvents(opened(), [event(1, 'job.done', { job: 'bafyjob', phase: 'failed' })]);
     expect(done.jobs.get('bafyjob')).toMatchObject({ phase: 'failed', ended: true });

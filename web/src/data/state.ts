@@ -87,6 +87,9 @@ export function shardsOf(event: MeshEvent, count: number): number[] {
   return numbers;
 }
 
+/** Those after which a shard is not run again. */
+const decisions = new Set(['accepted', 'unverified', 'undetermined', 'spot_checked']);
+
 /** What an event says of its shards; null: nothing. */
 function shardChange(event: MeshEvent): Partial<Shard> | null {
   const worker = event.peer ?? null;
@@ -95,7 +98,7 @@ function shardChange(event: MeshEvent): Partial<Shard> | null {
   if (event.kind !== 'job.shard') return null;
   if (event.phase === 'running') return { state: 'waiting', worker: null, seats: [] };
   const word = (event.text ?? '').split(' ', 1)[0] ?? '';
-  if (word === 'accepted' || word === 'unverified') return { state: word, decision: word, worker };
+  if (decisions.has(word)) return { state: word, decision: word, worker };
   return word === 'rejected' || word === 'disputed' ? { state: 'waiting', worker: null } : null;
 }
 

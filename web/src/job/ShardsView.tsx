@@ -38,7 +38,7 @@ function Seats({ shard }: { shard: Shard }) {
 
 function seatTone(state: string): string {
   if (state === 'agreed') return 'good';
-  if (state === 'asked' || state === 'committed') return 'active';
+  if (state === 'asked' || state === 'committed' || state === 'revealed') return 'active';
   return state === 'disagreed' ? 'bad' : 'warn';
 }
 

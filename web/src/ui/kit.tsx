@@ -46,6 +46,9 @@ const tones: Readonly<Record<string, Tone>> = {
   disagreed: 'bad',
   stopped: 'warn',
   cancelled: 'warn',
+  revealed: 'active',
+  spot_checked: 'good',
+  disputed: 'bad',
   unverified: 'warn',
   undetermined: 'warn',
 };
