@@ -11,8 +11,9 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import meshwork
 import pytest
+
+import meshwork
 from meshwork._endpoint import Endpoint
 from meshwork._jobs import log_line
 from meshwork._views import Node, read
@@ -238,7 +239,7 @@ def test_after_a_cut_the_events_resume_and_the_end_is_not_lost(fake, mesh):
     fake.sockets.put([{"seq": 9, "time": "", "kind": "gap"}, first_read.wait])
     fake.sockets.put([])
     assert mesh.job("job").wait(30).ended
-    assert [path for _, path, _ in fake.requests if "since" in path][0] == "/api/v1/events?since=7"
+    assert next(path for _, path, _ in fake.requests if "since" in path) == "/api/v1/events?since=7"
 
 
 def test_a_cut_before_any_event_is_a_gap(fake, mesh):

@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import meshwork
 import pytest
 from nodes import running, until
+
+import meshwork
 
 pytestmark = pytest.mark.integration
 
@@ -231,5 +232,8 @@ def test_the_readme_is_true(five, tmp_path, monkeypatch, capsys):
     assert len(blocks) >= 3
     for number, block in enumerate(blocks):
         file = write(tmp_path, f"example{number}.py", block)
-        exec(compile(block, str(file), "exec"), {"__name__": f"example{number}"})
+        names = {"__name__": f"example{number}"}
+        exec(compile(block, str(file), "exec"), names)
+        if isinstance(names.get("mesh"), meshwork.Mesh):
+            names["mesh"].close()
     assert capsys.readouterr().out

@@ -14,12 +14,13 @@ from collections import Counter
 from functools import lru_cache, reduce
 
 import httpx
-import meshwork
 import pytest
 import sample_module
+from sample_module import helper
+
+import meshwork
 from meshwork import _guest
 from meshwork._source import carry, command_text
-from sample_module import helper
 
 RATE = 3
 NESTED = {"t": (1, 2.5), "b": b"x", "s": {1, 2}}

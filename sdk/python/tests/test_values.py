@@ -5,8 +5,9 @@ import math
 from collections import Counter, namedtuple
 from types import SimpleNamespace
 
-import meshwork
 import pytest
+
+import meshwork
 from meshwork import _guest
 from meshwork._calls import Outcomes, chunk_size, parts_of
 from meshwork._progress import Progress, line_of
@@ -47,7 +48,7 @@ def test_equal_sets_have_equal_texts():
     [
         ({1: 2}, "only str keys"),
         (Counter("a"), r"use dict\(...\)"),
-        (namedtuple("P", "x")(1), r"use tuple\(...\)"),  # noqa: PYI024
+        (namedtuple("P", "x")(1), r"use tuple\(...\)"),
         (bytearray(b"x"), r"use bytes\(...\)"),
         (iter([1]), r"use list\(...\)"),
         ([object()], r"\[0\] is of type builtins.object"),

@@ -43,8 +43,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ApiError", "ApiTimedOut", "AsyncJob", "AsyncMesh", "AsyncResults", "Conflict", "Content", "DoesNotTravel",
-    "Executor", "Exhausted", "Forbidden", "Future", "GuestError", "Invalid", "Job", "JobFailed", "JobStopped", "JobTimedOut",
-    "LogLine", "Mesh", "MeshError", "NodeFailed", "NodeUnreachable", "NotCarried", "NotFound", "Options", "ProtocolError",
-    "RejectedByVerifiers", "Result", "Results", "TimedOut", "Unauthorized", "Unavailable", "Unsupported", "connect",
-    "connect_async", "shown",
+    "Executor", "Exhausted", "Forbidden", "Future", "GuestError", "Invalid", "Job", "JobFailed", "JobStopped",
+    "JobTimedOut", "LogLine", "Mesh", "MeshError", "NodeFailed", "NodeUnreachable", "NotCarried", "NotFound",
+    "Options", "ProtocolError", "RejectedByVerifiers", "Result", "Results", "TimedOut", "Unauthorized",
+    "Unavailable", "Unsupported", "connect", "connect_async", "shown",
 ]  # fmt: skip

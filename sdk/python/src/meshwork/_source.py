@@ -295,8 +295,8 @@ def global_names(code: types.CodeType, function: str) -> list[str]:
         for step in steps:
             if step.opname in STORES:
                 raise NotCarried(
-                    f"{function} changes the global variable {step.argval}, and every machine would change its own: return "
-                    "the value instead",
+                    f"{function} changes the global variable {step.argval}, and every machine would change its own: "
+                    "return the value instead",
                     str(step.argval),
                 )
             if step.opname in LOADS and step.argval not in own:
