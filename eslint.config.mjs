@@ -26,6 +26,10 @@ export default [
     rules: {
       // The compiler knows the names that there are, and which are not used.
       'no-undef': 'off',
+      // Under noUncheckedIndexedAccess it is how a loop over an array says that its index is in bounds.
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      // What is read of terminals and hostile text are control characters.
+      'no-control-regex': 'off',
       'no-unused-vars': 'off',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
     },
@@ -34,6 +38,11 @@ export default [
     files: ['web/**/*.tsx', 'web/**/*.ts'],
     plugins: { 'react-hooks': hooks },
     // What the React Compiler could not rewrite is no fault where it does not run.
-    rules: { ...hooks.configs.recommended.rules, 'react-hooks/incompatible-library': 'off' },
+    rules: {
+      ...hooks.configs.recommended.rules,
+      'react-hooks/incompatible-library': 'off',
+      // Effects here begin reading what a page shows, and say at once that they do.
+      'react-hooks/set-state-in-effect': 'off',
+    },
   },
 ];

@@ -23,6 +23,7 @@ export interface Gap {
 export const OPENED = Symbol('opened');
 
 // `any`: the handlers of the DOM's class and of ws's take events of types that have no common one.
+/* eslint-disable @typescript-eslint/no-explicit-any */
 export interface WebSocketLike {
   onopen: ((event: any) => any) | null;
   onclose: ((event: any) => any) | null;
@@ -30,6 +31,7 @@ export interface WebSocketLike {
   onmessage: ((event: any) => any) | null;
   close(): void;
 }
+/* eslint-enable @typescript-eslint/no-explicit-any */
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike;
 
 export interface EventOptions {

@@ -243,6 +243,7 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
     });
     return placeLabels(labelled, WIDTH, HEIGHT);
     // The version stands for the places, which the layout keeps to itself.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [model, toScreen, scale, active, working, version]);
 
   const byDistance = useMemo(

@@ -41,7 +41,7 @@ function spotText(spot: Spot, model: MapModel): string {
 export default function WorldTab({ model, places }: { model: MapModel; places: Places }) {
   const [active, setActive] = useState<Spot | null>(null);
   const title = useId();
-  const world = useMemo(project, []);
+  const world = useMemo(() => project(), []);
   const spots = useMemo(
     () =>
       spotsOf(

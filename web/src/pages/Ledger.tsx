@@ -82,7 +82,10 @@ function Blocks({ height }: { height: number }) {
           <Button disabled={before === null} onClick={() => setBefore(null)}>
             Newest
           </Button>
-          <Button disabled={reading.data?.next == null} onClick={() => setBefore(reading.data?.next ?? null)}>
+          <Button
+            disabled={(reading.data?.next ?? null) === null}
+            onClick={() => setBefore(reading.data?.next ?? null)}
+          >
             Older
           </Button>
         </>
@@ -162,7 +165,7 @@ function Members({ height }: { height: number }) {
             Back
           </Button>
           <Button
-            disabled={reading.data?.next == null}
+            disabled={(reading.data?.next ?? null) === null}
             onClick={() => reading.data?.next && setPages([...pages, reading.data.next])}
           >
             More

@@ -48,6 +48,8 @@ function Row({ document, row }: { document: JsonDocument; row: TreeRow }) {
   );
 }
 
+// Work that is done before its first slice.
+// eslint-disable-next-line require-yield
 function* nothing(): Work<number[]> {
   return [];
 }
@@ -73,6 +75,7 @@ function Search({ document, onFound }: { document: JsonDocument; onFound: (node:
     setAt(0);
     if (search.state === 'done' && search.value.length > 0) onFound(search.value[0]!);
     // Only a new answer moves the tree, not a new function.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [search.state, text]);
   const total = found.length === MAX_MATCHES ? `the first ${MAX_MATCHES}` : String(found.length);
   return (

@@ -2,7 +2,6 @@
 // shown by their names or code points. What comes out is still only text, never markup.
 
 const HIDDEN =
-  // eslint-disable-next-line no-control-regex
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
 
 const CONTROLS = [
@@ -32,7 +31,7 @@ export function printableLine(text: string, most = 200): string {
 export function fileName(name: string | undefined, extension: string): string {
   const base = (name ?? '')
     .replace(HIDDEN, '')
-    // eslint-disable-next-line no-control-regex
+
     .replace(/[\u0000-\u001f<>:"/\\|?*]+/g, '_')
     .replace(/^[.\s]+|[.\s]+$/g, '')
     .slice(0, 100);

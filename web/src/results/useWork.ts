@@ -20,6 +20,7 @@ export function useWork<T>(make: () => Work<T>, key: readonly unknown[]): Progre
     );
     return () => abort.abort();
     // The key says all that the work depends on.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, key);
   const isCurrent = made.key.length === key.length && made.key.every((part, i) => Object.is(part, key[i]));
   return isCurrent ? made.progress : BUSY;
