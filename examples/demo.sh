@@ -4,4 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${MESH:=$here/../build/mesh}"
-exec "$MESH" demo --nodes "${NODES:-5}" --exec "$here/demo_jobs.sh"
+# Whoever looks on finds the jobs in the dashboard afterwards; where nobody does, or STAY=0, the mesh ends with the jobs.
+stay=()
+if [[ ${STAY:-} == 1 || (-t 1 && ${STAY:-} != 0) ]]; then stay=(--stay); fi
+exec "$MESH" demo --nodes "${NODES:-5}" "${stay[@]}" --exec "$here/demo_jobs.sh"

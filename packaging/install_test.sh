@@ -65,6 +65,7 @@ check "the user exists" inside getent passwd meshwork
 echo 'print(sum(range(10)))' >"$place/tmp/sum.py"
 check "a Python function runs, with the runtimes of the package" says 45 inside env MESH_NO_MDNS=1 \
   MESH_LISTEN=/ip4/127.0.0.1/tcp/0 mesh run /tmp/sum.py --quiet
+check "the demonstration, with the example of the package" inside mesh demo
 check "the manual" test -s "$place/usr/share/man/man1/mesh-run.1.gz"
 check "completions" grep -q complete "$place/usr/share/bash-completion/completions/mesh"
 inside env MESH_NO_MDNS=1 mesh --home /tmp/home up --api 127.0.0.1:0 --listen /ip4/127.0.0.1/tcp/0 --json >"$place/tmp/up" 2>/dev/null &

@@ -168,10 +168,11 @@ struct Program {
             "At a terminal, and in no federation yet, it asks whether to join one on this network that takes whoever "
             "comes; --join lan joins it unasked.");
     CLI::App* demo = command(app, "demo", "a whole mesh on this machine and a real job through it",
-                             [this] { return run_demo(session, nodes, text, file); });
+                             [this] { return run_demo(session, nodes, text, file, flag); });
     demo->add_option("--nodes", nodes, "how many nodes")->check(CLI::Range(2, 16));
     demo->add_option("--folder", text, "keep the homes of the nodes in this folder instead of a temporary one")
         ->type_name("DIR");
+    demo->add_flag("--stay", flag, "keep the mesh until Ctrl-C, and say where its dashboard is");
     demo->add_option("--exec", file,
                      "run this command over the mesh instead of the example; MESH_HOME names the first node's home")
         ->type_name("COMMAND");

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "app/cli/session.h"
 #include "app/runtime/founding.h"
@@ -197,9 +199,29 @@ int run_command(const Session& session, const std::string& command, const fs::pa
   return WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(exit_failure);
 }
 
+/// Runs the words of the texts through the mesh at `node`, says how it went, and checks the proof.
+int run_example(Session& session, const fs::path& example, const fs::path& node, const fs::path& bundle) {
+  session.flags["home"] = {node.string()};
+  RunOptions options;
+  options.file = example.string();
+  options.inputs = {(example.parent_path().parent_path() / "data/texts").string()};
+  options.map = true;
+  const int code = run_run(session, options);
+  if (code != exit_ok) return code;
+  const auto client = session.connect();
+  if (!client) return session.fail_connect(client.error());
+  const auto jobs = ask(*client, "GET", "/api/v1/tasks?count=1");
+  if (!jobs || jobs->empty()) return session.fail(exit_failure, "the job is gone");
+  fmt::print("\n");
+  const std::string id = text_of((*jobs)[0]["id"]);
+  if (const int explained = job_explain(session, id); explained != exit_ok) return explained;
+  if (const int exported = receipt_export(session, id, bundle.string()); exported != exit_ok) return exported;
+  return receipt_verify(session, bundle.string());
+}
+
 }  // namespace
 
-int run_demo(Session& session, unsigned count, const std::string& folder, const std::string& command) {
+int run_demo(Session& session, unsigned count, const std::string& folder, const std::string& command, bool stay) {
   const auto settings = session.settings();
   if (!settings) return session.fail(settings.error());
   std::optional<fs::path> example;
@@ -269,25 +291,13 @@ int run_demo(Session& session, unsigned count, const std::string& folder, const 
     return interrupted() ? static_cast<int>(exit_interrupted) : session.fail(status.error());
   fmt::print("every node sees the {} others; the first one's dashboard and API: {}\n\n", count - 1, nodes.front().link);
   std::fflush(stdout);
-  if (!command.empty()) return run_command(session, command, nodes.front().home);
-
-  session.flags["home"] = {nodes.front().home.string()};
-  RunOptions options;
-  options.file = example->string();
-  options.inputs = {(example->parent_path().parent_path() / "data/texts").string()};
-  options.map = true;
-  const int code = run_run(session, options);
-  if (code != exit_ok) return code;
-  const auto client = session.connect();
-  if (!client) return session.fail_connect(client.error());
-  const auto jobs = ask(*client, "GET", "/api/v1/tasks?count=1");
-  if (!jobs || jobs->empty()) return session.fail(exit_failure, "the job is gone");
-  fmt::print("\n");
-  const std::string id = text_of((*jobs)[0]["id"]);
-  if (const int explained = job_explain(session, id); explained != exit_ok) return explained;
-  const std::string bundle = (home.path / "proof.car").string();
-  if (const int exported = receipt_export(session, id, bundle); exported != exit_ok) return exported;
-  return receipt_verify(session, bundle);
+  const int code = command.empty() ? run_example(session, *example, nodes.front().home, home.path / "proof.car")
+                                   : run_command(session, command, nodes.front().home);
+  if (code != exit_ok || !stay) return code;
+  fmt::print("\nThe mesh goes on until Ctrl-C. Its dashboard: {}\n", nodes.front().link);
+  std::fflush(stdout);
+  while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  return exit_ok;
 }
 
 }  // namespace mesh::cli

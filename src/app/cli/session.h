@@ -168,7 +168,7 @@ struct RunOptions {
 [[nodiscard]] Result<identity::NodeId> own_node(const http::Client& client);
 int run_up(Session& session, bool mesh_cli);
 int run_run(Session& session, const RunOptions& options);
-int run_demo(Session& session, unsigned nodes, const std::string& folder, const std::string& command);
+int run_demo(Session& session, unsigned nodes, const std::string& folder, const std::string& command, bool stay);
 /// What a sample says of a job or a proof report, by the names of their counts; empty where there is none.
 [[nodiscard]] std::string sample_text(const Json& report, const std::string& checked, const std::string& shards);
 int job_ls(Session& session);
