@@ -15,5 +15,6 @@ export default defineConfig({
     setupFiles: ['./src/test_setup.ts'],
     include: ['src/**/*.test.{ts,tsx}'],
     restoreMocks: true,
+    testTimeout: 60_000,
   },
 });
