@@ -99,7 +99,17 @@ export function Copy({ text, label }: { text: string; label: string }) {
   };
   return (
     <button type="button" className="copy" onClick={copy} aria-label={`${label}: ${visible(text).slice(0, 80)}`}>
-      <span aria-hidden="true">{copied ? '✓' : '⧉'}</span>
+      <svg
+        viewBox="0 0 16 16"
+        width="14"
+        height="14"
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="1.5"
+        aria-hidden="true"
+      >
+        {copied ? <path d="M3 8.5l3.5 3.5L13 4.5" /> : <path d="M5.5 5.5h8v8h-8zM3 10.5h-.5v-8h8v.5" />}
+      </svg>
       <span className="sr-only" aria-live="polite">
         {copied ? 'copied' : ''}
       </span>
