@@ -210,8 +210,8 @@ async function haveAccounts(nodes: readonly MeshNode[], founders: number): Promi
 
 async function putDown(members: readonly MeshNode[], bond: number): Promise<void> {
   for (const { mesh } of members) {
-    const body = { kind: 'bond', amount: String(bond) };
-    await unwrap(mesh.api.POST('/api/v1/ledger/transactions', { params: { query: { wait: 'final' } }, body }));
+    const body = { kind: 'bond', amount: String(bond), wait: 'final' };
+    await unwrap(mesh.api.POST('/api/v1/ledger/transactions', { body }));
   }
   for (const { mesh } of members)
     await until('the ledger knows what a member can run', async () => {

@@ -32,7 +32,10 @@ export function readBundle(bytes: Uint8Array): Bundle {
   return { ...archive, head, envelopes, contents, block };
 }
 
-/** Refuses blocks that nothing names, and another order than that in which bundles are written. */
+/**
+ * Refuses blocks that nothing names, and another order than that in which bundles are written. `payment`: the blocks of its part, beginning with its root, the
+ * charter and the genesis.
+ */
 export function checkLayout(bundle: Bundle, policy: Hex, payment: readonly Hex[]): void {
   const { head, blocks, root } = bundle;
   const expected = [root, policy];
@@ -50,5 +53,12 @@ export function checkLayout(bundle: Bundle, policy: Hex, payment: readonly Hex[]
   demand(
     rest.length === known.size && rest.every((cid) => known.has(cid)),
     'the file carries blocks that nothing in it names',
+  );
+  // The payment's root, charter and genesis come first; what they lead to is sorted.
+  const sorted = rest.slice(3);
+  demand(
+    payment.slice(0, 3).every((cid, i) => rest[i] === cid) &&
+      sorted.every((cid, i) => i === 0 || (sorted[i - 1] ?? '') < cid),
+    "the payment's blocks are not in the order in which a bundle is written",
   );
 }

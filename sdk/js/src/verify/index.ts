@@ -173,7 +173,7 @@ async function checkPayment(
     demand(intent.record.fee !== 0n, 'payment-of-free-task: the task offers no fee, and a payment is shown');
     demand(payment !== undefined, 'payment-missing: the task offers a fee, and nothing of its ledger is shown');
     const check = new PaymentCheck(bundle, intent, policy);
-    await run.forEach(check.steps(payment), (step) => step());
+    await run.forEach(check.run(payment), () => undefined);
     report.payment = check.report();
     return { works: check.works, used: [...check.used] };
   });

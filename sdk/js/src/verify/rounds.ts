@@ -59,18 +59,28 @@ export function sameOwner(a: Pick<Member, 'node' | 'owner'>, b: Pick<Member, 'no
   return (a.owner || didOf(a.node)) === (b.owner || didOf(b.node));
 }
 
-/** A weighted order without replacement, by integers alone. */
-export function drawOrder(seed: Uint8Array, members: readonly Member[], from: Hex[]): void {
+/** A weighted order without replacement, by integers alone, put behind what `order` has, up to `width` in all. */
+export function drawOrder(seed: Uint8Array, members: readonly Member[], order: Hex[], width = Infinity): void {
   const pool = [...members].sort((a, b) => (a.node < b.node ? -1 : 1));
-  while (pool.length > 0) {
-    const total = pool.reduce((sum, member) => sum + member.weight, 0n);
-    const random = leadingNumber(taggedHash('meshwork/1/seat', seed, bigEndian(from.length)));
-    const range = total === 0n ? BigInt(pool.length) : total;
-    let left = (random * range) >> 64n;
-    const chosen =
-      total === 0n ? Number(left) : pool.findIndex((one) => left < one.weight || ((left -= one.weight), false));
-    from.push(...pool.splice(chosen, 1).map((member) => member.node));
+  let total = pool.reduce((sum, member) => sum + member.weight, 0n);
+  while (pool.length > 0 && order.length < width) {
+    const random = leadingNumber(taggedHash('meshwork/1/seat', seed, bigEndian(order.length)));
+    const at = total === 0n ? Number((random * BigInt(pool.length)) >> 64n) : placeOf((random * total) >> 64n, pool);
+    for (const { node, weight } of pool.splice(at, 1)) {
+      order.push(node);
+      total -= weight;
+    }
   }
+}
+
+/** Into whose stretch of the summed weights a number falls. */
+function placeOf(number: bigint, pool: readonly Member[]): number {
+  let left = number;
+  return pool.findIndex(({ weight }) => {
+    if (left < weight) return true;
+    left -= weight;
+    return false;
+  });
 }
 
 /** Who verifies a shard of a worker's commitment: the first have the seats, the others take their places. */
