@@ -17,3 +17,26 @@ export function decodeMultibase64(text: string): Uint8Array {
     throw new BadAnswer('the node sent a log line that is not multibase base64');
   return Uint8Array.from(atob(digits), (char) => char.charCodeAt(0));
 }
+
+/** Text that is UTF-8, or BadAnswer. */
+export function asText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new BadAnswer('a result is not UTF-8 text', 0, error);
+  }
+}
+
+/** JSON, strictly: NaN and infinities are none, and a number past what a double holds is refused. */
+export function asJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(asText(bytes), (_, value: unknown) => {
+      if (typeof value === 'number' && !Number.isFinite(value))
+        throw new SyntaxError('a number past what a double holds');
+      return value;
+    });
+  } catch (error) {
+    if (error instanceof BadAnswer) throw error;
+    throw new BadAnswer('a result is not JSON', 0, error);
+  }
+}

@@ -6,7 +6,7 @@ import { BadAnswer } from './errors.js';
 import { OPENED, follow, type EventOptions, type EventSource, type Gap, type MeshEvent } from './events.js';
 import type { WebSocketConstructor } from './events.js';
 import { checkToken, makeApi, parseBase, unwrap, type Api, type Fetch } from './http.js';
-import { Job, idOf } from './job.js';
+import { Job, JobFailed, idOf } from './job.js';
 import type { TaskPlan } from './schemas.js';
 import { inputsOf, taskRequest, type Input, type RunOptions, type Source } from './source.js';
 
@@ -17,6 +17,13 @@ export interface MeshOptions {
   /** Instead of the platform's own. */
   fetch?: Fetch;
   WebSocket?: WebSocketConstructor;
+}
+
+export interface MapOptions<T> extends RunOptions {
+  /** Of each result, as in `asText` and `asJson`; its bytes unless told. */
+  decode?: (bytes: Uint8Array) => T;
+  /** Most bytes of one result. */
+  limit?: number;
 }
 
 const MAX_INLINE_BYTES = 2 ** 20; // Of one input: longer ones are sent before the task.
@@ -59,6 +66,34 @@ export class Mesh {
     const plan = await unwrap(this.api.POST('/api/v1/tasks', { body, ...signalOf(options) }));
     if (!('fee_total' in plan)) throw new BadAnswer("the node's answer is no plan");
     return plan;
+  }
+
+  /**
+   * Runs the function once for each input and gives what `decode` makes of each result, in the order of the inputs. JobFailed
+   * at the first run that failed. Ended early, by the reader, a signal or an error, it stops the job.
+   */
+  async *map<T = Uint8Array>(
+    source: Source,
+    inputs: readonly Input[],
+    options: MapOptions<T> = {},
+  ): AsyncGenerator<T, void, void> {
+    const { decode, limit, input: _input, inputs: _inputs, ...run } = options;
+    if (inputs.length === 0) return;
+    const job = await this.run(source, { ...run, inputs });
+    let isWhole = false;
+    try {
+      const reading = { ...signalOf(options), ...(limit === undefined ? {} : { limit }) };
+      for await (const result of job.results(reading)) {
+        const { shard, bytes, outcome } = result;
+        if (outcome !== null && !outcome.succeeded)
+          throw new JobFailed(await job.status(), `the function failed for input ${shard}: ${outcome.text}`);
+        yield decode === undefined ? (bytes as T) : decode(bytes);
+      }
+      isWhole = true;
+    } finally {
+      // What comes of it does not matter any more: the caller hears of the error that ended this.
+      if (!isWhole) await job.stop().catch(() => undefined);
+    }
   }
 
   /** By its id, or any beginning of it that is unambiguous. */

@@ -1,5 +1,9 @@
+import { execFile } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { unwrap } from '../src/index.js';
+import { JobFailed, asJson, unwrap } from '../src/index.js';
 import { meshProgram, startMesh, type RunningMesh } from './mesh_nodes.js';
 
 const program = meshProgram();
@@ -16,6 +20,33 @@ describe.skipIf(program === undefined)('two nodes', () => {
     const node = await unwrap(mesh.nodes[0]!.mesh.api.GET('/api/v1/node'));
     expect(node.peer).toBe(mesh.nodes[0]!.peer);
     expect(node.peers).toBe(1);
+  });
+  it('map a function over inputs, in order', async () => {
+    const { mesh: client } = mesh.nodes[0]!;
+    const square = { language: 'python', source: 'print(int(input()) ** 2)' } as const;
+    const inputs = Array.from({ length: 20 }, (_, i) => `${i}\n`);
+    const results: unknown[] = [];
+    for await (const one of client.map(square, inputs, { decode: asJson, verifiers: 0 })) results.push(one);
+    expect(results).toEqual(inputs.map((one) => Number(one) ** 2));
+    const failing = client.map({ language: 'python', source: 'raise SystemExit(3)' }, ['a'], { verifiers: 0 });
+    await expect(failing.next()).rejects.toBeInstanceOf(JobFailed);
+  });
+  it('run the examples of the README', async () => {
+    const folder = fileURLToPath(new URL('..', import.meta.url));
+    const text = await readFile(`${folder}README.md`, 'utf8');
+    const code = [...text.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1]).join('');
+    const file = `${folder}test/.readme.mjs`;
+    await promisify(execFile)('npx', ['tsc', '-b', folder]);
+    await writeFile(file, code);
+    try {
+      const env = { ...process.env, MESH_HOME: mesh.nodes[0]!.home };
+      const { stdout } = await promisify(execFile)(process.execPath, [file], { env });
+      expect(stdout).toMatch(/^HELLO\n/);
+      expect(stdout).toContain('true Each block of the file');
+      expect(stdout).not.toMatch(/^false/m);
+    } finally {
+      await rm(file);
+    }
   });
   it('are found at the same address after a restart', async () => {
     const [node] = mesh.nodes;

@@ -61,9 +61,10 @@ describe.each(NAMES)('%s', (name) => {
   it('is refused with a block left out, twice or in another place', async () => {
     const blocks = [...readCar(good).blocks];
     expect(hex(sha256(writeCar(good, blocks)))).toBe(hex(sha256(good)));
-    for (let i = 0; i < blocks.length; ++i) await expectRefused(writeCar(good, blocks.toSpliced(i, 1)));
+    const step = Math.ceil(blocks.length / 12);
+    for (let i = 0; i < blocks.length; i += step) await expectRefused(writeCar(good, blocks.toSpliced(i, 1)));
     await expectRefused(writeCar(good, [...blocks, ...blocks.slice(-1)]));
-    for (let i = 1; i < blocks.length; ++i) {
+    for (let i = 1; i < blocks.length; i += step) {
       const [one, other] = [blocks[i - 1]!, blocks[i]!];
       await expectRefused(writeCar(good, blocks.toSpliced(i - 1, 2, other, one)));
     }
