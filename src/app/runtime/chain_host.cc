@@ -117,13 +117,16 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     ledger::Body body;
     Caller caller;
   };
-  /// A block that is final, and not yet known to be durable.
+  /// A block that is final, and not yet known to be durable. The replica's state goes on before that: what the node is then told of
+  /// this one is taken from the state as it was after it.
   struct Committed {
+    struct Unseen {
+      node::Touched touched;
+      ledger::OpenedBlock block;
+    };
     chain::Height height = 0;
-    node::Touched touched;
-    ledger::OpenedBlock block;
-    bool is_shown = false;  ///< `payments` is what it showed
-    std::vector<ledger::PaymentPart> payments;
+    std::optional<Unseen> unseen;  ///< until `news` has what it changed
+    std::vector<node::event::LedgerChanged> news;
   };
 
   Settings settings;
@@ -149,7 +152,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   mutable std::mutex keys_mutex;  ///< of the next two; written on this thread alone
   node::AccountKeys keys;
   ledger::AccountId own_account;  ///< the account for which this node acts
-  bool is_another = false;  ///< since the node was told what concerns it
+  bool is_another = false;  ///< since the last block whose news were taken
+  bool knows_all = false;  ///< the node was told all that there is
   std::optional<PublicKey> told_of;  ///< the key that signs for the account where that is not the node's
   std::optional<Capacity> capacity;
   std::optional<ledger::Body> refused;  ///< of what nobody asked for the last that was not taken: it is not tried again
@@ -224,21 +228,73 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
     settings.interest.self = own_account;
   }
 
-  // ---- What shows payments.
+  // ---- What the node is told.
+
+  [[nodiscard]] node::event::LedgerChanged all_there_is() const {
+    return node::whole_of(replica->ledger().state(), settings.interest, now_ms());
+  }
 
   /// The state is still that after the last block.
-  void show_last() {
-    if (committed.empty() || committed.back().is_shown) return;
-    committed.back().payments = gatherer.committed(replica->ledger().state());
-    committed.back().is_shown = true;
+  void see_last() {
+    if (committed.empty() || !committed.back().unseen) return;
+    Committed& last = committed.back();
+    const ledger::State& state = replica->ledger().state();
+    last.news.push_back(node::changes_of(state, last.unseen->touched, last.unseen->block, settings.interest, now_ms()));
+    last.news.back().payments = gatherer.committed(state);
+    last.unseen.reset();
+    if (std::exchange(is_another, false)) last.news.push_back(all_there_is());
+  }
+
+  /// What the state has now: when all of it is durable.
+  void tell_when_durable(node::event::LedgerChanged news) {
+    if (committed.empty()) return changed(std::move(news));
+    committed.back().news.push_back(std::move(news));
+  }
+
+  void tell_durable(chain::Height height) {
+    while (!committed.empty() && committed.front().height <= height) {
+      for (node::event::LedgerChanged& news : committed.front().news) {
+        if (!knows_all) {
+          lately.push_back(std::move(news.payments));
+          continue;
+        }
+        news.now_ms = now_ms();
+        changed(std::move(news));
+      }
+      committed.pop_front();
+    }
+  }
+
+  /// Comes before anything else.
+  void tell_all() {
+    see_last();
+    node::event::LedgerChanged whole = all_there_is();
+    for (std::vector<ledger::PaymentPart>& parts : lately) std::ranges::move(parts, std::back_inserter(whole.payments));
+    lately.clear();
+    for (Committed& one : committed) {
+      for (node::event::LedgerChanged& news : one.news)
+        std::ranges::move(news.payments, std::back_inserter(whole.payments));
+      one.news.clear();
+    }
+    is_another = false;
+    knows_all = true;
+    tell_when_durable(std::move(whole));
+  }
+
+  void watch(const Cid& intent) {
+    see_last();
+    settings.interest.intents.insert(intent);
+    tell_when_durable(node::part_of(replica->ledger().state(), intent, settings.interest, now_ms()));
   }
 
   Shown show_payment(const Cid& intent) {
-    show_last();
+    see_last();
     Shown shown{.part = gatherer.standing(replica->ledger().state(), intent), .hops = {}};
     for (const Committed& block : committed) {
-      for (const ledger::PaymentPart& part : block.payments) {
-        if (part.intent == intent) shown.part.take(part);
+      for (const node::event::LedgerChanged& news : block.news) {
+        for (const ledger::PaymentPart& part : news.payments) {
+          if (part.intent == intent) shown.part.take(part);
+        }
       }
     }
     ledger::PaymentProof proof;
@@ -296,16 +352,20 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       return beacons.next_link(at, validator);
     };
     config.committing = [this](const ledger::OpenedBlock& block, const ledger::Draft& draft, ByteView certificate) {
-      show_last();
+      see_last();
       note_keys(draft);
       gatherer.committing(replica->ledger().state(), block, draft, certificate, own_account, settings.interest.intents);
-      committed.push_back(
-          {.height = block.block().header.height, .touched = node::touched_by(draft), .block = block, .payments = {}});
+      committed.push_back({.height = block.block().header.height,
+                           .unseen = Committed::Unseen{.touched = node::touched_by(draft), .block = block},
+                           .news = {}});
     };
-    config.skipping = [this] { show_last(); };
+    config.skipping = [this] { see_last(); };
     config.skipped = [this] {
       gatherer = ledger::PaymentGatherer(replica->hops());
       note_all_keys(replica->ledger().state());
+      is_another = false;
+      committed.push_back({.height = replica->ledger().height(), .unseen = std::nullopt, .news = {}});
+      committed.back().news.push_back(all_there_is());
     };
     may_enrol = settings.founding.genesis.parameters.enrolment == ledger::Enrolment::open;
     chain::event::Started started;
@@ -327,8 +387,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
       last = block.height;
       take(chain::event::Replayed{final_block(std::move(block))});
       // The node may have been killed before it wrote down what the last ones showed.
-      show_last();
-      for (Committed& one : committed) lately.push_back(std::move(one.payments));
+      if (!committed.empty()) lately.push_back(gatherer.committed(replica->ledger().state()));
       if (lately.size() > max_lately) lately.pop_front();
       committed.clear();
       return {};
@@ -371,12 +430,7 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
   void run() {
     work.emplace(io.get_executor());
     post([this] {
-      node::event::LedgerChanged whole = node::whole_of(replica->ledger().state(), settings.interest, now_ms());
-      is_another = false;
-      for (std::vector<ledger::PaymentPart>& parts : lately)
-        std::ranges::move(parts, std::back_inserter(whole.payments));
-      lately.clear();
-      changed(std::move(whole));
+      tell_all();
       tell_of_key();
       resume_own();
       look_after();
@@ -548,17 +602,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
 
   void on(const chain::notice::BlockFinal& notice) {
     say("ledger.block", fmt::format("block {} with {} transactions is final", notice.height, notice.transactions));
-    show_last();
-    while (!committed.empty() && committed.front().height <= notice.height) {
-      Committed& block = committed.front();
-      node::event::LedgerChanged news =
-          node::changes_of(replica->ledger().state(), block.touched, block.block, settings.interest, now_ms());
-      news.payments = std::move(block.payments);
-      changed(std::move(news));
-      committed.pop_front();
-    }
-    if (std::exchange(is_another, false))
-      changed(node::whole_of(replica->ledger().state(), settings.interest, now_ms()));
+    see_last();
+    tell_durable(notice.height);
     tell_of_key();
     post([this] { look_after(); });
   }
@@ -584,9 +629,8 @@ struct ChainHost::Impl : std::enable_shared_from_this<Impl> {
         fmt::format("this node went on from another node's snapshot of height {}, which the validators "
                     "certified; the blocks before are not here",
                     notice.height));
-    std::erase_if(committed, [&](const Committed& one) { return one.height <= notice.height; });
-    is_another = false;
-    changed(node::whole_of(replica->ledger().state(), settings.interest, now_ms()));
+    std::erase_if(committed, [&](const Committed& one) { return one.height < notice.height; });
+    tell_durable(notice.height);
     tell_of_key();
     post([this] { look_after(); });
   }
@@ -1200,10 +1244,7 @@ void ChainHost::attest(const Capacity& capacity) {
   });
 }
 void ChainHost::watch(const Cid& intent) {
-  impl_->post([impl = impl_.get(), intent] {
-    impl->settings.interest.intents.insert(intent);
-    impl->changed(node::part_of(impl->replica->ledger().state(), intent, impl->settings.interest, Impl::now_ms()));
-  });
+  impl_->post([impl = impl_.get(), intent] { impl->watch(intent); });
 }
 void ChainHost::show_payment(const Cid& intent, std::move_only_function<void(Shown)> done) {
   impl_->post([impl = impl_.get(), intent, done = std::move(done)]() mutable { done(impl->show_payment(intent)); });

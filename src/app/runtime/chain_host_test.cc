@@ -1,6 +1,5 @@
 #include "app/runtime/chain_testing.h"
 
-#include "adapters/store/sqlite.h"
 #include "app/runtime/chain_verifier.h"
 
 namespace mesh::app {
@@ -23,6 +22,58 @@ TEST_F(Town, OneAloneDecidesAndKeepsItOverRestarts) {
   ASSERT_TRUE(second) << "the numbers go on: " << second.error().message;
   EXPECT_EQ(second->height, first->height + 1);
   EXPECT_EQ(balance(node, 9), 5'001U);
+}
+
+/// One alone, with a block that is decided and not durable.
+struct Ahead : Town {
+  void SetUp() override {
+    found(1, 1);
+    start(node());
+    await_height(node(), 1);
+    before = news_of(node()).size();
+    first = height_in_memory(node());
+    owned = balance(node(), 0);
+    held = hold_disk(node());
+    node().host->transact(transfer(9, 5'000), When::final, [](const Result<Made>&) {});
+    while (height_in_memory(node()) == first) std::this_thread::yield();
+    EXPECT_EQ(news_of(node()).size(), before) << "what is not durable may never have been";
+  }
+  [[nodiscard]] Node& node() const { return *nodes_[0]; }
+  /// What was told of blocks up to this one since.
+  [[nodiscard]] std::vector<node::event::LedgerChanged> news_until(chain::Height height) {
+    held.close();
+    await_height(node(), height);
+    std::vector<node::event::LedgerChanged> news = news_of(node());
+    news.erase(news.begin(), news.begin() + static_cast<std::ptrdiff_t>(before));
+    return news;
+  }
+  std::size_t before = 0;
+  chain::Height first = 0;
+  std::uint64_t owned = 0;
+  store::sqlite::Connection held;
+};
+
+TEST_F(Ahead, WhatIsToldOfABlockIsAsItWasAfterThatBlock) {
+  node().host->transact(transfer(9, 5'000), When::final, [](const Result<Made>&) {});
+  while (look(node(), [](const chain::Replica& replica) { return replica.mempool().size(); }) == 0)
+    std::this_thread::yield();
+  const std::vector<node::event::LedgerChanged> news = news_until(first + 2);
+  ASSERT_EQ(news.size(), 2U);
+  const std::uint64_t cost = (owned - balance(node(), 0)) / 2;
+  EXPECT_GE(cost, 5'000U);
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(news[i].height, first + 1 + i);
+    ASSERT_EQ(news[i].members.size(), 1U);
+    EXPECT_EQ(news[i].members[0].balance, owned - cost * (i + 1));
+  }
+}
+
+TEST_F(Ahead, AWatchedIntentIsToldOfWhenItIsDurable) {
+  node().host->watch(Cid::of(Multicodec::dag_cbor, Bytes{1}));
+  EXPECT_EQ(news_of(node()).size(), before);
+  EXPECT_EQ(news_until(first + 1).size(), 2U) << "of the block, and of the intent";
+  node().host->watch(Cid::of(Multicodec::dag_cbor, Bytes{2}));
+  EXPECT_EQ(news_of(node()).size(), before + 3) << "at once, where nothing is under way";
 }
 
 TEST_F(Town, RefusalsHaveTheLedgersNames) {

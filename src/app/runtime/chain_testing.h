@@ -10,7 +10,9 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
+#include "adapters/store/sqlite.h"
 #include "adapters/store/temporary_folder.h"
 #include "app/runtime/chain_host.h"
 
@@ -42,6 +44,7 @@ class Town : public ::testing::Test {
     std::unique_ptr<ChainHost> host;
     std::set<std::string> heard;  ///< kinds of what it told
     std::vector<std::string> texts;
+    std::vector<node::event::LedgerChanged> news;  ///< in the order in which they were told
   };
 
   void found(std::uint64_t founders, std::uint64_t nodes, bool open_enrolment = false) {
@@ -88,8 +91,9 @@ class Town : public ::testing::Test {
           node.texts.push_back(story.text);
           changed_.notify_all();
         },
-        [this](const node::event::LedgerChanged&) {
+        [this, &node](node::event::LedgerChanged news) {
           const std::scoped_lock lock(mutex_);
+          node.news.push_back(std::move(news));
           changed_.notify_all();
         });
     ASSERT_TRUE(host) << host.error().message;
@@ -176,6 +180,23 @@ class Town : public ::testing::Test {
       const ledger::Member* member = replica.ledger().member(node_of(of));
       return member == nullptr ? std::nullopt : std::optional(*member);
     });
+  }
+  /// All that the node was told of the ledger until now, in its order.
+  [[nodiscard]] std::vector<node::event::LedgerChanged> news_of(Node& node) {
+    look(node, [](const chain::Replica&) { return true; });  // Whatever its thread was at is over then.
+    const std::scoped_lock lock(mutex_);
+    return node.news;
+  }
+  /// Of blocks that are not durable yet.
+  [[nodiscard]] static chain::Height height_in_memory(Node& node) {
+    return look(node, [](const chain::Replica& replica) { return replica.ledger().height(); });
+  }
+  /// While it is there, the node's chain cannot be written.
+  [[nodiscard]] store::sqlite::Connection hold_disk(const Node& node) const {
+    store::sqlite::Connection held =
+        store::sqlite::Connection::open(file_of(node).string(), store::sqlite::Connection::Mode::read_write).value();
+    EXPECT_TRUE(held.run("BEGIN IMMEDIATE"));
+    return held;
   }
   void await_story(const Node& node, const std::string& kind) {
     std::unique_lock lock(mutex_);
