@@ -287,6 +287,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
     std::deque<asset::RangePlan::Range> asked;
     std::optional<asset::RangePlan::Range> range = first;
     Bytes buffer;
+    std::optional<Instant> asked_at = self->now();  // The first request, before which it owed nothing.
     bool leaves = false;
     const auto more = [&] {
       leaves = leaves || holder->use->is_to_leave(self->left_of_each());
@@ -304,7 +305,7 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
       if (asked.empty()) co_return of(leaves ? Outcome::elsewhere : Outcome::nothing_to_ask, {});
       const asset::RangePlan::Range now_sent = asked.front();
       asked.pop_front();
-      Attempt attempt = co_await receive(self, holder, stream, now_sent, buffer);
+      Attempt attempt = co_await receive(self, holder, stream, now_sent, std::exchange(asked_at, std::nullopt), buffer);
       if (self->ended || attempt.outcome != Outcome::nothing_to_ask) co_return attempt;
       range = more();
     }
@@ -313,13 +314,14 @@ struct LeafFetch::Impl : std::enable_shared_from_this<LeafFetch::Impl> {
   /// The answer to one request. `nothing_to_ask`: all of it came.
   static asio::awaitable<Attempt> receive(std::shared_ptr<Impl> self, std::shared_ptr<Holder> holder,
                                           std::shared_ptr<Stream> stream, asset::RangePlan::Range range,
-                                          Bytes& buffer) {
+                                          std::optional<Instant> asked_at, Bytes& buffer) {
     Result<std::optional<Bytes>> frame = co_await stream->read_frame(max_control_bytes);
     if (!frame) co_return of_stream(frame.error());
     const Result<BlocksAnswer> answer = record::decode<BlocksAnswer>(*frame ? ByteView(**frame) : ByteView());
     if (!answer) co_return liar("sent an answer that does not read: " + answer.error().message);
     if (answer->status == BlocksStatus::busy) co_return of(Outcome::busy, "is busy");
     if (answer->status != BlocksStatus::ok) co_return of(Outcome::has_not, "has no such content for us");
+    if (asked_at) self->plan.answered(holder->number, self->now() - *asked_at);
 
     frame = co_await stream->read_frame(max_control_bytes);
     if (!frame) co_return of_stream(frame.error());

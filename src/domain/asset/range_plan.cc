@@ -29,8 +29,9 @@ RangePlan::Holder RangePlan::add_holder() {
 
 std::uint32_t RangePlan::count_for(const State& state) const {
   if (state.speed == 0 || leaf_bytes_ == 0) return limits_.first_count;
-  const std::uint64_t ahead = static_cast<std::uint64_t>(limits_.ahead.count());
-  const std::uint64_t leaves = state.speed * ahead / per_second / leaf_bytes_;
+  const Duration ahead = state.round_trip ? std::clamp(2 * *state.round_trip, limits_.least_ahead, limits_.most_ahead)
+                                          : limits_.most_ahead;
+  const std::uint64_t leaves = state.speed * static_cast<std::uint64_t>(ahead.count()) / per_second / leaf_bytes_;
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(leaves, 1, limits_.max_count));
 }
 
@@ -108,6 +109,11 @@ std::optional<RangePlan::Range> RangePlan::next(Holder holder, Instant now) {
   if (!range && owed(holder) == 0) range = stolen(holder, now);
   if (range) owe(state, *range, now);
   return range;
+}
+
+void RangePlan::answered(Holder holder, Duration after) {
+  std::optional<Duration>& shortest = holders_[holder].round_trip;
+  shortest = std::min(shortest.value_or(after), after);
 }
 
 bool RangePlan::arrived(Holder holder, std::uint32_t leaf, std::uint32_t bytes, Instant now) {

@@ -1,7 +1,8 @@
 // Which holder of a file is asked for which of its leaves: those that are fast for more, and no one is waited for.
 //
-// Leaves that nobody was asked for are given out in order, each time as many as the holder sends in Limits::ahead by the
-// speed that was measured of it. When none are left, whoever is idle is asked for the second half of what the slowest still
+// Leaves that nobody was asked for are given out in order, each time as many as the holder sends in two round trips by the speed
+// that was measured of it, so that it is never without a request: and not many more, since what is on its way when the asker is
+// killed was sent for nothing. When none are left, whoever is idle is asked for the second half of what the slowest still
 // owes, if he is likely to be done earlier: so the tail is asked for twice, and no leaf more often.
 // Pure: time is given, the same calls give the same answers. Bounds: 2^20 leaves (1 TiB), Limits::max_holders.
 #pragma once
@@ -24,9 +25,11 @@ class RangePlan {
     bool operator==(const Range&) const = default;
   };
   struct Limits {
-    std::uint32_t first_count = 8;  ///< leaves that a holder is asked for whose speed is not known
+    std::uint32_t first_count = 2;  ///< leaves that a holder is asked for whose speed is not known
     std::uint32_t max_count = 64;
-    Duration ahead{std::chrono::milliseconds(500)};
+    /// Of sending, at the least: an asker may not be scheduled for so long.
+    Duration least_ahead{std::chrono::milliseconds(50)};
+    Duration most_ahead{std::chrono::milliseconds(500)};  ///< also where the round trip is not known
   };
   using Holder = std::size_t;
 
@@ -42,6 +45,8 @@ class RangePlan {
   [[nodiscard]] Holder add_holder();
   /// What the holder is to be asked for next, besides what it owes; nullopt: nothing now, but others may fail.
   [[nodiscard]] std::optional<Range> next(Holder holder, Instant now);
+  /// So long after it was asked while it owed nothing, the holder began to answer.
+  void answered(Holder holder, Duration after);
   /// So many bytes of a leaf came from the holder: the leaf is here. Whether it was not before.
   bool arrived(Holder holder, std::uint32_t leaf, std::uint32_t bytes, Instant now);
   /// What the holder owes is not waited for any more. Whether somebody else can be asked for some of it now.
@@ -58,6 +63,7 @@ class RangePlan {
   };
   struct State {
     std::deque<Range> owes;
+    std::optional<Duration> round_trip;  ///< the shortest
     std::uint64_t speed = 0;
     std::uint64_t bytes = 0;  ///< since
     std::optional<Instant> since;

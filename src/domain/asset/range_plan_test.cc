@@ -35,13 +35,33 @@ TEST(RangePlan, LeavesOutWhatIsHere) {
 }
 
 TEST(RangePlan, AsksTheFastForMore) {
-  RangePlan plan(1000, {.first_count = 4, .max_count = 64, .ahead = std::chrono::milliseconds(500)});
+  RangePlan plan(1000, {.first_count = 4, .max_count = 64});
   const auto a = plan.add_holder();
   ASSERT_TRUE(plan.next(a, at(0)));
   for (std::uint32_t leaf = 0; leaf < 4; ++leaf)
     EXPECT_TRUE(plan.arrived(a, leaf, mib, at(50 * (std::int64_t{leaf} + 1))));
   EXPECT_EQ(plan.speed(a), 20ULL * mib);  // Two leaves in each tenth of a second.
   EXPECT_EQ(plan.next(a, at(200)), (RangePlan::Range{.first = 4, .count = 10}));  // Half a second of it.
+}
+
+TEST(RangePlan, AsksForNoMoreThanKeepsTheHolderBusy) {
+  RangePlan plan(1000, {.first_count = 4, .max_count = 64});
+  const auto near = plan.add_holder();
+  const auto far = plan.add_holder();
+  const auto moon = plan.add_holder();
+  std::uint32_t leaf = 0;
+  for (const auto holder : {near, far, moon}) {
+    ASSERT_TRUE(plan.next(holder, at(0)));
+    for (int i = 1; i <= 4; ++i) EXPECT_TRUE(plan.arrived(holder, leaf++, mib, at(50 * std::int64_t{i})));
+    EXPECT_EQ(plan.speed(holder), 20ULL * mib);
+  }
+  plan.answered(near, std::chrono::microseconds(100));
+  plan.answered(near, std::chrono::milliseconds(300));  // It was busy: the link is no longer for that.
+  plan.answered(far, std::chrono::milliseconds(100));
+  plan.answered(moon, std::chrono::milliseconds(2600));
+  EXPECT_EQ(plan.next(near, at(200))->count, 1U);
+  EXPECT_EQ(plan.next(far, at(200))->count, 4U);
+  EXPECT_EQ(plan.next(moon, at(200))->count, 10U);
 }
 
 TEST(RangePlan, TakesTheTailOfTheSlowAndAsksForNoLeafThrice) {
