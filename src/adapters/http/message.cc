@@ -62,10 +62,20 @@ bool is_unreserved(char character) {
          character == '~';
 }
 
-}  // namespace
+/// A title as a name: "Foreign host" is foreign-host.
+std::string slug(std::string_view title) {
+  std::string name;
+  for (const char c : title) {
+    if (c == ' ') name += '-';
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-') name += c;
+    if (c >= 'A' && c <= 'Z') name += static_cast<char>(c - 'A' + 'a');
+  }
+  return name;
+}
 
-Response problem(unsigned status, std::string_view title, std::string_view detail) {
-  const nlohmann::json body{{"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}};
+Response named_problem(unsigned status, std::string_view code, std::string_view title, std::string_view detail) {
+  const nlohmann::json body{
+      {"type", "about:blank"}, {"title", title}, {"status", status}, {"code", code}, {"detail", detail}};
   Response response;
   response.status = status;
   response.content_type = "application/problem+json";
@@ -74,13 +84,28 @@ Response problem(unsigned status, std::string_view title, std::string_view detai
   return response;
 }
 
-Response problem(const Error& error) {
-  for (const CodeRow& row : code_rows) {
-    if (row.code == error.code) return problem(row.status, row.title, error.message);
-  }
-  return problem(500, "Internal error", error.message);
+}  // namespace
+
+std::string_view stable_name(std::string_view message) {
+  const std::size_t end = message.find(": ");
+  if (end == std::string_view::npos || end == 0) return {};
+  const std::string_view name = message.substr(0, end);
+  const bool good = std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; });
+  return good ? name : std::string_view();
 }
 
+Response problem(unsigned status, std::string_view title, std::string_view detail) {
+  return named_problem(status, slug(title), title, detail);
+}
+
+Response problem(const Error& error) {
+  for (const CodeRow& row : code_rows) {
+    if (row.code != error.code) continue;
+    const std::string_view name = stable_name(error.message);
+    return named_problem(row.status, name.empty() ? name_of(error.code) : name, row.title, error.message);
+  }
+  return named_problem(500, name_of(ErrorCode::internal), "Internal error", error.message);
+}
 unsigned status_of(ErrorCode code) {
   for (const CodeRow& row : code_rows) {
     if (row.code == code) return row.status;

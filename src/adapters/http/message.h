@@ -39,7 +39,9 @@ struct Response {
   Headers headers;
 };
 
-/// An application/problem+json answer: {type, title, status, detail}.
+/// The name that a message begins with, as in "overdraft: ..."; "" where it has none.
+[[nodiscard]] std::string_view stable_name(std::string_view message);
+/// An application/problem+json answer: {type, title, status, code, detail}. `code` is for programs: the title as a name.
 [[nodiscard]] Response problem(unsigned status, std::string_view title, std::string_view detail);
 /// The same of an error: its code decides the status and the title, its text is the detail.
 [[nodiscard]] Response problem(const Error& error);

@@ -46,6 +46,19 @@ TEST(Message, ProblemsAreJsonWhateverTheyName) {
   EXPECT_EQ(body["detail"], "no \"task\"\n\xef\xbf\xbd");
 }
 
+TEST(Message, AProblemHasANameForPrograms) {
+  EXPECT_EQ(stable_name("overdraft: the balance is too small"), "overdraft");
+  EXPECT_EQ(stable_name("bond-too-small: it is"), "bond-too-small");
+  EXPECT_EQ(stable_name("block 7: it is"), "");
+  EXPECT_EQ(stable_name("no name here"), "");
+  EXPECT_EQ(stable_name(": nothing"), "");
+  const auto code = [](const Response& answer) { return nlohmann::json::parse(answer.body)["code"]; };
+  EXPECT_EQ(code(problem(Error{ErrorCode::denied, "overdraft: the balance is too small"})), "overdraft");
+  EXPECT_EQ(code(problem(Error{ErrorCode::not_found, "no such block"})), "not-found");
+  EXPECT_EQ(code(problem(403, "Foreign host", "x")), "foreign-host");
+  EXPECT_EQ(code(problem(505, "HTTP/1.1 alone", "x")), "http11-alone");
+}
+
 TEST(Message, CodesAndStatusesAgree) {
   for (const ErrorCode code : {ErrorCode::invalid, ErrorCode::unauthorised, ErrorCode::not_found, ErrorCode::exhausted,
                                ErrorCode::timeout, ErrorCode::unavailable, ErrorCode::conflict, ErrorCode::denied,

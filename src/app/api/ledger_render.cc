@@ -166,24 +166,6 @@ Json reputation_json(const ledger::Ledger& ledger, const ledger::AccountId& acco
 
 }  // namespace
 
-std::string_view stable_name(std::string_view message) {
-  const std::size_t end = message.find(": ");
-  if (end == std::string_view::npos || end == 0) return {};
-  const std::string_view name = message.substr(0, end);
-  const bool good = std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; });
-  return good ? name : std::string_view();
-}
-
-http::Response ledger_problem(const Error& error) {
-  http::Response response = http::problem(error);
-  const std::string_view name = stable_name(error.message);
-  if (name.empty()) return response;
-  Json json = Json::parse(response.body.begin(), response.body.end(), nullptr, false);
-  json["code"] = name;
-  response.body = to_bytes(dump(json));
-  return response;
-}
-
 std::string block_time_text(std::uint64_t ms) {
   constexpr std::uint64_t year_10000 = 253'402'300'800'000;  // Who votes may call any time its own.
   return rfc3339(static_cast<std::int64_t>(std::min(ms, year_10000 - 1)));

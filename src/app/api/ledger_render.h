@@ -15,11 +15,6 @@
 
 namespace mesh::app {
 
-/// The stable name with which a refusal's text begins ("overdraft: ..."); empty where there is none.
-[[nodiscard]] std::string_view stable_name(std::string_view message);
-/// As http::problem, with the stable name as `code`.
-[[nodiscard]] http::Response ledger_problem(const Error& error);
-
 /// A time of the ledger's; the last one that has four digits for its year where it is later.
 [[nodiscard]] std::string block_time_text(std::uint64_t ms);
 

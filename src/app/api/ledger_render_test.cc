@@ -326,21 +326,6 @@ TEST(LedgerJson, EscrowsAndWorksAreWhatTheirSchemasSay) {
   EXPECT_EQ(json["disputed_by"], did_of(person(0).id));
 }
 
-TEST(LedgerProblem, CarriesTheStableName) {
-  EXPECT_EQ(stable_name("overdraft: the balance is too small"), "overdraft");
-  EXPECT_EQ(stable_name("bond-too-small: it is"), "bond-too-small");
-  EXPECT_EQ(stable_name("block 7: it is"), "");
-  EXPECT_EQ(stable_name("no name here"), "");
-  EXPECT_EQ(stable_name(": nothing"), "");
-  const http::Response named = ledger_problem({ErrorCode::denied, "overdraft: the balance is too small"});
-  EXPECT_EQ(named.status, 403U);
-  const Json json = Json::parse(named.body);
-  expect_schema(json, "Problem");
-  EXPECT_EQ(json["code"], "overdraft");
-  EXPECT_EQ(json["detail"], "overdraft: the balance is too small");
-  EXPECT_FALSE(Json::parse(ledger_problem({ErrorCode::invalid, "the body is not JSON"}).body).contains("code"));
-}
-
 TEST(LedgerRender, WithoutWorksAFeeIsAGuess) {
   const ledger::Ledger ledger = ledger::found_on(genesis());
   const Json price = price_json(ledger, 200'000'000'000);

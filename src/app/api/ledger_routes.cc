@@ -21,8 +21,6 @@ constexpr std::size_t max_walked_bytes = std::size_t{64} << 20;
 
 using Height = chain::Height;
 
-void refuse(const Call& call, const Error& error) { call.responder.answer(ledger_problem(error)); }
-
 chain::FinalBlock final_of(const store::ChainBlock& stored) {
   return {.height = stored.height, .certificate = stored.certificate, .block = stored.block};
 }
@@ -140,11 +138,10 @@ LedgerStatus status_of(const chain::Replica& replica, std::string name, const No
 ChainHost* LedgerRoutes::host_of(const Call& call) const {
   ChainHost* host = backend_.ledger();
   if (host == nullptr) {
-    refuse(call,
-           {ErrorCode::not_found,
-            fmt::format("no-ledger: this node's federation {} has no ledger: found one with `mesh federation found "
-                        "NAME`, or come into one with `mesh up --join TOKEN`",
-                        backend_.federation_name())});
+    call.fail({ErrorCode::not_found,
+               fmt::format("no-ledger: this node's federation {} has no ledger: found one with `mesh federation found "
+                           "NAME`, or come into one with `mesh up --join TOKEN`",
+                           backend_.federation_name())});
   }
   return host;
 }
@@ -156,7 +153,7 @@ void LedgerRoutes::answer_with(ChainHost& host, Call call, Look look) {
     Result<Json> json = look(replica);
     LedgerBackend& backend = self->backend_;
     backend.post([self = std::move(self), call = std::move(call), json = std::move(json)] {
-      if (!json) return refuse(call, json.error());
+      if (!json) return call.fail(json.error());
       call.reply(*json);
     });
   });
@@ -175,7 +172,7 @@ void LedgerRoutes::get_account(Call call) {
   ChainHost* host = host_of(call);
   if (host == nullptr) return;
   const auto account = account_in(*host, call.parameter("account"));
-  if (!account) return refuse(call, account.error());
+  if (!account) return call.fail(account.error());
   const auto prove = call.number("proof", 0, 1);
   if (!prove) return call.fail(prove.error());
   answer_with(*host, std::move(call), [account = *account, prove = *prove == 1](const chain::Replica& replica) {
@@ -191,7 +188,7 @@ void LedgerRoutes::get_members(Call call) {
   std::optional<NodeId> after;
   if (const std::string* text = call.query("after")) {
     auto node = parse_account(*text, host->account());
-    if (!node) return refuse(call, node.error());
+    if (!node) return call.fail(node.error());
     after = *node;
   }
   answer_with(*host, std::move(call), [count = *count, after](const chain::Replica& replica) {
@@ -283,7 +280,7 @@ void LedgerRoutes::get_block(Call call) {
   Height height = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), height);
   if (error != std::errc{} || end != text.data() + text.size() || height == 0 || height > store::max_chain_height)
-    return refuse(call, {ErrorCode::invalid, "bad-field: a block is named by its height, from 1 on"});
+    return call.fail({ErrorCode::invalid, "bad-field: a block is named by its height, from 1 on"});
   host->read(height, 1, [self = shared_from_this(), call = std::move(call), height](auto read) mutable {
     LedgerBackend& backend = self->backend_;
     backend.post_bulk([self = std::move(self), call = std::move(call), height, read = std::move(read)]() mutable {
@@ -295,7 +292,7 @@ void LedgerRoutes::get_block(Call call) {
       }
       LedgerBackend& then = self->backend_;
       then.post([self = std::move(self), call = std::move(call), json = std::move(json)] {
-        if (!json) return refuse(call, json.error());
+        if (!json) return call.fail(json.error());
         call.reply(*json);
       });
     });
@@ -324,7 +321,7 @@ void LedgerRoutes::get_blocks(Call call) {
             return blocks->size() < limit;
           },
           [call = std::move(call), blocks](Result<Height> next) {
-            if (!next) return refuse(call, next.error());
+            if (!next) return call.fail(next.error());
             call.reply({{"blocks", std::move(*blocks)}, {"next", *next == 0 ? Json(nullptr) : Json(*next + 1)}});
           });
     });
@@ -335,11 +332,11 @@ void LedgerRoutes::get_history(Call call) {
   ChainHost* host = host_of(call);
   if (host == nullptr) return;
   const auto account = account_in(*host, call.parameter("account"));
-  if (!account) return refuse(call, account.error());
+  if (!account) return call.fail(account.error());
   const auto limit = call.number("limit", 50, max_history_page);
   if (!limit) return call.fail(limit.error());
   const auto cursor = cursor_of(call);
-  if (!cursor) return refuse(call, cursor.error());
+  if (!cursor) return call.fail(cursor.error());
   struct Found {
     ledger::AccountId account;
     std::size_t limit = 0;
@@ -382,7 +379,7 @@ void LedgerRoutes::get_history(Call call) {
       BlockWalk::begin(
           self->backend_, *host, from, base, [found](const chain::FinalBlock& block) { return found->take(block); },
           [call = std::move(call), found](Result<Height> left) {
-            if (!left) return refuse(call, left.error());
+            if (!left) return call.fail(left.error());
             Json next;
             if (!found->next.empty()) {
               next = found->next;
@@ -419,7 +416,7 @@ class Waited : public std::enable_shared_from_this<Waited> {
   void done(const Result<ChainHost::Made>& made) {
     if (std::exchange(answered_, true)) return;
     timer_.cancel();
-    if (!made) return refuse(call_, made.error());
+    if (!made) return call_.fail(made.error());
     if (made->height == 0) return answer_waiting(made->transaction, "it waits to be in a block");
     reply({{"transaction", made->transaction.text()},
            {"status", "final"},
@@ -446,9 +443,9 @@ class Waited : public std::enable_shared_from_this<Waited> {
       return answer_waiting(
           *name_, "not final yet: it waits to be in a block, and will be in one once enough validators agree");
     }
-    refuse(call_, {ErrorCode::timeout,
-                   "ledger-busy: the ledger did not take the transaction in time; it may do so yet: look at the "
-                   "account's history before you make it again"});
+    call_.fail({ErrorCode::timeout,
+                "ledger-busy: the ledger did not take the transaction in time; it may do so yet: look at the "
+                "account's history before you make it again"});
   }
 
   Call call_;
@@ -471,29 +468,29 @@ void LedgerRoutes::post_transaction(Call call) {
   Bytes envelope;
   if (content_type == "application/json") {
     if (call.query("wait") != nullptr || call.query("timeout_ms") != nullptr)
-      return refuse(call, {ErrorCode::invalid, "bad-field: wait and timeout_ms stand in the body where that is JSON"});
+      return call.fail({ErrorCode::invalid, "bad-field: wait and timeout_ms stand in the body where that is JSON"});
     auto request = parse_ledger_request(call.request.body, host->account(), accounts_of(*host));
-    if (!request) return refuse(call, request.error());
+    if (!request) return call.fail(request.error());
     wait_final = request->wait_final;
     timeout = request->timeout;
     body = std::move(request->body);
   } else if (content_type == "application/octet-stream") {
     if (const std::string* text = call.query("wait")) {
       const auto wait = parse_wait(*text);
-      if (!wait) return refuse(call, wait.error());
+      if (!wait) return call.fail(wait.error());
       wait_final = *wait;
     }
     const auto timeout_ms = call.number("timeout_ms", static_cast<std::uint64_t>(timeout.count()), max_wait_ms);
     if (!timeout_ms || *timeout_ms == 0)
-      return refuse(call, {ErrorCode::invalid, "bad-field: timeout_ms must be an integer from 1 to 120000"});
+      return call.fail({ErrorCode::invalid, "bad-field: timeout_ms must be an integer from 1 to 120000"});
     timeout = milliseconds(*timeout_ms);
     // What has no form at all needs no replica to be refused.
-    if (const auto read = ledger::decode(call.request.body); !read) return refuse(call, read.error());
+    if (const auto read = ledger::decode(call.request.body); !read) return call.fail(read.error());
     envelope = std::move(call.request.body);
   } else {
-    return refuse(call, {ErrorCode::invalid,
-                         "bad-content-type: a transaction is application/json, or a signed envelope as "
-                         "application/octet-stream"});
+    return call.fail({ErrorCode::invalid,
+                      "bad-content-type: a transaction is application/json, or a signed envelope as "
+                      "application/octet-stream"});
   }
   call.request.body = {};
   auto waited = std::make_shared<Waited>(std::move(call), backend_.io());
@@ -511,15 +508,15 @@ void LedgerRoutes::post_transaction(Call call) {
 void LedgerRoutes::post_rotation(Call call) {
   if (host_of(call) == nullptr) return;
   const auto request = parse_rotation_request(call.request.body);
-  if (!request) return refuse(call, request.error());
+  if (!request) return call.fail(request.error());
   if (!request->at_once) {
-    if (const Status good = backend_.check_rotation(); !good) return refuse(call, good.error());
+    if (const Status good = backend_.check_rotation(); !good) return call.fail(good.error());
   }
   backend_.post_bulk([self = shared_from_this(), call = std::move(call), request = *request]() mutable {
     Result<Seed> next = self->backend_.next_key();
     LedgerBackend& backend = self->backend_;
     backend.post([self = std::move(self), call = std::move(call), request, next = std::move(next)]() mutable {
-      if (!next) return refuse(call, next.error());
+      if (!next) return call.fail(next.error());
       self->rotate(std::move(call), request, *next);
     });
   });
@@ -537,7 +534,7 @@ void LedgerRoutes::rotate(Call call, const RotationRequest& request, const Seed&
       next, request.wait_final ? ChainHost::When::final : ChainHost::When::waiting,
       [&backend, waited](Result<ChainHost::Made> made) {
         // Another key is drawn the next time. What cannot be removed now cannot be used either.
-        if (!made && stable_name(made.error().message) == "key-taken")
+        if (!made && http::stable_name(made.error().message) == "key-taken")
           backend.post_bulk([&backend] { const Status ignored = backend.drop_next_key(); });
         backend.post([waited, made = std::move(made)] { waited->done(made); });
       },
@@ -548,16 +545,16 @@ void LedgerRoutes::post_batch(Call call) {
   ChainHost* host = host_of(call);
   if (host == nullptr) return;
   if (call.content_type() != "application/octet-stream")
-    return refuse(call, {ErrorCode::invalid,
-                         "bad-content-type: a batch is application/octet-stream: how many (2 bytes), and of each "
-                         "its length (4 bytes) and its signed envelope"});
+    return call.fail({ErrorCode::invalid,
+                      "bad-content-type: a batch is application/octet-stream: how many (2 bytes), and of each "
+                      "its length (4 bytes) and its signed envelope"});
   auto envelopes = chain::decode_batch(call.request.body);
-  if (!envelopes) return refuse(call, envelopes.error());
+  if (!envelopes) return call.fail(envelopes.error());
   if (batches_ >= max_batches)
-    return refuse(call, {ErrorCode::exhausted,
-                         fmt::format("batches-full: {} batches are being checked already; try again when one of "
-                                     "them is answered",
-                                     max_batches)});
+    return call.fail(
+        {ErrorCode::exhausted, fmt::format("batches-full: {} batches are being checked already; try again when one of "
+                                           "them is answered",
+                                           max_batches)});
   call.request.body = {};
   ++batches_;
   host->submit_batch(std::move(*envelopes), [self = shared_from_this(),
@@ -566,7 +563,7 @@ void LedgerRoutes::post_batch(Call call) {
     for (std::size_t i = 0; i < answers.size(); ++i) {
       if (answers[i]) continue;
       const std::string& text = answers[i].error().message;
-      refused.push_back({{"number", i}, {"code", stable_name(text)}, {"detail", text}});
+      refused.push_back({{"number", i}, {"code", http::stable_name(text)}, {"detail", text}});
     }
     Json json{{"taken", answers.size() - refused.size()}, {"refused", std::move(refused)}};
     LedgerBackend& backend = self->backend_;

@@ -15,7 +15,7 @@ struct NamedSchema {
 };
 
 inline constexpr std::array schema_table{
-    NamedSchema{"Problem", "type:string title:string status:integer detail:string candidates?:string[] code?:string"},
+    NamedSchema{"Problem", "type:string title:string status:integer code:string detail:string candidates?:string[]"},
     NamedSchema{"Resources",
                 "agent:string engine:string policy:string cores:integer memory_mb:integer gpu_flops:integer "
                 "gpus:string[] fuel_per_second:integer "

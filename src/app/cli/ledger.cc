@@ -331,7 +331,7 @@ int ledger_verify(const Session& session, const ChainSource& source) {
                                   ? report.problem->error.message
                                   : fmt::format("block {}: {}", report.problem->height, report.problem->error.message);
   answer["problem"] = {{"height", report.problem->height},
-                       {"code", app::stable_name(report.problem->error.message)},
+                       {"code", http::stable_name(report.problem->error.message)},
                        {"detail", report.problem->error.message}};
   if (!for_people) session.print(answer);
   return session.fail(exit_failure,
