@@ -295,8 +295,6 @@ class Job {
   /// How many more shards the worker's bond answers for.
   [[nodiscard]] std::uint64_t covered_by_bond(const NodeId& node, const Worker& worker) const;
 
-  /// Whether the ledger would let it anchor anything: no-worker, bond-too-small.
-  [[nodiscard]] Status can_be_paid(const NodeId& node) const;
   /// Its reputation in the market.
   [[nodiscard]] std::uint32_t score_of(const NodeId& node) const;
 

@@ -40,7 +40,7 @@ void Job::on_offer(Instant now, Signed<market::ComputeOffer> offer, Outbox& out)
                   {ErrorCode::conflict, "replayed: this node has another offer on this task already"}, out);
   }
   if (is_paid()) {
-    if (const Status status = can_be_paid(offer.signer); !status)
+    if (const Status status = around_.ledger->check_worker(offer.signer, intent_.record.fee); !status)
       return refuse(offer.signer, offer.cid, status.error(), out);
   }
   if (offers_.size() >= 4 * market::max_roster) {
@@ -76,16 +76,6 @@ std::uint32_t Job::score_of(const NodeId& node) const {
   if (around_.ledger == nullptr) return reputation::ReputationSnapshot().score_of(node);
   const Standing* standing = around_.ledger->standing(node);
   return standing == nullptr ? 0 : standing->score;
-}
-
-Status Job::can_be_paid(const NodeId& node) const {
-  const Standing* standing = around_.ledger->standing(node);
-  if (standing == nullptr || !standing->works)
-    return fail(ErrorCode::denied, "no-worker: the federation has not given this node the role of a worker");
-  if (around_.ledger->shards_covered(node, intent_.record.fee) == 0)
-    return fail(ErrorCode::denied, "bond-too-small: " + std::to_string(standing->free_bond) +
-                                       " of the bond are free, less than the fee of a shard");
-  return {};
 }
 
 void Job::advance_bidding(Instant now, Outbox& out) {

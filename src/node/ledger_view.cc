@@ -53,6 +53,17 @@ std::uint64_t LedgerView::shards_covered(const NodeId& node, std::uint64_t fee) 
   return one->free_bond / fee;
 }
 
+Status LedgerView::check_worker(const NodeId& node, std::uint64_t fee) const {
+  const Standing* one = standing(node);
+  if (one == nullptr || !one->works)
+    return fail(ErrorCode::denied, "no-worker: the federation has not given this node the role of a worker");
+  if (shards_covered(node, fee) == 0) {
+    return fail(ErrorCode::denied, "bond-too-small: " + std::to_string(one->free_bond) +
+                                       " of the bond are free, less than the fee of " + std::to_string(fee));
+  }
+  return {};
+}
+
 bool LedgerDesk::is_free(Instant now, const Wish& wish) const {
   if (ids_.contains(wish)) return false;
   const auto refused = refused_.find(wish);

@@ -33,6 +33,8 @@ class LedgerView {
   [[nodiscard]] const Standing* standing(const NodeId& node) const;
   /// Where the node is found that acts for an account.
   [[nodiscard]] NodeId node_of(const ledger::AccountId& account) const;
+  /// Whether the ledger would let the node anchor work at this fee a shard: no-worker, bond-too-small.
+  [[nodiscard]] Status check_worker(const NodeId& node, std::uint64_t fee) const;
   /// How many shards of this fee a node's bond still answers for: none without the role of a worker.
   [[nodiscard]] std::uint64_t shards_covered(const NodeId& node, std::uint64_t fee) const;
 

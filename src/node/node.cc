@@ -344,24 +344,49 @@ void Node::Impl::take_envelope(Instant now, const NodeId& from, const Envelope& 
 
 // ---------------------------------------------------------------------------------------------------- offering
 
+namespace {
+
+Status check_resources(const PeerInfo& host, const task::CapabilityScope& scope, const std::string& where) {
+  const auto check = [&](std::string_view what, std::string_view unit, std::uint64_t wanted,
+                         std::uint64_t given) -> Status {
+    if (wanted <= given) return {};
+    return fail(ErrorCode::exhausted, std::string(what) + ": " + std::to_string(wanted) + " " + std::string(unit) +
+                                          " wanted, " + std::to_string(given) + " " + where);
+  };
+  MESH_TRY(check("memory", "MiB", scope.memory_mb, host.memory_mb));
+  return check("gpu", "FLOPS", scope.gpu_flops, host.gpu_flops);
+}
+
+std::unexpected<Error> takes_no_work() { return fail(ErrorCode::denied, "takes no work"); }
+std::unexpected<Error> queue_is_full() { return fail(ErrorCode::exhausted, "busy: the queue is full"); }
+
+}  // namespace
+
 Status Node::Impl::able(const task::TaskIntent& intent) const {
-  const PeerInfo& own = config_.resources;
-  if (!config_.accepts_work) return fail(ErrorCode::denied, "takes no work");
+  if (!config_.accepts_work) return takes_no_work();
   if (intent.fee != 0) MESH_TRY(able_to_be_paid(intent));
   if (intent.policy != policy_) return fail(ErrorCode::denied, "policy: the task is under another policy");
   if (intent.engine != task::engine_of(config_.engine, intent.is_sealed()))
     return fail(ErrorCode::unsupported, "engine: the task wants \"" + utf8_excerpt(intent.engine, 100) + "\"");
-  if (intent.scope.memory_mb > own.memory_mb) {
-    return fail(ErrorCode::exhausted, "memory: " + std::to_string(intent.scope.memory_mb) + " MiB wanted, " +
-                                          std::to_string(own.memory_mb) + " here");
-  }
-  if (intent.scope.gpu_flops > own.gpu_flops)
-    return fail(ErrorCode::exhausted, "gpu: " + std::to_string(intent.scope.gpu_flops) + " FLOPS wanted, " +
-                                          std::to_string(own.gpu_flops) + " here");
+  MESH_TRY(check_resources(config_.resources, intent.scope, "here"));
   if (executions_.queued() + executions_.running() >= config_.policy.scheduling.max_queued_shards)
-    return fail(ErrorCode::exhausted, "busy: the queue is full");
+    return queue_is_full();
   if (engagements_.size() >= config_.max_engagements)
     return fail(ErrorCode::exhausted, "busy: in too many tasks already");
+  return {};
+}
+
+Status Node::Impl::likely(const NodeId& node, const PeerTable::Peer& peer, const JobSpec& spec) const {
+  if (spec.fee != 0 && around_.ledger != nullptr) MESH_TRY(around_.ledger->check_worker(node, spec.fee));
+  if (!peer.info) return fail(ErrorCode::unavailable, "unknown: it has not said yet what it is");
+  const PeerInfo& info = *peer.info;
+  if (!info.accepts_work) return takes_no_work();
+  if (peers_.penalised(last_, node)) return fail(ErrorCode::denied, "passed over for a while: it " + peer.penalty);
+  if (info.policy != policy_) return fail(ErrorCode::denied, "policy: it is under another one");
+  if (info.engine != config_.engine)
+    return fail(ErrorCode::unsupported, "engine: it has \"" + utf8_excerpt(info.engine, 100) + "\"");
+  MESH_TRY(check_resources(info, spec.scope, "there"));
+  if (std::uint64_t{info.queued} + info.running >= config_.policy.scheduling.max_queued_shards) return queue_is_full();
   return {};
 }
 
@@ -696,6 +721,16 @@ Result<Cid> Node::check_submit(const event::Submit& submit) const {
            Job::create(impl_->around_, impl_->last_, submit.spec, submit.entropy, std::nullopt));
   if (submit.spec.fee != 0) MESH_TRY(impl_->check_balance(submit.spec));
   return job->id();
+}
+
+std::vector<Prospect> Node::prospects(const JobSpec& spec) const {
+  std::vector<Prospect> prospects;
+  for (const auto& [node, peer] : impl_->peers_.all()) {
+    if (!peer.connected) continue;
+    const Status status = impl_->likely(node, peer, spec);
+    prospects.push_back({.node = node, .lacks = status ? std::string() : status.error().message});
+  }
+  return prospects;
 }
 
 Status Node::check_offer_by_hand(Instant now, const event::OfferByHand& offer) const {

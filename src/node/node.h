@@ -93,6 +93,12 @@ struct PeerView {
   std::string penalty;  ///< why it wins no awards for a while; empty = none
 };
 
+/// A connected peer, and whether it is likely to offer to run a task: by what it says of itself, and the ledger of it.
+struct Prospect {
+  NodeId node;
+  std::string lacks;  ///< why it will not take part; empty: it may
+};
+
 class Node {
  public:
   /// `journal` is everything that was persisted, in order. The error says which record is damaged.
@@ -112,6 +118,10 @@ class Node {
   /// Builds and signs the intent that a spec gives, or says why it cannot be (fee without a ledger, out of bounds, too
   /// many jobs). Pure: `Submit` with the same arguments then creates the job of that id.
   [[nodiscard]] Result<Cid> check_submit(const event::Submit& submit) const;
+
+  /// Who could run the task, of those that are connected. What they ask for it, and whether their quota for this node has room, only
+  /// they know.
+  [[nodiscard]] std::vector<Prospect> prospects(const JobSpec& spec) const;
 
   /// Whether `OfferByHand` makes an offer: else `own-task`, `unknown-intent`, `already-offered`, `window-closed`, `over-fee`, or
   /// what this node lacks for the task.

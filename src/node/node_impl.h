@@ -104,6 +104,8 @@ class Node::Impl {
   void consider(Instant now, Signed<task::TaskIntent> intent, std::optional<std::uint64_t> cost_by_hand, bool direct);
   /// Whether this node has what the task needs.
   [[nodiscard]] Status able(const task::TaskIntent& intent) const;
+  /// Whether a peer seems to have what a task of this node's needs.
+  [[nodiscard]] Status likely(const NodeId& node, const PeerTable::Peer& peer, const JobSpec& spec) const;
   /// Whether it also wants the task, at what is paid for it.
   [[nodiscard]] Status willing(Instant now, const Signed<task::TaskIntent>& intent) const;
   [[nodiscard]] Status check_by_hand(Instant now, const event::OfferByHand& offer) const;

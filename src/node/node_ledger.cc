@@ -47,14 +47,7 @@ Status Node::Impl::able_to_be_paid(const task::TaskIntent& intent) const {
     return fail(ErrorCode::unsupported, "sealed: a task with sealed inputs cannot be paid for yet");
   if (!ledger_.is_known()) return fail(ErrorCode::unavailable, "ledger: nothing is known of it here yet");
   MESH_TRY(check_own_key());
-  const Standing* own = ledger_.own();
-  if (own == nullptr || !own->works)
-    return fail(ErrorCode::denied, "no-worker: the federation has not given this node the role of a worker");
-  if (ledger_.shards_covered(own->key, intent.fee) == 0) {
-    return fail(ErrorCode::denied, "bond-too-small: " + std::to_string(own->free_bond) +
-                                       " of the bond are free, less than the fee of " + std::to_string(intent.fee));
-  }
-  return {};
+  return ledger_.check_worker(signer_.id(), intent.fee);
 }
 
 void Node::Impl::on(Instant now, event::Transacted&& event) {

@@ -397,6 +397,20 @@ TEST(PaidNode, WhoHasNotTheFeeIsTold) {
   EXPECT_EQ(town.job(job).escrow->state, "locking");
 }
 
+TEST(PaidNode, WhoseBondIsTooSmallIsNoProspect) {
+  LedgerTown town(one_worker_and_three_verifiers());
+  ASSERT_TRUE(town.run_until([&] { return town.blocks > 0; }));
+  const auto lacks = [&](std::uint64_t fee) {
+    JobSpec spec;
+    spec.fee = fee;
+    const std::vector<Prospect> all = town.node(1).prospects(spec);
+    const auto one = std::ranges::find(all, testing::node(2), &Prospect::node);
+    return one == all.end() ? "not there" : one->lacks;
+  };
+  EXPECT_EQ(lacks(100'000), "unknown: it has not said yet what it is") << "as far as the ledger goes it may";
+  EXPECT_EQ(lacks(100'001), "bond-too-small: 100000 of the bond are free, less than the fee of 100001");
+}
+
 TEST(PaidNode, NothingIsAskedOfAnybodyBeforeTheFeeIsLocked) {
   LedgerTown town;
   town.loses = [](std::uint8_t n, const ledger::Body&) { return n == 1; };

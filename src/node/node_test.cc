@@ -422,6 +422,42 @@ TEST(NodeStep, GossipThatIsNoneIsRejected) {
   EXPECT_EQ(verdict(Topic::intents, intent), effect::GossipVerdict::accept);
 }
 
+TEST(NodeStep, SaysWhichPeersCouldTakeATask) {
+  Subject subject;
+  const PeerInfo own = subject.node->own_info();
+  const auto says = [&](std::uint8_t number, const std::function<void(PeerInfo&)>& change) {
+    PeerInfo info = own;
+    info.sequence = 1;
+    info.memory_mb = 512;
+    info.accepts_work = true;
+    change(info);
+    subject.step(event::PeerUp{testing::node(number)});
+    subject.gossip(Topic::capabilities, record::encode(testing::signer(number).seal(info)));
+  };
+  says(1, [](PeerInfo&) {});
+  says(3, [](PeerInfo& info) { info.accepts_work = false; });
+  says(4, [](PeerInfo& info) { info.memory_mb = 511; });
+  says(5, [](PeerInfo& info) { info.engine = "another"; });
+  says(6, [](PeerInfo& info) { info.policy = testing::record("another"); });
+  says(7, [](PeerInfo& info) { info.queued = UINT32_MAX; });
+  subject.step(event::PeerUp{testing::node(8)});
+  says(9, [](PeerInfo&) {});
+  subject.step(event::PeerDown{testing::node(9)});
+  JobSpec spec;
+  spec.scope.memory_mb = 512;
+  std::map<NodeId, std::string> lacks;
+  for (const Prospect& one : subject.node->prospects(spec)) lacks.emplace(one.node, one.lacks);
+  EXPECT_EQ(lacks, (std::map<NodeId, std::string>{
+                       {testing::node(1), ""},
+                       {testing::node(3), "takes no work"},
+                       {testing::node(4), "memory: 512 MiB wanted, 511 there"},
+                       {testing::node(5), "engine: it has \"another\""},
+                       {testing::node(6), "policy: it is under another one"},
+                       {testing::node(7), "busy: the queue is full"},
+                       {testing::node(8), "unknown: it has not said yet what it is"},
+                   }));
+}
+
 TEST(NodeStep, OnlyThePublisherTakesATaskBack) {
   Subject subject;
   Config idle = Subject::config();

@@ -408,6 +408,11 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     const node::JobSpec& spec = built.spec;
     if (const Status status = backend_.check_submit(spec); !status) return call.fail(status.error());
     const task::PhaseLimits& limits = spec.limits;
+    Json peers = Json::array();
+    for (const node::Prospect& one : backend_.prospects(spec)) {
+      peers.push_back(
+          {{"peer", identity::peer_id_of(one.node)}, {"lacks", one.lacks.empty() ? Json(nullptr) : Json(one.lacks)}});
+    }
     call.reply({{"function", spec.function.text()},
                 {"description", built.description},
                 {"inputs", spec.inputs.text()},
@@ -429,7 +434,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
                   {"run_ms", limits.run_ms},
                   {"nonce_ms", limits.nonce_ms},
                   {"reveal_ms", limits.reveal_ms},
-                  {"total_ms", limits.total_ms}}}});
+                  {"total_ms", limits.total_ms}}},
+                {"peers", std::move(peers)}});
   }
 
   void submit(Call call, node::JobSpec spec) {
@@ -1504,7 +1510,7 @@ const std::vector<Api::Impl::Route>& Api::Impl::table() {
        {},
        {{"application/json", "TaskRequest"}},
        {{201, "application/json", "TaskAccepted", "the job is durable"},
-        {200, "application/json", "TaskPlan", "with dry_run: what would be asked for"}},
+        {200, "application/json", "TaskPlan", "with dry_run: what would be asked for, and who could take it"}},
        &Impl::post_task},
       {"GET",
        "/api/v1/tasks",

@@ -104,6 +104,7 @@ class Backend : public LedgerBackend {
 
   virtual void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done) = 0;
   [[nodiscard]] virtual Status check_submit(const node::JobSpec& spec) const = 0;
+  [[nodiscard]] virtual std::vector<node::Prospect> prospects(const node::JobSpec& spec) const = 0;
   virtual void stop_job(const Cid& job, std::move_only_function<void(Status)> done) = 0;
   virtual void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done) = 0;
   virtual void fetch(const Cid& root, std::vector<identity::NodeId> holders, Duration limit,

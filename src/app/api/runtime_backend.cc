@@ -73,6 +73,7 @@ class RuntimeBackend final : public Backend {
     runtime_.submit(std::move(spec), std::move(done));
   }
   Status check_submit(const node::JobSpec& spec) const override { return runtime_.check_submit(spec); }
+  std::vector<node::Prospect> prospects(const node::JobSpec& spec) const override { return runtime_.prospects(spec); }
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done) override {
     runtime_.stop_job(job, std::move(done));
   }

@@ -90,7 +90,8 @@ inline constexpr std::array schema_table{
     NamedSchema{"TaskPlan",
                 "function:string description:string inputs:string shards:integer bytes:integer reduce:string|null "
                 "fee_total:integer verifiers:integer|null value:integer sample_per_mille:integer sealed:boolean "
-                "scope:Scope limits:Limits"},
+                "scope:Scope limits:Limits peers:Prospect[]"},
+    NamedSchema{"Prospect", "peer:string lacks:string|null"},
     NamedSchema{"Stopped", "id:string"},
     NamedSchema{"Asset", "cid:string bytes:integer"},
     NamedSchema{"Added", "path:string cid:string files:integer bytes:integer visibility:string|null"},

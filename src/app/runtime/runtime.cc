@@ -1129,6 +1129,8 @@ Status Runtime::check_submit(const node::JobSpec& spec) const {
   return {};
 }
 
+std::vector<node::Prospect> Runtime::prospects(const node::JobSpec& spec) const { return impl_->node->prospects(spec); }
+
 void Runtime::stop_job(const Cid& job, std::move_only_function<void(Status)> done) {
   const auto view = impl_->node->job(job);
   if (!view) return done(fail(ErrorCode::not_found, fmt::format("there is no job {} here", job.text())));

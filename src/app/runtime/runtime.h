@@ -166,6 +166,7 @@ class Runtime {
   void submit(node::JobSpec spec, std::move_only_function<void(Result<Cid>)> done);
   /// What submit would answer now, changing nothing.
   [[nodiscard]] Status check_submit(const node::JobSpec& spec) const;
+  [[nodiscard]] std::vector<node::Prospect> prospects(const node::JobSpec& spec) const;
   /// not_found for an unknown job, conflict for one that has ended. Success once the stop is durable.
   void stop_job(const Cid& job, std::move_only_function<void(Status)> done);
   void offer_by_hand(const Cid& intent, std::uint64_t cost, std::move_only_function<void(Status)> done);
