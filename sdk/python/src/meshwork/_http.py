@@ -16,7 +16,7 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -33,6 +33,15 @@ MAX_PAUSE_S = 2.0
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
+
+
+class Sent(TypedDict, total=False):
+    """What goes with a request. `timeout`: seconds without a byte, the client's unless told, 0 for no bound."""
+
+    query: Query | None
+    json: Any
+    content: bytes | None
+    timeout: float | None
 
 
 class Patience:
@@ -66,64 +75,24 @@ class Api:
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def json(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        patience: float = 0.0,
-        timeout: float | None = None,
-    ) -> Any:
+    async def json(self, method: str, path: str, *, patience: float = 0.0, **sent: Unpack[Sent]) -> Any:
         """The answer as JSON."""
-        body = await self.body(
-            method,
-            path,
-            query=query,
-            json=json,
-            content=content,
-            patience=patience,
-            timeout=timeout,
-            most=MAX_JSON_BYTES,
-        )
+        body = await self.body(method, path, patience=patience, most=MAX_JSON_BYTES, **sent)
         return parse(body, f"{method} {path}")
 
     async def body(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        patience: float = 0.0,
-        timeout: float | None = None,
-        most: int = MAX_BYTES,
+        self, method: str, path: str, *, patience: float = 0.0, most: int = MAX_BYTES, **sent: Unpack[Sent]
     ) -> bytes:
         """The answer's body."""
-        answer = await self.answer(
-            method, path, query=query, json=json, content=content, patience=patience, timeout=timeout, most=most
-        )
-        return answer[1]
+        return (await self.answer(method, path, patience=patience, most=most, **sent))[1]
 
     async def answer(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        patience: float = 0.0,
-        timeout: float | None = None,
-        most: int = MAX_BYTES,
+        self, method: str, path: str, *, patience: float = 0.0, most: int = MAX_BYTES, **sent: Unpack[Sent]
     ) -> tuple[str, bytes]:
         """The answer's media type and body."""
 
         async def once() -> tuple[str, bytes]:
-            async with self.open(method, path, query=query, json=json, content=content, timeout=timeout) as response:
+            async with self.open(method, path, **sent) as response:
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 return kind, await body_of(response, most)
 
@@ -135,7 +104,7 @@ class Api:
         async def once() -> int:
             async with self.open("GET", path, query=query) as response:
                 with partial_file(to) as stream:
-                    async for piece in pieces_of(response):
+                    async for piece in response.aiter_raw():
                         await asyncio.to_thread(stream.write, piece)
                     return int(stream.tell())
 
@@ -145,7 +114,7 @@ class Api:
         """The lines of an answer that comes bit by bit; a line is at most 64 MiB."""
         async with self.open("GET", path, query=query, timeout=0) as response:
             rest = b""
-            async for piece in pieces_of(response):
+            async for piece in response.aiter_raw():
                 *whole, rest = (rest + piece).split(b"\n")
                 for line in whole:
                     yield line
@@ -239,14 +208,9 @@ def network_errors(endpoint: Endpoint, address: Address, what: str) -> Iterator[
         raise ProtocolError(f"{what}: {error}") from error
 
 
-async def pieces_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    async for piece in response.aiter_raw():
-        yield piece
-
-
 async def body_of(response: httpx.Response, most: int) -> bytes:
     body = bytearray()
-    async for piece in pieces_of(response):
+    async for piece in response.aiter_raw():
         body += piece
         if len(body) > most:
             raise MeshError(f"the answer is larger than {most} bytes: have it written to a file with to=...")
