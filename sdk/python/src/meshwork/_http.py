@@ -28,6 +28,7 @@ from ._errors import MeshError, NodeFailed, NodeUnreachable, ProtocolError, Unav
 MAX_JSON_BYTES = 256 << 20
 MAX_BYTES = 1 << 30
 MAX_PROBLEM_BYTES = 1 << 20
+MAX_LINE_BYTES = 64 << 20
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
 
@@ -113,15 +114,17 @@ class Api:
     async def lines(self, path: str, *, query: Query | None = None) -> AsyncGenerator[bytes, None]:
         """The lines of an answer that comes bit by bit; a line is at most 64 MiB."""
         async with self.open("GET", path, query=query, timeout=0) as response:
-            rest = b""
+            line = bytearray()
             async for piece in response.aiter_raw():
-                *whole, rest = (rest + piece).split(b"\n")
-                for line in whole:
-                    yield line
-                if len(rest) > 64 << 20:
-                    raise ProtocolError(f"GET {path}: a line of the answer is longer than 64 MiB")
-            if rest:
-                yield rest
+                first, *more = piece.split(b"\n")
+                line += first
+                for later in more:
+                    yield bytes(line)
+                    line = bytearray(later)
+                if len(line) > MAX_LINE_BYTES:
+                    raise ProtocolError(f"GET {path}: a line of the answer is longer than {MAX_LINE_BYTES >> 20} MiB")
+            if line:
+                yield bytes(line)
 
     async def tried(self, once: Callable[[], Awaitable[T]], *, is_safe: bool, patience: float) -> T:
         tries = Patience(patience)
