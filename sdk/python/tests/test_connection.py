@@ -201,7 +201,15 @@ def test_views_are_checked():
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b"[]", b'{"shard":"0","peer":null,"data":"m"}', b'{"shard":0,"peer":null,"data":"m*"}']
+    "line",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"[" * 100_000,
+        b'{"shard":"0","peer":null,"data":"m"}',
+        b'{"shard":0,"peer":null,"data":"m*"}',
+    ],
 )
 def test_a_line_of_a_log_is_checked(line):
     with pytest.raises(meshwork.ProtocolError):

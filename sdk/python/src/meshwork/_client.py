@@ -36,9 +36,12 @@ from ._views import (
     Account,
     AccountTransaction,
     Asset,
+    Dialed,
     Event,
     Folder,
+    History,
     Holding,
+    Holdings,
     JobStatus,
     Node,
     Peer,
@@ -226,7 +229,7 @@ class AsyncMesh:
     async def dial(self, address: str) -> str:
         """Connects to a peer by its multiaddress. Its PeerId."""
         answer = await self._api.json("POST", "/api/v1/dial", json={"address": address})
-        return text_of(answer, "peer")
+        return read(Dialed, answer, "answer").peer
 
     # ---- Content.
 
@@ -245,7 +248,7 @@ class AsyncMesh:
         """Who has a file, here and among the peers, by its name or glob, its CID or its SHA-256."""
         query = {"name": name, "cid": cid, "sha256": sha256}
         answer = await self._api.json("GET", "/api/v1/query/asset", query=query)
-        return read_list(Holding, answer.get("holdings") if isinstance(answer, dict) else None, "holdings")
+        return read(Holdings, answer, "answer").holdings
 
     async def get(self, cid: str, timeout: float = 60.0) -> bytes:
         """A file's content, fetched from peers if it is not here."""
@@ -292,8 +295,7 @@ class AsyncMesh:
         """The account's last transactions, newest first."""
         path = f"/api/v1/ledger/accounts/{quote(account, safe='')}/history"
         answer = await self._api.json("GET", path, query={"limit": limit})
-        rows = answer.get("transactions") if isinstance(answer, dict) else None
-        return read_list(AccountTransaction, rows, "transactions")
+        return read(History, answer, "history").transactions
 
     async def price(self, fuel: int | None = None) -> Price:
         """What workers had lately, and the fee for a part at that price."""
@@ -468,13 +470,6 @@ async def connect_async(
         await mesh.close()
         raise
     return mesh
-
-
-def text_of(answer: Any, name: str) -> str:
-    value = answer.get(name) if isinstance(answer, dict) else None
-    if not isinstance(value, str):
-        raise ProtocolError(f"the node's answer lacks {name}")
-    return value
 
 
 def amount_of(text: str) -> int:

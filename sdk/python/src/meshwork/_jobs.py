@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
-import json
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -23,9 +21,9 @@ from . import _guest
 from ._calls import Outcome, Outcomes
 from ._errors import GuestError, MeshError, NotFound, ProtocolError, TimedOut, job_error
 from ._events import EventHub, Reader
-from ._http import Api
+from ._http import Api, parse
 from ._progress import Progress
-from ._views import Event, Explanation, JobStatus, Shard, read, read_list
+from ._views import Accepted, Event, Explanation, JobStatus, LogRow, Shard, read, read_list
 
 PAGE = 64
 FULL_PAGE = 1000
@@ -301,18 +299,21 @@ def decided(shards: list[Shard]) -> list[Shard]:
 
 
 def accepted_id(answer: Any) -> str:
-    id = answer.get("id") if isinstance(answer, dict) else None
-    if not isinstance(id, str) or not id:
+    id = read(Accepted, answer, "answer").id
+    if not id:
         raise ProtocolError("the node accepted the job without saying its id")
     return id
 
 
 def log_line(line: bytes) -> LogLine:
+    row = read(LogRow, parse(line, "a line of the log"), "line")
     try:
-        value = json.loads(line)
-        shard, peer, data = value["shard"], value["peer"], value["data"]
-        if type(shard) is not int or not isinstance(peer, str | None) or not data.startswith("m"):
-            raise ValueError("fields of another type")
-        return LogLine(shard, peer, base64.b64decode(data[1:] + "=" * (-len(data[1:]) % 4), validate=True))
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        return LogLine(row.shard, row.peer, multibase64(row.data))
+    except ValueError as error:
         raise ProtocolError(f"a line of the log is not what the API says: {error}") from None
+
+
+def multibase64(text: str) -> bytes:
+    if not text.startswith("m"):
+        raise ValueError("its data is not multibase of base64")
+    return base64.b64decode(text[1:] + "=" * (-len(text[1:]) % 4), validate=True)

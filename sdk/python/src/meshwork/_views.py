@@ -164,10 +164,19 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class ShardResult:
+class Accepted:
+    """The answer to a task."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class LogRow:
+    """A line of a job's log; `data` is multibase."""
+
     shard: int
-    result: str
-    log: str
+    peer: str | None
+    data: str
 
 
 @dataclass(frozen=True)
@@ -234,6 +243,11 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class Holdings:
+    holdings: list[Holding]
+
+
+@dataclass(frozen=True)
 class FolderEntry:
     path: str
     cid: str
@@ -281,9 +295,19 @@ class AccountTransaction:
 
 
 @dataclass(frozen=True)
+class History:
+    transactions: list[AccountTransaction]
+
+
+@dataclass(frozen=True)
 class Ping:
     peer: str
     rtt_us: int
+
+
+@dataclass(frozen=True)
+class Dialed:
+    peer: str
 
 
 def read(kind: type[View], value: Any, where: str) -> View:
