@@ -10,14 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
-from urllib.parse import quote
 
 from ._batch import Batcher
 from ._calls import Call, Outcome, Outcomes, Part, chunk_size, parts_of
 from ._endpoint import Endpoint
 from ._errors import MeshError, ProtocolError, TimedOut
 from ._events import EventHub
-from ._http import Api, Query, parse
+from ._http import Api, Query, parse, route
 from ._jobs import AsyncJob, Result, accepted_id
 from ._source import Carried, carry
 from ._tasks import (
@@ -205,7 +204,7 @@ class AsyncMesh:
 
     async def job(self, id: str) -> AsyncJob:
         """A job by its id or the beginning of it. Errors: NotFound, Conflict (with candidates)."""
-        answer = await self._api.json("GET", f"/api/v1/tasks/{quote(id, safe='')}")
+        answer = await self._api.json("GET", route("tasks", id))
         return AsyncJob(self._api, self._hub, read(JobStatus, answer, "job").id)
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -224,7 +223,7 @@ class AsyncMesh:
         return read_list(Peer, await self._api.json("GET", "/api/v1/peers"), "peers")
 
     async def ping(self, peer: str) -> Ping:
-        return read(Ping, await self._api.json("POST", f"/api/v1/peers/{quote(peer, safe='')}/ping"), "ping")
+        return read(Ping, await self._api.json("POST", route("peers", peer, "ping")), "ping")
 
     async def dial(self, address: str) -> str:
         """Connects to a peer by its multiaddress. Its PeerId."""
@@ -253,28 +252,26 @@ class AsyncMesh:
     async def get(self, cid: str, timeout: float = 60.0) -> bytes:
         """A file's content, fetched from peers if it is not here."""
         await self.fetch(cid, timeout)
-        return await self._api.body("GET", f"/api/v1/assets/{quote(cid, safe='')}")
+        return await self._api.body("GET", route("assets", cid))
 
     async def get_to(self, cid: str, file: Path_, timeout: float = 60.0) -> int:
         """The same into a file, of any size, which is there whole or not at all. Its size."""
         await self.fetch(cid, timeout)
-        return await self._api.download(f"/api/v1/assets/{quote(cid, safe='')}", Path(file))
+        return await self._api.download(route("assets", cid), Path(file))
 
     async def folder(self, cid: str) -> Folder:
         """What a folder that is here holds."""
-        return read(Folder, await self._api.json("GET", f"/api/v1/assets/{quote(cid, safe='')}"), "folder")
+        return read(Folder, await self._api.json("GET", route("assets", cid)), "folder")
 
     async def fetch(self, cid: str, timeout: float = 60.0) -> None:
         """Brings content to the node."""
         body = {"timeout_ms": max(1, round(timeout * 1000))}
-        await self._api.json("POST", f"/api/v1/assets/{quote(cid, safe='')}/fetch", json=body, timeout=timeout + 10)
+        await self._api.json("POST", route("assets", cid, "fetch"), json=body, timeout=timeout + 10)
 
     # ---- The wallet: amounts are micro-credits.
 
     async def account(self, account: str = "self") -> Account:
-        return read(
-            Account, await self._api.json("GET", f"/api/v1/ledger/accounts/{quote(account, safe='')}"), "account"
-        )
+        return read(Account, await self._api.json("GET", route("ledger", "accounts", account)), "account")
 
     async def balance(self, account: str = "self") -> int:
         return amount_of((await self.account(account)).balance)
@@ -293,7 +290,7 @@ class AsyncMesh:
 
     async def history(self, account: str = "self", limit: int = 50) -> list[AccountTransaction]:
         """The account's last transactions, newest first."""
-        path = f"/api/v1/ledger/accounts/{quote(account, safe='')}/history"
+        path = route("ledger", "accounts", account, "history")
         answer = await self._api.json("GET", path, query={"limit": limit})
         return read(History, answer, "history").transactions
 

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 
@@ -167,6 +167,11 @@ class Api:
                 yield response
         finally:
             await response.aclose()
+
+
+def route(*steps: str) -> str:
+    """A path of the API; what stands in a step is text, whatever it holds."""
+    return "/".join(["/api/v1", *(quote(step, safe="") for step in steps)])
 
 
 def with_query(path: str, query: Query | None) -> str:

@@ -15,13 +15,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from . import _guest
 from ._calls import Outcome, Outcomes
 from ._errors import GuestError, MeshError, NotFound, ProtocolError, TimedOut, job_error
 from ._events import EventHub, Reader
-from ._http import Api, parse
+from ._http import Api, parse, route
 from ._progress import Progress
 from ._views import Accepted, Event, Explanation, JobStatus, LogRow, Shard, read, read_list
 
@@ -82,8 +81,8 @@ class AsyncJob:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
 
-    def _path(self, rest: str = "") -> str:
-        return f"/api/v1/tasks/{quote(self.id, safe='')}{rest}"
+    def _path(self, *rest: str) -> str:
+        return route("tasks", self.id, *rest)
 
     @property
     def _patience(self) -> float:
@@ -99,12 +98,12 @@ class AsyncJob:
 
     async def shards(self, first: int = 0, count: int = FULL_PAGE) -> list[Shard]:
         query = {"first": first, "count": min(count, FULL_PAGE)}
-        answer = await self._api.json("GET", self._path("/shards"), query=query, patience=self._patience)
+        answer = await self._api.json("GET", self._path("shards"), query=query, patience=self._patience)
         return read_list(Shard, answer, "shards")
 
     async def explain(self, first: int = 0, count: int = FULL_PAGE) -> Explanation:
         query = {"first": first, "count": min(count, FULL_PAGE)}
-        return read(Explanation, await self._api.json("GET", self._path("/explain"), query=query), "explanation")
+        return read(Explanation, await self._api.json("GET", self._path("explain"), query=query), "explanation")
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
         """The job's end. Errors: TimedOut (the job goes on), NodeUnreachable."""
@@ -149,15 +148,15 @@ class AsyncJob:
         """What the function wrote to stderr; with `follow` until the job has ended. A cut of the connection is an
         error: NodeUnreachable."""
         query = {"follow": 1 if follow else None, "shard": shard}
-        async for line in self._api.lines(self._path("/logs"), query=query):
+        async for line in self._api.lines(self._path("logs"), query=query):
             yield log_line(line)
 
     async def stop(self) -> None:
-        await self._api.json("POST", self._path("/stop"))
+        await self._api.json("POST", self._path("stop"))
 
     async def rerun(self) -> AsyncJob:
         """The same again, as a new job."""
-        answer = await self._api.json("POST", self._path("/rerun"))
+        answer = await self._api.json("POST", self._path("rerun"))
         return AsyncJob(self._api, self._hub, accepted_id(answer), self._progress)
 
     # ---- What it came to.
@@ -169,7 +168,7 @@ class AsyncJob:
         await self._check(status)
         if shard is None and status.shards > 1 and status.result is None:
             raise ValueError(f"the job has {status.shards} results: take results(), or name a shard")
-        body = await self._api.body("GET", self._path("/result"), query={"shard": shard}, patience=self._patience)
+        body = await self._api.body("GET", self._path("result"), query={"shard": shard}, patience=self._patience)
         return Result(body, self.id, shard or 0, status.unverified)
 
     async def value(self, timeout: float | None = None) -> Any:
@@ -203,12 +202,12 @@ class AsyncJob:
         """The same as a file, of any size. Its size."""
         await self._check(await self.wait())
         return await self._api.download(
-            self._path("/result"), Path(file), query={"shard": shard}, patience=self._patience
+            self._path("result"), Path(file), query={"shard": shard}, patience=self._patience
         )
 
     async def receipts(self, shard: int | None = None) -> bytes:
         """The proof bundle, a CAR file: `mesh receipt verify` checks it without a node."""
-        return await self._api.body("GET", self._path("/receipts"), query={"shard": shard}, patience=self._patience)
+        return await self._api.body("GET", self._path("receipts"), query={"shard": shard}, patience=self._patience)
 
     async def _outputs(self) -> AsyncGenerator[tuple[Shard, bytes], None]:
         """What the shards wrote, in order, each as soon as it is decided; of those that failed, too."""
@@ -234,9 +233,7 @@ class AsyncJob:
     async def _content(self, shard: Shard, ended: bool) -> bytes | None:
         """None: the node does not have it yet."""
         try:
-            return await self._api.body(
-                "GET", f"/api/v1/assets/{quote(shard.result or '', safe='')}", patience=self._patience
-            )
+            return await self._api.body("GET", route("assets", shard.result or ""), patience=self._patience)
         except NotFound:
             if ended:
                 raise
@@ -263,7 +260,7 @@ class AsyncJob:
         tail = ""
         if shard.log is not None:
             try:
-                log = await self._api.body("GET", f"/api/v1/assets/{quote(shard.log, safe='')}")
+                log = await self._api.body("GET", route("assets", shard.log))
                 tail = log[-LOG_TAIL:].decode("utf-8", "replace").rstrip()
             except NotFound:
                 tail = ""
