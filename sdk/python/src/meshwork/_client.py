@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 from ._batch import Batcher
 from ._calls import Call, Outcome, Outcomes, Part, chunk_size, parts_of
 from ._endpoint import Endpoint
-from ._errors import MeshError, ProtocolError, TimedOut
+from ._errors import MeshError, ProtocolError, within
 from ._events import EventHub
 from ._http import Api, Query, parse, route
 from ._jobs import AsyncJob, Result, accepted_id
@@ -407,14 +407,9 @@ class AsyncResults(Generic[T]):
 
     async def _take(self, timeout: float | None = None) -> list[Outcome]:
         """All that is ready, at least one unless there are no more. Errors: TimedOut."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not self._ready and await self._more():
-                    pass
-        except TimeoutError as error:
-            if isinstance(error, MeshError):
-                raise
-            raise TimedOut(f"the next result did not come within {timeout:g} s") from None
+        async with within(timeout, f"the next result did not come within {timeout} s"):
+            while not self._ready and await self._more():
+                pass
         ready = list(self._ready)
         self._ready.clear()
         return ready

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import _guest
 from ._calls import Outcome, Outcomes
-from ._errors import GuestError, MeshError, NotFound, ProtocolError, TimedOut, job_error
+from ._errors import GuestError, NotFound, ProtocolError, job_error, within
 from ._events import EventHub, Reader
 from ._http import Api, parse, route
 from ._progress import Progress
@@ -107,15 +107,11 @@ class AsyncJob:
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
         """The job's end. Errors: TimedOut (the job goes on), NodeUnreachable."""
-        try:
-            async with asyncio.timeout(timeout), aclosing(self._changes()) as changes:
-                async for status in changes:
-                    if status.ended:
-                        return status
-        except TimeoutError as error:
-            if isinstance(error, MeshError):
-                raise
-            raise TimedOut(f"job {self.id} did not end within {timeout} s; it goes on") from None
+        text = f"job {self.id} did not end within {timeout} s; it goes on"
+        async with within(timeout, text), aclosing(self._changes()) as changes:
+            async for status in changes:
+                if status.ended:
+                    return status
         raise AssertionError("changes end with the job")
 
     async def _changes(self) -> AsyncGenerator[JobStatus, None]:
