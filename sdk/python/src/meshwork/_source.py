@@ -32,7 +32,6 @@ from ._errors import NotCarried
 MAX_PROGRAM_BYTES = 8 << 20
 LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
-FUNCTION_NODES = (ast.FunctionDef, ast.AsyncFunctionDef)
 NO_SOURCE = "its source cannot be found: put it into a file or a notebook's cell"
 
 
@@ -382,7 +381,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef
 @functools.lru_cache(maxsize=64)
 def definitions(text: str) -> dict[tuple[str, int], Definition]:
     """Functions by name and first line, decorators included."""
-    return {(node.name, first_line(node)): node for node in ast.walk(parsed(text)) if isinstance(node, FUNCTION_NODES)}
+    return {(node.name, first_line(node)): node for node in ast.walk(parsed(text)) if isinstance(node, Definition)}
 
 
 def first_line(node: Definition) -> int:
