@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from ._batch import Batcher
-from ._calls import Call, Outcome, Outcomes, Part, chunk_size, parts_of
+from ._calls import Call, Outcome, Outcomes, Part, chunk_size, one_part, parts_of
 from ._endpoint import Endpoint
 from ._errors import MeshError, ProtocolError, within
 from ._events import EventHub
@@ -124,8 +124,7 @@ class AsyncMesh:
         of inputs runs it once for each. A function is called with the input, if there is one, and `args`.
         """
         if callable(program):
-            calls: list[Call] = [(([] if inputs is None else [inputs]) + list(args), {})]
-            return await self._start_calls(carry(program), parts_of(calls, 1, False), options)
+            return await self._start_calls(carry(program), one_part(arguments(inputs, args)), options)
         task = await self._program_task(program, inputs, args, options)
         return self._job(await self._post(task), options)
 
@@ -138,9 +137,7 @@ class AsyncMesh:
     ) -> Plan:
         """What start() would ask for; nothing runs."""
         if callable(program):
-            carried = carry(program)
-            parts = parts_of([(([] if inputs is None else [inputs]) + list(args), {})], 1, False)
-            task = await self._calls_task(carried, parts, options)
+            task = await self._calls_task(carry(program), one_part(arguments(inputs, args)), options)
         else:
             task = await self._program_task(program, inputs, args, options)
         return read(Plan, await self._api.json("POST", "/api/v1/tasks", json={**task, "dry_run": True}), "plan")
@@ -462,6 +459,11 @@ async def connect_async(
         await mesh.close()
         raise
     return mesh
+
+
+def arguments(inputs: Any, args: Sequence[Any]) -> list[Any]:
+    """What start() calls a function with."""
+    return [*([] if inputs is None else [inputs]), *args]
 
 
 def amount_of(text: str) -> int:
