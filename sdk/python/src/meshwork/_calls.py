@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _guest
-from ._errors import GuestError, ProtocolError, shown
+from ._errors import GuestError, ProtocolError, shown, trace_of
 from ._source import Carried
 from ._views import Resources, Shard
 
@@ -180,7 +180,7 @@ class Outcomes:
             self.job,
             kind=shard.outcome.kind,
             message=shard.outcome.text,
-            traceback="".join(f"  at {shown(frame)}\n" for frame in shard.outcome.backtrace),
+            traceback=shown(trace_of(shard.outcome.backtrace)),
             index=part.first if part.count == 1 else None,
             shard=shard.shard,
         )

@@ -136,6 +136,11 @@ def api_error(status: int, problem: Mapping[str, Any], what: str = "") -> ApiErr
     return BY_STATUS.get(status, usual)(status, problem, what)
 
 
+def trace_of(frames: Sequence[str]) -> str:
+    """The frames that a node names, one a line."""
+    return "".join(f"  at {frame}\n" for frame in frames)
+
+
 def text_field(problem: Mapping[str, Any], name: str) -> str:
     value = problem.get(name)
     return value if isinstance(value, str) else ""

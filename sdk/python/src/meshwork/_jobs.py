@@ -18,7 +18,7 @@ from typing import Any
 
 from . import _guest
 from ._calls import Outcome, Outcomes
-from ._errors import GuestError, NotFound, ProtocolError, job_error, within
+from ._errors import GuestError, NotFound, ProtocolError, job_error, trace_of, within
 from ._events import EventHub, Reader
 from ._http import Api, parse, route
 from ._progress import Progress
@@ -259,8 +259,8 @@ class AsyncJob:
                 log = await self._api.body("GET", route("assets", shard.log))
                 tail = log[-LOG_TAIL:].decode("utf-8", "replace").rstrip()
             except NotFound:
-                tail = ""
-        trace = "".join(f"  at {frame}\n" for frame in shard.outcome.backtrace)
+                pass  # Nobody has it any more.
+        trace = trace_of(shard.outcome.backtrace)
         text = f"shard {shard.shard} failed: {shard.outcome.text}"
         if trace:
             text += f"\n{trace.rstrip()}"
