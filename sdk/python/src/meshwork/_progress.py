@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -34,14 +35,11 @@ class Progress:
         self.stream = stream or sys.stderr
         self.display: Any = None
         self.width = 0
-        in_notebook = wanted is not False and is_kernel()
-        self.show_line = (
-            self.to_notebook
-            if in_notebook
-            else self.to_terminal
-            if wanted is not False and is_tty(self.stream)
-            else None
-        )
+        self.show_line: Callable[[str], None] | None = None
+        if wanted is not False and is_kernel():
+            self.show_line = self.to_notebook
+        elif wanted is not False and is_tty(self.stream):
+            self.show_line = self.to_terminal
 
     def __enter__(self) -> Progress:
         return self
