@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import io
 import math
 import os
 import signal
@@ -55,6 +56,19 @@ def test_map_puts_many_items_into_a_part(mesh):
     results = mesh.map(square, range(5000), verifiers=0)
     assert results.job.status().shards <= 256
     assert sum(results) == sum(map(square, range(5000)))
+
+
+def test_progress_is_one_line_that_ends_complete(mesh, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert mesh.run(square, 3) == 9
+    assert list(mesh.map(square, range(4), chunksize=2)) == [0, 1, 4, 9]
+    lines = sys.stderr.getvalue().split("\n")
+    assert [line.rpartition("] ")[2].rstrip() for line in lines] == ["1/1, done", "2/2, done", ""]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 def test_an_exception_names_the_item_and_the_line(mesh):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections import Counter, namedtuple
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from meshwork import _guest
 from meshwork._calls import Outcomes, chunk_size, parts_of
 from meshwork._progress import Progress, line_of
 from meshwork._tasks import function_of, input_bytes, task_of
-from meshwork._views import Shard, read
+from meshwork._views import JobStatus, Shard, read
 
 
 def carry_over(value):
@@ -105,6 +106,14 @@ def test_chunks_are_few_and_enough():
     assert chunk_size(3, [node]) == 1
     assert chunk_size(100_000, []) == 1000
     assert chunk_size(10**6, [node] * 1000) == 1000
+
+
+JOB = {
+    "id": "job", "label": "l", "phase": "running", "ended": False, "failure": "", "unverified": False, "shards": 4,
+    "finished": 0, "running": 3, "verifying": 1, "failed_outcomes": 0, "function": "f", "inputs": "i", "reduce": None,
+    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False, "checked": 0,
+    "fuel": 0, "created": "", "elapsed_ms": None, "notes": [], "escrow": None,
+}  # fmt: skip
 
 
 def shard(result="cid", **outcome):
@@ -218,6 +227,50 @@ class Terminal:
 
     def flush(self):
         pass
+
+
+class Notebook:
+    """As much of IPython as shows a line."""
+
+    def __init__(self, fails=False):
+        self.lines = []
+        self.displays = 0
+        self.fails = fails
+
+    def display(self, data, raw, display_id):
+        self.displays += 1
+        self.update(data, raw)
+        return self
+
+    def update(self, data, raw):
+        if self.fails:
+            raise RuntimeError("the front end is gone")
+        self.lines.append(data["text/plain"])
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    notebook = Notebook()
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=notebook.display))
+    return notebook
+
+
+def test_progress_in_a_notebook_is_one_output_that_ends_complete(notebook):
+    with Progress(None) as progress:
+        progress.show(read(JobStatus, JOB, "job"))
+        progress.finish(read(JobStatus, JOB, "job"))
+    assert notebook.displays == 1
+    assert [line.partition("] ")[2] for line in notebook.lines] == ["0/4, 3 running, 1 verifying", "4/4, done"]
+
+
+def test_a_notebook_that_cannot_show_does_not_end_the_wait(notebook):
+    notebook.fails = True
+    with Progress(None) as progress:
+        progress.show(read(JobStatus, JOB, "job"))
+        progress.show(read(JobStatus, JOB, "job"))
+    assert notebook.displays == 1
 
 
 def test_progress_is_one_line_that_a_label_cannot_break():

@@ -107,25 +107,28 @@ class AsyncJob:
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
         """The job's end. Errors: TimedOut (the job goes on), NodeUnreachable."""
-        text = f"job {self.id} did not end within {timeout} s; it goes on"
-        async with within(timeout, text), aclosing(self._changes()) as changes:
-            async for status in changes:
-                if status.ended:
-                    return status
+        text = self._late(timeout)
+        with Progress(self._progress) as progress:
+            async with within(timeout, text), aclosing(self._changes(progress)) as changes:
+                async for status in changes:
+                    if status.ended:
+                        return status
         raise AssertionError("changes end with the job")
 
-    async def _changes(self) -> AsyncGenerator[JobStatus, None]:
+    def _late(self, timeout: float | None) -> str:
+        return f"job {self.id} did not end within {timeout} s; it goes on"
+
+    async def _changes(self, progress: Progress) -> AsyncGenerator[JobStatus, None]:
         """The job now and after each change, until it has ended."""
-        with Progress(self._progress) as progress:
-            async with self._hub.reader(self.id) as reader:
+        async with self._hub.reader(self.id) as reader:
+            status = await self.status()
+            progress.show(status)
+            yield status
+            while not status.ended:
+                await changed(reader)
                 status = await self.status()
                 progress.show(status)
                 yield status
-                while not status.ended:
-                    await changed(reader)
-                    status = await self.status()
-                    progress.show(status)
-                    yield status
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What happens from now on, until the job has ended. After one of kind "gap" something is missing."""
@@ -171,8 +174,7 @@ class AsyncJob:
         """What a function returned. Errors: GuestError if it raised, else as result()."""
         if self._outcomes is None:
             raise TypeError("only a job that was started with a Python function has a value: take its result()")
-        await self.wait(timeout)
-        async with aclosing(self._parts()) as parts:
+        async with within(timeout, self._late(timeout)), aclosing(self._parts()) as parts:
             async for ((good, value),) in parts:
                 if not good:
                     raise value
@@ -208,23 +210,33 @@ class AsyncJob:
     async def _outputs(self) -> AsyncGenerator[tuple[Shard, bytes], None]:
         """What the shards wrote, in order, each as soon as it is decided; of those that failed, too."""
         first = 0
-        async with aclosing(self._changes()) as changes:
-            async for status in changes:
-                # Read after the status: if that has ended, these are final.
-                while first < status.shards:
-                    page = decided(await self.shards(first, PAGE))
-                    bodies = await asyncio.gather(*(self._content(shard, status.ended) for shard in page))
-                    for shard, body in zip(page, bodies, strict=True):
-                        if body is None:
+        with Progress(self._progress) as progress:
+            async with aclosing(self._changes(progress)) as changes:
+                async for status in changes:
+                    while first < status.shards:
+                        page = await self._ready(first, status.ended)
+                        first += len(page)
+                        if first >= status.shards:
+                            progress.finish(status)
+                        for output in page:
+                            yield output
+                        if len(page) < PAGE:
                             break
-                        yield shard, body
-                        first += 1
-                    if len(page) < PAGE or None in bodies:
-                        break
-                if first >= status.shards:
-                    return
-                if status.ended:
-                    raise job_error(self.id, status.failure or status.phase)
+                    if first >= status.shards:
+                        return
+                    if status.ended:
+                        raise job_error(self.id, status.failure or status.phase)
+
+    async def _ready(self, first: int, ended: bool) -> list[tuple[Shard, bytes]]:
+        """Those from `first` on that are final and here. Read after the status: if that has ended, all are."""
+        page = decided(await self.shards(first, PAGE))
+        bodies = await asyncio.gather(*(self._content(shard, ended) for shard in page))
+        outputs = []
+        for shard, body in zip(page, bodies, strict=True):
+            if body is None:
+                break
+            outputs.append((shard, body))
+        return outputs
 
     async def _content(self, shard: Shard, ended: bool) -> bytes | None:
         """None: the node does not have it yet."""
