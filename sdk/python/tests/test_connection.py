@@ -20,8 +20,8 @@ from meshwork._views import Node, read
 
 JOB = {
     "id": "job", "label": "", "phase": "running", "ended": False, "failure": "", "unverified": False, "shards": 1,
-    "finished": 0, "running": 1, "verifying": 0, "failed_outcomes": 0, "function": "f", "inputs": "i", "result": None, "fee": 0,
-    "verifiers": None, "sample_per_mille": 1000, "sealed": False, "checked": 0, "fuel": 0, "created": "",
+    "finished": 0, "running": 1, "verifying": 0, "failed_outcomes": 0, "function": "f", "inputs": "i", "reduce": None,
+    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False, "checked": 0, "fuel": 0, "created": "",
     "elapsed_ms": None, "notes": [], "escrow": None,
 }  # fmt: skip
 DONE = {**JOB, "phase": "done", "ended": True, "finished": 1}

@@ -95,6 +95,48 @@ def test_run_gives_a_functions_value_and_a_programs_result(mesh, tmp_path):
     assert [result.text for result in results] == ["A ['x']", "B ['x']"]
 
 
+def summed(values):
+    return sum(values), len(values)
+
+
+def half(values):
+    return sum(values) / (len(values) - 8)
+
+
+def test_map_reduce_equals_the_fold_of_the_builtin_map(mesh):
+    assert mesh.map_reduce(square, summed, range(100)) == summed(list(map(square, range(100))))
+    assert mesh.map_reduce(pow, max, [2, 3, 4], [5, 6, 2], chunksize=2) == 729
+    with pytest.raises(ValueError, match="nothing to reduce"):
+        mesh.map_reduce(square, sum, [])
+
+
+def test_what_goes_wrong_in_a_map_reduce_says_where(mesh):
+    with pytest.raises(meshwork.GuestError, match="inverse raised ZeroDivisionError") as caught:
+        mesh.map_reduce(inverse, sum, range(10), chunksize=3)
+    assert caught.value.index == 7
+    with pytest.raises(meshwork.GuestError, match="half raised ZeroDivisionError") as caught:
+        mesh.map_reduce(square, half, range(8))
+    assert caught.value.frames[-1] == (__file__, half.__code__.co_firstlineno + 1, "half")
+
+
+def test_a_program_reduces_the_results_of_another(mesh, tmp_path):
+    words = write(tmp_path, "words.py", "import sys\nprint(len(sys.stdin.read().split()), end='')")
+    total = write(tmp_path, "total.py", "import sys\nprint(sum(map(int, sys.stdin)))")
+    inputs = ["one two", "three", "four five six"]
+    assert mesh.run(words, inputs, reduce=total).json() == 6
+    assert mesh.plan(words, inputs, reduce=total).reduce
+    job = mesh.start(words, inputs, reduce=total)
+    assert job.result().text == "6\n"
+    assert [result.text for result in job.results()] == ["2", "1", "3"]
+    fails = write(tmp_path, "fails.js", "throw new Error('no such total')")
+    with pytest.raises(meshwork.GuestError, match="no such total"):
+        mesh.run(words, inputs, reduce=fails)
+    with pytest.raises(TypeError, match="map_reduce"):
+        mesh.run(square, 3, reduce=total)
+    with pytest.raises(TypeError, match="name its file"):
+        mesh.run(words, inputs, reduce=summed)
+
+
 def test_a_program_that_fails_shows_its_log(mesh, tmp_path):
     program = tmp_path / "fails.py"
     program.write_text("import sys\nsys.exit('no such luck')")

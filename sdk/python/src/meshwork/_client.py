@@ -53,6 +53,7 @@ from ._views import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
 UPLOADS = 4
 Path_ = str | os.PathLike[str]
@@ -116,16 +117,20 @@ class AsyncMesh:
         program: Callable[..., Any] | Path_,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Path_ | None = None,
         **options: Unpack[Options],
     ) -> AsyncJob:
         """Starts a job and does not wait for it.
 
         A file (.py .js .wat .wasm .rb .php) reads its input on stdin and has `args` as its arguments; a list or tuple
-        of inputs runs it once for each. A function is called with the input, if there is one, and `args`.
+        of inputs runs it once for each, and the program `reduce` then reads all results, a line for each at least, and
+        makes one of them. A function is called with the input, if there is one, and `args`.
         """
         if callable(program):
+            no_reduce(reduce)
             return await self._start_calls(carry(program), one_part(arguments(inputs, args)), options)
-        task = await self._program_task(program, inputs, args, options)
+        task = await self._program_task(program, inputs, args, reduce, options)
         return self._job(await self._post(task), options)
 
     async def plan(
@@ -133,36 +138,64 @@ class AsyncMesh:
         program: Callable[..., Any] | Path_,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Path_ | None = None,
         **options: Unpack[Options],
     ) -> Plan:
         """What start() would ask for; nothing runs."""
         if callable(program):
+            no_reduce(reduce)
             task = await self._calls_task(carry(program), one_part(arguments(inputs, args)), options)
         else:
-            task = await self._program_task(program, inputs, args, options)
+            task = await self._program_task(program, inputs, args, reduce, options)
         return read(Plan, await self._api.json("POST", "/api/v1/tasks", json={**task, "dry_run": True}), "plan")
 
+    @overload
+    async def run(
+        self,
+        program: Path_,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        *,
+        reduce: Path_,
+        **options: Unpack[Options],
+    ) -> Result: ...
     @overload
     async def run(
         self, program: Path_, inputs: list[Any] | tuple[Any, ...], args: Sequence[str] = (), **options: Unpack[Options]
     ) -> list[Result]: ...
     @overload
     async def run(
-        self, program: Path_, inputs: Input | None = None, args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Path_,
+        inputs: Input | None = None,
+        args: Sequence[str] = (),
+        *,
+        reduce: Path_ | None = None,
+        **options: Unpack[Options],
     ) -> Result: ...
     @overload
     async def run(
         self, program: Callable[..., T], inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]
     ) -> T: ...
-    async def run(self, program: Any, inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]) -> Any:
-        """start(), and what it comes to: a function's value, a program's Result, or with several inputs a list of them.
+    async def run(
+        self,
+        program: Any,
+        inputs: Any = None,
+        args: Sequence[Any] = (),
+        *,
+        reduce: Path_ | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        """start(), and what it comes to: a function's value, a program's Result, or with several inputs that are not
+        reduced a list of them.
         Errors: GuestError if the function or program failed, another JobFailed, TimedOut, an ApiError,
         NodeUnreachable."""
-        job = await self.start(program, inputs, args, **options)
+        job = await self.start(program, inputs, args, reduce=reduce, **options)
         try:
             if callable(program):
                 return await job.value()
-            if isinstance(inputs, (list, tuple)):
+            if isinstance(inputs, (list, tuple)) and reduce is None:
                 return [result async for result in job.results()]
             return await job.result()
         except asyncio.CancelledError:
@@ -181,13 +214,29 @@ class AsyncMesh:
         The items are read at once, and many go together (`chunksize`; unless told, so that every core of the mesh has
         some parts to do). The first exception of the function ends it: GuestError, whose `index` is the item's place.
         """
-        if chunksize is not None and whole(chunksize, "chunksize") == 0:
-            raise ValueError("chunksize must be at least 1")
-        if not iterables:
-            raise TypeError("map() needs an iterable at least")
-        carried = carry(function)
-        calls: list[Call] = [(items, {}) for items in zip(*iterables, strict=False)]
-        return AsyncResults(self, carried, calls, chunksize, options)
+        calls = calls_of(iterables, chunksize)
+        return AsyncResults(self, carry(function), calls, chunksize, options)
+
+    async def map_reduce(
+        self,
+        function: Callable[..., T],
+        fold: Callable[[list[T]], R],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        **options: Unpack[Options],
+    ) -> R:
+        """fold(list(map(function, *iterables))), of which one node runs fold, and others check it: the values do not
+        come here. Errors: as run()."""
+        calls = calls_of(iterables, chunksize)
+        if not calls:
+            raise ValueError("there is nothing to reduce: the iterables are empty")
+        folding = carry(fold)
+        job = await self._start_map(carry(function), calls, chunksize, options, folding)
+        try:
+            return cast(R, await job._folded(folding))
+        except asyncio.CancelledError:
+            await stop_quietly(job)
+            raise
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """A call as a future. Calls that are submitted while others are on their way to the node go together."""
@@ -304,10 +353,19 @@ class AsyncMesh:
         return accepted_id(await self._api.json("POST", "/api/v1/tasks", json=task, timeout=600))
 
     async def _program_task(
-        self, program: Path_, inputs: Input | Sequence[Input] | None, args: Sequence[Any], options: Options
+        self,
+        program: Path_,
+        inputs: Input | Sequence[Input] | None,
+        args: Sequence[Any],
+        reduce: Path_ | None,
+        options: Options,
     ) -> dict[str, Any]:
         function = await asyncio.to_thread(function_of, program, args)
         task = {**task_of(options, Path(program).name), "function": function}
+        if reduce is not None:
+            if callable(reduce):
+                raise TypeError("a program's results are reduced by a program: name its file")
+            task["reduce"] = await asyncio.to_thread(function_of, reduce, ())
         if isinstance(inputs, (list, tuple)):
             if not inputs:
                 raise ValueError("there are no inputs: leave them out to run the program once, without one")
@@ -318,17 +376,35 @@ class AsyncMesh:
         task["inputs"] = await self._inputs(values, bool(options.get("sealed")))
         return task
 
-    async def _calls_task(self, carried: Carried, parts: Sequence[Part], options: Options) -> dict[str, Any]:
+    async def _calls_task(
+        self, carried: Carried, parts: Sequence[Part], options: Options, fold: Carried | None = None
+    ) -> dict[str, Any]:
+        reduce = {} if fold is None else {"reduce": {"language": "python", "source": fold.text("fold")}}
         return {
             **task_of(options, carried.name),
             "function": {"language": "python", "source": carried.text()},
+            **reduce,
             "map": True,
             "inputs": await self._inputs([part.text for part in parts], bool(options.get("sealed"))),
         }
 
-    async def _start_calls(self, carried: Carried, parts: Sequence[Part], options: Options) -> AsyncJob:
-        id = await self._post(await self._calls_task(carried, parts, options))
+    async def _start_calls(
+        self, carried: Carried, parts: Sequence[Part], options: Options, fold: Carried | None = None
+    ) -> AsyncJob:
+        id = await self._post(await self._calls_task(carried, parts, options, fold))
         return self._job(id, options, Outcomes(carried, parts, id))
+
+    async def _start_map(
+        self,
+        carried: Carried,
+        calls: Sequence[Call],
+        chunksize: int | None,
+        options: Options,
+        fold: Carried | None = None,
+    ) -> AsyncJob:
+        size = chunksize or await self._chunk_size(len(calls))
+        parts = await asyncio.to_thread(parts_of, calls, size, False)
+        return await self._start_calls(carried, parts, options, fold)
 
     async def _inputs(self, values: Sequence[bytes | Content], is_sealed: bool) -> list[Any]:
         """Small ones go with the request, what is too much for it before."""
@@ -396,9 +472,7 @@ class AsyncResults(Generic[T]):
     async def start(self) -> None:
         """Starts the job without waiting for a result."""
         if self.job is None and not self._over:
-            size = self._chunksize or await self._mesh._chunk_size(len(self._calls))
-            parts = await asyncio.to_thread(parts_of, self._calls, size, False)
-            self.job = await self._mesh._start_calls(self._carried, parts, self._options)
+            self.job = await self._mesh._start_map(self._carried, self._calls, self._chunksize, self._options)
             self._calls = ()
             self._parts = self.job._parts()
 
@@ -459,6 +533,20 @@ async def connect_async(
         await mesh.close()
         raise
     return mesh
+
+
+def calls_of(iterables: Sequence[Iterable[Any]], chunksize: int | None) -> list[Call]:
+    """The calls of a map()."""
+    if chunksize is not None and whole(chunksize, "chunksize") == 0:
+        raise ValueError("chunksize must be at least 1")
+    if not iterables:
+        raise TypeError("map() needs an iterable at least")
+    return [(items, {}) for items in zip(*iterables, strict=False)]
+
+
+def no_reduce(reduce: Any) -> None:
+    if reduce is not None:
+        raise TypeError("only the results of several inputs are reduced: for functions there is map_reduce()")
 
 
 def arguments(inputs: Any, args: Sequence[Any]) -> list[Any]:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from . import _guest
-from ._calls import Outcome, Outcomes
+from ._calls import Outcome, Outcomes, Part
 from ._errors import GuestError, NotFound, ProtocolError, job_error, trace_of, within
 from ._events import EventHub, Reader
 from ._http import Api, parse, route
 from ._progress import Progress
+from ._source import Carried
 from ._views import Accepted, Event, Explanation, JobStatus, LogRow, Shard, read, read_list
 
 PAGE = 64
@@ -247,9 +248,25 @@ class AsyncJob:
                 raise
             return None
 
+    async def _folded(self, fold: Carried) -> Any:
+        """What a function made of the values of all parts."""
+        status = await self.wait()
+        if status.failed_outcomes > 0:
+            async with aclosing(self._parts()) as parts:
+                async for outcomes in parts:
+                    if not outcomes[-1][0]:
+                        raise outcomes[-1][1]
+        if status.reduce_job is None or status.phase == "stopped":
+            raise job_error(self.id, status.failure or status.phase)
+        job = status.reduce_job
+        return await AsyncJob(self._api, self._hub, job, False, Outcomes(fold, [Part(0, 1, b"")], job)).value()
+
     async def _check(self, status: JobStatus) -> None:
         if not status.ended or status.phase == "done":
             return
+        if status.reduce_job is not None and status.phase != "stopped":
+            reduction = AsyncJob(self._api, self._hub, status.reduce_job)
+            await reduction._check(await reduction.status())
         if status.failed_outcomes > 0 and status.phase != "stopped":
             first = 0
             while first < status.shards:

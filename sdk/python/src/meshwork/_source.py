@@ -44,13 +44,14 @@ class Carried:
     files: dict[str, str]
     name: str
 
-    def text(self) -> str:
-        """The program as Python source: what the function imports, what reads the input, what is called."""
+    def text(self, answer: str = "run") -> str:
+        """The program as Python source: what the function imports, what reads the input, what is called. `answer` names
+        what of _guest makes the outcomes."""
         hints = "".join(f"    import {name}\n" for name in sorted(self.imports))
         head = "# Made by Meshwork's Python client.\n" + (
             f"if False:  # for the choice of an interpreter\n{hints}" if hints else ""
         )
-        text = f"{head}{guest_text()}\n\nmain(json.loads({json.dumps(self.program)!r}))\n"
+        text = f"{head}{guest_text()}\n\nmain(json.loads({json.dumps(self.program)!r}), {answer})\n"
         if len(text) > MAX_PROGRAM_BYTES:
             raise NotCarried(
                 f"{self.name} and what it uses come to {len(text)} bytes, {MAX_PROGRAM_BYTES} at most are carried: "

@@ -43,6 +43,7 @@ from ._views import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
 END = object()
 
@@ -232,33 +233,61 @@ class Mesh:
         program: Callable[..., Any] | Path_,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Path_ | None = None,
         **options: Unpack[Options],
     ) -> Job:
-        return Job(self._portal, self._portal.call(self._mesh.start(program, inputs, args, **options)))
+        return Job(self._portal, self._portal.call(self._mesh.start(program, inputs, args, reduce=reduce, **options)))
 
     def plan(
         self,
         program: Callable[..., Any] | Path_,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Path_ | None = None,
         **options: Unpack[Options],
     ) -> Plan:
-        return self._portal.call(self._mesh.plan(program, inputs, args, **options))
+        return self._portal.call(self._mesh.plan(program, inputs, args, reduce=reduce, **options))
 
+    @overload
+    def run(
+        self,
+        program: Path_,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        *,
+        reduce: Path_,
+        **options: Unpack[Options],
+    ) -> Result: ...
     @overload
     def run(
         self, program: Path_, inputs: list[Any] | tuple[Any, ...], args: Sequence[str] = (), **options: Unpack[Options]
     ) -> list[Result]: ...
     @overload
     def run(
-        self, program: Path_, inputs: Input | None = None, args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Path_,
+        inputs: Input | None = None,
+        args: Sequence[str] = (),
+        *,
+        reduce: Path_ | None = None,
+        **options: Unpack[Options],
     ) -> Result: ...
     @overload
     def run(
         self, program: Callable[..., T], inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]
     ) -> T: ...
-    def run(self, program: Any, inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]) -> Any:
-        return self._portal.call(self._mesh.run(program, inputs, args, **options))
+    def run(
+        self,
+        program: Any,
+        inputs: Any = None,
+        args: Sequence[Any] = (),
+        *,
+        reduce: Path_ | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        return self._portal.call(self._mesh.run(program, inputs, args, reduce=reduce, **options))
 
     def map(
         self,
@@ -269,6 +298,16 @@ class Mesh:
     ) -> Results[T]:
         """The results of the function for all items, in order; the job is started at once."""
         return Results(self._portal, self._mesh.map(function, *iterables, chunksize=chunksize, **options))
+
+    def map_reduce(
+        self,
+        function: Callable[..., T],
+        fold: Callable[[list[T]], R],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        **options: Unpack[Options],
+    ) -> R:
+        return self._portal.call(self._mesh.map_reduce(function, fold, *iterables, chunksize=chunksize, **options))
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._mesh._batcher.submit(function, args, kwargs)

@@ -94,6 +94,8 @@ class JobStatus:
     failed_outcomes: int
     function: str
     inputs: str
+    reduce: str | None
+    reduce_job: str | None
     result: str | None
     fee: int
     verifiers: int | None
@@ -188,6 +190,7 @@ class Plan:
     inputs: str
     shards: int
     bytes: int
+    reduce: str | None
     fee_total: int
     verifiers: int | None
     sealed: bool
