@@ -15,7 +15,7 @@ import pytest
 
 import meshwork
 from meshwork._endpoint import Endpoint
-from meshwork._jobs import log_line
+from meshwork._logs import log_line
 from meshwork._views import Node, read
 
 JOB = {
@@ -215,6 +215,98 @@ def test_a_line_of_a_log_is_checked(line):
     with pytest.raises(meshwork.ProtocolError):
         log_line(line)
     assert log_line(b'{"shard":0,"peer":null,"data":"mYQ"}').data == b"a"
+
+
+def chunked(*pieces, whole=True):
+    """Log lines in a body that comes bit by bit, and perhaps never ends."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/x-ndjson")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for shard, data, *peer in pieces:
+            text = "m" + base64.b64encode(data).decode().rstrip("=")
+            body = json.dumps({"shard": shard, "peer": peer[0] if peer else None, "data": text}).encode() + b"\n"
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
+        if whole:
+            handler.wfile.write(b"0\r\n\r\n")
+        handler.close_connection = True
+
+    return answer
+
+
+def log_of(mesh, **options):
+    """Of each part, all that was handed on."""
+    text = {}
+    for line in mesh.job("job").logs(**options):
+        text[line.shard] = text.get(line.shard, b"") + line.data
+    return text
+
+
+LOGS = "/api/v1/tasks/job/logs"
+
+
+def test_a_log_that_is_cut_goes_on_where_it_was(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = [
+        chunked((0, b"one\ntw"), (1, b"a"), whole=False),
+        chunked((0, b"one\n"), whole=False),
+        gone,
+        problem(503, detail="busy"),
+        chunked((1, b"a"), (0, b"one\n"), (0, b"two\nth"), (1, b"b"), whole=False),
+        chunked((0, b"one\ntwo\nthree\n"), (1, b"abc")),
+    ]
+    assert log_of(mesh, follow=True) == {0: b"one\ntwo\nthree\n", 1: b"abc"}
+    assert [path for _, path, _ in fake.requests[1:]] == [LOGS + "?follow=1"] * 6 + [LOGS]
+
+
+def test_what_two_machines_write_at_once_is_given_once(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = [
+        chunked((0, b"on", "a"), (0, b"o", "b"), (0, b"e\nt", "a"), (0, b"ne\ntwo\n", "b"), (0, b"wo\nth", "a")),
+        chunked((0, b"one\ntwo\nthree\n")),
+    ]
+    assert log_of(mesh, follow=True) == {0: b"one\ntwo\nthree\n"}
+
+
+@pytest.mark.parametrize("later", [[(0, b"wo\nthree\n")], [(0, b"ree\n")], []], ids=["another", "short", "nothing"])
+def test_what_the_node_keeps_no_more_is_read_when_the_job_has_ended(fake, mesh, later):
+    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(DONE)]
+    fake.answers[LOGS] = [
+        chunked((0, b"one\nt"), whole=False),
+        chunked(*later),
+        chunked((0, b"one\ntwo\nthree\n"), whole=False),
+        chunked((0, b"one\ntwo\nthree\n"), (1, b"four")),
+    ]
+    for _ in range(2):
+        fake.sockets.put([])
+    assert log_of(mesh, follow=True) == {0: b"one\ntwo\nthree\n", 1: b"four"}
+    assert [path for _, path, _ in fake.requests if path.startswith(LOGS)] == [LOGS + "?follow=1"] * 2 + [LOGS] * 2
+
+
+def test_a_log_that_became_another_is_given_whole(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(DONE)]
+    fake.answers[LOGS] = [chunked((0, b"one "), (0, b"two", "b")), chunked((0, b"two and more"))]
+    for _ in range(2):
+        fake.sockets.put([])
+    assert log_of(mesh, follow=True) == {0: b"one two and more"}
+
+
+def test_a_log_that_is_not_followed_is_as_the_node_has_it(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = chunked((0, b"a"), (0, b"a", "b"), whole=False)
+    lines = mesh.job("job").logs()
+    assert [(next(lines).peer, next(lines).peer)] == [(None, "b")]
+    with pytest.raises(meshwork.NodeUnreachable):
+        next(lines)
+
+
+def test_a_log_that_is_cut_again_and_again_ends_the_wait(fake):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = chunked((0, b"one"), whole=False)
+    with meshwork.Mesh(url=fake.url, token="x", patience=0.2) as mesh, pytest.raises(meshwork.NodeUnreachable):
+        log_of(mesh, follow=True)
 
 
 def event(seq, kind="job.done", job="job"):

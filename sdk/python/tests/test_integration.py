@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from nodes import running, until
+from nodes import Proxy, running, until
 
 import meshwork
 
@@ -162,6 +162,21 @@ def test_jobs_have_logs_receipts_and_a_story(mesh, tmp_path):
     assert mesh.job(job.id[:30]).id == job.id
     with pytest.raises(meshwork.NotFound):
         mesh.job("bafyreizzzzz")
+
+
+def test_a_log_that_is_cut_goes_on_without_loss(five, tmp_path):
+    program = write(
+        tmp_path,
+        "talks.py",
+        "import sys\nfor i in range(400):\n    print('line', i, file=sys.stderr, flush=True)\n    sum(range(20_000))\n",
+    )
+    with (
+        Proxy(five[0], "/logs?", [700, 2000, 5000]) as proxy,
+        meshwork.connect(url=proxy.url, token=five[0].token) as mesh,
+    ):
+        log = b"".join(line.data for line in mesh.start(program).logs(follow=True))
+    assert log.decode() == "".join(f"line {i}\n" for i in range(400))
+    assert proxy.cuts == []
 
 
 def test_submit_and_cancel(mesh):

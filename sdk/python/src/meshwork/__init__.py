@@ -35,7 +35,8 @@ from ._errors import (
     shown,
 )
 from ._guest import DoesNotTravel
-from ._jobs import AsyncJob, LogLine, Result
+from ._jobs import AsyncJob, Result
+from ._logs import LogLine
 from ._sync import Executor, Job, Mesh, Results, connect
 from ._tasks import Content, Options
 

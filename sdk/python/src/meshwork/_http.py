@@ -31,6 +31,7 @@ MAX_PROBLEM_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
+STEADY_S = 5.0
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
@@ -49,12 +50,27 @@ class Patience:
     """How long it is tried again, with longer and longer pauses between."""
 
     def __init__(self, seconds: float) -> None:
-        self.end = asyncio.get_running_loop().time() + seconds
+        self.seconds = seconds
+        self.clock = asyncio.get_running_loop().time
+        self.opened: float | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Something came of it."""
+        self.end = self.clock() + self.seconds
         self.pause = FIRST_PAUSE_S
+
+    def open(self) -> None:
+        """There is a connection."""
+        self.opened = self.clock()
 
     async def again(self) -> bool:
         """Waits a while; False: there is no more time."""
-        left = self.end - asyncio.get_running_loop().time()
+        # A connection that held for a while was good; one that is closed at once, again and again, is not.
+        if self.opened is not None and self.clock() - self.opened > STEADY_S:
+            self.renew()
+        self.opened = None
+        left = self.end - self.clock()
         if left <= 0:
             return False
         await asyncio.sleep(min(self.pause, left))
@@ -111,9 +127,10 @@ class Api:
 
         return await self.tried(once, is_safe=True, patience=patience)
 
-    async def lines(self, path: str, *, query: Query | None = None) -> AsyncGenerator[bytes, None]:
-        """The lines of an answer that comes bit by bit; a line is at most 64 MiB."""
+    async def lines(self, path: str, *, query: Query | None, tries: Patience) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer that comes bit by bit; a line is at most 64 MiB. `tries` is told when it begins."""
         async with self.open("GET", path, query=query, timeout=0) as response:
+            tries.open()
             line = bytearray()
             async for piece in response.aiter_raw():
                 first, *more = piece.split(b"\n")

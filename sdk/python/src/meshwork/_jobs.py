@@ -8,7 +8,6 @@ happens here.
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -18,12 +17,22 @@ from typing import Any
 
 from . import _guest
 from ._calls import Outcome, Outcomes, Part
-from ._errors import GuestError, NotFound, ProtocolError, job_error, trace_of, within
+from ._errors import (
+    GuestError,
+    NodeUnreachable,
+    NotFound,
+    ProtocolError,
+    Unavailable,
+    job_error,
+    trace_of,
+    within,
+)
 from ._events import EventHub, Reader
-from ._http import Api, parse, route
+from ._http import Api, Patience, route
+from ._logs import AnotherLog, LogLine, Reading, log_line
 from ._progress import Progress
 from ._source import Carried
-from ._views import Accepted, Event, Explanation, JobStatus, LogRow, Shard, read, read_list
+from ._views import Accepted, Event, Explanation, JobStatus, Shard, read, read_list
 
 PAGE = 64
 FULL_PAGE = 1000
@@ -51,20 +60,6 @@ class Result:
 
     def save(self, file: str | os.PathLike[str]) -> None:
         Path(file).write_bytes(self.bytes)
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """What a part wrote to stderr: `data` may be less or more than a line."""
-
-    shard: int
-    peer: str | None
-    data: bytes
-
-    @property
-    def text(self) -> str:
-        """With what is not UTF-8 replaced. It may hold anything: `meshwork.shown()` makes it safe for a terminal."""
-        return self.data.decode("utf-8", "replace")
 
 
 class AsyncJob:
@@ -145,11 +140,35 @@ class AsyncJob:
                         return
 
     async def logs(self, follow: bool = False, shard: int | None = None) -> AsyncGenerator[LogLine, None]:
-        """What the function wrote to stderr; with `follow` until the job has ended. A cut of the connection is an
-        error: NodeUnreachable."""
+        """What the function wrote to stderr, as far as the node has it now; with `follow` until the job has ended, each
+        byte once, whoever ran it and however often the connection is cut. Errors: NodeUnreachable."""
+        reading = Reading()
+        tries = Patience(self._patience)
+        has_ended = False
+        while True:
+            try:
+                reading.begin()
+                async with aclosing(self._log_lines(follow and not has_ended, shard, tries)) as lines:
+                    async for line in lines:
+                        new = reading.new(line, has_ended) if follow else line
+                        if new is not None:
+                            tries.renew()
+                            yield new
+                if has_ended or not follow:
+                    return
+                has_ended = True
+            except AnotherLog:
+                await AsyncJob(self._api, self._hub, self.id).wait()
+                has_ended = True
+            except (NodeUnreachable, Unavailable):
+                if not follow or not await tries.again():
+                    raise
+
+    async def _log_lines(self, follow: bool, shard: int | None, tries: Patience) -> AsyncGenerator[LogLine, None]:
         query = {"follow": 1 if follow else None, "shard": shard}
-        async for line in self._api.lines(self._path("logs"), query=query):
-            yield log_line(line)
+        async with aclosing(self._api.lines(self._path("logs"), query=query, tries=tries)) as lines:
+            async for line in lines:
+                yield log_line(line)
 
     async def stop(self) -> None:
         await self._api.json("POST", self._path("stop"))
@@ -325,17 +344,3 @@ def accepted_id(answer: Any) -> str:
     if not id:
         raise ProtocolError("the node accepted the job without saying its id")
     return id
-
-
-def log_line(line: bytes) -> LogLine:
-    row = read(LogRow, parse(line, "a line of the log"), "line")
-    try:
-        return LogLine(row.shard, row.peer, multibase64(row.data))
-    except ValueError as error:
-        raise ProtocolError(f"a line of the log is not what the API says: {error}") from None
-
-
-def multibase64(text: str) -> bytes:
-    if not text.startswith("m"):
-        raise ValueError("its data is not multibase of base64")
-    return base64.b64decode(text[1:] + "=" * (-len(text[1:]) % 4), validate=True)

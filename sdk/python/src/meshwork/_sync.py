@@ -22,7 +22,8 @@ from ._batch import Batcher, Future
 from ._calls import Outcome
 from ._client import AsyncMesh, AsyncResults, Path_
 from ._http import Query
-from ._jobs import AsyncJob, LogLine, Result
+from ._jobs import AsyncJob, Result
+from ._logs import LogLine
 from ._tasks import Input, Options
 from ._views import (
     Account,
