@@ -14,6 +14,7 @@ import pytest
 from nodes import Proxy, running, until
 
 import meshwork
+from meshwork._folder import packed
 
 pytestmark = pytest.mark.integration
 
@@ -135,6 +136,22 @@ def test_a_program_reduces_the_results_of_another(mesh, tmp_path):
         mesh.run(square, 3, reduce=total)
     with pytest.raises(TypeError, match="name its file"):
         mesh.run(words, inputs, reduce=summed)
+
+
+def test_a_programs_folder_goes_along(mesh, tmp_path):
+    (tmp_path / "tools").mkdir()
+    write(tmp_path / "tools", "__init__.py", "")
+    write(tmp_path / "tools", "words.py", "def count(text):\n    return len(text.split())")
+    write(tmp_path, "main.py", "import sqlite3, sys\nfrom tools import words\nprint(words.count(sys.stdin.read()))")
+    write(
+        tmp_path, "total.py", "import sys\nfrom tools import words\nprint(words.count(sys.stdin.read()), sys.argv[1:])"
+    )
+    (tmp_path / "large").write_bytes(bytes(3 << 20))
+    assert mesh.run(tmp_path, "one two").text == "2\n"
+    assert packed(tmp_path).cid == mesh.add(tmp_path).cid
+    total = meshwork.ProgramFolder(tmp_path, "total.py")
+    assert mesh.run(total, "a b c", ["x"]).text == "3 ['x']\n"
+    assert mesh.run(tmp_path, ["one two", "three"], reduce=total).text == "2 []\n"
 
 
 def test_a_program_that_fails_shows_its_log(mesh, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections import Counter, namedtuple
 from types import SimpleNamespace
@@ -11,8 +12,9 @@ import pytest
 import meshwork
 from meshwork import _guest
 from meshwork._calls import Outcomes, chunk_size, parts_of
+from meshwork._folder import packed
 from meshwork._progress import Progress, line_of
-from meshwork._tasks import function_of, input_bytes, task_of
+from meshwork._tasks import ProgramFolder, function_of, input_bytes, program_of, task_of
 from meshwork._views import JobStatus, Shard, read
 
 
@@ -213,6 +215,58 @@ def test_programs_and_inputs_are_checked(tmp_path):
     with pytest.raises(TypeError, match="an input must be"):
         input_bytes(5)
     assert [input_bytes("a"), input_bytes(b"b"), input_bytes({"c": 1})] == [b"a", b"b", b'{"c": 1}']
+
+
+def test_a_folder_is_packed_as_others_pack_it(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("main.py", "sub/b", ".hidden", "__pycache__"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link").symlink_to("main.py")
+    (tmp_path / "large").write_bytes(b"x" * (2 << 20) + b"y")
+    os.mkfifo(tmp_path / "pipe")
+    content = packed(tmp_path)
+    # As a node names main.py, sub and large without the others.
+    assert content.cid == "bafybeihlfa5u4a27s7fqof5awfzm6an77yge6jk2firzvdarbsqtfswhai"
+    assert len(content.blocks) == 7
+    ((car),) = content.cars()
+    assert all(cid in car and block in car for cid, block in content.blocks.items())
+
+
+def test_a_folder_has_bounds(tmp_path, monkeypatch):
+    for name in "abc":
+        (tmp_path / name).write_text(name * 10)
+    monkeypatch.setattr("meshwork._folder.MAX_FILES", 2)
+    with pytest.raises(ValueError, match="more than 2 files"):
+        packed(tmp_path)
+    monkeypatch.setattr("meshwork._folder.MAX_FILES", 3)
+    monkeypatch.setattr("meshwork._folder.CAR_BYTES", 1)
+    assert len(list(packed(tmp_path).cars())) == 4
+    monkeypatch.setattr("meshwork._folder.MAX_BYTES", 29)
+    with pytest.raises(ValueError, match="holds more than"):
+        packed(tmp_path)
+    monkeypatch.setattr("meshwork._folder.MAX_BYTES", 30)
+    (tmp_path / "d/d/d").mkdir(parents=True)
+    monkeypatch.setattr("meshwork._folder.MAX_DEPTH", 2)
+    with pytest.raises(ValueError, match="nested more than 2"):
+        packed(tmp_path)
+
+
+def test_the_program_of_a_folder_must_be_known(tmp_path):
+    with pytest.raises(ValueError, match="holds no main"):
+        program_of(tmp_path, [])
+    (tmp_path / "main.py").write_text("")
+    (tmp_path / "main.js").write_text("")
+    with pytest.raises(ValueError, match=r"main\.py and main\.js"):
+        program_of(tmp_path, [])
+    function, _ = program_of(ProgramFolder(tmp_path, "main.js"), ["x"])
+    assert (function["language"], function["script"], function["args"]) == ("javascript", "main.js", ["x"])
+    with pytest.raises(FileNotFoundError):
+        program_of(ProgramFolder(tmp_path, "other.py"), [])
+    (tmp_path / ".hidden.py").write_text("")
+    (tmp_path / "link.py").symlink_to("main.py")
+    for name in (".hidden.py", "link.py", f"../{tmp_path.name}/main.py"):
+        with pytest.raises(ValueError, match="does not go along"):
+            program_of(ProgramFolder(tmp_path, name), [])
 
 
 class Terminal:

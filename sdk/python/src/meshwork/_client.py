@@ -24,10 +24,12 @@ from ._tasks import (
     Content,
     Input,
     Options,
+    ProgramFolder,
     check_count,
-    function_of,
     inline,
     input_bytes,
+    name_of,
+    program_of,
     task_of,
     whole,
 )
@@ -57,6 +59,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 UPLOADS = 4
 Path_ = str | os.PathLike[str]
+Program = Path_ | ProgramFolder
 
 
 class AsyncMesh:
@@ -114,18 +117,19 @@ class AsyncMesh:
 
     async def start(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> AsyncJob:
         """Starts a job and does not wait for it.
 
-        A file (.py .js .wat .wasm .rb .php) reads its input on stdin and has `args` as its arguments; a list or tuple
-        of inputs runs it once for each, and the program `reduce` then reads all results, a line for each at least, and
-        makes one of them. A function is called with the input, if there is one, and `args`.
+        A file (.py .js .wat .wasm .rb .php), or a folder with a main.* of these (ProgramFolder), reads its input on
+        stdin and has `args` as its arguments. A list or tuple of inputs runs it once for each; the program `reduce`
+        then reads all results, a line for each at least, and makes one of them. A function is called with the input,
+        if there is one, and `args`.
         """
         if callable(program):
             no_reduce(reduce)
@@ -135,11 +139,11 @@ class AsyncMesh:
 
     async def plan(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Plan:
         """What start() would ask for; nothing runs."""
@@ -153,25 +157,29 @@ class AsyncMesh:
     @overload
     async def run(
         self,
-        program: Path_,
+        program: Program,
         inputs: list[Any] | tuple[Any, ...],
         args: Sequence[str] = (),
         *,
-        reduce: Path_,
+        reduce: Program,
         **options: Unpack[Options],
     ) -> Result: ...
     @overload
     async def run(
-        self, program: Path_, inputs: list[Any] | tuple[Any, ...], args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Program,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        **options: Unpack[Options],
     ) -> list[Result]: ...
     @overload
     async def run(
         self,
-        program: Path_,
+        program: Program,
         inputs: Input | None = None,
         args: Sequence[str] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Result: ...
     @overload
@@ -184,7 +192,7 @@ class AsyncMesh:
         inputs: Any = None,
         args: Sequence[Any] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Any:
         """start(), and what it comes to: a function's value, a program's Result, or with several inputs that are not
@@ -354,18 +362,17 @@ class AsyncMesh:
 
     async def _program_task(
         self,
-        program: Path_,
+        program: Program,
         inputs: Input | Sequence[Input] | None,
         args: Sequence[Any],
-        reduce: Path_ | None,
+        reduce: Program | None,
         options: Options,
     ) -> dict[str, Any]:
-        function = await asyncio.to_thread(function_of, program, args)
-        task = {**task_of(options, Path(program).name), "function": function}
+        task = {**task_of(options, name_of(program)), "function": await self._function(program, args)}
         if reduce is not None:
             if callable(reduce):
                 raise TypeError("a program's results are reduced by a program: name its file")
-            task["reduce"] = await asyncio.to_thread(function_of, reduce, ())
+            task["reduce"] = await self._function(reduce, ())
         if isinstance(inputs, (list, tuple)):
             if not inputs:
                 raise ValueError("there are no inputs: leave them out to run the program once, without one")
@@ -375,6 +382,13 @@ class AsyncMesh:
             values = [] if inputs is None else [input_bytes(cast(Input, inputs))]
         task["inputs"] = await self._inputs(values, bool(options.get("sealed")))
         return task
+
+    async def _function(self, program: Program, args: Sequence[Any]) -> dict[str, Any]:
+        function, content = await asyncio.to_thread(program_of, program, args)
+        for car in content.cars() if content is not None else ():
+            query = {"car": 1, "declare": 0}
+            await self._api.json("POST", "/api/v1/assets", query=query, content=car, timeout=600)
+        return function
 
     async def _calls_task(
         self, carried: Carried, parts: Sequence[Part], options: Options, fold: Carried | None = None

@@ -20,7 +20,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from ._batch import Batcher, Future
 from ._calls import Outcome
-from ._client import AsyncMesh, AsyncResults, Path_
+from ._client import AsyncMesh, AsyncResults, Path_, Program
 from ._http import Query
 from ._jobs import AsyncJob, Result
 from ._logs import LogLine
@@ -231,22 +231,22 @@ class Mesh:
 
     def start(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Job:
         return Job(self._portal, self._portal.call(self._mesh.start(program, inputs, args, reduce=reduce, **options)))
 
     def plan(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Plan:
         return self._portal.call(self._mesh.plan(program, inputs, args, reduce=reduce, **options))
@@ -254,25 +254,29 @@ class Mesh:
     @overload
     def run(
         self,
-        program: Path_,
+        program: Program,
         inputs: list[Any] | tuple[Any, ...],
         args: Sequence[str] = (),
         *,
-        reduce: Path_,
+        reduce: Program,
         **options: Unpack[Options],
     ) -> Result: ...
     @overload
     def run(
-        self, program: Path_, inputs: list[Any] | tuple[Any, ...], args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Program,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        **options: Unpack[Options],
     ) -> list[Result]: ...
     @overload
     def run(
         self,
-        program: Path_,
+        program: Program,
         inputs: Input | None = None,
         args: Sequence[str] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Result: ...
     @overload
@@ -285,7 +289,7 @@ class Mesh:
         inputs: Any = None,
         args: Sequence[Any] = (),
         *,
-        reduce: Path_ | None = None,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Any:
         return self._portal.call(self._mesh.run(program, inputs, args, reduce=reduce, **options))
