@@ -238,7 +238,9 @@ async def body_of(response: httpx.Response, most: int) -> bytes:
     async for piece in response.aiter_raw():
         body += piece
         if len(body) > most:
-            raise MeshError(f"the answer is larger than {most} bytes: have it written to a file with to=...")
+            raise MeshError(
+                f"the answer is larger than {most} bytes: have it written to a file with get_to() or save_result()"
+            )
     return bytes(body)
 
 
