@@ -21,7 +21,8 @@ from meshwork._views import Node, read
 JOB = {
     "id": "job", "label": "", "phase": "running", "ended": False, "failure": "", "unverified": False, "shards": 1,
     "finished": 0, "running": 1, "verifying": 0, "failed_outcomes": 0, "function": "f", "inputs": "i", "reduce": None,
-    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False, "checked": 0, "fuel": 0, "created": "",
+    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False,
+    "checked": 0, "fuel": 0, "created": "",
     "elapsed_ms": None, "notes": [], "escrow": None,
 }  # fmt: skip
 DONE = {**JOB, "phase": "done", "ended": True, "finished": 1}
@@ -147,7 +148,8 @@ def mesh(fake):
     [
         (400, meshwork.Invalid), (401, meshwork.Unauthorized), (403, meshwork.Forbidden), (404, meshwork.NotFound),
         (409, meshwork.Conflict), (413, meshwork.Exhausted), (429, meshwork.Exhausted), (500, meshwork.NodeFailed),
-        (501, meshwork.Unsupported), (503, meshwork.Unavailable), (504, meshwork.ApiTimedOut), (507, meshwork.Exhausted),
+        (501, meshwork.Unsupported), (503, meshwork.Unavailable), (504, meshwork.ApiTimedOut), (507,
+        meshwork.Exhausted),
     ],
 )  # fmt: skip
 def test_a_refusal_is_an_exception_of_its_cause(fake, mesh, status, kind):
@@ -434,7 +436,8 @@ def test_the_home_is_found_as_the_program_finds_it(tmp_path, monkeypatch):
     "text",
     [
         "", "{", "[]", "{}", "[" * 100_000, '{"address":"localhost","port":1,"token":"t","pid":1}',
-        '{"address":"127.0.0.1","port":70000,"token":"t","pid":1}', '{"address":"127.0.0.1","port":1,"token":5,"pid":1}',
+        '{"address":"127.0.0.1","port":70000,"token":"t","pid":1}',
+        '{"address":"127.0.0.1","port":1,"token":5,"pid":1}',
     ],
 )  # fmt: skip
 def test_a_damaged_address_is_an_error(tmp_path, text):

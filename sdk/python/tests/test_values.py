@@ -26,7 +26,8 @@ def carry_over(value):
     "value",
     [
         None, True, False, 0, -1, 2**63, -(10**5000), 1 << 100_000, 0.1, -0.0, 5e-324, 1.7e308, math.inf, -math.inf, "",
-        "\ud800", "\x00\u202e<script>", b"", b"\xff\x00", [], [1, [2]], (), (1, (2,)), {}, {"a": {"b": (1,)}}, {"$": "int"},
+        "\ud800", "\x00\u202e<script>", b"", b"\xff\x00", [], [1, [2]], (), (1, (2,)), {}, {"a": {"b": (1,)}},
+        {"$": "int"},
         {"$": {"$": 1}}, {1, "a", (2,)}, frozenset({1}), [True, 1, 1.0],
     ],
     ids=lambda value: repr(value)[:20] if not isinstance(value, int) else "number",
@@ -78,7 +79,8 @@ def test_depth_and_cycles_are_bounded():
     "text",
     [
         "", "{", "NaN", "Infinity", "1e400", "[1e999]", '{"$":"int"}', '{"$":"int","hex":5}', '{"$":"int","hex":"zz"}',
-        '{"$":"float","text":"1"}', '{"$":"bytes","base64":"*"}', '{"$":"set","items":[[1]]}', '{"$":"dict","items":[[1,2]]}',
+        '{"$":"float","text":"1"}', '{"$":"bytes","base64":"*"}', '{"$":"set","items":[[1]]}',
+        '{"$":"dict","items":[[1,2]]}',
         '{"$":[1],"items":[]}', '{"$":"tuple","items":[],"more":1}', "9" * 5000,
     ],
 )  # fmt: skip
@@ -113,7 +115,8 @@ def test_chunks_are_few_and_enough():
 JOB = {
     "id": "job", "label": "l", "phase": "running", "ended": False, "failure": "", "unverified": False, "shards": 4,
     "finished": 0, "running": 3, "verifying": 1, "failed_outcomes": 0, "function": "f", "inputs": "i", "reduce": None,
-    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False, "checked": 0,
+    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False,
+    "checked": 0,
     "fuel": 0, "created": "", "elapsed_ms": None, "notes": [], "escrow": None,
 }  # fmt: skip
 
@@ -125,7 +128,8 @@ def shard(result="cid", **outcome):
     return read(
         Shard,
         {
-            "shard": 0, "state": "accepted", "worker": None, "decision": "accepted", "result": result, "log": None, "fuel": 1,
+            "shard": 0, "state": "accepted", "worker": None, "decision": "accepted", "result": result, "log": None,
+            "fuel": 1,
             "outcome": {**usual, **outcome}, "seats": [], "story": [],
         },
         "shard",
@@ -140,8 +144,10 @@ def outcomes(files=None):
 @pytest.mark.parametrize(
     "result",
     [
-        b"", b"\xff", b"[]", b"{}", b"5", b"[[0,1]]", b"[[0,1],[0,2],[0,3]]", b"[[2,1],[0,1]]", b"[[0],[0,1]]", b"[[0,NaN],[0,1]]",
-        b"[[1,[]]]", b'[[1,[{"type":1}]]]', b'[[1,[{"type":"E","message":"","link":"","frames":[[1,2,3]]}]]]', b"[[true,1],[0,1]]",
+        b"", b"\xff", b"[]", b"{}", b"5", b"[[0,1]]", b"[[0,1],[0,2],[0,3]]", b"[[2,1],[0,1]]", b"[[0],[0,1]]",
+        b"[[0,NaN],[0,1]]",
+        b"[[1,[]]]", b'[[1,[{"type":1}]]]', b'[[1,[{"type":"E","message":"","link":"","frames":[[1,2,3]]}]]]',
+        b"[[true,1],[0,1]]",
         b'[[1,[{"type":"E","message":"","link":"","frames":[]},{"type":"E","message":"","link":"odd","frames":[]}]]]',
     ],
 )  # fmt: skip
