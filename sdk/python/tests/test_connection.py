@@ -260,7 +260,7 @@ def test_a_log_that_is_cut_goes_on_where_it_was(fake, mesh):
         chunked((0, b"one\ntwo\nthree\n"), (1, b"abc")),
     ]
     assert log_of(mesh, follow=True) == {0: b"one\ntwo\nthree\n", 1: b"abc"}
-    assert [path for _, path, _ in fake.requests[1:]] == [LOGS + "?follow=1"] * 6 + [LOGS]
+    assert [path for _, path, _ in fake.requests[2:]] == [LOGS + "?follow=1"] * 6 + [LOGS]
 
 
 def test_what_two_machines_write_at_once_is_given_once(fake, mesh):
@@ -274,7 +274,7 @@ def test_what_two_machines_write_at_once_is_given_once(fake, mesh):
 
 @pytest.mark.parametrize("later", [[(0, b"wo\nthree\n")], [(0, b"ree\n")], []], ids=["another", "short", "nothing"])
 def test_what_the_node_keeps_no_more_is_read_when_the_job_has_ended(fake, mesh, later):
-    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(DONE)]
+    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(JOB), as_json(DONE)]
     fake.answers[LOGS] = [
         chunked((0, b"one\nt"), whole=False),
         chunked(*later),
@@ -288,11 +288,18 @@ def test_what_the_node_keeps_no_more_is_read_when_the_job_has_ended(fake, mesh, 
 
 
 def test_a_log_that_became_another_is_given_whole(fake, mesh):
-    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(DONE)]
+    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(JOB), as_json(DONE)]
     fake.answers[LOGS] = [chunked((0, b"one "), (0, b"two", "b")), chunked((0, b"two and more"))]
     for _ in range(2):
         fake.sockets.put([])
     assert log_of(mesh, follow=True) == {0: b"one two and more"}
+
+
+def test_the_log_of_a_job_that_has_ended_is_read_once(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(DONE)
+    fake.answers[LOGS] = chunked((0, b"one"), (1, b"two"))
+    assert log_of(mesh, follow=True) == {0: b"one", 1: b"two"}
+    assert [path for _, path, _ in fake.requests if path.startswith(LOGS)] == [LOGS]
 
 
 def test_a_log_that_is_not_followed_is_as_the_node_has_it(fake, mesh):

@@ -144,7 +144,7 @@ class AsyncJob:
         byte once, whoever ran it and however often the connection is cut. Errors: NodeUnreachable."""
         reading = Reading()
         tries = Patience(self._patience)
-        has_ended = False
+        has_ended = follow and await self.done()
         while True:
             try:
                 reading.begin()
