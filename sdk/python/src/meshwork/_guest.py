@@ -1,5 +1,5 @@
 """Values as text, and how a node calls carried functions: this file is a part of the package and, as text, of every
-program that `meshwork._program` makes, so it stands alone and works with Python 3.11 and later.
+program that `meshwork._source` makes, so it stands alone and works with Python 3.11 and later.
 
 Values: None, bool, int, float, str, bytes, list, tuple, dict, set and frozenset, nested at most 100 levels deep, and
 exactly these types: what else a value would become on the way is not guessed. What JSON lacks is written as an object
