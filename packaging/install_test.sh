@@ -26,7 +26,7 @@ fi
 place=$(mktemp -d /tmp/meshwork-install.XXXXXX)
 node=
 finish() {
-  if [[ -n $node ]]; then kill "$node" 2>/dev/null || true; fi
+  if [[ -n $node ]]; then { kill "$node" && wait "$node"; } 2>/dev/null || true; fi
   for mount in proc dev/shm; do mountpoint -q "$place/$mount" && umount "$place/$mount"; done
   rm -rf "$place"
 }
@@ -38,7 +38,8 @@ cp /etc/resolv.conf "$place/etc/resolv.conf"
 mount -t proc proc "$place/proc"
 mount -t tmpfs tmpfs "$place/dev/shm"
 cp "$deb" "$place/tmp/meshwork.deb"
-inside() { chroot "$place" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@"; }
+there=(chroot "$place" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive)
+inside() { "${there[@]}" "$@"; }
 
 say "installing the package there"
 {
@@ -68,13 +69,12 @@ check "a Python function runs, with the runtimes of the package" says 45 inside 
 check "the demonstration, with the example of the package" inside mesh demo
 check "the manual" test -s "$place/usr/share/man/man1/mesh-run.1.gz"
 check "completions" grep -q complete "$place/usr/share/bash-completion/completions/mesh"
-inside env MESH_NO_MDNS=1 mesh --home /tmp/home up --api 127.0.0.1:0 --listen /ip4/127.0.0.1/tcp/0 --json >"$place/tmp/up" 2>/dev/null &
+up=(mesh --home /tmp/home up --api 127.0.0.1:0 --listen /ip4/127.0.0.1/tcp/0 --json)
+exec 8< <(exec "${there[@]}" MESH_NO_MDNS=1 "${up[@]}" 2>/dev/null)
 node=$!
-for ((i = 0; i < 200; ++i)); do
-  if [[ -s $place/tmp/up ]]; then break; fi
-  sleep 0.1
-done
-address=$(node -e 'console.log(JSON.parse(require("fs").readFileSync(0, "utf8").split("\n")[0]).api.split("#")[0])' <"$place/tmp/up")
+# It prints one line once it listens.
+read -r facts <&8 || die "the node of the package does not start."
+address=$(node -e 'console.log(JSON.parse(process.argv[1]).api.split("#")[0])' "$facts")
 check "the dashboard is inside" says '<div id="root">' node -e 'fetch(process.argv[1]).then((r) => r.text()).then(console.log)' "$address"
 kill "$node"
 wait "$node" || true

@@ -34,6 +34,25 @@ build() {
   (cd "$root" && cmake --build --preset "$1" "${targets[@]}" >&2)
 }
 
+# npm_install: in this folder, exactly what its lock file pins
+npm_install() { npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2; }
+
+# npm_workspace: what the client and the dashboard are built and tested with, once per set of pins
+npm_workspace() (
+  cd "$root" || exit
+  installed=node_modules/.installed-$(cat package-lock.json package.json sdk/js/package.json web/package.json | sha256sum | cut -c1-16)
+  if [[ -f $installed ]]; then return; fi
+  say "installing the npm packages of the client and the dashboard"
+  npm_install && touch "$installed"
+)
+
+# pip_install FOLDER REQUIREMENTS: a virtual environment with exactly what is pinned
+pip_install() {
+  rm -rf "$1"
+  python3 -m venv "$1"
+  "$1/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$2" >&2
+}
+
 # link_program: the release program and its other names, where README.md says they are
 link_program() {
   ln -sfn release/mesh "$root/build/mesh"

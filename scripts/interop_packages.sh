@@ -14,7 +14,7 @@ flock 9
 if [[ ! -f $folder/done ]]; then
   say "installing the npm packages that the interop tests compare with"
   cp "$root"/tests/interop/package*.json "$folder/"
-  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+  (cd "$folder" && npm_install)
   touch "$folder/done"
 fi
 
@@ -22,8 +22,6 @@ key=$(sha256sum <"$root/tests/interop/openapi/requirements.txt" | cut -c1-16)
 folder=$MESH_CACHE/pip/openapi/$key
 if [[ ! -f $folder/done ]]; then
   say "installing the checker of the API's description"
-  python3 -m venv "$folder"
-  "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-    -r "$root/tests/interop/openapi/requirements.txt" >&2
+  pip_install "$folder" "$root/tests/interop/openapi/requirements.txt"
   touch "$folder/done"
 fi

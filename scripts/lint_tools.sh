@@ -15,10 +15,8 @@ if [[ ! -f $folder/done ]]; then
   say "installing the pinned linters"
   mkdir -p "$folder"
   cp "$root"/tools/lint/package*.json "$folder/"
-  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
-  python3 -m venv "$folder/venv"
-  "$folder/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-    -r "$root/tools/lint/requirements.txt" >&2
+  (cd "$folder" && npm_install)
+  pip_install "$folder/venv" "$root/tools/lint/requirements.txt"
   ln -sf "$folder/venv/bin/clang-tidy" "$folder/node_modules/.bin/clang-tidy"
   touch "$folder/done"
 fi

@@ -118,16 +118,12 @@ rm -rf "$tree"
 
 # ---- The clients.
 
-if [[ -f sdk/python/pyproject.toml ]]; then
-  say "the Python client's wheel"
-  python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$out" sdk/python
-fi
-if [[ -f package.json ]]; then
-  say "the JavaScript client's tarball"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-  npm run --silent build -w sdk/js >&2
-  npm pack --silent --workspace sdk/js --pack-destination "$out" >&2
-fi
+say "the Python client's wheel"
+python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$out" sdk/python
+say "the JavaScript client's tarball"
+npm_workspace
+npm run --silent build -w sdk/js >&2
+npm pack --silent --workspace sdk/js --pack-destination "$out" >&2
 
 say "made: $(cd "$out" && echo ./*)"
 if [[ ${1:-} != --no-install-test ]]; then packaging/install_test.sh "$deb"; fi

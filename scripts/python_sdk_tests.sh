@@ -17,10 +17,7 @@ mkdir -p "$MESH_CACHE/python_sdk" "$(dirname "$junit")"
   flock 9
   if [[ ! -f $folder/done ]]; then
     say "installing what the Python client is tested with"
-    rm -rf "$folder"
-    python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-      -r "$requirements" >&2
+    pip_install "$folder" "$requirements"
     touch "$folder/done"
   fi
 ) 9>"$MESH_CACHE/python_sdk/.lock"

@@ -5,9 +5,12 @@ import ctypes
 import json
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[3]
 MESH = os.environ.get("MESH") or str(ROOT / "build/release/mesh")
@@ -58,6 +61,65 @@ class Node:
                 self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Proxy:
+    """A way to a node that cuts the first connections on which `path` is asked for, each after so many bytes more."""
+
+    def __init__(self, node, path, cuts):
+        self.path = path.encode()
+        self.cuts = list(cuts)
+        self.node = urlsplit(node.url)
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self.handler())
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def handler(self):
+        proxy = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                with socket.create_connection((proxy.node.hostname, proxy.node.port)) as node:
+                    there = threading.Thread(target=self.ask, args=(node,), daemon=True)
+                    self.left = None
+                    there.start()
+                    with contextlib.suppress(OSError):
+                        self.answer(node)
+                    for end in (node, self.request):
+                        with contextlib.suppress(OSError):
+                            end.shutdown(socket.SHUT_RDWR)
+                    there.join()
+
+            def ask(self, node):
+                # A node answers to its own name alone.
+                own = urlsplit(proxy.url).netloc.encode()
+                with contextlib.suppress(OSError):
+                    while data := self.request.recv(65536):
+                        if proxy.path in data and proxy.cuts:
+                            self.left = proxy.cuts.pop(0)
+                        node.sendall(data.replace(own, proxy.node.netloc.encode()))
+                    node.shutdown(socket.SHUT_WR)
+
+            def answer(self, node):
+                while data := node.recv(65536):
+                    if self.left is not None:
+                        data = data[: self.left]
+                        self.left -= len(data)
+                    self.request.sendall(data)
+                    if self.left == 0:
+                        return
+
+        return Handler
 
 
 def until(condition, what, limit_s=60):

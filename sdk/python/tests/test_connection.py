@@ -15,13 +15,14 @@ import pytest
 
 import meshwork
 from meshwork._endpoint import Endpoint
-from meshwork._jobs import log_line
+from meshwork._logs import log_line
 from meshwork._views import Node, read
 
 JOB = {
     "id": "job", "label": "", "phase": "running", "ended": False, "failure": "", "unverified": False, "shards": 1,
-    "finished": 0, "running": 1, "verifying": 0, "failed_outcomes": 0, "function": "f", "inputs": "i", "result": None, "fee": 0,
-    "verifiers": None, "sample_per_mille": 1000, "sealed": False, "checked": 0, "fuel": 0, "created": "",
+    "finished": 0, "running": 1, "verifying": 0, "failed_outcomes": 0, "function": "f", "inputs": "i", "reduce": None,
+    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False,
+    "checked": 0, "fuel": 0, "created": "",
     "elapsed_ms": None, "notes": [], "escrow": None,
 }  # fmt: skip
 DONE = {**JOB, "phase": "done", "ended": True, "finished": 1}
@@ -147,7 +148,8 @@ def mesh(fake):
     [
         (400, meshwork.Invalid), (401, meshwork.Unauthorized), (403, meshwork.Forbidden), (404, meshwork.NotFound),
         (409, meshwork.Conflict), (413, meshwork.Exhausted), (429, meshwork.Exhausted), (500, meshwork.NodeFailed),
-        (501, meshwork.Unsupported), (503, meshwork.Unavailable), (504, meshwork.ApiTimedOut), (507, meshwork.Exhausted),
+        (501, meshwork.Unsupported), (503, meshwork.Unavailable), (504, meshwork.ApiTimedOut), (507,
+        meshwork.Exhausted),
     ],
 )  # fmt: skip
 def test_a_refusal_is_an_exception_of_its_cause(fake, mesh, status, kind):
@@ -201,12 +203,119 @@ def test_views_are_checked():
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b"[]", b'{"shard":"0","peer":null,"data":"m"}', b'{"shard":0,"peer":null,"data":"m*"}']
+    "line",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"[" * 100_000,
+        b'{"shard":"0","peer":null,"data":"m"}',
+        b'{"shard":0,"peer":null,"data":"m*"}',
+    ],
 )
 def test_a_line_of_a_log_is_checked(line):
     with pytest.raises(meshwork.ProtocolError):
         log_line(line)
     assert log_line(b'{"shard":0,"peer":null,"data":"mYQ"}').data == b"a"
+
+
+def chunked(*pieces, whole=True):
+    """Log lines in a body that comes bit by bit, and perhaps never ends."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/x-ndjson")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for shard, data, *peer in pieces:
+            text = "m" + base64.b64encode(data).decode().rstrip("=")
+            body = json.dumps({"shard": shard, "peer": peer[0] if peer else None, "data": text}).encode() + b"\n"
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
+        if whole:
+            handler.wfile.write(b"0\r\n\r\n")
+        handler.close_connection = True
+
+    return answer
+
+
+def log_of(mesh, **options):
+    """Of each part, all that was handed on."""
+    text = {}
+    for line in mesh.job("job").logs(**options):
+        text[line.shard] = text.get(line.shard, b"") + line.data
+    return text
+
+
+LOGS = "/api/v1/tasks/job/logs"
+
+
+def test_a_log_that_is_cut_goes_on_where_it_was(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = [
+        chunked((0, b"one\ntw"), (1, b"a"), whole=False),
+        chunked((0, b"one\n"), whole=False),
+        gone,
+        problem(503, detail="busy"),
+        chunked((1, b"a"), (0, b"one\n"), (0, b"two\nth"), (1, b"b"), whole=False),
+        chunked((0, b"one\ntwo\nthree\n"), (1, b"abc")),
+    ]
+    assert log_of(mesh, follow=True) == {0: b"one\ntwo\nthree\n", 1: b"abc"}
+    assert [path for _, path, _ in fake.requests[2:]] == [LOGS + "?follow=1"] * 6 + [LOGS]
+
+
+def test_what_two_machines_write_at_once_is_given_once(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = [
+        chunked((0, b"on", "a"), (0, b"o", "b"), (0, b"e\nt", "a"), (0, b"ne\ntwo\n", "b"), (0, b"wo\nth", "a")),
+        chunked((0, b"one\ntwo\nthree\n")),
+    ]
+    assert log_of(mesh, follow=True) == {0: b"one\ntwo\nthree\n"}
+
+
+@pytest.mark.parametrize("later", [[(0, b"wo\nthree\n")], [(0, b"ree\n")], []], ids=["another", "short", "nothing"])
+def test_what_the_node_keeps_no_more_is_read_when_the_job_has_ended(fake, mesh, later):
+    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(JOB), as_json(DONE)]
+    fake.answers[LOGS] = [
+        chunked((0, b"one\nt"), whole=False),
+        chunked(*later),
+        chunked((0, b"one\ntwo\nthree\n"), whole=False),
+        chunked((0, b"one\ntwo\nthree\n"), (1, b"four")),
+    ]
+    for _ in range(2):
+        fake.sockets.put([])
+    assert log_of(mesh, follow=True) == {0: b"one\ntwo\nthree\n", 1: b"four"}
+    assert [path for _, path, _ in fake.requests if path.startswith(LOGS)] == [LOGS + "?follow=1"] * 2 + [LOGS] * 2
+
+
+def test_a_log_that_became_another_is_given_whole(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = [as_json(JOB), as_json(JOB), as_json(DONE)]
+    fake.answers[LOGS] = [chunked((0, b"one "), (0, b"two", "b")), chunked((0, b"two and more"))]
+    for _ in range(2):
+        fake.sockets.put([])
+    assert log_of(mesh, follow=True) == {0: b"one two and more"}
+
+
+def test_the_log_of_a_job_that_has_ended_is_read_once(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(DONE)
+    fake.answers[LOGS] = chunked((0, b"one"), (1, b"two"))
+    assert log_of(mesh, follow=True) == {0: b"one", 1: b"two"}
+    assert [path for _, path, _ in fake.requests if path.startswith(LOGS)] == [LOGS]
+
+
+def test_a_log_that_is_not_followed_is_as_the_node_has_it(fake, mesh):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = chunked((0, b"a"), (0, b"a", "b"), whole=False)
+    lines = mesh.job("job").logs()
+    assert [(next(lines).peer, next(lines).peer)] == [(None, "b")]
+    with pytest.raises(meshwork.NodeUnreachable):
+        next(lines)
+
+
+def test_a_log_that_is_cut_again_and_again_ends_the_wait(fake):
+    fake.answers["/api/v1/tasks/job"] = as_json(JOB)
+    fake.answers[LOGS] = chunked((0, b"one"), whole=False)
+    with meshwork.Mesh(url=fake.url, token="x", patience=0.2) as mesh, pytest.raises(meshwork.NodeUnreachable):
+        log_of(mesh, follow=True)
 
 
 def event(seq, kind="job.done", job="job"):
@@ -334,7 +443,8 @@ def test_the_home_is_found_as_the_program_finds_it(tmp_path, monkeypatch):
     "text",
     [
         "", "{", "[]", "{}", "[" * 100_000, '{"address":"localhost","port":1,"token":"t","pid":1}',
-        '{"address":"127.0.0.1","port":70000,"token":"t","pid":1}', '{"address":"127.0.0.1","port":1,"token":5,"pid":1}',
+        '{"address":"127.0.0.1","port":70000,"token":"t","pid":1}',
+        '{"address":"127.0.0.1","port":1,"token":5,"pid":1}',
     ],
 )  # fmt: skip
 def test_a_damaged_address_is_an_error(tmp_path, text):

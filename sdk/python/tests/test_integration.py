@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import io
 import math
 import os
 import signal
@@ -10,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from nodes import running, until
+from nodes import Proxy, running, until
 
 import meshwork
+from meshwork._folder import packed
 
 pytestmark = pytest.mark.integration
 
@@ -57,6 +59,19 @@ def test_map_puts_many_items_into_a_part(mesh):
     assert sum(results) == sum(map(square, range(5000)))
 
 
+def test_progress_is_one_line_that_ends_complete(mesh, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert mesh.run(square, 3) == 9
+    assert list(mesh.map(square, range(4), chunksize=2)) == [0, 1, 4, 9]
+    lines = sys.stderr.getvalue().split("\n")
+    assert [line.rpartition("] ")[2].rstrip() for line in lines] == ["1/1, done", "2/2, done", ""]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 def test_an_exception_names_the_item_and_the_line(mesh):
     results = mesh.map(inverse, range(20), chunksize=5)
     assert [next(results) for _ in range(7)] == list(map(inverse, range(7)))
@@ -79,6 +94,64 @@ def test_run_gives_a_functions_value_and_a_programs_result(mesh, tmp_path):
     program.write_text("import sys\nprint(sys.stdin.read().upper(), sys.argv[1:], end='')")
     results = mesh.run(program, ["a", b"b"], args=["x"])
     assert [result.text for result in results] == ["A ['x']", "B ['x']"]
+
+
+def summed(values):
+    return sum(values), len(values)
+
+
+def half(values):
+    return sum(values) / (len(values) - 8)
+
+
+def test_map_reduce_equals_the_fold_of_the_builtin_map(mesh):
+    assert mesh.map_reduce(square, summed, range(100)) == summed(list(map(square, range(100))))
+    assert mesh.map_reduce(pow, max, [2, 3, 4], [5, 6, 2], chunksize=2) == 729
+    with pytest.raises(ValueError, match="nothing to reduce"):
+        mesh.map_reduce(square, sum, [])
+
+
+def test_what_goes_wrong_in_a_map_reduce_says_where(mesh):
+    with pytest.raises(meshwork.GuestError, match="inverse raised ZeroDivisionError") as caught:
+        mesh.map_reduce(inverse, sum, range(10), chunksize=3)
+    assert caught.value.index == 7
+    with pytest.raises(meshwork.GuestError, match="half raised ZeroDivisionError") as caught:
+        mesh.map_reduce(square, half, range(8))
+    assert caught.value.frames[-1] == (__file__, half.__code__.co_firstlineno + 1, "half")
+
+
+def test_a_program_reduces_the_results_of_another(mesh, tmp_path):
+    words = write(tmp_path, "words.py", "import sys\nprint(len(sys.stdin.read().split()), end='')")
+    total = write(tmp_path, "total.py", "import sys\nprint(sum(map(int, sys.stdin)))")
+    inputs = ["one two", "three", "four five six"]
+    assert mesh.run(words, inputs, reduce=total).json() == 6
+    assert mesh.plan(words, inputs, reduce=total).reduce
+    job = mesh.start(words, inputs, reduce=total)
+    assert job.result().text == "6\n"
+    assert [result.text for result in job.results()] == ["2", "1", "3"]
+    fails = write(tmp_path, "fails.js", "throw new Error('no such total')")
+    with pytest.raises(meshwork.GuestError, match="no such total"):
+        mesh.run(words, inputs, reduce=fails)
+    with pytest.raises(TypeError, match="map_reduce"):
+        mesh.run(square, 3, reduce=total)
+    with pytest.raises(TypeError, match="name its file"):
+        mesh.run(words, inputs, reduce=summed)
+
+
+def test_a_programs_folder_goes_along(mesh, tmp_path):
+    (tmp_path / "tools").mkdir()
+    write(tmp_path / "tools", "__init__.py", "")
+    write(tmp_path / "tools", "words.py", "def count(text):\n    return len(text.split())")
+    write(tmp_path, "main.py", "import sqlite3, sys\nfrom tools import words\nprint(words.count(sys.stdin.read()))")
+    write(
+        tmp_path, "total.py", "import sys\nfrom tools import words\nprint(words.count(sys.stdin.read()), sys.argv[1:])"
+    )
+    (tmp_path / "large").write_bytes(bytes(3 << 20))
+    assert mesh.run(tmp_path, "one two").text == "2\n"
+    assert packed(tmp_path).cid == mesh.add(tmp_path).cid
+    total = meshwork.ProgramFolder(tmp_path, "total.py")
+    assert mesh.run(total, "a b c", ["x"]).text == "3 ['x']\n"
+    assert mesh.run(tmp_path, ["one two", "three"], reduce=total).text == "2 []\n"
 
 
 def test_a_program_that_fails_shows_its_log(mesh, tmp_path):
@@ -106,6 +179,21 @@ def test_jobs_have_logs_receipts_and_a_story(mesh, tmp_path):
     assert mesh.job(job.id[:30]).id == job.id
     with pytest.raises(meshwork.NotFound):
         mesh.job("bafyreizzzzz")
+
+
+def test_a_log_that_is_cut_goes_on_without_loss(five, tmp_path):
+    program = write(
+        tmp_path,
+        "talks.py",
+        "import sys\nfor i in range(400):\n    print('line', i, file=sys.stderr, flush=True)\n    sum(range(20_000))\n",
+    )
+    with (
+        Proxy(five[0], "/logs?", [700, 2000, 5000]) as proxy,
+        meshwork.connect(url=proxy.url, token=five[0].token) as mesh,
+    ):
+        log = b"".join(line.data for line in mesh.start(program).logs(follow=True))
+    assert log.decode() == "".join(f"line {i}\n" for i in range(400))
+    assert proxy.cuts == []
 
 
 def test_submit_and_cancel(mesh):

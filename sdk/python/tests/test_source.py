@@ -50,7 +50,7 @@ def decorated(x):
     return x * RATE
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=100)
 def fib(n: "unknown_name") -> int:  # noqa: F821
     return n if n < 2 else fib(n - 1) + fib(n - 2)
 

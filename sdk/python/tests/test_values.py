@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import sys
 from collections import Counter, namedtuple
 from types import SimpleNamespace
 
@@ -10,9 +12,10 @@ import pytest
 import meshwork
 from meshwork import _guest
 from meshwork._calls import Outcomes, chunk_size, parts_of
+from meshwork._folder import packed
 from meshwork._progress import Progress, line_of
-from meshwork._tasks import function_of, input_bytes, task_of
-from meshwork._views import Shard, read
+from meshwork._tasks import ProgramFolder, function_of, input_bytes, program_of, task_of
+from meshwork._views import JobStatus, Shard, read
 
 
 def carry_over(value):
@@ -23,7 +26,8 @@ def carry_over(value):
     "value",
     [
         None, True, False, 0, -1, 2**63, -(10**5000), 1 << 100_000, 0.1, -0.0, 5e-324, 1.7e308, math.inf, -math.inf, "",
-        "\ud800", "\x00\u202e<script>", b"", b"\xff\x00", [], [1, [2]], (), (1, (2,)), {}, {"a": {"b": (1,)}}, {"$": "int"},
+        "\ud800", "\x00\u202e<script>", b"", b"\xff\x00", [], [1, [2]], (), (1, (2,)), {}, {"a": {"b": (1,)}},
+        {"$": "int"},
         {"$": {"$": 1}}, {1, "a", (2,)}, frozenset({1}), [True, 1, 1.0],
     ],
     ids=lambda value: repr(value)[:20] if not isinstance(value, int) else "number",
@@ -75,7 +79,8 @@ def test_depth_and_cycles_are_bounded():
     "text",
     [
         "", "{", "NaN", "Infinity", "1e400", "[1e999]", '{"$":"int"}', '{"$":"int","hex":5}', '{"$":"int","hex":"zz"}',
-        '{"$":"float","text":"1"}', '{"$":"bytes","base64":"*"}', '{"$":"set","items":[[1]]}', '{"$":"dict","items":[[1,2]]}',
+        '{"$":"float","text":"1"}', '{"$":"bytes","base64":"*"}', '{"$":"set","items":[[1]]}',
+        '{"$":"dict","items":[[1,2]]}',
         '{"$":[1],"items":[]}', '{"$":"tuple","items":[],"more":1}', "9" * 5000,
     ],
 )  # fmt: skip
@@ -107,6 +112,15 @@ def test_chunks_are_few_and_enough():
     assert chunk_size(10**6, [node] * 1000) == 1000
 
 
+JOB = {
+    "id": "job", "label": "l", "phase": "running", "ended": False, "failure": "", "unverified": False, "shards": 4,
+    "finished": 0, "running": 3, "verifying": 1, "failed_outcomes": 0, "function": "f", "inputs": "i", "reduce": None,
+    "reduce_job": None, "result": None, "fee": 0, "verifiers": None, "sample_per_mille": 1000, "sealed": False,
+    "checked": 0,
+    "fuel": 0, "created": "", "elapsed_ms": None, "notes": [], "escrow": None,
+}  # fmt: skip
+
+
 def shard(result="cid", **outcome):
     usual = {
         "kind": "exited", "exit_code": 0, "trap": "", "backtrace": [], "detail": "", "succeeded": True, "text": "ok",
@@ -114,7 +128,8 @@ def shard(result="cid", **outcome):
     return read(
         Shard,
         {
-            "shard": 0, "state": "accepted", "worker": None, "decision": "accepted", "result": result, "log": None, "fuel": 1,
+            "shard": 0, "state": "accepted", "worker": None, "decision": "accepted", "result": result, "log": None,
+            "fuel": 1,
             "outcome": {**usual, **outcome}, "seats": [], "story": [],
         },
         "shard",
@@ -129,8 +144,10 @@ def outcomes(files=None):
 @pytest.mark.parametrize(
     "result",
     [
-        b"", b"\xff", b"[]", b"{}", b"5", b"[[0,1]]", b"[[0,1],[0,2],[0,3]]", b"[[2,1],[0,1]]", b"[[0],[0,1]]", b"[[0,NaN],[0,1]]",
-        b"[[1,[]]]", b'[[1,[{"type":1}]]]', b'[[1,[{"type":"E","message":"","link":"","frames":[[1,2,3]]}]]]', b"[[true,1],[0,1]]",
+        b"", b"\xff", b"[]", b"{}", b"5", b"[[0,1]]", b"[[0,1],[0,2],[0,3]]", b"[[2,1],[0,1]]", b"[[0],[0,1]]",
+        b"[[0,NaN],[0,1]]",
+        b"[[1,[]]]", b'[[1,[{"type":1}]]]', b'[[1,[{"type":"E","message":"","link":"","frames":[[1,2,3]]}]]]',
+        b"[[true,1],[0,1]]",
         b'[[1,[{"type":"E","message":"","link":"","frames":[]},{"type":"E","message":"","link":"odd","frames":[]}]]]',
     ],
 )  # fmt: skip
@@ -206,6 +223,58 @@ def test_programs_and_inputs_are_checked(tmp_path):
     assert [input_bytes("a"), input_bytes(b"b"), input_bytes({"c": 1})] == [b"a", b"b", b'{"c": 1}']
 
 
+def test_a_folder_is_packed_as_others_pack_it(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("main.py", "sub/b", ".hidden", "__pycache__"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link").symlink_to("main.py")
+    (tmp_path / "large").write_bytes(b"x" * (2 << 20) + b"y")
+    os.mkfifo(tmp_path / "pipe")
+    content = packed(tmp_path)
+    # As a node names main.py, sub and large without the others.
+    assert content.cid == "bafybeihlfa5u4a27s7fqof5awfzm6an77yge6jk2firzvdarbsqtfswhai"
+    assert len(content.blocks) == 7
+    ((car),) = content.cars()
+    assert all(cid in car and block in car for cid, block in content.blocks.items())
+
+
+def test_a_folder_has_bounds(tmp_path, monkeypatch):
+    for name in "abc":
+        (tmp_path / name).write_text(name * 10)
+    monkeypatch.setattr("meshwork._folder.MAX_FILES", 2)
+    with pytest.raises(ValueError, match="more than 2 files"):
+        packed(tmp_path)
+    monkeypatch.setattr("meshwork._folder.MAX_FILES", 3)
+    monkeypatch.setattr("meshwork._folder.CAR_BYTES", 1)
+    assert len(list(packed(tmp_path).cars())) == 4
+    monkeypatch.setattr("meshwork._folder.MAX_BYTES", 29)
+    with pytest.raises(ValueError, match="holds more than"):
+        packed(tmp_path)
+    monkeypatch.setattr("meshwork._folder.MAX_BYTES", 30)
+    (tmp_path / "d/d/d").mkdir(parents=True)
+    monkeypatch.setattr("meshwork._folder.MAX_DEPTH", 2)
+    with pytest.raises(ValueError, match="nested more than 2"):
+        packed(tmp_path)
+
+
+def test_the_program_of_a_folder_must_be_known(tmp_path):
+    with pytest.raises(ValueError, match="holds no main"):
+        program_of(tmp_path, [])
+    (tmp_path / "main.py").write_text("")
+    (tmp_path / "main.js").write_text("")
+    with pytest.raises(ValueError, match=r"main\.py and main\.js"):
+        program_of(tmp_path, [])
+    function, _ = program_of(ProgramFolder(tmp_path, "main.js"), ["x"])
+    assert (function["language"], function["script"], function["args"]) == ("javascript", "main.js", ["x"])
+    with pytest.raises(FileNotFoundError):
+        program_of(ProgramFolder(tmp_path, "other.py"), [])
+    (tmp_path / ".hidden.py").write_text("")
+    (tmp_path / "link.py").symlink_to("main.py")
+    for name in (".hidden.py", "link.py", f"../{tmp_path.name}/main.py"):
+        with pytest.raises(ValueError, match="does not go along"):
+            program_of(ProgramFolder(tmp_path, name), [])
+
+
 class Terminal:
     def __init__(self):
         self.text = ""
@@ -218,6 +287,50 @@ class Terminal:
 
     def flush(self):
         pass
+
+
+class Notebook:
+    """As much of IPython as shows a line."""
+
+    def __init__(self, fails=False):
+        self.lines = []
+        self.displays = 0
+        self.fails = fails
+
+    def display(self, data, raw, display_id):
+        self.displays += 1
+        self.update(data, raw)
+        return self
+
+    def update(self, data, raw):
+        if self.fails:
+            raise RuntimeError("the front end is gone")
+        self.lines.append(data["text/plain"])
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    notebook = Notebook()
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=notebook.display))
+    return notebook
+
+
+def test_progress_in_a_notebook_is_one_output_that_ends_complete(notebook):
+    with Progress(None) as progress:
+        progress.show(read(JobStatus, JOB, "job"))
+        progress.finish(read(JobStatus, JOB, "job"))
+    assert notebook.displays == 1
+    assert [line.partition("] ")[2] for line in notebook.lines] == ["0/4, 3 running, 1 verifying", "4/4, done"]
+
+
+def test_a_notebook_that_cannot_show_does_not_end_the_wait(notebook):
+    notebook.fails = True
+    with Progress(None) as progress:
+        progress.show(read(JobStatus, JOB, "job"))
+        progress.show(read(JobStatus, JOB, "job"))
+    assert notebook.displays == 1
 
 
 def test_progress_is_one_line_that_a_label_cannot_break():

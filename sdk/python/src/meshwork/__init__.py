@@ -35,9 +35,10 @@ from ._errors import (
     shown,
 )
 from ._guest import DoesNotTravel
-from ._jobs import AsyncJob, LogLine, Result
+from ._jobs import AsyncJob, Result
+from ._logs import LogLine
 from ._sync import Executor, Job, Mesh, Results, connect
-from ._tasks import Content, Options
+from ._tasks import Content, Options, ProgramFolder
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,6 @@ __all__ = [
     "ApiError", "ApiTimedOut", "AsyncJob", "AsyncMesh", "AsyncResults", "Conflict", "Content", "DoesNotTravel",
     "Executor", "Exhausted", "Forbidden", "Future", "GuestError", "Invalid", "Job", "JobFailed", "JobStopped",
     "JobTimedOut", "LogLine", "Mesh", "MeshError", "NodeFailed", "NodeUnreachable", "NotCarried", "NotFound",
-    "Options", "ProtocolError", "RejectedByVerifiers", "Result", "Results", "TimedOut", "Unauthorized",
+    "Options", "ProgramFolder", "ProtocolError", "RejectedByVerifiers", "Result", "Results", "TimedOut", "Unauthorized",
     "Unavailable", "Unsupported", "connect", "connect_async", "shown",
 ]  # fmt: skip

@@ -12,9 +12,10 @@ import concurrent.futures
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._calls import Call, call_text, parts_of
+from ._calls import call_text, joined
 from ._errors import MeshError
 from ._source import Carried, carry
 
@@ -43,12 +44,14 @@ class Future(concurrent.futures.Future[T]):
         return cancelled
 
 
+@dataclass
 class Ticket:
-    def __init__(self, carried: Carried, text: str, call: Call, future: Future[Any]) -> None:
-        self.carried = carried
-        self.text = text
-        self.call = call
-        self.future = future
+    """A call that waits: its function as it is, and as text; its arguments; who wants to know."""
+
+    carried: Carried
+    program: str
+    call: str
+    future: Future[Any]
 
     def settle(self, good: bool, value: Any) -> None:
         if not self.future.set_running_or_notify_cancel():
@@ -75,8 +78,7 @@ class Batcher:
     def submit(self, function: Callable[..., T], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Future[T]:
         """Errors: NotCarried, DoesNotTravel, ValueError."""
         carried = carry(function)
-        call: Call = (list(args), dict(kwargs))
-        call_text(*call, 0)
+        call = call_text(args, kwargs, 0)
         loop = self.loop or asyncio.get_running_loop()
         future: Future[T] = Future(lambda: self.on_loop(loop, self.drop_cancelled))
         with self.lock:
@@ -103,14 +105,14 @@ class Batcher:
         while tickets := self.take():
             groups: dict[str, list[Ticket]] = {}
             for ticket in tickets:
-                groups.setdefault(ticket.text, []).append(ticket)
+                groups.setdefault(ticket.program, []).append(ticket)
             for group in groups.values():
                 await self.start(group)
 
     async def start(self, group: list[Ticket]) -> None:
         try:
             size = await self.mesh._chunk_size(len(group))
-            parts = parts_of((ticket.call for ticket in group), size, True)
+            parts = joined((ticket.call for ticket in group), size, True)
             job = await self.mesh._start_calls(group[0].carried, parts, self.options)
         except Exception as error:
             for ticket in group:

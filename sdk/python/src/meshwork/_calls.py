@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import _guest
-from ._errors import GuestError, ProtocolError, shown
+from ._errors import GuestError, ProtocolError, shown, trace_of
 from ._source import Carried
 from ._views import Resources, Shard
 
@@ -49,6 +49,16 @@ def chunk_size(calls: int, nodes: Iterable[Resources | None]) -> int:
 
 def parts_of(calls: Iterable[Call], size: int, go_on: bool) -> list[Part]:
     """Errors: DoesNotTravel, ValueError, with the index of the item."""
+    return joined((call_text(args, kwargs, index) for index, (args, kwargs) in enumerate(calls)), size, go_on)
+
+
+def one_part(args: Sequence[Any]) -> list[Part]:
+    """A single call. Errors: as parts_of()."""
+    return parts_of([(args, {})], 1, False)
+
+
+def joined(calls: Iterable[str], size: int, go_on: bool) -> list[Part]:
+    """Parts of calls as call_text() has them."""
     parts: list[Part] = []
     texts: list[str] = []
     length = first = index = 0
@@ -61,8 +71,7 @@ def parts_of(calls: Iterable[Call], size: int, go_on: bool) -> list[Part]:
             parts.append(Part(first, len(texts), text.encode("ascii")))
         first, texts, length = index, [], 0
 
-    for args, kwargs in calls:
-        text = call_text(args, kwargs, index)
+    for text in calls:
         if texts and (len(texts) >= size or length + len(text) > MAX_PART_BYTES):
             close()
         texts.append(text)
@@ -72,9 +81,9 @@ def parts_of(calls: Iterable[Call], size: int, go_on: bool) -> list[Part]:
     return parts
 
 
-def call_text(args: Sequence[Any], kwargs: dict[str, Any], index: int) -> str:
+def call_text(args: Sequence[Any], kwargs: Mapping[str, Any], index: int) -> str:
     try:
-        return _guest.dumps([list(args), kwargs])
+        return _guest.dumps([list(args), dict(kwargs)])
     except (TypeError, ValueError) as error:
         raise type(error)(f"the arguments of call {index} cannot be sent: {error}") from None
 
@@ -171,7 +180,7 @@ class Outcomes:
             self.job,
             kind=shard.outcome.kind,
             message=shard.outcome.text,
-            traceback="".join(f"  at {shown(frame)}\n" for frame in shard.outcome.backtrace),
+            traceback=shown(trace_of(shard.outcome.backtrace)),
             index=part.first if part.count == 1 else None,
             shard=shard.shard,
         )

@@ -10,14 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
-from urllib.parse import quote
 
 from ._batch import Batcher
-from ._calls import Call, Outcome, Outcomes, Part, chunk_size, parts_of
+from ._calls import Call, Outcome, Outcomes, Part, chunk_size, one_part, parts_of
 from ._endpoint import Endpoint
-from ._errors import MeshError, ProtocolError, TimedOut
+from ._errors import MeshError, ProtocolError, within
 from ._events import EventHub
-from ._http import Api, Query, parse
+from ._http import Api, Query, parse, route
 from ._jobs import AsyncJob, Result, accepted_id
 from ._source import Carried, carry
 from ._tasks import (
@@ -25,10 +24,12 @@ from ._tasks import (
     Content,
     Input,
     Options,
+    ProgramFolder,
     check_count,
-    function_of,
     inline,
     input_bytes,
+    name_of,
+    program_of,
     task_of,
     whole,
 )
@@ -36,9 +37,12 @@ from ._views import (
     Account,
     AccountTransaction,
     Asset,
+    Dialed,
     Event,
     Folder,
+    History,
     Holding,
+    Holdings,
     JobStatus,
     Node,
     Peer,
@@ -51,9 +55,11 @@ from ._views import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
 UPLOADS = 4
 Path_ = str | os.PathLike[str]
+Program = Path_ | ProgramFolder
 
 
 class AsyncMesh:
@@ -111,59 +117,93 @@ class AsyncMesh:
 
     async def start(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> AsyncJob:
         """Starts a job and does not wait for it.
 
-        A file (.py .js .wat .wasm .rb .php) reads its input on stdin and has `args` as its arguments; a list or tuple
-        of inputs runs it once for each. A function is called with the input, if there is one, and `args`.
+        A file (.py .js .wat .wasm .rb .php), or a folder with a main.* of these (ProgramFolder), reads its input on
+        stdin and has `args` as its arguments. A list or tuple of inputs runs it once for each; the program `reduce`
+        then reads all results, a line for each at least, and makes one of them. A function is called with the input,
+        if there is one, and `args`.
         """
         if callable(program):
-            calls: list[Call] = [(([] if inputs is None else [inputs]) + list(args), {})]
-            return await self._start_calls(carry(program), parts_of(calls, 1, False), options)
-        task = await self._program_task(program, inputs, args, options)
+            no_reduce(reduce)
+            return await self._start_calls(carry(program), one_part(arguments(inputs, args)), options)
+        task = await self._program_task(program, inputs, args, reduce, options)
         return self._job(await self._post(task), options)
 
     async def plan(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Plan:
         """What start() would ask for; nothing runs."""
         if callable(program):
-            carried = carry(program)
-            parts = parts_of([(([] if inputs is None else [inputs]) + list(args), {})], 1, False)
-            task = await self._calls_task(carried, parts, options)
+            no_reduce(reduce)
+            task = await self._calls_task(carry(program), one_part(arguments(inputs, args)), options)
         else:
-            task = await self._program_task(program, inputs, args, options)
+            task = await self._program_task(program, inputs, args, reduce, options)
         return read(Plan, await self._api.json("POST", "/api/v1/tasks", json={**task, "dry_run": True}), "plan")
 
     @overload
     async def run(
-        self, program: Path_, inputs: list[Any] | tuple[Any, ...], args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Program,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        *,
+        reduce: Program,
+        **options: Unpack[Options],
+    ) -> Result: ...
+    @overload
+    async def run(
+        self,
+        program: Program,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        **options: Unpack[Options],
     ) -> list[Result]: ...
     @overload
     async def run(
-        self, program: Path_, inputs: Input | None = None, args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Program,
+        inputs: Input | None = None,
+        args: Sequence[str] = (),
+        *,
+        reduce: Program | None = None,
+        **options: Unpack[Options],
     ) -> Result: ...
     @overload
     async def run(
         self, program: Callable[..., T], inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]
     ) -> T: ...
-    async def run(self, program: Any, inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]) -> Any:
-        """start(), and what it comes to: a function's value, a program's Result, or with several inputs a list of them.
+    async def run(
+        self,
+        program: Any,
+        inputs: Any = None,
+        args: Sequence[Any] = (),
+        *,
+        reduce: Program | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        """start(), and what it comes to: a function's value, a program's Result, or with several inputs that are not
+        reduced a list of them.
         Errors: GuestError if the function or program failed, another JobFailed, TimedOut, an ApiError,
         NodeUnreachable."""
-        job = await self.start(program, inputs, args, **options)
+        job = await self.start(program, inputs, args, reduce=reduce, **options)
         try:
             if callable(program):
                 return await job.value()
-            if isinstance(inputs, (list, tuple)):
+            if isinstance(inputs, (list, tuple)) and reduce is None:
                 return [result async for result in job.results()]
             return await job.result()
         except asyncio.CancelledError:
@@ -182,13 +222,29 @@ class AsyncMesh:
         The items are read at once, and many go together (`chunksize`; unless told, so that every core of the mesh has
         some parts to do). The first exception of the function ends it: GuestError, whose `index` is the item's place.
         """
-        if chunksize is not None and whole(chunksize, "chunksize") == 0:
-            raise ValueError("chunksize must be at least 1")
-        if not iterables:
-            raise TypeError("map() needs an iterable at least")
-        carried = carry(function)
-        calls: list[Call] = [(items, {}) for items in zip(*iterables, strict=False)]
-        return AsyncResults(self, carried, calls, chunksize, options)
+        calls = calls_of(iterables, chunksize)
+        return AsyncResults(self, carry(function), calls, chunksize, options)
+
+    async def map_reduce(
+        self,
+        function: Callable[..., T],
+        fold: Callable[[list[T]], R],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        **options: Unpack[Options],
+    ) -> R:
+        """fold(list(map(function, *iterables))), of which one node runs fold, and others check it: the values do not
+        come here. Errors: as run()."""
+        calls = calls_of(iterables, chunksize)
+        if not calls:
+            raise ValueError("there is nothing to reduce: the iterables are empty")
+        folding = carry(fold)
+        job = await self._start_map(carry(function), calls, chunksize, options, folding)
+        try:
+            return cast(R, await job._folded(folding))
+        except asyncio.CancelledError:
+            await stop_quietly(job)
+            raise
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """A call as a future. Calls that are submitted while others are on their way to the node go together."""
@@ -202,7 +258,7 @@ class AsyncMesh:
 
     async def job(self, id: str) -> AsyncJob:
         """A job by its id or the beginning of it. Errors: NotFound, Conflict (with candidates)."""
-        answer = await self._api.json("GET", f"/api/v1/tasks/{quote(id, safe='')}")
+        answer = await self._api.json("GET", route("tasks", id))
         return AsyncJob(self._api, self._hub, read(JobStatus, answer, "job").id)
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -221,12 +277,12 @@ class AsyncMesh:
         return read_list(Peer, await self._api.json("GET", "/api/v1/peers"), "peers")
 
     async def ping(self, peer: str) -> Ping:
-        return read(Ping, await self._api.json("POST", f"/api/v1/peers/{quote(peer, safe='')}/ping"), "ping")
+        return read(Ping, await self._api.json("POST", route("peers", peer, "ping")), "ping")
 
     async def dial(self, address: str) -> str:
         """Connects to a peer by its multiaddress. Its PeerId."""
         answer = await self._api.json("POST", "/api/v1/dial", json={"address": address})
-        return text_of(answer, "peer")
+        return read(Dialed, answer, "answer").peer
 
     # ---- Content.
 
@@ -245,33 +301,31 @@ class AsyncMesh:
         """Who has a file, here and among the peers, by its name or glob, its CID or its SHA-256."""
         query = {"name": name, "cid": cid, "sha256": sha256}
         answer = await self._api.json("GET", "/api/v1/query/asset", query=query)
-        return read_list(Holding, answer.get("holdings") if isinstance(answer, dict) else None, "holdings")
+        return read(Holdings, answer, "answer").holdings
 
     async def get(self, cid: str, timeout: float = 60.0) -> bytes:
         """A file's content, fetched from peers if it is not here."""
         await self.fetch(cid, timeout)
-        return await self._api.body("GET", f"/api/v1/assets/{quote(cid, safe='')}")
+        return await self._api.body("GET", route("assets", cid))
 
     async def get_to(self, cid: str, file: Path_, timeout: float = 60.0) -> int:
         """The same into a file, of any size, which is there whole or not at all. Its size."""
         await self.fetch(cid, timeout)
-        return await self._api.download(f"/api/v1/assets/{quote(cid, safe='')}", Path(file))
+        return await self._api.download(route("assets", cid), Path(file))
 
     async def folder(self, cid: str) -> Folder:
         """What a folder that is here holds."""
-        return read(Folder, await self._api.json("GET", f"/api/v1/assets/{quote(cid, safe='')}"), "folder")
+        return read(Folder, await self._api.json("GET", route("assets", cid)), "folder")
 
     async def fetch(self, cid: str, timeout: float = 60.0) -> None:
         """Brings content to the node."""
         body = {"timeout_ms": max(1, round(timeout * 1000))}
-        await self._api.json("POST", f"/api/v1/assets/{quote(cid, safe='')}/fetch", json=body, timeout=timeout + 10)
+        await self._api.json("POST", route("assets", cid, "fetch"), json=body, timeout=timeout + 10)
 
     # ---- The wallet: amounts are micro-credits.
 
     async def account(self, account: str = "self") -> Account:
-        return read(
-            Account, await self._api.json("GET", f"/api/v1/ledger/accounts/{quote(account, safe='')}"), "account"
-        )
+        return read(Account, await self._api.json("GET", route("ledger", "accounts", account)), "account")
 
     async def balance(self, account: str = "self") -> int:
         return amount_of((await self.account(account)).balance)
@@ -290,10 +344,9 @@ class AsyncMesh:
 
     async def history(self, account: str = "self", limit: int = 50) -> list[AccountTransaction]:
         """The account's last transactions, newest first."""
-        path = f"/api/v1/ledger/accounts/{quote(account, safe='')}/history"
+        path = route("ledger", "accounts", account, "history")
         answer = await self._api.json("GET", path, query={"limit": limit})
-        rows = answer.get("transactions") if isinstance(answer, dict) else None
-        return read_list(AccountTransaction, rows, "transactions")
+        return read(History, answer, "history").transactions
 
     async def price(self, fuel: int | None = None) -> Price:
         """What workers had lately, and the fee for a part at that price."""
@@ -308,10 +361,18 @@ class AsyncMesh:
         return accepted_id(await self._api.json("POST", "/api/v1/tasks", json=task, timeout=600))
 
     async def _program_task(
-        self, program: Path_, inputs: Input | Sequence[Input] | None, args: Sequence[Any], options: Options
+        self,
+        program: Program,
+        inputs: Input | Sequence[Input] | None,
+        args: Sequence[Any],
+        reduce: Program | None,
+        options: Options,
     ) -> dict[str, Any]:
-        function = await asyncio.to_thread(function_of, program, args)
-        task = {**task_of(options, Path(program).name), "function": function}
+        task = {**task_of(options, name_of(program)), "function": await self._function(program, args)}
+        if reduce is not None:
+            if callable(reduce):
+                raise TypeError("a program's results are reduced by a program: name its file")
+            task["reduce"] = await self._function(reduce, ())
         if isinstance(inputs, (list, tuple)):
             if not inputs:
                 raise ValueError("there are no inputs: leave them out to run the program once, without one")
@@ -322,17 +383,42 @@ class AsyncMesh:
         task["inputs"] = await self._inputs(values, bool(options.get("sealed")))
         return task
 
-    async def _calls_task(self, carried: Carried, parts: Sequence[Part], options: Options) -> dict[str, Any]:
+    async def _function(self, program: Program, args: Sequence[Any]) -> dict[str, Any]:
+        function, content = await asyncio.to_thread(program_of, program, args)
+        for car in content.cars() if content is not None else ():
+            query = {"car": 1, "declare": 0}
+            await self._api.json("POST", "/api/v1/assets", query=query, content=car, timeout=600)
+        return function
+
+    async def _calls_task(
+        self, carried: Carried, parts: Sequence[Part], options: Options, fold: Carried | None = None
+    ) -> dict[str, Any]:
+        reduce = {} if fold is None else {"reduce": {"language": "python", "source": fold.text("fold")}}
         return {
             **task_of(options, carried.name),
             "function": {"language": "python", "source": carried.text()},
+            **reduce,
             "map": True,
             "inputs": await self._inputs([part.text for part in parts], bool(options.get("sealed"))),
         }
 
-    async def _start_calls(self, carried: Carried, parts: Sequence[Part], options: Options) -> AsyncJob:
-        id = await self._post(await self._calls_task(carried, parts, options))
+    async def _start_calls(
+        self, carried: Carried, parts: Sequence[Part], options: Options, fold: Carried | None = None
+    ) -> AsyncJob:
+        id = await self._post(await self._calls_task(carried, parts, options, fold))
         return self._job(id, options, Outcomes(carried, parts, id))
+
+    async def _start_map(
+        self,
+        carried: Carried,
+        calls: Sequence[Call],
+        chunksize: int | None,
+        options: Options,
+        fold: Carried | None = None,
+    ) -> AsyncJob:
+        size = chunksize or await self._chunk_size(len(calls))
+        parts = await asyncio.to_thread(parts_of, calls, size, False)
+        return await self._start_calls(carried, parts, options, fold)
 
     async def _inputs(self, values: Sequence[bytes | Content], is_sealed: bool) -> list[Any]:
         """Small ones go with the request, what is too much for it before."""
@@ -400,22 +486,15 @@ class AsyncResults(Generic[T]):
     async def start(self) -> None:
         """Starts the job without waiting for a result."""
         if self.job is None and not self._over:
-            size = self._chunksize or await self._mesh._chunk_size(len(self._calls))
-            parts = await asyncio.to_thread(parts_of, self._calls, size, False)
-            self.job = await self._mesh._start_calls(self._carried, parts, self._options)
+            self.job = await self._mesh._start_map(self._carried, self._calls, self._chunksize, self._options)
             self._calls = ()
             self._parts = self.job._parts()
 
     async def _take(self, timeout: float | None = None) -> list[Outcome]:
         """All that is ready, at least one unless there are no more. Errors: TimedOut."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not self._ready and await self._more():
-                    pass
-        except TimeoutError as error:
-            if isinstance(error, MeshError):
-                raise
-            raise TimedOut(f"the next result did not come within {timeout:g} s") from None
+        async with within(timeout, f"the next result did not come within {timeout} s"):
+            while not self._ready and await self._more():
+                pass
         ready = list(self._ready)
         self._ready.clear()
         return ready
@@ -470,11 +549,23 @@ async def connect_async(
     return mesh
 
 
-def text_of(answer: Any, name: str) -> str:
-    value = answer.get(name) if isinstance(answer, dict) else None
-    if not isinstance(value, str):
-        raise ProtocolError(f"the node's answer lacks {name}")
-    return value
+def calls_of(iterables: Sequence[Iterable[Any]], chunksize: int | None) -> list[Call]:
+    """The calls of a map()."""
+    if chunksize is not None and whole(chunksize, "chunksize") == 0:
+        raise ValueError("chunksize must be at least 1")
+    if not iterables:
+        raise TypeError("map() needs an iterable at least")
+    return [(items, {}) for items in zip(*iterables, strict=False)]
+
+
+def no_reduce(reduce: Any) -> None:
+    if reduce is not None:
+        raise TypeError("only the results of several inputs are reduced: for functions there is map_reduce()")
+
+
+def arguments(inputs: Any, args: Sequence[Any]) -> list[Any]:
+    """What start() calls a function with."""
+    return [*([] if inputs is None else [inputs]), *args]
 
 
 def amount_of(text: str) -> int:

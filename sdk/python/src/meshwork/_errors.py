@@ -6,8 +6,10 @@ obeys them. The fields keep them as they came.
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 MAX_SHOWN = 20_000
@@ -49,6 +51,18 @@ class NotCarried(MeshError, TypeError):
 
 class TimedOut(MeshError, TimeoutError):
     """It took longer than it was given: the caller's wait, or the job's own limit."""
+
+
+@asynccontextmanager
+async def within(seconds: float | None, text: str) -> AsyncIterator[None]:
+    """TimedOut with this text if what stands inside takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        if isinstance(error, MeshError):
+            raise
+        raise TimedOut(text) from None
 
 
 # ---- Refusals of the node: application/problem+json (RFC 9457).
@@ -120,6 +134,11 @@ BY_STATUS: dict[int, type[ApiError]] = {
 def api_error(status: int, problem: Mapping[str, Any], what: str = "") -> ApiError:
     usual = Invalid if 400 <= status < 500 else NodeFailed
     return BY_STATUS.get(status, usual)(status, problem, what)
+
+
+def trace_of(frames: Sequence[str]) -> str:
+    """The frames that a node names, one a line."""
+    return "".join(f"  at {frame}\n" for frame in frames)
 
 
 def text_field(problem: Mapping[str, Any], name: str) -> str:

@@ -27,7 +27,6 @@ from ._views import Event, read
 
 MAX_WAITING = 4096
 MAX_MESSAGE_BYTES = 16 << 20
-STEADY_S = 5.0
 PROTOCOL = Subprotocol("meshwork.v1")
 
 
@@ -123,19 +122,15 @@ class EventHub:
                 reader.fail(error)
 
     async def read_on(self) -> None:
-        clock = asyncio.get_running_loop().time
-        self.tries = Patience(self.patience)
+        tries = Patience(self.patience)
         while True:
-            begun = clock()
             try:
                 async with self.open() as socket:
+                    tries.open()
                     self.begin()
-                    await self.read(socket)
+                    await self.read(socket, tries)
             except (NodeUnreachable, Unavailable):
-                # A connection that held for a while was good; one that is closed at once, again and again, is not.
-                if clock() - begun > STEADY_S:
-                    self.tries = Patience(self.patience)
-                if not await self.tries.again():
+                if not await tries.again():
                     raise
 
     @contextlib.asynccontextmanager
@@ -172,11 +167,11 @@ class EventHub:
             self.tell(gap("the connection was cut"))
         self.connected.set()
 
-    async def read(self, socket: ClientConnection) -> None:
+    async def read(self, socket: ClientConnection, tries: Patience) -> None:
         async for message in socket:
             event = parse(message)
             self.last = event.seq
-            self.tries = Patience(self.patience)
+            tries.renew()
             self.tell(event)
         raise NodeUnreachable(f"{self.endpoint} closed the events")
 

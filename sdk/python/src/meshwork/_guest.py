@@ -1,5 +1,5 @@
 """Values as text, and how a node calls carried functions: this file is a part of the package and, as text, of every
-program that `meshwork._program` makes, so it stands alone and works with Python 3.11 and later.
+program that `meshwork._source` makes, so it stands alone and works with Python 3.11 and later.
 
 Values: None, bool, int, float, str, bytes, list, tuple, dict, set and frozenset, nested at most 100 levels deep, and
 exactly these types: what else a value would become on the way is not guessed. What JSON lacks is written as an object
@@ -274,7 +274,17 @@ def outcome_of(function: Any, call: list[Any]) -> list[Any]:
 def run(program: dict[str, Any], text: str) -> list[list[Any]]:
     """The outcomes of an input's calls. An input is {"calls": [[args, kwargs], ...], "go_on": whether those after an
     exception are made, too}."""
-    request = loads(text)
+    return outcomes_of(program, loads(text))
+
+
+def fold(program: dict[str, Any], text: str) -> list[list[Any]]:
+    """The outcome of one call, with all values that the parts of a job came to: a line for each part, as main() wrote
+    it."""
+    values = [from_json(value) for line in text.splitlines() for _, value in load_json(line)]
+    return outcomes_of(program, {"calls": [[[values], {}]], "go_on": False})
+
+
+def outcomes_of(program: dict[str, Any], request: dict[str, Any]) -> list[list[Any]]:
     try:
         function = build(program)
     except BaseException as error:
@@ -288,10 +298,10 @@ def run(program: dict[str, Any], text: str) -> list[list[Any]]:
     return outcomes
 
 
-def main(program: dict[str, Any]) -> None:
+def main(program: dict[str, Any], answer: Any = run) -> None:
     """The program on a node: the input on stdin, the outcomes on stdout, what the function prints on stderr."""
     out, sys.stdout = sys.stdout, sys.stderr
-    outcomes = run(program, sys.stdin.buffer.read().decode("ascii"))
+    outcomes = answer(program, sys.stdin.buffer.read().decode("ascii"))
     sys.stdout = out
     failed = [error for kind, error in outcomes if kind]
     if failed:

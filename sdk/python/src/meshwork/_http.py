@@ -16,8 +16,8 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from typing import Any, TypedDict, TypeVar, Unpack
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 
@@ -28,23 +28,49 @@ from ._errors import MeshError, NodeFailed, NodeUnreachable, ProtocolError, Unav
 MAX_JSON_BYTES = 256 << 20
 MAX_BYTES = 1 << 30
 MAX_PROBLEM_BYTES = 1 << 20
+MAX_LINE_BYTES = 64 << 20
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
+STEADY_S = 5.0
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
+
+
+class Sent(TypedDict, total=False):
+    """What goes with a request. `timeout`: seconds without a byte, the client's unless told, 0 for no bound."""
+
+    query: Query | None
+    json: Any
+    content: bytes | None
+    timeout: float | None
 
 
 class Patience:
     """How long it is tried again, with longer and longer pauses between."""
 
     def __init__(self, seconds: float) -> None:
-        self.end = asyncio.get_running_loop().time() + seconds
+        self.seconds = seconds
+        self.clock = asyncio.get_running_loop().time
+        self.opened: float | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Something came of it."""
+        self.end = self.clock() + self.seconds
         self.pause = FIRST_PAUSE_S
+
+    def open(self) -> None:
+        """There is a connection."""
+        self.opened = self.clock()
 
     async def again(self) -> bool:
         """Waits a while; False: there is no more time."""
-        left = self.end - asyncio.get_running_loop().time()
+        # A connection that held for a while was good; one that is closed at once, again and again, is not.
+        if self.opened is not None and self.clock() - self.opened > STEADY_S:
+            self.renew()
+        self.opened = None
+        left = self.end - self.clock()
         if left <= 0:
             return False
         await asyncio.sleep(min(self.pause, left))
@@ -66,64 +92,24 @@ class Api:
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def json(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        patience: float = 0.0,
-        timeout: float | None = None,
-    ) -> Any:
+    async def json(self, method: str, path: str, *, patience: float = 0.0, **sent: Unpack[Sent]) -> Any:
         """The answer as JSON."""
-        body = await self.body(
-            method,
-            path,
-            query=query,
-            json=json,
-            content=content,
-            patience=patience,
-            timeout=timeout,
-            most=MAX_JSON_BYTES,
-        )
+        body = await self.body(method, path, patience=patience, most=MAX_JSON_BYTES, **sent)
         return parse(body, f"{method} {path}")
 
     async def body(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        patience: float = 0.0,
-        timeout: float | None = None,
-        most: int = MAX_BYTES,
+        self, method: str, path: str, *, patience: float = 0.0, most: int = MAX_BYTES, **sent: Unpack[Sent]
     ) -> bytes:
         """The answer's body."""
-        answer = await self.answer(
-            method, path, query=query, json=json, content=content, patience=patience, timeout=timeout, most=most
-        )
-        return answer[1]
+        return (await self.answer(method, path, patience=patience, most=most, **sent))[1]
 
     async def answer(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        patience: float = 0.0,
-        timeout: float | None = None,
-        most: int = MAX_BYTES,
+        self, method: str, path: str, *, patience: float = 0.0, most: int = MAX_BYTES, **sent: Unpack[Sent]
     ) -> tuple[str, bytes]:
         """The answer's media type and body."""
 
         async def once() -> tuple[str, bytes]:
-            async with self.open(method, path, query=query, json=json, content=content, timeout=timeout) as response:
+            async with self.open(method, path, **sent) as response:
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 return kind, await body_of(response, most)
 
@@ -135,24 +121,27 @@ class Api:
         async def once() -> int:
             async with self.open("GET", path, query=query) as response:
                 with partial_file(to) as stream:
-                    async for piece in pieces_of(response):
+                    async for piece in response.aiter_raw():
                         await asyncio.to_thread(stream.write, piece)
                     return int(stream.tell())
 
         return await self.tried(once, is_safe=True, patience=patience)
 
-    async def lines(self, path: str, *, query: Query | None = None) -> AsyncGenerator[bytes, None]:
-        """The lines of an answer that comes bit by bit; a line is at most 64 MiB."""
+    async def lines(self, path: str, *, query: Query | None, tries: Patience) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer that comes bit by bit; a line is at most 64 MiB. `tries` is told when it begins."""
         async with self.open("GET", path, query=query, timeout=0) as response:
-            rest = b""
-            async for piece in pieces_of(response):
-                *whole, rest = (rest + piece).split(b"\n")
-                for line in whole:
-                    yield line
-                if len(rest) > 64 << 20:
-                    raise ProtocolError(f"GET {path}: a line of the answer is longer than 64 MiB")
-            if rest:
-                yield rest
+            tries.open()
+            line = bytearray()
+            async for piece in response.aiter_raw():
+                first, *more = piece.split(b"\n")
+                line += first
+                for later in more:
+                    yield bytes(line)
+                    line = bytearray(later)
+                if len(line) > MAX_LINE_BYTES:
+                    raise ProtocolError(f"GET {path}: a line of the answer is longer than {MAX_LINE_BYTES >> 20} MiB")
+            if line:
+                yield bytes(line)
 
     async def tried(self, once: Callable[[], Awaitable[T]], *, is_safe: bool, patience: float) -> T:
         tries = Patience(patience)
@@ -197,6 +186,11 @@ class Api:
             await response.aclose()
 
 
+def route(*steps: str) -> str:
+    """A path of the API; what stands in a step is text, whatever it holds."""
+    return "/".join(["/api/v1", *(quote(step, safe="") for step in steps)])
+
+
 def with_query(path: str, query: Query | None) -> str:
     if not path.startswith("/"):
         raise ValueError(f"a path of the API begins with a slash, unlike {path!r}")
@@ -239,17 +233,14 @@ def network_errors(endpoint: Endpoint, address: Address, what: str) -> Iterator[
         raise ProtocolError(f"{what}: {error}") from error
 
 
-async def pieces_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    async for piece in response.aiter_raw():
-        yield piece
-
-
 async def body_of(response: httpx.Response, most: int) -> bytes:
     body = bytearray()
-    async for piece in pieces_of(response):
+    async for piece in response.aiter_raw():
         body += piece
         if len(body) > most:
-            raise MeshError(f"the answer is larger than {most} bytes: have it written to a file with to=...")
+            raise MeshError(
+                f"the answer is larger than {most} bytes: have it written to a file with get_to() or save_result()"
+            )
     return bytes(body)
 
 

@@ -8,24 +8,31 @@ happens here.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from . import _guest
-from ._calls import Outcome, Outcomes
-from ._errors import GuestError, MeshError, NotFound, ProtocolError, TimedOut, job_error
+from ._calls import Outcome, Outcomes, Part
+from ._errors import (
+    GuestError,
+    NodeUnreachable,
+    NotFound,
+    ProtocolError,
+    Unavailable,
+    job_error,
+    trace_of,
+    within,
+)
 from ._events import EventHub, Reader
-from ._http import Api
+from ._http import Api, Patience, route
+from ._logs import AnotherLog, LogLine, Reading, log_line
 from ._progress import Progress
-from ._views import Event, Explanation, JobStatus, Shard, read, read_list
+from ._source import Carried
+from ._views import Accepted, Event, Explanation, JobStatus, Shard, read, read_list
 
 PAGE = 64
 FULL_PAGE = 1000
@@ -55,20 +62,6 @@ class Result:
         Path(file).write_bytes(self.bytes)
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """What a part wrote to stderr: `data` may be less or more than a line."""
-
-    shard: int
-    peer: str | None
-    data: bytes
-
-    @property
-    def text(self) -> str:
-        """With what is not UTF-8 replaced. It may hold anything: `meshwork.shown()` makes it safe for a terminal."""
-        return self.data.decode("utf-8", "replace")
-
-
 class AsyncJob:
     """A job of the connected node."""
 
@@ -84,8 +77,8 @@ class AsyncJob:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
 
-    def _path(self, rest: str = "") -> str:
-        return f"/api/v1/tasks/{quote(self.id, safe='')}{rest}"
+    def _path(self, *rest: str) -> str:
+        return route("tasks", self.id, *rest)
 
     @property
     def _patience(self) -> float:
@@ -101,38 +94,37 @@ class AsyncJob:
 
     async def shards(self, first: int = 0, count: int = FULL_PAGE) -> list[Shard]:
         query = {"first": first, "count": min(count, FULL_PAGE)}
-        answer = await self._api.json("GET", self._path("/shards"), query=query, patience=self._patience)
+        answer = await self._api.json("GET", self._path("shards"), query=query, patience=self._patience)
         return read_list(Shard, answer, "shards")
 
     async def explain(self, first: int = 0, count: int = FULL_PAGE) -> Explanation:
         query = {"first": first, "count": min(count, FULL_PAGE)}
-        return read(Explanation, await self._api.json("GET", self._path("/explain"), query=query), "explanation")
+        return read(Explanation, await self._api.json("GET", self._path("explain"), query=query), "explanation")
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
         """The job's end. Errors: TimedOut (the job goes on), NodeUnreachable."""
-        try:
-            async with asyncio.timeout(timeout), aclosing(self._changes()) as changes:
+        text = self._late(timeout)
+        with Progress(self._progress) as progress:
+            async with within(timeout, text), aclosing(self._changes(progress)) as changes:
                 async for status in changes:
                     if status.ended:
                         return status
-        except TimeoutError as error:
-            if isinstance(error, MeshError):
-                raise
-            raise TimedOut(f"job {self.id} did not end within {timeout} s; it goes on") from None
         raise AssertionError("changes end with the job")
 
-    async def _changes(self) -> AsyncGenerator[JobStatus, None]:
+    def _late(self, timeout: float | None) -> str:
+        return f"job {self.id} did not end within {timeout} s; it goes on"
+
+    async def _changes(self, progress: Progress) -> AsyncGenerator[JobStatus, None]:
         """The job now and after each change, until it has ended."""
-        with Progress(self._progress) as progress:
-            async with self._hub.reader(self.id) as reader:
+        async with self._hub.reader(self.id) as reader:
+            status = await self.status()
+            progress.show(status)
+            yield status
+            while not status.ended:
+                await changed(reader)
                 status = await self.status()
                 progress.show(status)
                 yield status
-                while not status.ended:
-                    await changed(reader)
-                    status = await self.status()
-                    progress.show(status)
-                    yield status
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What happens from now on, until the job has ended. After one of kind "gap" something is missing."""
@@ -148,18 +140,42 @@ class AsyncJob:
                         return
 
     async def logs(self, follow: bool = False, shard: int | None = None) -> AsyncGenerator[LogLine, None]:
-        """What the function wrote to stderr; with `follow` until the job has ended. A cut of the connection is an
-        error: NodeUnreachable."""
+        """What the function wrote to stderr, as far as the node has it now; with `follow` until the job has ended, each
+        byte once, whoever ran it and however often the connection is cut. Errors: NodeUnreachable."""
+        reading = Reading()
+        tries = Patience(self._patience)
+        has_ended = follow and await self.done()
+        while True:
+            try:
+                reading.begin()
+                async with aclosing(self._log_lines(follow and not has_ended, shard, tries)) as lines:
+                    async for line in lines:
+                        new = reading.new(line, has_ended) if follow else line
+                        if new is not None:
+                            tries.renew()
+                            yield new
+                if has_ended or not follow:
+                    return
+                has_ended = True
+            except AnotherLog:
+                await AsyncJob(self._api, self._hub, self.id).wait()
+                has_ended = True
+            except (NodeUnreachable, Unavailable):
+                if not follow or not await tries.again():
+                    raise
+
+    async def _log_lines(self, follow: bool, shard: int | None, tries: Patience) -> AsyncGenerator[LogLine, None]:
         query = {"follow": 1 if follow else None, "shard": shard}
-        async for line in self._api.lines(self._path("/logs"), query=query):
-            yield log_line(line)
+        async with aclosing(self._api.lines(self._path("logs"), query=query, tries=tries)) as lines:
+            async for line in lines:
+                yield log_line(line)
 
     async def stop(self) -> None:
-        await self._api.json("POST", self._path("/stop"))
+        await self._api.json("POST", self._path("stop"))
 
     async def rerun(self) -> AsyncJob:
         """The same again, as a new job."""
-        answer = await self._api.json("POST", self._path("/rerun"))
+        answer = await self._api.json("POST", self._path("rerun"))
         return AsyncJob(self._api, self._hub, accepted_id(answer), self._progress)
 
     # ---- What it came to.
@@ -171,15 +187,14 @@ class AsyncJob:
         await self._check(status)
         if shard is None and status.shards > 1 and status.result is None:
             raise ValueError(f"the job has {status.shards} results: take results(), or name a shard")
-        body = await self._api.body("GET", self._path("/result"), query={"shard": shard}, patience=self._patience)
+        body = await self._api.body("GET", self._path("result"), query={"shard": shard}, patience=self._patience)
         return Result(body, self.id, shard or 0, status.unverified)
 
     async def value(self, timeout: float | None = None) -> Any:
         """What a function returned. Errors: GuestError if it raised, else as result()."""
         if self._outcomes is None:
             raise TypeError("only a job that was started with a Python function has a value: take its result()")
-        await self.wait(timeout)
-        async with aclosing(self._parts()) as parts:
+        async with within(timeout, self._late(timeout)), aclosing(self._parts()) as parts:
             async for ((good, value),) in parts:
                 if not good:
                     raise value
@@ -205,48 +220,72 @@ class AsyncJob:
         """The same as a file, of any size. Its size."""
         await self._check(await self.wait())
         return await self._api.download(
-            self._path("/result"), Path(file), query={"shard": shard}, patience=self._patience
+            self._path("result"), Path(file), query={"shard": shard}, patience=self._patience
         )
 
     async def receipts(self, shard: int | None = None) -> bytes:
         """The proof bundle, a CAR file: `mesh receipt verify` checks it without a node."""
-        return await self._api.body("GET", self._path("/receipts"), query={"shard": shard}, patience=self._patience)
+        return await self._api.body("GET", self._path("receipts"), query={"shard": shard}, patience=self._patience)
 
     async def _outputs(self) -> AsyncGenerator[tuple[Shard, bytes], None]:
         """What the shards wrote, in order, each as soon as it is decided; of those that failed, too."""
         first = 0
-        async with aclosing(self._changes()) as changes:
-            async for status in changes:
-                # Read after the status: if that has ended, these are final.
-                while first < status.shards:
-                    page = decided(await self.shards(first, PAGE))
-                    bodies = await asyncio.gather(*(self._content(shard, status.ended) for shard in page))
-                    for shard, body in zip(page, bodies, strict=True):
-                        if body is None:
+        with Progress(self._progress) as progress:
+            async with aclosing(self._changes(progress)) as changes:
+                async for status in changes:
+                    while first < status.shards:
+                        page = await self._ready(first, status.ended)
+                        first += len(page)
+                        if first >= status.shards:
+                            progress.finish(status)
+                        for output in page:
+                            yield output
+                        if len(page) < PAGE:
                             break
-                        yield shard, body
-                        first += 1
-                    if len(page) < PAGE or None in bodies:
-                        break
-                if first >= status.shards:
-                    return
-                if status.ended:
-                    raise job_error(self.id, status.failure or status.phase)
+                    if first >= status.shards:
+                        return
+                    if status.ended:
+                        raise job_error(self.id, status.failure or status.phase)
+
+    async def _ready(self, first: int, ended: bool) -> list[tuple[Shard, bytes]]:
+        """Those from `first` on that are final and here. Read after the status: if that has ended, all are."""
+        page = decided(await self.shards(first, PAGE))
+        bodies = await asyncio.gather(*(self._content(shard, ended) for shard in page))
+        outputs = []
+        for shard, body in zip(page, bodies, strict=True):
+            if body is None:
+                break
+            outputs.append((shard, body))
+        return outputs
 
     async def _content(self, shard: Shard, ended: bool) -> bytes | None:
         """None: the node does not have it yet."""
         try:
-            return await self._api.body(
-                "GET", f"/api/v1/assets/{quote(shard.result or '', safe='')}", patience=self._patience
-            )
+            return await self._api.body("GET", route("assets", shard.result or ""), patience=self._patience)
         except NotFound:
             if ended:
                 raise
             return None
 
+    async def _folded(self, fold: Carried) -> Any:
+        """What a function made of the values of all parts."""
+        status = await self.wait()
+        if status.failed_outcomes > 0:
+            async with aclosing(self._parts()) as parts:
+                async for outcomes in parts:
+                    if not outcomes[-1][0]:
+                        raise outcomes[-1][1]
+        if status.reduce_job is None or status.phase == "stopped":
+            raise job_error(self.id, status.failure or status.phase)
+        job = status.reduce_job
+        return await AsyncJob(self._api, self._hub, job, False, Outcomes(fold, [Part(0, 1, b"")], job)).value()
+
     async def _check(self, status: JobStatus) -> None:
         if not status.ended or status.phase == "done":
             return
+        if status.reduce_job is not None and status.phase != "stopped":
+            reduction = AsyncJob(self._api, self._hub, status.reduce_job)
+            await reduction._check(await reduction.status())
         if status.failed_outcomes > 0 and status.phase != "stopped":
             first = 0
             while first < status.shards:
@@ -265,11 +304,11 @@ class AsyncJob:
         tail = ""
         if shard.log is not None:
             try:
-                log = await self._api.body("GET", f"/api/v1/assets/{quote(shard.log, safe='')}")
+                log = await self._api.body("GET", route("assets", shard.log))
                 tail = log[-LOG_TAIL:].decode("utf-8", "replace").rstrip()
             except NotFound:
-                tail = ""
-        trace = "".join(f"  at {frame}\n" for frame in shard.outcome.backtrace)
+                pass  # Nobody has it any more.
+        trace = trace_of(shard.outcome.backtrace)
         text = f"shard {shard.shard} failed: {shard.outcome.text}"
         if trace:
             text += f"\n{trace.rstrip()}"
@@ -301,18 +340,7 @@ def decided(shards: list[Shard]) -> list[Shard]:
 
 
 def accepted_id(answer: Any) -> str:
-    id = answer.get("id") if isinstance(answer, dict) else None
-    if not isinstance(id, str) or not id:
+    id = read(Accepted, answer, "answer").id
+    if not id:
         raise ProtocolError("the node accepted the job without saying its id")
     return id
-
-
-def log_line(line: bytes) -> LogLine:
-    try:
-        value = json.loads(line)
-        shard, peer, data = value["shard"], value["peer"], value["data"]
-        if type(shard) is not int or not isinstance(peer, str | None) or not data.startswith("m"):
-            raise ValueError("fields of another type")
-        return LogLine(shard, peer, base64.b64decode(data[1:] + "=" * (-len(data[1:]) % 4), validate=True))
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-        raise ProtocolError(f"a line of the log is not what the API says: {error}") from None

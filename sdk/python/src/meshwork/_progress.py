@@ -4,8 +4,10 @@ or a notebook nothing is shown. What goes wrong while showing is not the job's b
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -17,12 +19,11 @@ BAR = 20
 
 def line_of(status: JobStatus) -> str:
     done = BAR * status.finished // max(status.shards, 1)
-    parts = [f"{status.finished}/{status.shards}", status.phase]
-    parts += [
-        f"{count} {name}" for count, name in ((status.running, "running"), (status.verifying, "verifying")) if count
-    ]
-    if status.failed_outcomes:
-        parts.append(f"{status.failed_outcomes} failed")
+    counts = {"running": status.running, "verifying": status.verifying, "failed": status.failed_outcomes}
+    parts = [f"{status.finished}/{status.shards}"]
+    if not counts.get(status.phase):
+        parts.append(status.phase)
+    parts += [f"{count} {name}" for name, count in counts.items() if count]
     label = shown(status.label or status.id[:12]).replace("\n", " ").replace("\t", " ")
     return f"{label[:40]} [{'#' * done}{'.' * (BAR - done)}] {', '.join(parts)}"
 
@@ -34,14 +35,11 @@ class Progress:
         self.stream = stream or sys.stderr
         self.display: Any = None
         self.width = 0
-        in_notebook = wanted is not False and is_kernel()
-        self.show_line = (
-            self.to_notebook
-            if in_notebook
-            else self.to_terminal
-            if wanted is not False and is_tty(self.stream)
-            else None
-        )
+        self.show_line: Callable[[str], None] | None = None
+        if wanted is not False and is_kernel():
+            self.show_line = self.to_notebook
+        elif wanted is not False and is_tty(self.stream):
+            self.show_line = self.to_terminal
 
     def __enter__(self) -> Progress:
         return self
@@ -53,8 +51,16 @@ class Progress:
             self.write("\n")
 
     def show(self, status: JobStatus) -> None:
-        if self.show_line is not None:
+        if self.show_line is None:
+            return
+        try:
             self.show_line(line_of(status))
+        except Exception:
+            self.show_line = None
+
+    def finish(self, status: JobStatus) -> None:
+        """Everything that was waited for is here, whatever the node still has to do."""
+        self.show(dataclasses.replace(status, phase="done", finished=status.shards, running=0, verifying=0))
 
     def to_terminal(self, line: str) -> None:
         line = line[: max(shutil.get_terminal_size().columns - 1, 20)]

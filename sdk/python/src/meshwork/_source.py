@@ -32,7 +32,6 @@ from ._errors import NotCarried
 MAX_PROGRAM_BYTES = 8 << 20
 LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
-FUNCTION_NODES = (ast.FunctionDef, ast.AsyncFunctionDef)
 NO_SOURCE = "its source cannot be found: put it into a file or a notebook's cell"
 
 
@@ -45,13 +44,14 @@ class Carried:
     files: dict[str, str]
     name: str
 
-    def text(self) -> str:
-        """The program as Python source: what the function imports, what reads the input, what is called."""
+    def text(self, answer: str = "run") -> str:
+        """The program as Python source: what the function imports, what reads the input, what is called. `answer` names
+        what of _guest makes the outcomes."""
         hints = "".join(f"    import {name}\n" for name in sorted(self.imports))
         head = "# Made by Meshwork's Python client.\n" + (
             f"if False:  # for the choice of an interpreter\n{hints}" if hints else ""
         )
-        text = f"{head}{guest_text()}\n\nmain(json.loads({json.dumps(self.program)!r}))\n"
+        text = f"{head}{guest_text()}\n\nmain(json.loads({json.dumps(self.program)!r}), {answer})\n"
         if len(text) > MAX_PROGRAM_BYTES:
             raise NotCarried(
                 f"{self.name} and what it uses come to {len(text)} bytes, {MAX_PROGRAM_BYTES} at most are carried: "
@@ -382,7 +382,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef
 @functools.lru_cache(maxsize=64)
 def definitions(text: str) -> dict[tuple[str, int], Definition]:
     """Functions by name and first line, decorators included."""
-    return {(node.name, first_line(node)): node for node in ast.walk(parsed(text)) if isinstance(node, FUNCTION_NODES)}
+    return {(node.name, first_line(node)): node for node in ast.walk(parsed(text)) if isinstance(node, Definition)}
 
 
 def first_line(node: Definition) -> int:

@@ -20,9 +20,10 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from ._batch import Batcher, Future
 from ._calls import Outcome
-from ._client import AsyncMesh, AsyncResults, Path_
+from ._client import AsyncMesh, AsyncResults, Path_, Program
 from ._http import Query
-from ._jobs import AsyncJob, LogLine, Result
+from ._jobs import AsyncJob, Result
+from ._logs import LogLine
 from ._tasks import Input, Options
 from ._views import (
     Account,
@@ -43,6 +44,7 @@ from ._views import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
 END = object()
 
@@ -229,36 +231,68 @@ class Mesh:
 
     def start(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Job:
-        return Job(self._portal, self._portal.call(self._mesh.start(program, inputs, args, **options)))
+        return Job(self._portal, self._portal.call(self._mesh.start(program, inputs, args, reduce=reduce, **options)))
 
     def plan(
         self,
-        program: Callable[..., Any] | Path_,
+        program: Callable[..., Any] | Program,
         inputs: Input | Sequence[Input] | None = None,
         args: Sequence[Any] = (),
+        *,
+        reduce: Program | None = None,
         **options: Unpack[Options],
     ) -> Plan:
-        return self._portal.call(self._mesh.plan(program, inputs, args, **options))
+        return self._portal.call(self._mesh.plan(program, inputs, args, reduce=reduce, **options))
 
     @overload
     def run(
-        self, program: Path_, inputs: list[Any] | tuple[Any, ...], args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Program,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        *,
+        reduce: Program,
+        **options: Unpack[Options],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        program: Program,
+        inputs: list[Any] | tuple[Any, ...],
+        args: Sequence[str] = (),
+        **options: Unpack[Options],
     ) -> list[Result]: ...
     @overload
     def run(
-        self, program: Path_, inputs: Input | None = None, args: Sequence[str] = (), **options: Unpack[Options]
+        self,
+        program: Program,
+        inputs: Input | None = None,
+        args: Sequence[str] = (),
+        *,
+        reduce: Program | None = None,
+        **options: Unpack[Options],
     ) -> Result: ...
     @overload
     def run(
         self, program: Callable[..., T], inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]
     ) -> T: ...
-    def run(self, program: Any, inputs: Any = None, args: Sequence[Any] = (), **options: Unpack[Options]) -> Any:
-        return self._portal.call(self._mesh.run(program, inputs, args, **options))
+    def run(
+        self,
+        program: Any,
+        inputs: Any = None,
+        args: Sequence[Any] = (),
+        *,
+        reduce: Program | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        return self._portal.call(self._mesh.run(program, inputs, args, reduce=reduce, **options))
 
     def map(
         self,
@@ -269,6 +303,16 @@ class Mesh:
     ) -> Results[T]:
         """The results of the function for all items, in order; the job is started at once."""
         return Results(self._portal, self._mesh.map(function, *iterables, chunksize=chunksize, **options))
+
+    def map_reduce(
+        self,
+        function: Callable[..., T],
+        fold: Callable[[list[T]], R],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        **options: Unpack[Options],
+    ) -> R:
+        return self._portal.call(self._mesh.map_reduce(function, fold, *iterables, chunksize=chunksize, **options))
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._mesh._batcher.submit(function, args, kwargs)

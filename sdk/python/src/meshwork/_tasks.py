@@ -11,12 +11,14 @@ import base64
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from ._errors import MeshError
+from ._folder import Packed, packed
 from ._views import Asset
 
 LANGUAGES = {
@@ -35,6 +37,15 @@ class Content:
     """Something that the mesh has already, by its CID: as an input it is not sent again."""
 
     cid: str
+
+
+@dataclass(frozen=True)
+class ProgramFolder:
+    """A program with the files beside it: what it imports or reads lies in its folder, and goes along. Its name may be
+    left out where it is main.py, main.js and so on."""
+
+    path: str | os.PathLike[str]
+    script: str | None = None
 
 
 Input = bytes | str | os.PathLike[str] | Content | Asset | Mapping[str, Any]
@@ -116,19 +127,64 @@ def per_mille(share: Any) -> int:
     return max(1, round(share * 1000))
 
 
+def program_of(
+    program: str | os.PathLike[str] | ProgramFolder, args: Sequence[str]
+) -> tuple[dict[str, Any], Packed | None]:
+    """A program, and what the node must have before."""
+    if not isinstance(program, ProgramFolder):
+        if not os.path.isdir(program):
+            return function_of(program, args), None
+        program = ProgramFolder(program)
+    folder = Path(program.path)
+    script = program.script or main_of(folder)
+    language = language_of(folder / script, args)
+    if language in ("wasm", "wat"):
+        return function_of(folder / script, args), None
+    if os.path.basename(script) != script or script.startswith(".") or not is_file(folder / script):
+        raise ValueError(f"{folder / script} does not go along: it must be a file of {folder} that is not hidden")
+    content = packed(folder)
+    if language == "python":
+        # Of a folder the node does not look at what is imported, and one interpreter has all of the standard library.
+        language = "python-full"
+    return {"cid": content.cid, "language": language, "script": script, "args": list(args)}, content
+
+
+def main_of(folder: Path) -> str:
+    mains = [f"main{ending}" for ending in LANGUAGES if (folder / f"main{ending}").is_file()]
+    if len(mains) != 1:
+        found = " and ".join(mains) or f"no main with an ending of {', '.join(LANGUAGES)}"
+        raise ValueError(f"{folder} holds {found}: say which program is meant with ProgramFolder(folder, name)")
+    return mains[0]
+
+
+def name_of(program: str | os.PathLike[str] | ProgramFolder) -> str:
+    path = Path(program.path, program.script or "") if isinstance(program, ProgramFolder) else Path(program)
+    return path.name
+
+
 def function_of(file: str | os.PathLike[str], args: Sequence[str]) -> dict[str, Any]:
     """The program in a file. It is sent alone, without its folder."""
     path = Path(file)
-    language = LANGUAGES.get(path.suffix)
-    if language is None:
-        raise ValueError(f"{path} is no program: its name must end with {', '.join(LANGUAGES)}")
-    if isinstance(args, (str, bytes)) or not all(isinstance(word, str) for word in args):
-        raise TypeError("the arguments of a program must be a list of str")
+    language = language_of(path, args)
     size = path.stat().st_size
     if size > MAX_PROGRAM_BYTES:
         raise ValueError(f"{path} has {size} bytes, and a program has {MAX_PROGRAM_BYTES} at most")
     source = path.read_bytes()
     return {"language": language, "source_base64": base64.b64encode(source).decode(), "args": list(args)}
+
+
+def language_of(path: Path, args: Sequence[str]) -> str:
+    language = LANGUAGES.get(path.suffix)
+    if language is None:
+        raise ValueError(f"{path} is no program: its name must end with {', '.join(LANGUAGES)}")
+    if isinstance(args, (str, bytes)) or not all(isinstance(word, str) for word in args):
+        raise TypeError("the arguments of a program must be a list of str")
+    return language
+
+
+def is_file(path: Path) -> bool:
+    """And no link to one."""
+    return stat.S_ISREG(os.lstat(path).st_mode)
 
 
 def input_bytes(value: Input) -> bytes | Content:

@@ -94,6 +94,8 @@ class JobStatus:
     failed_outcomes: int
     function: str
     inputs: str
+    reduce: str | None
+    reduce_job: str | None
     result: str | None
     fee: int
     verifiers: int | None
@@ -164,10 +166,19 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class ShardResult:
+class Accepted:
+    """The answer to a task."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class LogRow:
+    """A line of a job's log; `data` is multibase."""
+
     shard: int
-    result: str
-    log: str
+    peer: str | None
+    data: str
 
 
 @dataclass(frozen=True)
@@ -179,6 +190,7 @@ class Plan:
     inputs: str
     shards: int
     bytes: int
+    reduce: str | None
     fee_total: int
     verifiers: int | None
     sealed: bool
@@ -234,6 +246,11 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class Holdings:
+    holdings: list[Holding]
+
+
+@dataclass(frozen=True)
 class FolderEntry:
     path: str
     cid: str
@@ -281,9 +298,19 @@ class AccountTransaction:
 
 
 @dataclass(frozen=True)
+class History:
+    transactions: list[AccountTransaction]
+
+
+@dataclass(frozen=True)
 class Ping:
     peer: str
     rtt_us: int
+
+
+@dataclass(frozen=True)
+class Dialed:
+    peer: str
 
 
 def read(kind: type[View], value: Any, where: str) -> View:
