@@ -273,18 +273,19 @@ def rows_of_ledger(found, rows):
             "",
             "under 500 MB",
         )
-        again, late = one["restart"], one["late"]
-        rows.add(
-            f"start of that validator, {again['height']:,} blocks",
-            f"{again['seconds']:.1f} s",
-            f"its chain checked from the beginning {chain['seconds']:.1f} s",
-            as_ratio(again["seconds"] / chain["seconds"]),
-        )
-        rows.add(
-            f"who comes late has that chain, {late['height']:,} blocks",
-            f"{late['seconds']:.1f} s",
-            f"from a snapshot of height {late['base']:,}" if late["base"] else "block by block",
-        )
+        if "restart" in one and "late" in one:  # figures of earlier runs lack them
+            again, late = one["restart"], one["late"]
+            rows.add(
+                f"start of that validator, {again['height']:,} blocks",
+                f"{again['seconds']:.1f} s",
+                f"its chain checked from the beginning {chain['seconds']:.1f} s",
+                as_ratio(again["seconds"] / chain["seconds"]),
+            )
+            rows.add(
+                f"who comes late has that chain, {late['height']:,} blocks",
+                f"{late['seconds']:.1f} s",
+                f"from a snapshot of height {late['base']:,}" if late["base"] else "block by block",
+            )
     if "failed" in found["jobs"]:
         return rows.add("jobs with a fee", "FAILED", found["jobs"]["failed"])
     jobs = found["jobs"]
