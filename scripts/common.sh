@@ -41,6 +41,16 @@ link_program() {
   ln -sfn release/mesh "$root/build/zephymesh_node"
 }
 
+# npm_packages: those of the client, the dashboard and their tests, in the clone's node_modules, as package-lock.json has them
+npm_packages() (
+  cd "$root" || exit
+  installed=node_modules/.installed-$(cat package-lock.json package.json sdk/js/package.json web/package.json | sha256sum | cut -c1-16)
+  if [[ -f $installed ]]; then return; fi
+  say "installing the npm packages of the client and the dashboard"
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  touch "$installed"
+)
+
 # cargo_shared ARGUMENTS...: Cargo in the folder, and under the lock, of cmake/build_engines.sh
 cargo_shared() (
   exec 9>"$MESH_CACHE/cargo/.meshwork-lock"

@@ -11,12 +11,7 @@ reports=$(realpath "$1")
 parts=("${@:2}")
 if ((${#parts[@]} == 0)); then parts=(client dashboard nodes browser); fi
 cd "$root"
-installed=node_modules/.installed-$(cat package-lock.json package.json sdk/js/package.json web/package.json | sha256sum | cut -c1-16)
-if [[ ! -f $installed ]]; then
-  say "installing the npm packages of the client and the dashboard"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-  touch "$installed"
-fi
+npm_packages
 npm run --silent build -w sdk/js >&2
 MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
 export MESH_RUNTIMES_DIR MESH=$root/build/release/mesh
