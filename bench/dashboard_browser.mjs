@@ -8,6 +8,7 @@
 /* global document, Element, MessageChannel, MutationObserver, PerformanceObserver, requestAnimationFrame */
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 
 const LIMIT_MS = 60_000;
@@ -193,12 +194,10 @@ async function watched(browser, link, watch, argument) {
   return { seen };
 }
 
-/** In the page: for so long, scrolls down so many pixels a frame, back at the end, and notes when each frame began. */
-function takeFrames({ scroller, seconds, step, kept }) {
-  const element = document.querySelector(scroller);
+/** In the page: notes for so long when each frame began, and what the longest were made of. */
+function takeFrames({ seconds, kept }) {
   const moments = [];
   const slow = [];
-  // What the longest were made of: until the drawing began, its styles and layout, and each script.
   const observer = new PerformanceObserver((list) => {
     for (const { startTime, duration, renderStart, styleAndLayoutStart, scripts } of list.getEntries())
       slow.push({
@@ -213,28 +212,31 @@ function takeFrames({ scroller, seconds, step, kept }) {
   return new Promise((resolve) => {
     const take = (now) => {
       moments.push(now);
-      if (now - moments[0] >= seconds * 1000) {
-        observer.disconnect();
-        const longest = slow.sort((a, b) => b.ms - a.ms).slice(0, kept);
-        resolve({ begin, end: Date.now(), deltas: moments.slice(1).map((one, i) => one - moments[i]), longest });
+      if (now - moments[0] < seconds * 1000) {
+        requestAnimationFrame(take);
         return;
       }
-      const before = element.scrollTop;
-      element.scrollTop = before + step;
-      if (element.scrollTop === before) element.scrollTop = 0;
-      requestAnimationFrame(take);
+      observer.disconnect();
+      const longest = slow.sort((a, b) => b.ms - a.ms).slice(0, kept);
+      resolve({ begin, end: Date.now(), deltas: moments.slice(1).map((one, i) => one - moments[i]), longest });
     };
     requestAnimationFrame(take);
   });
 }
 
-async function frames(browser, { link, ready, ...how }) {
+/** Turns the wheel over the list for as long as frames are taken. */
+async function frames(browser, { link, ready, scroller, seconds, step, every_ms: everyMs }) {
   const { page, close } = await tab(browser);
   await page.goto(link);
-  await page.locator(ready).first().waitFor();
-  const found = await page.evaluate(takeFrames, { ...how, kept: 5 });
+  await page.locator(ready).first().waitFor({ state: 'attached' });
+  await page.locator(scroller).hover();
+  let found;
+  const taken = page.evaluate(takeFrames, { seconds, kept: 5 }).then((answer) => (found = answer));
+  while (found === undefined) await Promise.race([taken, page.mouse.wheel(0, step).then(() => pause(everyMs))]);
+  const scrolled = await page.locator(scroller).evaluate(({ scrollTop }) => scrollTop);
   await close();
-  return found;
+  if (scrolled === 0) throw new Error('the wheel scrolled nothing');
+  return { ...found, scrolled };
 }
 
 const parts = {
