@@ -130,7 +130,8 @@ def nginx(folder, files):
 
 
 def load(work):
-    """`loads` of the first page with nothing in any cache, a plain page's beside them; and the bytes of all pages but the editor."""
+    """`loads` of the first page with nothing in any cache, a plain page's beside them; and the bytes of all pages but the
+    editor."""
     figures = {}
     with one_node(work) as node, nginx(Path(work["folder"]) / "nginx", {"plain.html": PLAIN.encode()}):
         events = Events(node.host, node.port, node.token)
@@ -247,8 +248,8 @@ class Counter(threading.Thread):
 
 
 def frames(work):
-    """A job of `shards` shards, that goes on at SHARDS_PER_S at most, on its page, which is scrolled for `frames_s`; and before it a
-    page without a script, of as many lines, beside the same job."""
+    """A job of `shards` shards, that goes on at SHARDS_PER_S at most, on its page, which is scrolled for `frames_s`; and
+    before it a page without a script, of as many lines, beside the same job."""
     lines = "".join(f"<p>{i}</p>" for i in range(work["shards"]))
     page = f"<!doctype html><title>Lines</title><div style='height:480px;overflow:auto'>{lines}</div>"
     with one_node(work, "--slots", "1") as node, nginx(Path(work["folder"]) / "nginx", {"lines.html": page.encode()}):
@@ -270,7 +271,8 @@ def frames(work):
         for name, one in (("plain", plain), ("dashboard", dashboard)):
             found = in_browser("frames", {**told, **one})
             slow = sum(delta > LONG_MS for delta in found["deltas"])
-            figures[name] = {**spread(found["deltas"]), "over_50_ms": slow, **{key: found[key] for key in ("scrolled", "longest")}}
+            kept = {key: found[key] for key in ("scrolled", "longest")}
+            figures[name] = {**spread(found["deltas"]), "over_50_ms": slow, **kept}
             if counter.ended:
                 raise RuntimeError("the job ended before its page had been looked at for long enough")
             if not counter.is_alive():
