@@ -115,3 +115,31 @@ def measure(name, work, cache, folder):
     figures, now = json.loads(done.stdout), resource.getrusage(resource.RUSAGE_CHILDREN)
     counted = now.ru_utime + now.ru_stime - waited.ru_utime - waited.ru_stime
     return {**figures, "unwaited_cpu_s": max(0.0, figures.pop("cpu_s") - counted)}
+
+
+def measure_part(script, part, work, folder):
+    """The figures of one part of a script beside this one, with a folder of its own, or {"missing": why}
+    where it cannot be run here, or {"failed": why}."""
+    try:
+        command = alone([sys.executable, str(HERE / script), part])
+    except Missing as why:
+        return {"missing": str(why)}
+    place = Path(folder) / part
+    place.mkdir()
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps({**work, "folder": str(place)}),
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"},
+            timeout=1800,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": "it did not end within half an hour"}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    if done.returncode != 0:
+        return {"failed": f"{(done.stderr.strip() or 'no words').splitlines()[-1][:300]}"}
+    return json.loads(done.stdout)

@@ -273,18 +273,19 @@ def rows_of_ledger(found, rows):
             "",
             "under 500 MB",
         )
-        again, late = one["restart"], one["late"]
-        rows.add(
-            f"start of that validator, {again['height']:,} blocks",
-            f"{again['seconds']:.1f} s",
-            f"its chain checked from the beginning {chain['seconds']:.1f} s",
-            as_ratio(again["seconds"] / chain["seconds"]),
-        )
-        rows.add(
-            f"who comes late has that chain, {late['height']:,} blocks",
-            f"{late['seconds']:.1f} s",
-            f"from a snapshot of height {late['base']:,}" if late["base"] else "block by block",
-        )
+        if "restart" in one and "late" in one:  # figures of earlier runs lack them
+            again, late = one["restart"], one["late"]
+            rows.add(
+                f"start of that validator, {again['height']:,} blocks",
+                f"{again['seconds']:.1f} s",
+                f"its chain checked from the beginning {chain['seconds']:.1f} s",
+                as_ratio(again["seconds"] / chain["seconds"]),
+            )
+            rows.add(
+                f"who comes late has that chain, {late['height']:,} blocks",
+                f"{late['seconds']:.1f} s",
+                f"from a snapshot of height {late['base']:,}" if late["base"] else "block by block",
+            )
     if "failed" in found["jobs"]:
         return rows.add("jobs with a fee", "FAILED", found["jobs"]["failed"])
     jobs = found["jobs"]
@@ -318,6 +319,16 @@ COPIED = {
 }
 
 
+def part_of(figures, name, words, rows):
+    """The figures of a part; where there are none, None, and the row that says why."""
+    found = figures[name]
+    for outcome, figure in (("missing", "not measured"), ("failed", "FAILED")):
+        if outcome in found:
+            rows.add(words, figure, found[outcome])
+            return None
+    return found
+
+
 def row_of_transports(found, rows):
     """What the choice between TCP and QUIC comes to, beside either of them alone: the faster one, less a trial of the other."""
     missing = {name: runs[-1]["missing"] for name, runs in found.items() if name != "bytes" and "missing" in runs[-1]}
@@ -338,11 +349,7 @@ def row_of_transports(found, rows):
 
 def rows_of_transfer(transfer, rows):
     def part(name, words):
-        found = transfer[name]
-        if "missing" in found:
-            rows.add(words, "not measured", found["missing"])
-            return None
-        return found
+        return part_of(transfer, name, words, rows)
 
     def seconds(runs, step):
         return [run[step]["seconds"] for run in runs if "missing" not in run]
@@ -433,6 +440,84 @@ def rows_of_transfer(transfer, rows):
         )
 
 
+def spread(value):
+    return f"{value['median_ms']:.0f} ms, p99 {value['p99_ms']:.0f}, worst {value['worst_ms']:.0f}"
+
+
+def rows_of_dashboard(dashboard, rows):
+    def part(name, words):
+        return part_of(dashboard, name, words, rows)
+
+    if load := part("load", "the first page"):
+        ours, plain = ([one["interactive_ms"] for one in load[name]] for name in ("dashboard", "plain"))
+        rows.add(
+            f"first page interactive, cold, {len(ours)} times",
+            f"{statistics.median(ours):.0f} ms, worst {max(ours):.0f}",
+            f"a page of one line from nginx {statistics.median(plain):.0f} ms, worst {max(plain):.0f}",
+            as_ratio(statistics.median(ours) / statistics.median(plain)),
+            "under 1,000 ms",
+        )
+        first, pages = load["dashboard"][-1], load["all_pages"]
+        rows.add(
+            "what the first page takes, compressed",
+            f"{max(one['bytes'] for one in load['dashboard']) / 1000:.0f} kB",
+            f"{first['requests']} answers; files of all pages but the editor {pages['bytes'] / 1000:.0f} kB",
+            "",
+            "at most 400 kB",
+        )
+    if events := part("events", "an event on the screen"):
+        for name, words, aim in (
+            ("rows", "from an event to its row on the screen", "at most 100 ms"),
+            ("ends", "from a job's end to its word in the list", ""),
+        ):
+            found = events[name]
+            beside = f"{found['count']:,} seen, {found['unseen']:,} never"
+            if "events_per_s" in found:
+                beside += f"; {found['events_per_s']:.0f} events/s"
+            rows.add(words, spread(found), beside, "", aim)
+    if frames := part("frames", "frames of a large job's page"):
+
+        def frame_words(found):
+            return f"{spread(found)}; {found['over_50_ms']:,} of {found['count']:,} over 50 ms"
+
+        ours, plain = frames["dashboard"], frames["plain"]
+        rows.add(
+            f"frames of a job's page, {frames['shards']:,} shards, {ours['events_per_s']:.0f} events/s, scrolled",
+            frame_words(ours),
+            f"a page of as many lines without a script, {plain['events_per_s']:.0f} events/s: {frame_words(plain)}",
+            as_ratio(ours["worst_ms"] / plain["worst_ms"]),
+            "none over 50 ms at 100 events/s",
+        )
+    if http := part("http", "small JSON over HTTP"):
+
+        def rate_words(runs):
+            rates = [run["per_s"] for run in runs]
+            busy = statistics.median(run["busy"] for run in runs)
+            return f"{statistics.median(rates):,.0f}/s ({min(rates):,.0f} to {max(rates):,.0f}), {100 * busy:.0f} % of a core"
+
+        for name in ("addrs", "node"):
+            found = http[name]
+            each = {kind: statistics.median(run["per_cpu_s"] for run in found[kind]) for kind in ("mesh", "nginx")}
+            rows.add(
+                f"GET {found['path']}, {found['bytes']:,} bytes, one core",
+                rate_words(found["mesh"]),
+                f"the same bytes in a file, nginx {rate_words(found['nginx'])}",
+                f"{as_ratio(each['mesh'] / each['nginx'])} for each core second",
+                "at least 0.5 x" if name == "addrs" else "",
+            )
+    if sockets := part("sockets", "WebSockets"):
+        before, after = sockets["before_mb"], sockets["after_mb"]
+        grown = (after["VmRSS"] - before["VmRSS"]) * 1024 / sockets["count"]
+        rows.add(
+            f"a node with {sockets['count']:,} WebSockets",
+            f"{after['VmHWM'] * 1.048576:,.0f} MB at most",
+            f"before them {before['VmRSS'] * 1.048576:,.0f} MB; {grown:.1f} KiB each; "
+            f"all have heard of a whole job after {1000 * sockets['heard_by_all_s']:.0f} ms",
+            "",
+            "under 200 MB",
+        )
+
+
 # Each case of run.py and what tells of it, in the order of the table.
 TELL = {
     "engine": rows_of_engine,
@@ -446,6 +531,7 @@ TELL = {
     "simulator": rows_of_simulator,
     "ledger": rows_of_ledger,
     "transfer": rows_of_transfer,
+    "dashboard": rows_of_dashboard,
 }
 
 
@@ -551,7 +637,7 @@ def panels_of(figures):
                 seconds = value["count"] / value["per_s"]
                 words = f"{seconds:.2f} s; publisher +{value['publisher_grew_mb']:.0f} MiB"
                 panel.bar(f"{int(count):,} shards", seconds, words, "verified")
-    if (transfer := good("transfer")) and "missing" not in transfer["loopback"]:
+    if (transfer := good("transfer")) and "mesh" in transfer["loopback"]:
         loopback = transfer["loopback"]
         panel = plot.Panel(f"A file of {loopback['bytes'] >> 20} MiB over loopback", "MB/s")
         panels.append(panel)
@@ -559,6 +645,13 @@ def panels_of(figures):
             if "missing" not in loopback[name][-1]:
                 value = loopback["bytes"] / statistics.median(run["get"]["seconds"] for run in loopback[name]) / 1e6
                 panel.bar(words, value, f"{value:,.0f} MB/s", "verified" if name == "mesh" else "other")
+    if (dashboard := good("dashboard")) and "addrs" in dashboard["http"]:
+        found = dashboard["http"]["addrs"]
+        panel = plot.Panel(f"{found['bytes']} bytes of JSON over HTTP", "requests for each second of a core", logarithmic=False)
+        panels.append(panel)
+        for name, words in {"mesh": "Meshwork, made anew each time", "nginx": "nginx, from a file"}.items():
+            value = statistics.median(run["per_cpu_s"] for run in found[name])
+            panel.bar(words, value, f"{value:,.0f}/s", "ours" if name == "mesh" else "other")
     if simulator := good("simulator"):
         panel = plot.Panel("The simulator, 20 jobs in a minute of its nodes: what the run takes", "s")
         panels.append(panel)

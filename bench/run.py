@@ -15,6 +15,7 @@ usage: run.py --build FOLDER [OPTION...] [CASE...]      all cases unless some ar
   simulator how time and memory grow with nodes, in the simulator
   ledger    transfers, finality and memory of validators, PostgreSQL beside them; paid jobs beside the same without a ledger
   transfer  files from one node to another; Kubo, rsync, curl, aria2, a bare libp2p stream and the links' limits beside it
+  dashboard what a browser shows, when and how smoothly; the HTTP server beside nginx; memory of WebSockets
 
 Prints a table and writes the same figures, with every phase of a job, as JSON. What a figure is compared with is
 measured in the same run, since the machine's speed on the day decides both; with --docs the cases that were run take
@@ -38,6 +39,7 @@ import threading
 import time
 from pathlib import Path
 
+import dashboard
 import ledger
 import peers
 import report
@@ -535,6 +537,21 @@ def bench_ledger(options, folder):
     return ledger.of_all(options, folder, say)
 
 
+def bench_dashboard(options, folder):
+    work = {
+        "mesh": options.mesh,
+        "cache": options.cache,
+        "loads": options.loads,
+        "events": options.events,
+        "shards": options.shown_shards,
+        "frames_s": options.frames_s,
+        "repetitions": options.repetitions,
+        "wrk_s": options.wrk_s,
+        "sockets": options.sockets,
+    }
+    return dashboard.of_all(work, folder, say)
+
+
 CASES = {
     "engine": bench_engine,
     "fuel": bench_fuel,
@@ -547,6 +564,7 @@ CASES = {
     "simulator": bench_simulator,
     "ledger": bench_ledger,
     "transfer": bench_transfer,
+    "dashboard": bench_dashboard,
 }
 
 
@@ -616,7 +634,7 @@ def main():
     )
     parser.add_argument("--runs", type=int, default=100, help="measured jobs of a kind (job)")
     parser.add_argument(
-        "--repetitions", type=int, default=5, help="of what is measured several times, and of what stands beside it (shards, transfer)"
+        "--repetitions", type=int, default=5, help="of what is measured several times, and of what stands beside it (shards, transfer, dashboard)"
     )
     parser.add_argument("--no-ops", type=int, default=10_000, help="shards that do nothing (shards)")
     parser.add_argument("--shards-1ms", type=int, default=1000, help="shards of a millisecond (shards)")
@@ -643,6 +661,12 @@ def main():
     parser.add_argument("--ledger-runs", type=int, default=40, help="of one small job with a fee, and without (ledger)")
     parser.add_argument("--ledger-shards", type=int, default=10_000, help="of the job with a fee (ledger)")
     parser.add_argument("--ledger-repetitions", type=int, default=3, help="of the job of many shards (ledger)")
+    parser.add_argument("--loads", type=int, default=11, help="of the first page, with nothing in any cache (dashboard)")
+    parser.add_argument("--events", type=int, default=1000, help="that are waited for on the screen (dashboard)")
+    parser.add_argument("--shown-shards", type=int, default=10_000, help="of the job whose page is looked at (dashboard)")
+    parser.add_argument("--frames-s", type=int, default=20, help="for how long it is (dashboard)")
+    parser.add_argument("--wrk-s", type=int, default=5, help="for how long a server is asked at a time (dashboard)")
+    parser.add_argument("--sockets", type=int, default=1000, help="WebSockets that listen to a node (dashboard)")
     parser.add_argument("--idle-s", type=float, default=5, help="rest before memory is read")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=" ".join(CASES))
     options = parser.parse_args()

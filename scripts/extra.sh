@@ -21,6 +21,7 @@ case $verb in
     MESH_RUNTIMES_DIR=$(scripts/runtimes.sh)
     export MESH_RUNTIMES_DIR
     scripts/kubo.sh >/dev/null
+    npm_workspace
     cargo_shared build --release --locked --quiet -p mesh-p2p --example stream_speed
     # The page in docs/ shows a run of all cases, or what --docs is asked to put into it.
     where=()

@@ -17,8 +17,8 @@ if [[ ${1:-build} == all || ${1:-build} == bench ]]; then
   # Any Go will do: scripts/kubo.sh has it fetch the one that is needed.
   if ! command -v go >/dev/null; then packages+=(golang-go); fi
 fi
-# What `make bench` puts beside a transfer of files, and beside transfers of credits.
-if [[ ${1:-build} == bench ]]; then packages+=(rsync nginx-light aria2 iperf3 curl openssl iputils-ping postgresql); fi
+# What `make bench` puts beside a transfer of files, beside transfers of credits and beside the dashboard's server; wrk asks it.
+if [[ ${1:-build} == bench ]]; then packages+=(rsync nginx-light aria2 iperf3 curl openssl iputils-ping postgresql wrk); fi
 
 # What `make package` makes its packages with, and a clean Debian to install them in.
 if [[ ${1:-build} == package ]]; then packages+=(binutils debootstrap dpkg-dev help2man python3-pip xz-utils); fi

@@ -110,6 +110,12 @@ describe('readings', () => {
     const whole = withPastOf(state, 'bafyjob', [...past, event(2, 'job.note', { job: 'other' })]);
     expect(whole.details.get('bafyjob')?.moments.map((one) => one.seq)).toEqual([3, 4, 5]);
   });
+  it('do not take back an end that was told of while they were on their way', () => {
+    const [told] = withEvents(initialState, [event(1, 'job.done', { job: 'bafyjob', phase: 'done' })]);
+    const state = withJob(told, job({ phase: 'running', ended: false }));
+    expect(state.jobs.get('bafyjob')).toMatchObject({ phase: 'done', ended: true });
+    expect(withJob(told, job({ id: 'bafyother', ended: false })).jobs.get('bafyother')?.ended).toBe(false);
+  });
   it('make room for the shards of a job that was not known when it was opened', () => {
     const state = withJob(withDetail(initialState, 'bafyjob'), job({ shards: 3 }));
     expect(state.details.get('bafyjob')?.shards).toHaveLength(3);

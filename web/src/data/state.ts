@@ -253,7 +253,15 @@ export function withJobs(state: State, jobs: readonly Job[]): State {
   };
 }
 
-export function withJob(state: State, job: Job): State {
+/** An answer may have been made before an event that came while it was on its way: an end that was told of stays one. */
+function withToldEnd(state: State, job: Job): Job {
+  if (job.ended) return job;
+  const end = state.activity.findLast((event) => event.kind === 'job.done' && event.job === job.id);
+  return end?.phase && isEnd(end.phase) ? { ...job, phase: end.phase, ended: true } : job;
+}
+
+export function withJob(state: State, answer: Job): State {
+  const job = withToldEnd(state, answer);
   const jobs = new Map(state.jobs).set(job.id, job);
   const order = state.jobs.has(job.id) ? state.order : [job.id, ...state.order].slice(0, maxJobs);
   const detail = state.details.get(job.id);
