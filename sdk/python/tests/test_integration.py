@@ -125,7 +125,9 @@ def test_a_program_reduces_the_results_of_another(mesh, tmp_path):
     total = write(tmp_path, "total.py", "import sys\nprint(sum(map(int, sys.stdin)))")
     inputs = ["one two", "three", "four five six"]
     assert mesh.run(words, inputs, reduce=total).json() == 6
-    assert mesh.plan(words, inputs, reduce=total).reduce
+    plan = mesh.plan(words, inputs, reduce=total)
+    assert plan.reduce
+    assert {peer.peer: peer.lacks for peer in plan.peers} == {peer.peer: None for peer in mesh.peers() if peer.connected}
     job = mesh.start(words, inputs, reduce=total)
     assert job.result().text == "6\n"
     assert [result.text for result in job.results()] == ["2", "1", "3"]

@@ -69,7 +69,7 @@ async def within(seconds: float | None, text: str) -> AsyncIterator[None]:
 
 
 class ApiError(MeshError):
-    """A refusal of the node. `code` is the name of the cause, where the node has one; `candidates` what was meant
+    """A refusal of the node. `code` is the name of the cause; `candidates` what was meant
     perhaps."""
 
     def __init__(self, status: int, problem: Mapping[str, Any], what: str = "") -> None:

@@ -194,6 +194,15 @@ class Plan:
     fee_total: int
     verifiers: int | None
     sealed: bool
+    peers: list[Prospect]
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A connected peer; `lacks` says why it will not take the task, None: it may."""
+
+    peer: str
+    lacks: str | None
 
 
 @dataclass(frozen=True)
