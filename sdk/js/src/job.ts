@@ -6,6 +6,7 @@ import { BadAnswer, MeshError } from './errors.js';
 import { OPENED, follow, type EventSource } from './events.js';
 import { MAX_BYTES, chunksOf, readBytes, unwrap, type Api } from './http.js';
 import type { ExplanationView, JobView, OutcomeView, ShardView } from './schemas.js';
+import { signalOf } from './signal.js';
 
 export interface LogLine {
   shard: number;
@@ -48,10 +49,6 @@ export class JobFailed extends MeshError {
 const MAX_LINE_CHARS = 24 * 2 ** 20;
 const PAGE = 1000;
 
-function withSignal(signal: AbortSignal | undefined): { signal: AbortSignal } | Record<string, never> {
-  return signal === undefined ? {} : { signal };
-}
-
 function checkView(view: JobView): JobView {
   const good =
     typeof view === 'object' &&
@@ -80,7 +77,7 @@ export class Job {
 
   async status(options: { signal?: AbortSignal } = {}): Promise<JobView> {
     const params = { path: { id: this.id } };
-    return checkView(await unwrap(this.#api.GET('/api/v1/tasks/{id}', { params, ...withSignal(options.signal) })));
+    return checkView(await unwrap(this.#api.GET('/api/v1/tasks/{id}', { params, ...signalOf(options) })));
   }
 
   /** The job once it has ended, whatever it came to; goes on when the node restarts in between. */
@@ -88,7 +85,7 @@ export class Job {
     const { signal } = options;
     const first = await this.status(options);
     if (first.ended) return first;
-    for await (const event of follow(this.#events, { job: first.id, ...withSignal(signal) })) {
+    for await (const event of follow(this.#events, { job: first.id, ...signalOf({ signal }) })) {
       if (event !== OPENED && event.kind !== 'job.done' && event.kind !== 'gap') continue;
       const view = await this.status(options);
       if (view.ended) return view;
@@ -104,7 +101,7 @@ export class Job {
     };
     const params = { path: { id: this.id }, query };
     const body = await unwrap(
-      this.#api.GET('/api/v1/tasks/{id}/logs', { params, parseAs: 'stream', ...withSignal(options.signal) }),
+      this.#api.GET('/api/v1/tasks/{id}/logs', { params, parseAs: 'stream', ...signalOf(options) }),
     );
     const decoders = new Map<number, TextDecoder>();
     for await (const line of linesOf(body)) yield parseLogLine(line, decoders);
@@ -135,7 +132,7 @@ export class Job {
   async *shards(options: { signal?: AbortSignal } = {}): AsyncGenerator<ShardView, void, void> {
     for (let first = 0; ;) {
       const params = { path: { id: this.id }, query: { first, count: PAGE } };
-      const page = await unwrap(this.#api.GET('/api/v1/tasks/{id}/shards', { params, ...withSignal(options.signal) }));
+      const page = await unwrap(this.#api.GET('/api/v1/tasks/{id}/shards', { params, ...signalOf(options) }));
       if (!Array.isArray(page) || page.some((shard, i) => shard?.shard !== first + i))
         throw new BadAnswer("the node's answer is no list of shards");
       yield* page;
@@ -147,39 +144,39 @@ export class Job {
   /** Who was asked, who was refused, who ran and who verified, and why. */
   async explain(options: { signal?: AbortSignal } = {}): Promise<ExplanationView> {
     const params = { path: { id: this.id } };
-    return unwrap(this.#api.GET('/api/v1/tasks/{id}/explain', { params, ...withSignal(options.signal) }));
+    return unwrap(this.#api.GET('/api/v1/tasks/{id}/explain', { params, ...signalOf(options) }));
   }
 
   /** The proof bundle, a CAR file that "meshwork/verify" checks; with `shard` what proves that one. */
   async receipts(options: ReadOptions & { shard?: number } = {}): Promise<Uint8Array> {
     const params = { path: { id: this.id }, query: options.shard === undefined ? {} : { shard: options.shard } };
     const body = await unwrap(
-      this.#api.GET('/api/v1/tasks/{id}/receipts', { params, parseAs: 'stream', ...withSignal(options.signal) }),
+      this.#api.GET('/api/v1/tasks/{id}/receipts', { params, parseAs: 'stream', ...signalOf(options) }),
     );
     return readBytes(body, options.limit ?? MAX_BYTES);
   }
 
   async stop(options: { signal?: AbortSignal } = {}): Promise<void> {
     const params = { path: { id: this.id } };
-    await unwrap(this.#api.POST('/api/v1/tasks/{id}/stop', { params, ...withSignal(options.signal) }));
+    await unwrap(this.#api.POST('/api/v1/tasks/{id}/stop', { params, ...signalOf(options) }));
   }
 
   /** The same task again, as another job. */
   async rerun(options: { signal?: AbortSignal } = {}): Promise<Job> {
     const params = { path: { id: this.id } };
-    const made = await unwrap(this.#api.POST('/api/v1/tasks/{id}/rerun', { params, ...withSignal(options.signal) }));
+    const made = await unwrap(this.#api.POST('/api/v1/tasks/{id}/rerun', { params, ...signalOf(options) }));
     return new Job(this.#api, this.#events, idOf(made));
   }
 
   async #done(signal: AbortSignal | undefined): Promise<JobView> {
-    const view = await this.wait(withSignal(signal));
+    const view = await this.wait(signalOf({ signal }));
     if (view.phase === 'done') return view;
     if (view.failed_outcomes > 0) throw await this.#guestFailure(view, signal);
     throw new JobFailed(view, `the job is ${view.phase}${view.failure ? `: ${view.failure}` : ''}`);
   }
 
   async #guestFailure(view: JobView, signal: AbortSignal | undefined): Promise<JobFailed> {
-    for await (const { shard, outcome } of this.shards(withSignal(signal))) {
+    for await (const { shard, outcome } of this.shards(signalOf({ signal }))) {
       if (outcome === null || outcome.succeeded) continue;
       const where = view.shards > 1 ? ` in ${view.failed_outcomes} of ${view.shards} shards, first in ${shard}` : '';
       return new JobFailed(view, `the function failed${where}: ${outcome.text}`);
@@ -190,7 +187,7 @@ export class Job {
   async #resultBytes(shard: number | undefined, options: ReadOptions): Promise<Uint8Array> {
     const params = { path: { id: this.id }, query: shard === undefined ? {} : { shard } };
     const body = await unwrap(
-      this.#api.GET('/api/v1/tasks/{id}/result', { params, parseAs: 'stream', ...withSignal(options.signal) }),
+      this.#api.GET('/api/v1/tasks/{id}/result', { params, parseAs: 'stream', ...signalOf(options) }),
     );
     return readBytes(body, options.limit ?? MAX_BYTES);
   }
