@@ -5,7 +5,7 @@
 // once they were read. What can go wrong: Unauthorized and denied end the iteration; everything else is tried again.
 import type { components } from './api.generated.js';
 import type { Connection } from './connection.js';
-import { MeshError, NodeUnreachable, Unauthorized } from './errors.js';
+import { MeshError, Unauthorized } from './errors.js';
 import { abortable } from './signal.js';
 
 export type MeshEvent = components['schemas']['Event'];
@@ -52,7 +52,7 @@ export interface EventSource {
   pauseMs?: number;
 }
 
-const MAX_MESSAGE = 4 * 2 ** 20;
+export const MAX_MESSAGE = 4 * 2 ** 20;
 const MAX_WAITING = 4096;
 const MAX_WAITING_CHARS = 8 * 2 ** 20;
 const MAX_PAUSE_MS = 10_000;
@@ -226,8 +226,7 @@ export async function* follow(
       await sleep(pauseOf(source, failures++), signal);
     }
   } catch (error) {
-    if (!signal?.aborted)
-      failure = error instanceof NodeUnreachable || error instanceof Error ? error.message : 'failed';
+    if (!signal?.aborted) failure = error instanceof Error ? error.message : 'failed';
     throw error;
   } finally {
     connection?.forget(me, failure);
