@@ -103,7 +103,7 @@ export class Mesh {
   }
 
   /** Keeps bytes in the node, without having it serve them; the CID names them as an input. */
-  async upload(bytes: Uint8Array, options: { signal?: AbortSignal } = {}): Promise<string> {
+  async upload(bytes: Uint8Array | Blob, options: { signal?: AbortSignal } = {}): Promise<string> {
     const answer = await unwrap(
       this.api.POST('/api/v1/assets', {
         params: { query: { declare: 0 } },

@@ -1,5 +1,4 @@
 import { MeshError, unwrap } from 'meshwork';
-import type { Mesh } from 'meshwork';
 import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
 import { Link } from 'wouter';
 import { useLive, useSession } from '../app/session';
@@ -63,20 +62,6 @@ function base64Of(file: File): Promise<string> {
   });
 }
 
-async function upload(mesh: Mesh, file: File): Promise<string> {
-  const answer = await unwrap(
-    mesh.api.POST('/api/v1/assets', {
-      params: { query: { declare: 0 } },
-      // The API's description cannot say that a body is octets.
-      body: file as never,
-      bodySerializer: (body: unknown) => body as Blob,
-      headers: { 'Content-Type': 'application/octet-stream' },
-    }),
-  );
-  if (!('cid' in answer)) throw new Error('The node did not say what the file is called.');
-  return answer.cid;
-}
-
 const emptyFiles: readonly File[] = [];
 const lastLanguage = 'meshwork.language';
 
@@ -133,7 +118,7 @@ function Form({ language }: { language: Language }) {
     const part: FunctionPart =
       module && language === 'wasm' ? { source_base64: await base64Of(module) } : { source: draft.source };
     const uploaded: string[] = [];
-    for (const file of draft.inputKind === 'files' ? files : []) uploaded.push(await upload(mesh, file));
+    for (const file of draft.inputKind === 'files' ? files : []) uploaded.push(await mesh.upload(file));
     const body = { ...requestOf(language, draft, part, inputsOf(draft, uploaded).inputs), dry_run: dryRun };
     try {
       const answer = await unwrap(mesh.api.POST('/api/v1/tasks', { body }));
