@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { useLive, useSession } from '../app/session';
 import type { Schemas, Transfer } from '../data/model';
 import { useAction, useRead } from '../data/read';
+import { cidIn } from '../lib/cid';
 import { mesh as line } from '../lib/commands';
 import { bytes, clock, count, plural, roundTrip } from '../lib/format';
 import { visible } from '../lib/visible';
@@ -23,7 +24,6 @@ import {
 import { Table, VirtualTable } from '../ui/table';
 
 type Holding = Schemas['Holding'];
-const cidFormat = /^(?:cid:)?(b[a-z2-7]{20,120}|Qm[1-9A-HJ-NP-Za-km-z]{44})$/;
 
 export default function Content() {
   return (
@@ -42,7 +42,7 @@ function Find() {
   const [text, setText] = useState('');
   const [asked, setAsked] = useState<string | null>(null);
   const reading = useRead(asked, (signal) => {
-    const cid = cidFormat.exec(asked ?? '')?.[1];
+    const cid = cidIn(asked ?? '');
     const query = cid === undefined ? { name: asked ?? '' } : { cid };
     return unwrap(mesh.api.GET('/api/v1/query/asset', { params: { query }, signal }));
   });

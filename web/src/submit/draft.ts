@@ -3,6 +3,7 @@
 // Storage is this browser's and may hold anything: a draft that does not read is the default one. Bounds: maxSource and
 // maxInputs; files are not kept, since a browser gives them anew with each choice.
 import type { TaskRequest } from '../data/model';
+import { cidIn } from '../lib/cid';
 import { mesh } from '../lib/commands';
 import { parseCredits } from '../lib/format';
 import { templates } from './templates';
@@ -83,8 +84,6 @@ export function saveDraft(language: Language, draft: Draft): boolean {
 
 export type Problems = Partial<Record<keyof Draft | 'files' | 'module', string>>;
 
-const cidFormat = /^(?:cid:)?(b[a-z2-7]{20,120}|Qm[1-9A-HJ-NP-Za-km-z]{44})$/;
-
 function whole(text: string, most: number, what: string, least = 0): { value?: number; error?: string } {
   if (text.trim() === '') return {};
   const value = Number(text.trim());
@@ -132,10 +131,10 @@ export function inputsOf(draft: Draft, files: readonly string[] = []): { inputs:
       found = { inputs: [...files] };
       break;
     case 'cids': {
-      const bad = lines.find((line) => !cidFormat.test(line.trim()));
+      const bad = lines.find((line) => cidIn(line) === undefined);
       found =
         bad === undefined
-          ? { inputs: lines.map((line) => cidFormat.exec(line.trim())?.[1]) }
+          ? { inputs: lines.map(cidIn) }
           : { inputs: [], error: `This is not a CID: ${bad.slice(0, 60)}` };
     }
   }
