@@ -75,7 +75,7 @@ export function ago(time: string, now = Date.now()): string {
   return `${plural(Math.floor(ms / 86_400_000), 'day')} ago`;
 }
 
-/** As the command line shortens a PeerId: its last eight characters. */
+/** As the command line shortens a PeerId: its last eight characters, since all keys of a kind begin alike. */
 export function shortPeer(peer: string): string {
   return peer.slice(-8);
 }

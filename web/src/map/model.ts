@@ -3,6 +3,7 @@
 
 import type { components } from 'meshwork';
 
+import { shortPeer } from '../lib/format';
 import { printableLine } from '../results/printable';
 
 export type Topology = components['schemas']['Topology'];
@@ -76,9 +77,8 @@ function resourcesOf(resources: Resources | null) {
   };
 }
 
-/** The end of a peer id is what tells peers apart: its beginning is the same for all keys of a kind. */
 export function shortName(id: string): string {
-  return printableLine(id.length > 8 ? id.slice(-8) : id, 8);
+  return printableLine(shortPeer(id), 8);
 }
 
 /** Nodes in the order of their ids, each once, and the links between them. */

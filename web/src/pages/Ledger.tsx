@@ -5,7 +5,7 @@ import { useLive, useSession } from '../app/session';
 import type { Schemas } from '../data/model';
 import { useRead } from '../data/read';
 import { mesh as line } from '../lib/commands';
-import { clock, compact, count, duration } from '../lib/format';
+import { clock, compact, count, duration, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Command, Facts, Id, PageHead, Panel, PeerName, Read } from '../ui/kit';
 import { Table } from '../ui/table';
@@ -115,7 +115,7 @@ function Blocks({ height }: { height: number }) {
               {
                 key: 'proposer',
                 title: 'Proposer',
-                render: (block) => <span className="mono">{visible(block.proposer.slice(-8))}</span>,
+                render: (block) => <span className="mono">{visible(shortPeer(block.proposer))}</span>,
               },
               { key: 'cid', title: 'CID', render: (block) => <Id value={block.cid} /> },
             ]}

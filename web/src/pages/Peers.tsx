@@ -4,7 +4,7 @@ import { useLive, useSession } from '../app/session';
 import type { Peer, Schemas } from '../data/model';
 import { useAction, useSlowRefresh } from '../data/read';
 import { mesh as line } from '../lib/commands';
-import { bytes, compact, count, roundTrip } from '../lib/format';
+import { bytes, compact, count, roundTrip, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Command, Copy, Empty, PageHead, Panel, PeerName, StateBadge, TextField } from '../ui/kit';
 import { Table } from '../ui/table';
@@ -96,7 +96,7 @@ function Ping({ peer }: { peer: string }) {
   const { mesh, say } = useSession();
   const ping = useAction(async () => {
     const answer = await unwrap(mesh.api.POST('/api/v1/peers/{peer}/ping', { params: { path: { peer } } }));
-    say('done', `${peer.slice(-8)} answered after ${roundTrip(answer.rtt_us)}.`);
+    say('done', `${shortPeer(peer)} answered after ${roundTrip(answer.rtt_us)}.`);
   });
   return (
     <Button tone="quiet" busy={ping.busy} onClick={() => ping.run()} title={line('peers', 'ping', peer)}>
@@ -110,7 +110,7 @@ function Dial() {
   const [address, setAddress] = useState('');
   const dial = useAction(async () => {
     const answer = await unwrap(mesh.api.POST('/api/v1/dial', { body: { address: address.trim() } }));
-    say('done', `Connected to ${answer.peer.slice(-8)}.`);
+    say('done', `Connected to ${shortPeer(answer.peer)}.`);
     setAddress('');
   });
   return (
