@@ -3,7 +3,7 @@
 
 import type { components } from 'meshwork';
 
-import { shortPeer } from '../lib/format';
+import { roundTrip, shortPeer } from '../lib/format';
 import { printableLine } from '../results/printable';
 
 export type Topology = components['schemas']['Topology'];
@@ -135,9 +135,7 @@ export function drawnPart(model: MapModel, most = MAX_DRAWN): MapModel {
 }
 
 export function timeText(us: number): string {
-  if (us === 0) return 'not measured';
-  if (us < 1000) return `${Math.round(us)} µs`;
-  return us < 1_000_000 ? `${(us / 1000).toPrecision(3)} ms` : `${(us / 1_000_000).toFixed(1)} s`;
+  return us === 0 ? 'not measured' : roundTrip(us);
 }
 
 /** Shards that run, as a share of the cores; more than all of them is all. */

@@ -2,6 +2,7 @@ import './results.css';
 
 import { lazy, Suspense, useMemo, useState } from 'react';
 
+import { bytes as size } from '../lib/format';
 import type { Dataset } from './chart/dataset';
 import { detect, type Detected } from './detect';
 import { save } from './export';
@@ -9,7 +10,7 @@ import { HexView } from './HexView';
 import { ImageView } from './ImageView';
 import { type JsonDocument } from './json';
 import { type Opened, open } from './open';
-import { byteSize, fileName } from './printable';
+import { fileName } from './printable';
 import type { Table } from './table';
 import { TableView } from './TableView';
 import { type Tab, Tabs } from './Tabs';
@@ -105,7 +106,7 @@ export function ResultView({ bytes, name }: ResultViewProps) {
   return (
     <section className="rv" aria-label="Result">
       <div className="rv-bar">
-        <span className="rv-muted">{byteSize(bytes.length)}</span>
+        <span className="rv-muted">{size(bytes.length)}</span>
         <button type="button" onClick={download} disabled={bytes.length === 0}>
           Download
         </button>

@@ -1,8 +1,10 @@
 import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 'react';
 
+import { plural } from '../lib/format';
+import { visibleProseLines } from '../lib/visible';
 import { type JsonDocument, Kind } from './json';
-import { count, printableLine, printableText } from './printable';
+import { printableLine } from './printable';
 import { findText, MAX_MATCHES, openBelow, type TreeRow, treeRows, wayTo } from './tree';
 import { useWork } from './useWork';
 import type { Work } from './work';
@@ -16,8 +18,8 @@ const DETAIL = 64 * 1024;
 function valueText(document: JsonDocument, node: number): string {
   const kind = document.kind(node);
   const children = document.childCount(node);
-  if (kind === Kind.array) return `[ ${count(children, 'element')} ]`;
-  if (kind === Kind.object) return `{ ${count(children, 'member')} }`;
+  if (kind === Kind.array) return `[ ${plural(children, 'element')} ]`;
+  if (kind === Kind.object) return `{ ${plural(children, 'member')} }`;
   const text = printableLine(document.text(node, 1200), 300);
   return kind === Kind.string ? `"${text}"` : text;
 }
@@ -114,7 +116,7 @@ function Detail({ document, row }: { document: JsonDocument; row: TreeRow }) {
       <code>
         <bdi>{path === '' ? '(the whole)' : printableLine(path, 400)}</bdi>
       </code>
-      {isLong && <pre dir="ltr">{printableText(document.text(row.node, DETAIL))}</pre>}
+      {isLong && <pre dir="ltr">{visibleProseLines(document.text(row.node, DETAIL))}</pre>}
     </div>
   );
 }
