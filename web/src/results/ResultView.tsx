@@ -2,10 +2,10 @@ import './results.css';
 
 import { lazy, Suspense, useMemo, useState } from 'react';
 
+import { save } from '../lib/download';
 import { bytes as size } from '../lib/format';
 import type { Dataset } from './chart/dataset';
 import { detect, type Detected } from './detect';
-import { save } from './export';
 import { HexView } from './HexView';
 import { ImageView } from './ImageView';
 import { type JsonDocument } from './json';

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 
-import { csvParts, save } from './export';
+import { save } from '../lib/download';
+import { csvParts } from './export';
 import type { Table } from './table';
 import { inSlices } from './work';
 

@@ -4,16 +4,6 @@ import { printableLine } from './printable';
 import type { Table } from './table';
 import type { Work } from './work';
 
-export function save(parts: BlobPart[], type: string, name: string): void {
-  const url = URL.createObjectURL(new Blob(parts, { type }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  // The browser has taken hold of the blob by the next task.
-  setTimeout(() => URL.revokeObjectURL(url), 0);
-}
-
 /** A text that a spreadsheet would run as a formula gets an apostrophe before it, as OWASP advises. */
 export function csvField(text: string, isNumber: boolean): string {
   const safe = !isNumber && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;

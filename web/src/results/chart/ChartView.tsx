@@ -1,7 +1,8 @@
 import { useMemo, useRef, useState } from 'react';
 
+import { save } from '../../lib/download';
 import { plural } from '../../lib/format';
-import { pngOf, save, svgText } from '../export';
+import { pngOf, svgText } from '../export';
 import { fileName, printableLine } from '../printable';
 import { SaveCsv } from '../SaveCsv';
 import { useWork } from '../useWork';
