@@ -1,4 +1,5 @@
 // Reading something once for a page, and again when what it depends on changes.
+import { Unauthorized } from 'meshwork';
 import { useCallback, useEffect, useEffectEvent, useState } from 'react';
 import { useSession } from '../app/session';
 
@@ -19,7 +20,7 @@ export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Pr
   });
   const start = useEffectEvent((signal: AbortSignal) => read(signal));
   const report = useEffectEvent((error: unknown) => {
-    if (isDenied(error)) fail(error);
+    if (error instanceof Unauthorized) fail(error);
   });
   useEffect(() => {
     if (key === null) return;
@@ -45,10 +46,6 @@ export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Pr
     loading: key !== null && (!current || state.loading),
     again,
   };
-}
-
-function isDenied(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'kind' in error && error.kind === 'unauthorized';
 }
 
 /**

@@ -1,8 +1,8 @@
 // The dashboard's small set of components. Text of others goes through visible(); nothing here makes markup from text.
 import { useEffect, useId, useRef, useState } from 'react';
 import type { ButtonHTMLAttributes, ComponentProps, ReactNode } from 'react';
-import { textOf } from '../app/session';
 import type { Reading } from '../data/read';
+import { textOf } from '../lib/errors';
 import { shortCid, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 

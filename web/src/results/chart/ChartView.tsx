@@ -1,6 +1,7 @@
 import { useMemo, useRef, useState } from 'react';
 
 import { save } from '../../lib/download';
+import { textOf } from '../../lib/errors';
 import { plural } from '../../lib/format';
 import { pngOf, svgText } from '../export';
 import { fileName, printableLine } from '../printable';
@@ -180,7 +181,7 @@ function Exports({
     try {
       save([await pngOf(text(), width, height)], 'image/png', fileName(name, 'png'));
     } catch (error) {
-      setProblem(`No picture was made: ${error instanceof Error ? error.message : String(error)}`);
+      setProblem(`No picture was made: ${textOf(error)}`);
     }
   };
   const { table } = dataset;
