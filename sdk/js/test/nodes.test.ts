@@ -17,12 +17,12 @@ describe.skipIf(program === undefined)('two nodes', () => {
   afterAll(() => mesh?.stop());
 
   it('know each other', async () => {
-    const node = await unwrap(mesh.nodes[0]!.mesh.api.GET('/api/v1/node'));
-    expect(node.peer).toBe(mesh.nodes[0]!.peer);
+    const node = await unwrap(mesh.first.mesh.api.GET('/api/v1/node'));
+    expect(node.peer).toBe(mesh.first.peer);
     expect(node.peers).toBe(1);
   });
   it('map a function over inputs, in order', async () => {
-    const { mesh: client } = mesh.nodes[0]!;
+    const { mesh: client } = mesh.first;
     const square = { language: 'python', source: 'print(int(input()) ** 2)' } as const;
     const inputs = Array.from({ length: 20 }, (_, i) => `${i}\n`);
     const results: unknown[] = [];
@@ -39,7 +39,7 @@ describe.skipIf(program === undefined)('two nodes', () => {
     await promisify(execFile)('npx', ['tsc', '-b', folder]);
     await writeFile(file, code);
     try {
-      const env = { ...process.env, MESH_HOME: mesh.nodes[0]!.home };
+      const env = { ...process.env, MESH_HOME: mesh.first.home };
       const { stdout } = await promisify(execFile)(process.execPath, [file], { env });
       expect(stdout).toMatch(/^HELLO\n/);
       expect(stdout).toContain('true Each block of the file');
@@ -49,10 +49,10 @@ describe.skipIf(program === undefined)('two nodes', () => {
     }
   });
   it('are found at the same address after a restart', async () => {
-    const [node] = mesh.nodes;
-    const { url, token } = node!;
-    await node!.restart();
+    const node = mesh.first;
+    const { url, token } = node;
+    await node.restart();
     expect(node).toMatchObject({ url, token });
-    expect((await unwrap(node!.mesh.api.GET('/api/v1/node'))).boot).toBe(2);
+    expect((await unwrap(node.mesh.api.GET('/api/v1/node'))).boot).toBe(2);
   });
 });
