@@ -10,8 +10,15 @@ export interface Reading<T> {
   readonly again: () => void;
 }
 
-/** `key` names what is read; null reads nothing. What was read stays until the next answer for the same key. */
-export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Promise<T>): Reading<T> {
+/**
+ * `key` names what is read; null reads nothing. It is read again when `version` changes. What was read stays until the
+ * next answer for the same key.
+ */
+export function useRead<T>(
+  key: string | null,
+  read: (signal: AbortSignal) => Promise<T>,
+  version: unknown = null,
+): Reading<T> {
   const { fail } = useSession();
   const [turn, setTurn] = useState(0);
   const [state, setState] = useState<{ key: string | null; data?: T; error?: unknown; loading: boolean }>({
@@ -37,7 +44,7 @@ export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Pr
       },
     );
     return () => abort.abort();
-  }, [key, turn]);
+  }, [key, turn, version]);
   const again = useCallback(() => setTurn((value) => value + 1), []);
   const current = state.key === key;
   return {

@@ -9,7 +9,6 @@ import { clock, compact, count, duration, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Command, Facts, Id, PageHead, Panel, PeerName, Read } from '../ui/kit';
 import { Table } from '../ui/table';
-import { useTick } from './Wallet';
 import { Credits, WithLedger } from './ledger_common';
 
 type Head = Schemas['Ledger'];
@@ -17,8 +16,7 @@ type Head = Schemas['Ledger'];
 export default function Ledger() {
   const { mesh } = useSession();
   const tick = useLive((state) => state.ledgerTick);
-  const reading = useRead('ledger', (signal) => unwrap(mesh.api.GET('/api/v1/ledger', { signal })));
-  useTick(tick, reading.again);
+  const reading = useRead('ledger', (signal) => unwrap(mesh.api.GET('/api/v1/ledger', { signal })), tick);
   return (
     <>
       <PageHead title="Ledger" sub="What the federation's validators have certified." />
