@@ -165,6 +165,11 @@ function linear(low: number, high: number, from: number, to: number) {
   return scaleLinear().domain([low, high]).range([from, to]);
 }
 
+function numberTicks(scale: ReturnType<typeof linear>, room: number): Tick[] {
+  const format = scale.tickFormat(room);
+  return scale.ticks(room).map((value) => ({ at: scale(value), label: shortTick(value, format) }));
+}
+
 function yScale(plane: Plane, low: number, high: number) {
   const scale = linear(low, high, plane.bottom, plane.top).nice(6);
   const zoomed = linear(
@@ -173,10 +178,11 @@ function yScale(plane: Plane, low: number, high: number) {
     plane.bottom,
     plane.top,
   );
-  const format = zoomed.tickFormat(6);
-  const ticks = zoomed.ticks(6).map((value) => ({ at: zoomed(value), label: shortTick(value, format) }));
   const [bottom, top] = scale.domain() as [number, number];
-  return { at: straight(bottom, top, plane.zoomY(plane.bottom), plane.zoomY(plane.top)), ticks };
+  return {
+    at: straight(bottom, top, plane.zoomY(plane.bottom), plane.zoomY(plane.top)),
+    ticks: numberTicks(zoomed, 6),
+  };
 }
 
 function shortTick(value: number, format: (value: number) => string): string {
@@ -208,10 +214,7 @@ function xScale(plane: Plane, data: Points) {
     const format = times.tickFormat();
     return { at, from, to, ticks: times.ticks(room).map((time) => ({ at: times(time), label: format(time) })) };
   }
-  const zoomed = linear(from, to, plane.left, plane.right);
-  const format = zoomed.tickFormat(room);
-  const ticks = zoomed.ticks(room).map((value) => ({ at: zoomed(value), label: shortTick(value, format) }));
-  return { at, from, to, ticks };
+  return { at, from, to, ticks: numberTicks(linear(from, to, plane.left, plane.right), room) };
 }
 
 function describePoint(data: Points, point: ScenePoint): string[] {
@@ -335,13 +338,9 @@ function histogramScene(data: Bins, plane: Plane): Scene {
     plane.left,
     plane.right,
   );
-  const format = zoomed.tickFormat(8);
   return {
     ...{ paths: [{ d, color: seriesColor(0), role: 'area' }], points, legend: [] },
-    ...{
-      xTicks: zoomed.ticks(8).map((value) => ({ at: zoomed(value), label: shortTick(value, format) })),
-      yTicks: y.ticks,
-    },
+    ...{ xTicks: numberTicks(zoomed, 8), yTicks: y.ticks },
     ...{ xTitle: titled(data.axis.name, data.axis.unit), yTitle: 'how many' },
     describe: ({ place }) => [
       `${formatNumber(data.edges[place]!)} to ${formatNumber(data.edges[place + 1]!)}${unit}`,
