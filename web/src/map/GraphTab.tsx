@@ -1,18 +1,7 @@
-import { select } from 'd3-selection';
 import { symbol, symbolCircle, symbolDiamond, symbolSquare, symbolStar, symbolTriangle, symbolWye } from 'd3-shape';
-import { zoom, type ZoomBehavior, zoomIdentity, type ZoomTransform } from 'd3-zoom';
-import {
-  type KeyboardEvent,
-  memo,
-  type RefObject,
-  useCallback,
-  useEffect,
-  useId,
-  useMemo,
-  useRef,
-  useState,
-} from 'react';
+import { type KeyboardEvent, memo, useCallback, useEffect, useId, useMemo, useRef, useState } from 'react';
 
+import { useZoom } from '../lib/zoom';
 import { type Labelled, placeLabels } from './labels';
 import { MapLayout, radiusOf } from './layout';
 import { drawnPart, factsOf, loadOf, type MapModel, type MapNode, timeText } from './model';
@@ -105,45 +94,6 @@ function useLayout(model: MapModel, move: (layout: MapLayout) => void, again: nu
   return { layout, version };
 }
 
-function useZoom(svg: RefObject<SVGSVGElement | null>) {
-  const [transform, setTransform] = useState<ZoomTransform>(zoomIdentity);
-  const behavior = useRef<ZoomBehavior<SVGSVGElement, unknown>>(null);
-  useEffect(() => {
-    const element = svg.current;
-    if (!element) return undefined;
-    let frame = 0;
-    const made = zoom<SVGSVGElement, unknown>()
-      .extent([
-        [0, 0],
-        [WIDTH, HEIGHT],
-      ])
-      .scaleExtent([0.5, 20])
-      .filter((event: Event) => {
-        const hasFocus = element.parentElement?.contains(document.activeElement) ?? false;
-        if (event.type === 'wheel') return hasFocus || (event as WheelEvent).ctrlKey;
-        return !(event as MouseEvent).button;
-      })
-      .on('zoom', (event: { transform: ZoomTransform }) => {
-        cancelAnimationFrame(frame);
-        frame = requestAnimationFrame(() => setTransform(event.transform));
-      });
-    behavior.current = made;
-    select(element).call(made).on('dblclick.zoom', null);
-    return () => {
-      cancelAnimationFrame(frame);
-      select(element).on('.zoom', null);
-    };
-  }, [svg]);
-  const apply = (change: (made: ZoomBehavior<SVGSVGElement, unknown>, element: SVGSVGElement) => void) => {
-    if (behavior.current && svg.current) change(behavior.current, svg.current);
-  };
-  return {
-    transform,
-    by: (factor: number) => apply((made, element) => made.scaleBy(select(element), factor)),
-    reset: () => apply((made, element) => made.transform(select(element), zoomIdentity)),
-  };
-}
-
 function Legend({ nodes }: { nodes: readonly MapNode[] }) {
   const ways = [...new Set(nodes.map((node) => node.found))].map(wayOf);
   return (
@@ -197,7 +147,7 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
   const help = useId();
   const [active, setActive] = useState<string | null>(null);
   const [again, setAgain] = useState(0);
-  const { transform, by, reset } = useZoom(svg);
+  const { transform, by, reset } = useZoom(svg, { box: [0, 0, WIDTH, HEIGHT], scale: [0.5, 20] });
   const shapes = useRef(new Map<string, SVGGElement>());
   const lines = useRef(new Map<string, SVGLineElement>());
 
