@@ -287,12 +287,12 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
             ))}
           </g>
         </svg>
-        <div role="status" className="rv-hidden">
+        <div role="status" className="sr-only">
           {current &&
             `${current.name}, ${current.isSelf ? 'this node' : timeText(current.rttUs)}, ${current.running} running`}
         </div>
       </div>
-      <div className="nm-side">
+      <div>
         <div className="rv-toggle" role="group" aria-label="Map">
           <button type="button" onClick={() => by(1.4)} aria-label="Zoom in">
             +
@@ -314,7 +314,7 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
             The nearest {model.nodes.length} of {whole.nodes.length} nodes are drawn; the table lists all.
           </p>
         )}
-        <p id={help} className="rv-muted">
+        <p id={help} className="muted">
           Arrows go from node to node, nearest first; + and − zoom, 0 shows the whole.
         </p>
       </div>

@@ -3,7 +3,7 @@ import './map.css';
 
 import { lazy, Suspense, useMemo, useState } from 'react';
 
-import { Tabs } from '../results/Tabs';
+import { Tabs } from '../ui/kit';
 import { GraphTab } from './GraphTab';
 import { buildModel, type Peer, type Topology } from './model';
 import type { Places } from './places';
@@ -25,10 +25,10 @@ export interface NodeMapProps {
 
 type TabId = 'graph' | 'world' | 'table';
 
-const TABS: readonly { id: TabId; label: string }[] = [
-  { id: 'graph', label: 'Network' },
-  { id: 'world', label: 'World' },
-  { id: 'table', label: 'Table' },
+const TABS: readonly (readonly [TabId, string])[] = [
+  ['graph', 'Network'],
+  ['world', 'World'],
+  ['table', 'Table'],
 ];
 
 const NOWHERE: Places = {};
@@ -39,7 +39,7 @@ export function NodeMap({ topology, peers, activity, self, places = NOWHERE, onS
   const pulses = usePulses(activity);
   return (
     <section className="rv nm" aria-label="Nodes of the mesh">
-      <Tabs label="Views of the mesh" tabs={TABS} selected={tab} onSelect={setTab}>
+      <Tabs label="Views of the mesh" tabs={TABS} value={tab} onValue={setTab}>
         {tab === 'graph' && <GraphTab model={model} pulses={pulses} onSelect={onSelect} />}
         {tab === 'table' && <TableTab model={model} onSelect={onSelect} />}
         {tab === 'world' && (

@@ -78,10 +78,10 @@ export function TableTab({ model, onSelect }: Props) {
     setPage(0);
   };
   return (
-    <div className="nm-table">
+    <div>
       <div className="nm-wide" tabIndex={0} role="region" aria-label="Nodes">
         <table>
-          <caption className="rv-hidden">Nodes of the mesh</caption>
+          <caption className="sr-only">Nodes of the mesh</caption>
           <thead>
             <tr>
               {COLUMNS.map(({ name }, column) => {

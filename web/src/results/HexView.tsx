@@ -37,7 +37,7 @@ export function HexView({ bytes }: { bytes: Uint8Array }) {
             const { offset, hex, text } = hexLine(bytes, start + item.index * PER_LINE);
             return (
               <pre key={item.key} style={{ position: 'absolute', top: item.start, height: LINE_HEIGHT }}>
-                <span className="rv-muted">{offset}</span> {hex} {text}
+                <span className="muted">{offset}</span> {hex} {text}
               </pre>
             );
           })}

@@ -39,7 +39,7 @@ export function SaveCsv({ table, order, name, label }: Props) {
       >
         {label}
       </button>
-      <span role="status" className="rv-muted">
+      <span role="status" className="muted">
         {state}
       </span>
     </>

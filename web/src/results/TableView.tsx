@@ -96,7 +96,7 @@ export function TableView({ table, name }: { table: Table; name: string }) {
       <div className="rv-bar">
         <Notes table={table} />
         <SaveCsv table={table} order={rows} name={name} label="Save as CSV" />
-        <span role="status" className="rv-muted">
+        <span role="status" className="muted">
           {sorted.state === 'busy' && 'sorting'}
         </span>
       </div>
@@ -123,7 +123,7 @@ export function TableView({ table, name }: { table: Table; name: string }) {
                   className="rv-row"
                   style={{ position: 'absolute', top: item.start, height: ROW_HEIGHT }}
                 >
-                  <div role="rowheader" className="rv-number-cell rv-muted">
+                  <div role="rowheader" className="rv-number-cell muted">
                     {row}
                   </div>
                   {table.columns.map((_, column) => {

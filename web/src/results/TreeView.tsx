@@ -37,7 +37,7 @@ function label(document: JsonDocument, row: TreeRow): string {
 function Row({ document, row }: { document: JsonDocument; row: TreeRow }) {
   if (row.page)
     return (
-      <span className="rv-muted">
+      <span className="muted">
         [{row.page.from} … {row.page.to - 1}]
       </span>
     );
@@ -81,7 +81,7 @@ function Search({ document, onFound }: { document: JsonDocument; onFound: (node:
   }, [search.state, text]);
   const total = found.length === MAX_MATCHES ? `the first ${MAX_MATCHES}` : String(found.length);
   return (
-    <div className="rv-search" role="search">
+    <div role="search">
       <input
         type="search"
         aria-label="Search keys and values"
@@ -100,7 +100,7 @@ function Search({ document, onFound }: { document: JsonDocument; onFound: (node:
       <button type="button" disabled={found.length === 0} onClick={() => go(at + 1)} aria-label="Next match">
         ↓
       </button>
-      <span role="status" className="rv-muted">
+      <span role="status" className="muted">
         {text !== '' &&
           (search.state === 'done' ? (found.length === 0 ? 'not found' : `${at + 1} of ${total}`) : 'searching')}
       </span>

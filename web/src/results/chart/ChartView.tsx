@@ -239,7 +239,7 @@ function Charts({ dataset, choice, name, onTable }: Props & { choice: Choice }) 
   const made = useWork(() => ready(dataset, settings), [dataset, settings]);
   const controls = { dataset, choice, settings, onChange: setSettings };
   return (
-    <div className="rv-chart">
+    <div>
       <div className="rv-bar">
         <KindToggle {...controls} />
         <AxisChoice {...controls} />

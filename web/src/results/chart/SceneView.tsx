@@ -272,7 +272,7 @@ export function SceneView({ kind, build, label, svg }: Props) {
           )}
         </svg>
         {point && <Tooltip point={point} lines={lines} width={width} />}
-        <div role="status" className="rv-hidden">
+        <div role="status" className="sr-only">
           {lines.join(', ')}
         </div>
       </div>
@@ -289,7 +289,7 @@ export function SceneView({ kind, build, label, svg }: Props) {
             Whole
           </button>
         </div>
-        <span id={help} className="rv-muted">
+        <span id={help} className="muted">
           Arrows go from point to point, + and − zoom, Shift with arrows moves, 0 shows the whole.
         </span>
       </div>
