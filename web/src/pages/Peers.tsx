@@ -4,9 +4,10 @@ import { useLive, useSession } from '../app/session';
 import type { Peer, Schemas } from '../data/model';
 import { useAction, useSlowRefresh } from '../data/read';
 import { mesh as line } from '../lib/commands';
-import { bytes, compact, count, roundTrip, shortPeer } from '../lib/format';
+import { count, roundTrip, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Command, Copy, Empty, PageHead, Panel, PeerName, StateBadge, TextField } from '../ui/kit';
+import { resourceColumns } from '../ui/peers';
 import { Table } from '../ui/table';
 
 export default function Peers() {
@@ -57,30 +58,7 @@ function PeerTable({ peers }: { peers: readonly Peer[] }) {
           title: 'Address',
           render: (peer) => <span className="mono small">{visible(peer.address)}</span>,
         },
-        {
-          key: 'cores',
-          title: 'Cores',
-          align: 'end',
-          render: (peer) => (peer.resources ? count(peer.resources.cores) : '–'),
-        },
-        {
-          key: 'memory',
-          title: 'Memory',
-          align: 'end',
-          render: (peer) => (peer.resources ? bytes(peer.resources.memory_mb * 2 ** 20) : '–'),
-        },
-        {
-          key: 'speed',
-          title: 'Fuel/s',
-          align: 'end',
-          render: (peer) => (peer.resources ? compact(peer.resources.fuel_per_second) : '–'),
-        },
-        {
-          key: 'load',
-          title: 'Runs, waits',
-          align: 'end',
-          render: (peer) => (peer.resources ? `${peer.resources.running}, ${peer.resources.queued}` : '–'),
-        },
+        ...resourceColumns,
         {
           key: 'penalty',
           title: '',

@@ -35,6 +35,7 @@ import {
   Tabs,
   TextField,
 } from '../ui/kit';
+import { resourceColumns } from '../ui/peers';
 import { Table } from '../ui/table';
 
 const Editor = lazy(() => import('../submit/Editor'));
@@ -462,25 +463,7 @@ function PlanPanel({ plan }: { plan: TaskPlan }) {
           rowKey={(peer) => peer.peer}
           columns={[
             { key: 'peer', title: 'Peer', render: (peer) => <PeerName peer={peer.peer} /> },
-            { key: 'cores', title: 'Cores', align: 'end', render: (peer) => count(peer.resources?.cores ?? 0) },
-            {
-              key: 'memory',
-              title: 'Memory',
-              align: 'end',
-              render: (peer) => bytes((peer.resources?.memory_mb ?? 0) * 2 ** 20),
-            },
-            {
-              key: 'speed',
-              title: 'Fuel a second',
-              align: 'end',
-              render: (peer) => compact(peer.resources?.fuel_per_second ?? 0),
-            },
-            {
-              key: 'load',
-              title: 'Runs, waits',
-              align: 'end',
-              render: (peer) => `${peer.resources?.running ?? 0}, ${peer.resources?.queued ?? 0}`,
-            },
+            ...resourceColumns,
           ]}
         />
       )}
