@@ -133,14 +133,13 @@ function Facts({ node }: { node: MapNode | undefined }) {
 interface Props {
   model: MapModel;
   pulses: readonly Pulse[];
-  onSelect: ((peer: string) => void) | undefined;
 }
 
 function linkKey({ source, target }: { source: string; target: string }): string {
   return JSON.stringify([source, target]);
 }
 
-export function GraphTab({ model: whole, pulses, onSelect }: Props) {
+export function GraphTab({ model: whole, pulses }: Props) {
   const model = useMemo(() => drawnPart(whole), [whole]);
   const svg = useRef<SVGSVGElement>(null);
   const world = useRef<SVGGElement>(null);
@@ -211,7 +210,6 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
     Home: () => go(0),
     End: () => go(byDistance.length - 1),
     Escape: () => setActive(null),
-    Enter: () => current && onSelect?.(current.id),
     '+': () => by(1.4),
     '=': () => by(1.4),
     '-': () => by(1 / 1.4),
@@ -267,7 +265,6 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
                     else shapes.current.delete(node.id);
                   }}
                   onPointerEnter={() => setActive(node.id)}
-                  onClick={() => onSelect?.(node.id)}
                 >
                   <Node node={node} isActive={node.id === active} />
                 </g>

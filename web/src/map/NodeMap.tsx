@@ -5,7 +5,8 @@ import { lazy, Suspense, useMemo, useState } from 'react';
 
 import { Tabs } from '../ui/kit';
 import { GraphTab } from './GraphTab';
-import { buildModel, type Peer, type Topology } from './model';
+import type { Peer, Topology } from '../data/model';
+import { buildModel } from './model';
 import type { Places } from './places';
 import { type Activity, usePulses } from './pulses';
 import { TableTab } from './TableTab';
@@ -17,10 +18,7 @@ export interface NodeMapProps {
   peers: readonly Peer[];
   /** What peers did lately; what is new in it makes their links pulse. */
   activity: readonly Activity[];
-  /** The own peer id, where the topology does not say. */
-  self?: string;
   places?: Places;
-  onSelect?: (peer: string) => void;
 }
 
 type TabId = 'graph' | 'world' | 'table';
@@ -33,15 +31,15 @@ const TABS: readonly (readonly [TabId, string])[] = [
 
 const NOWHERE: Places = {};
 
-export function NodeMap({ topology, peers, activity, self, places = NOWHERE, onSelect }: NodeMapProps) {
+export function NodeMap({ topology, peers, activity, places = NOWHERE }: NodeMapProps) {
   const [tab, setTab] = useState<TabId>('graph');
-  const model = useMemo(() => buildModel(topology, peers, self), [topology, peers, self]);
+  const model = useMemo(() => buildModel(topology, peers), [topology, peers]);
   const pulses = usePulses(activity);
   return (
     <section className="rv nm" aria-label="Nodes of the mesh">
       <Tabs label="Views of the mesh" tabs={TABS} value={tab} onValue={setTab}>
-        {tab === 'graph' && <GraphTab model={model} pulses={pulses} onSelect={onSelect} />}
-        {tab === 'table' && <TableTab model={model} onSelect={onSelect} />}
+        {tab === 'graph' && <GraphTab model={model} pulses={pulses} />}
+        {tab === 'table' && <TableTab model={model} />}
         {tab === 'world' && (
           <Suspense fallback={<p role="status">Loading the world</p>}>
             <WorldTab model={model} places={places} />
