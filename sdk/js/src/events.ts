@@ -223,7 +223,7 @@ export async function* follow(
         socket.close();
       }
       connection?.report(me, { state: 'connecting', reason });
-      await sleep(pauseOf(source, failures++), signal);
+      await pauseAfter(source, failures++, signal);
     }
   } catch (error) {
     if (!signal?.aborted) failure = error instanceof Error ? error.message : 'failed';
@@ -233,9 +233,10 @@ export async function* follow(
   }
 }
 
-function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+/** Waits before another attempt, after so many that failed. */
+export function pauseAfter(source: EventSource, failures: number, signal: AbortSignal | undefined): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   return abortable(signal, (resolve) => {
-    timer = setTimeout(resolve, ms);
+    timer = setTimeout(resolve, pauseOf(source, failures));
   }).finally(() => clearTimeout(timer));
 }
