@@ -10,6 +10,7 @@ import { parseGuestError } from '../lib/traceback';
 import { visible } from '../lib/visible';
 import type { Draft, FunctionPart, InputKind, Language, Problems } from '../submit/draft';
 import {
+  canReduce,
   commandOf,
   inputKinds,
   inputsOf,
@@ -200,6 +201,23 @@ function Form({ language }: { language: Language }) {
           value={draft.args}
           onValue={(args) => change({ args })}
         />
+        {canReduce(language, draft) && (
+          <Field
+            label="Fold the results with"
+            hint={`A program in ${titles[language]} too: it reads all results one after another, each ended by a line break. Empty for none.`}
+            error={shown.reduce}
+          >
+            {(aria) => (
+              <textarea
+                {...aria}
+                rows={4}
+                spellCheck={false}
+                value={draft.reduce}
+                onChange={(event) => change({ reduce: event.target.value })}
+              />
+            )}
+          </Field>
+        )}
       </Panel>
       <InputPanel draft={draft} change={change} files={files} setFiles={setFiles} problems={shown} />
       <TermsPanel draft={draft} change={change} problems={shown} />

@@ -19,6 +19,8 @@ export interface Draft {
   readonly inputKind: InputKind;
   readonly input: string;
   readonly map: boolean;
+  /** A program that folds the results of all runs into one; empty: none. */
+  readonly reduce: string;
   readonly label: string;
   readonly fee: string;
   readonly verifiers: string;
@@ -41,6 +43,7 @@ export function newDraft(language: Language): Draft {
     inputKind: template?.inputKind ?? 'none',
     input: template?.input ?? '',
     map: template?.map ?? false,
+    reduce: '',
     label: '',
     fee: '',
     verifiers: '',
@@ -153,6 +156,7 @@ export function problemsOf(language: Language, draft: Draft, fileCount: number, 
   if (language === 'wasm' && !hasModule) problems.module = 'Choose a .wasm file.';
   if (language !== 'wasm' && draft.source.trim() === '') problems.source = 'There is no program yet.';
   if (draft.source.length > maxSource) problems.source = 'A program in the editor has at most a million characters.';
+  if (draft.reduce.length > maxSource) problems.reduce = 'A program has at most a million characters.';
   const { error } = inputsOf(
     draft,
     Array.from({ length: fileCount }, () => 'b'),
@@ -178,6 +182,14 @@ export function problemsOf(language: Language, draft: Draft, fileCount: number, 
   return problems;
 }
 
+/** A fold needs several results, and a source that says what it is. */
+export function canReduce(language: Language, draft: Draft): boolean {
+  return draft.map && language !== 'wasm';
+}
+function hasReduce(language: Language, draft: Draft): boolean {
+  return canReduce(language, draft) && draft.reduce.trim() !== '';
+}
+
 export type FunctionPart = { source: string } | { source_base64: string };
 
 /** A draft without problems as the API takes it. */
@@ -189,6 +201,7 @@ export function requestOf(language: Language, draft: Draft, part: FunctionPart, 
     function: { language, ...part, ...(args.length > 0 ? { args } : {}) },
     inputs,
     map: draft.map,
+    ...(hasReduce(language, draft) ? { reduce: { language, source: draft.reduce } } : {}),
     ...(draft.label.trim() === '' ? {} : { label: draft.label.trim() }),
     ...('micros' in fee ? { fee: Number(fee.micros) } : {}),
     ...number('verifiers', draft.verifiers),
@@ -202,8 +215,8 @@ export function requestOf(language: Language, draft: Draft, part: FunctionPart, 
 
 const extensions: Readonly<Record<Language, string>> = { python: 'py', javascript: 'js', wat: 'wat', wasm: 'wasm' };
 
-export function fileNameOf(language: Language): string {
-  return `main.${extensions[language]}`;
+function fileNameOf(stem: string, language: Language): string {
+  return `${stem}.${extensions[language]}`;
 }
 
 /** The command line that does the same with the program in a file. */
@@ -225,9 +238,10 @@ export function commandOf(language: Language, draft: Draft, fileNames: readonly 
   const args = wordsOf(draft.args);
   return mesh(
     'run',
-    fileNameOf(language),
+    fileNameOf('main', language),
     ...inputs,
     draft.map && '--map',
+    ...(hasReduce(language, draft) ? ['--reduce', fileNameOf('reduce', language)] : []),
     draft.sealed && '--sealed',
     ...option('--label', draft.label),
     ...('micros' in fee ? ['--fee', fee.micros] : []),
