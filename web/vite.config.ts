@@ -10,7 +10,7 @@
 import react from '@vitejs/plugin-react';
 import type { ProxyOptions } from 'vite';
 import { defineConfig } from 'vite';
-import { aliases } from './aliases';
+import { aliases } from './aliases.ts';
 
 function proxyTo(link: string): Record<string, ProxyOptions> {
   const { origin, host } = new URL(link);
