@@ -6,6 +6,7 @@ import { scaleLinear, scaleUtc } from 'd3-scale';
 
 import { printableLine } from '../printable';
 import type { Bins, Blocks, Points, Prepared } from './prepare';
+import { rowsInView } from './cloud';
 import { isDrawable, sampleCloud, sampleLine } from './sample';
 import type { ChartKind } from './shape';
 
@@ -179,10 +180,9 @@ function yScale(plane: Plane, low: number, high: number) {
     plane.top,
   );
   const [bottom, top] = scale.domain() as [number, number];
-  return {
-    at: straight(bottom, top, plane.zoomY(plane.bottom), plane.zoomY(plane.top)),
-    ticks: numberTicks(zoomed, 6),
-  };
+  const [from, to] = zoomed.domain() as [number, number];
+  const at = straight(bottom, top, plane.zoomY(plane.bottom), plane.zoomY(plane.top));
+  return { at, from, to, ticks: numberTicks(zoomed, 6) };
 }
 
 function shortTick(value: number, format: (value: number) => string): string {
@@ -270,12 +270,18 @@ function scatterScene(data: Points, plane: Plane): Scene {
   const scene = pointsScene(data, plane, y, x);
   const down = Math.ceil(plane.frame.height / CLOUD_CELL) + 2;
   const cells = down * (Math.ceil(plane.frame.width / CLOUD_CELL) + 2);
+  const { low, high } = data.xExtent;
+  const dot = (Math.SQRT2 * CLOUD_CELL) / Math.abs(x.at(high) - x.at(low));
+  const view = { x: { low: x.from, high: x.to }, y: { low: y.from, high: y.to }, dot };
   data.series.forEach((series, index) => {
-    const rows = sampleCloud(data.x, series.y, cells, (valueX, valueY) => {
+    const cellOf = (valueX: number, valueY: number) => {
       const px = x.at(valueX);
       const py = y.at(valueY);
       return plane.holds(px, py) ? Math.floor(px / CLOUD_CELL) * down + Math.floor(py / CLOUD_CELL) : -1;
-    });
+    };
+    const { cloud } = series;
+    const among = cloud && [...rowsInView(cloud, view), ...cloud.farthest];
+    const rows = sampleCloud(data.x, series.y, cells, cellOf, among);
     const isDense = rows.length > MAX_ROUND;
     const dots: string[] = [];
     for (const row of rows) {
