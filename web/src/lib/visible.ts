@@ -6,8 +6,11 @@
 const always = String.raw`\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e00ff}\u{e01f0}-\u{e0fff}\p{Surrogate}`;
 // Emoji and several scripts are written with these; in a name they can only make two that are different look alike.
 const joining = String.raw`\u034f\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0e\u{e0100}-\u{e01ef}`;
+// Each stands for itself here, and joins nothing.
+/* eslint-disable no-misleading-character-class */
 const hiddenInNames = new RegExp(`[${always}${joining}]`, 'gu');
 const hiddenInProse = new RegExp(`[${always}]`, 'gu');
+/* eslint-enable no-misleading-character-class */
 
 function sign(character: string): string {
   const code = character.codePointAt(0) ?? 0;
