@@ -1,4 +1,5 @@
 // What a person does with the dashboard, in a real browser against a mesh of five real nodes.
+import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startMesh, type RunningMesh } from '../../sdk/js/test/mesh_nodes.js';
@@ -71,6 +72,11 @@ test('a Python function is written, run by five nodes, looked at as JSON and as 
   const graph = page.getByRole('application', { name: /40 rows/ });
   await graph.waitFor();
   expect(await graph.getAttribute('aria-label')).toContain('1,521');
+  const saving = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'SVG', exact: true }).click();
+  const drawing = await readFile(await (await saving).path(), 'utf8');
+  expect(drawing).toMatch(/ fill="rgb\(\d+, \d+, \d+\)"/);
+  expect(drawing).not.toMatch(/var\(|light-dark/);
 
   const id = new URL(page.url()).pathname.split('/').pop() ?? '';
   const [job, shards] = await Promise.all([
