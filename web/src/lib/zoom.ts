@@ -1,6 +1,6 @@
 import { select } from 'd3-selection';
 import { zoom, type ZoomBehavior, zoomIdentity, type ZoomTransform } from 'd3-zoom';
-import { type RefObject, useEffect, useRef, useState } from 'react';
+import { type RefObject, useLayoutEffect, useRef, useState } from 'react';
 
 export interface Zoom {
   readonly transform: ZoomTransform;
@@ -23,7 +23,8 @@ export function useZoom(svg: RefObject<SVGSVGElement | null>, { box, scale, isKe
   const behavior = useRef<ZoomBehavior<SVGSVGElement, unknown>>(null);
   const [left, top, right, bottom] = box;
   const [least, most] = scale;
-  useEffect(() => {
+  // Before it is painted, so that no early key is lost.
+  useLayoutEffect(() => {
     const element = svg.current;
     if (!element) return undefined;
     const extent: [[number, number], [number, number]] = [
