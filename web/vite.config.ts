@@ -7,12 +7,10 @@
 // 'unsafe-inline'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none';
 // frame-ancestors 'none'. Monaco writes style elements and style attributes as it draws lines, and has images in its
 // style sheet; an image that is a result is a blob. Scripts and workers are files of this origin.
-import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import type { ProxyOptions } from 'vite';
 import { defineConfig } from 'vite';
-
-const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+import { aliases } from './aliases.ts';
 
 function proxyTo(link: string): Record<string, ProxyOptions> {
   const { origin, host } = new URL(link);
@@ -23,12 +21,7 @@ function proxyTo(link: string): Record<string, ProxyOptions> {
 export default defineConfig(({ command }) => ({
   base: '/',
   plugins: [react()],
-  resolve: {
-    alias: [
-      { find: /^meshwork\/verify$/, replacement: source('../sdk/js/src/verify/index.ts') },
-      { find: /^meshwork$/, replacement: source('../sdk/js/src/index.ts') },
-    ],
-  },
+  resolve: { alias: aliases },
   server: {
     host: '127.0.0.1',
     strictPort: false,

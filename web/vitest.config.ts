@@ -1,15 +1,8 @@
-import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
-
-const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+import { aliases } from './aliases.ts';
 
 export default defineConfig({
-  resolve: {
-    alias: [
-      { find: /^meshwork\/verify$/, replacement: source('../sdk/js/src/verify/index.ts') },
-      { find: /^meshwork$/, replacement: source('../sdk/js/src/index.ts') },
-    ],
-  },
+  resolve: { alias: aliases },
   test: {
     environment: 'happy-dom',
     setupFiles: ['./src/test_setup.ts'],

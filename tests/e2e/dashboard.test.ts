@@ -1,4 +1,5 @@
 // What a person does with the dashboard, in a real browser against a mesh of five real nodes.
+import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startMesh, type RunningMesh } from '../../sdk/js/test/mesh_nodes.js';
@@ -17,11 +18,7 @@ afterAll(async () => {
   await mesh.stop();
 });
 
-function link(path = ''): string {
-  const node = mesh.nodes[0];
-  if (node === undefined) throw new Error('the mesh has no node');
-  return `${node.url}/${path}#token=${node.token}`;
-}
+const link = (path: string) => mesh.first.link(path);
 
 for (const scheme of ['light', 'dark'] as const) {
   test(`every page is open to everybody (${scheme})`, async () => {
@@ -75,15 +72,20 @@ test('a Python function is written, run by five nodes, looked at as JSON and as 
   const graph = page.getByRole('application', { name: /40 rows/ });
   await graph.waitFor();
   expect(await graph.getAttribute('aria-label')).toContain('1,521');
+  const saving = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'SVG', exact: true }).click();
+  const drawing = await readFile(await (await saving).path(), 'utf8');
+  expect(drawing).toMatch(/ fill="rgb\(\d+, \d+, \d+\)"/);
+  expect(drawing).not.toMatch(/var\(|light-dark/);
 
   const id = new URL(page.url()).pathname.split('/').pop() ?? '';
   const [job, shards] = await Promise.all([
-    mesh.nodes[0]?.mesh.job(id).status(),
-    mesh.nodes[0]?.mesh.api.GET('/api/v1/tasks/{id}/shards', { params: { path: { id } } }),
+    mesh.first.mesh.job(id).status(),
+    mesh.first.mesh.api.GET('/api/v1/tasks/{id}/shards', { params: { path: { id } } }),
   ]);
-  expect(job?.phase).toBe('done');
-  expect(job?.unverified).toBe(false);
-  expect(shards?.data?.[0]?.seats).toHaveLength(3);
+  expect(job.phase).toBe('done');
+  expect(job.unverified).toBe(false);
+  expect(shards.data?.[0]?.seats).toHaveLength(3);
 
   await page.getByRole('button', { name: 'Proof' }).click();
   await page.getByRole('button', { name: 'Verify here' }).click();
@@ -93,8 +95,7 @@ test('a Python function is written, run by five nodes, looked at as JSON and as 
 });
 
 test('two browsers see the same job go on, and a node that comes back is found again', async () => {
-  const node = mesh.nodes[0];
-  if (node === undefined) throw new Error('the mesh has no node');
+  const node = mesh.first;
   const [first, second] = await Promise.all([visit(browser, link('jobs')), visit(browser, link('jobs'))]);
   const made = await node.mesh.run(
     { language: 'wat', source: '(module (memory (export "memory") 1) (func (export "_start")))' },
@@ -116,11 +117,10 @@ test('two browsers see the same job go on, and a node that comes back is found a
 });
 
 test('a wrong token leads to the page that says how to get the right one', async () => {
-  const node = mesh.nodes[0];
-  if (node === undefined) throw new Error('the mesh has no node');
+  const node = mesh.first;
   const { page, faults } = await visit(browser, `${node.url}/jobs#token=${'x'.repeat(32)}`);
   await page.getByText('mesh up').first().waitFor();
-  await page.getByRole('textbox').fill(node.link);
+  await page.getByRole('textbox').fill(node.link());
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
   expect(faults).toEqual([]);
@@ -128,14 +128,13 @@ test('a wrong token leads to the page that says how to get the right one', async
 });
 
 test('what a guest writes is text and nothing else', async () => {
-  const node = mesh.nodes[0];
-  if (node === undefined) throw new Error('the mesh has no node');
+  const node = mesh.first;
   const hostile =
     '<img src=x onerror="document.title=1"><script>document.title=2</script>\u202egnp.exe\u001b[31mred\u001b[0m';
   const source = `import sys\nsys.stderr.write(${JSON.stringify(hostile)} + "\\n")\nprint(${JSON.stringify(hostile)})\n`;
   const made = await node.mesh.run({ language: 'python', source }, { label: hostile.slice(0, 60) });
   await made.wait();
-  const { page, faults } = await visit(browser, `${node.url}/jobs/${made.id}#token=${node.token}`);
+  const { page, faults } = await visit(browser, node.link(`jobs/${made.id}`));
   await page.getByRole('tab', { name: 'Log' }).click();
   await page.getByText('onerror=').first().waitFor();
   await page.getByRole('tab', { name: 'Result' }).click();

@@ -19,14 +19,13 @@ afterAll(async () => {
 });
 
 test('what a paid job says of its payment is checked in the page', async () => {
-  const node = mesh.nodes[0];
-  if (node === undefined) throw new Error('the mesh has no node');
+  const node = mesh.first;
   const job = await node.mesh.run(
     { language: 'wat', source: '(module (memory (export "memory") 1) (func (export "_start")))' },
     { label: 'paid for', fee: 1000, verifiers: 3 },
   );
   await job.wait();
-  const { page, faults } = await visit(browser, `${node.url}/jobs/${job.id}#token=${node.token}`);
+  const { page, faults } = await visit(browser, node.link(`jobs/${job.id}`));
   await page.getByRole('button', { name: 'Proof' }).click();
   await page.getByRole('button', { name: 'Verify here' }).click();
   await page.getByText('Everything that was checked holds.').waitFor();
@@ -36,11 +35,10 @@ test('what a paid job says of its payment is checked in the page', async () => {
 });
 
 test('the wallet and the ledger are open to everybody', async () => {
-  const node = mesh.nodes[0];
-  if (node === undefined) throw new Error('the mesh has no node');
+  const node = mesh.first;
   for (const path of ['wallet', 'ledger', 'ledger/blocks/1']) {
     for (const colorScheme of ['light', 'dark'] as const) {
-      const { page, faults } = await visit(browser, `${node.url}/${path}#token=${node.token}`, { colorScheme });
+      const { page, faults } = await visit(browser, node.link(path), { colorScheme });
       await page.getByRole('heading', { level: 1 }).first().waitFor();
       await page.waitForLoadState('networkidle');
       expect(await accessibilityFaults(page), path).toEqual([]);
@@ -61,7 +59,7 @@ test('credits are sent by the wallet, after a question', async () => {
     return data;
   };
   const before = await account();
-  const { page, faults } = await visit(browser, `${node.url}/wallet#token=${node.token}`);
+  const { page, faults } = await visit(browser, node.link('wallet'));
   await page.getByLabel('To', { exact: true }).fill(before.account);
   await page.getByLabel('Amount').first().fill('0.25');
   await page.getByRole('button', { name: /^Send/ }).first().click();

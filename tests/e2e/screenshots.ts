@@ -20,8 +20,7 @@ test('pictures of every page', async () => {
     launch(),
     startMesh({ nodes: 5, federation: { founders: 4, gift: 5_000_000, bond: 1_000_000 } }),
   ]);
-  const node = mesh.nodes[0];
-  if (node === undefined) throw new Error('the mesh has no node');
+  const node = mesh.first;
   const ids: string[] = [];
   for (const [label, source] of Object.entries(programs)) {
     const job = await node.mesh.run({ language: 'python', source }, { label, verifiers: 3, fee: 1000 });
@@ -34,7 +33,7 @@ test('pictures of every page', async () => {
       path: string,
       before?: (page: Awaited<ReturnType<typeof visit>>['page']) => Promise<void>,
     ) => {
-      const { page } = await visit(browser, `${node.url}/${path}#token=${node.token}`, { colorScheme, viewport: size });
+      const { page } = await visit(browser, node.link(path), { colorScheme, viewport: size });
       await page.getByRole('heading', { level: 1 }).first().waitFor();
       await page.waitForLoadState('networkidle');
       await before?.(page);

@@ -129,6 +129,70 @@ describe('requests', () => {
   });
 });
 
+describe('a log that is followed', () => {
+  const base64 = (text: string) => `m${Buffer.from(text).toString('base64').replace(/=+$/, '')}`;
+  const stored = (shard: number, text: string) => `${JSON.stringify({ shard, peer: null, data: base64(text) })}\n`;
+  const piece = (seq: number, shard: number, text: string) =>
+    JSON.stringify({ seq, time: '', kind: 'job.log', shard, shards: [[shard, 1]], data: base64(text) });
+  const begin = (seq: number) => JSON.stringify({ seq, time: '', kind: 'job.phase', phase: 'bidding' });
+  const gap = (seq: number) => JSON.stringify({ seq, time: '', kind: 'gap', text: 'gone' });
+  const sinces: (string | null)[] = [];
+  let isEnded = false;
+  let logs: Answer;
+
+  beforeEach(() => {
+    sinces.length = 0;
+    isEnded = false;
+    logs = (_, response) => response.end(stored(0, 'abc') + stored(1, 'late'));
+    answer = (request, response) =>
+      request.url?.includes('/logs') ? logs(request, response) : json(200, view(isEnded))(request, response);
+  });
+  /** Sends these over one socket after the other, each of which is cut then. */
+  function scripted(...scripts: (readonly string[])[]): void {
+    onSocket = (socket, { searchParams }, count) => {
+      sinces.push(searchParams.get('since'));
+      for (const message of scripts[count - 1] ?? []) socket.send(message);
+      if (count === scripts.length) isEnded = true;
+      socket.close(1001, 'cut');
+    };
+  }
+  async function followed(): Promise<string[]> {
+    const got: string[] = [];
+    for await (const { shard, text, anew } of mesh.job('bafy').logs({ follow: true }))
+      got.push(`${shard}${anew ? ' anew' : ''}: ${text}`);
+    return got;
+  }
+
+  it('goes on after a cut, and gives what never came live at the end', async () => {
+    scripted([begin(1), piece(2, 0, 'a')], [piece(3, 0, 'bc'), event(4, 'job.done')]);
+    expect(await followed()).toEqual(['0: a', '0: bc', '1: late']);
+    expect(sinces).toEqual(['0', '2']);
+  });
+  it('takes no part for missing that is of before the job', async () => {
+    scripted([gap(70), begin(71), piece(72, 0, 'abc'), event(73, 'job.done')]);
+    expect(await followed()).toEqual(['0: abc', '1: late']);
+  });
+  it('gives a shard anew of which a part was missed', async () => {
+    scripted([begin(1), piece(2, 0, 'a')], [gap(9), piece(10, 0, 'c'), event(11, 'job.done')]);
+    const got = await followed();
+    expect(got.slice(-2)).toEqual(['0 anew: abc', '1: late']);
+    expect(got[0]).toBe('0: a');
+  });
+  it('gives what is left when the node goes away in the middle of the end', async () => {
+    isEnded = true;
+    let asked = 0;
+    logs = (_, response) => {
+      if (++asked > 1) return response.end(stored(0, 'abc') + stored(0, 'def') + stored(1, 'late'));
+      response.write(stored(0, 'abcd'), () => response.destroy());
+    };
+    expect(await followed()).toEqual(['0: abcd', '0: ef', '1: late']);
+  });
+  it('refuses an event of a log that has none', async () => {
+    scripted([begin(1), event(2, 'job.log')]);
+    await expect(followed()).rejects.toBeInstanceOf(BadAnswer);
+  });
+});
+
 describe('events', () => {
   it('resume by the number of the last event', async () => {
     const asked: (string | null)[] = [];

@@ -5,7 +5,7 @@
 // once they were read. What can go wrong: Unauthorized and denied end the iteration; everything else is tried again.
 import type { components } from './api.generated.js';
 import type { Connection } from './connection.js';
-import { MeshError, NodeUnreachable, Unauthorized } from './errors.js';
+import { MeshError, Unauthorized } from './errors.js';
 import { abortable } from './signal.js';
 
 export type MeshEvent = components['schemas']['Event'];
@@ -52,7 +52,7 @@ export interface EventSource {
   pauseMs?: number;
 }
 
-const MAX_MESSAGE = 4 * 2 ** 20;
+export const MAX_MESSAGE = 4 * 2 ** 20;
 const MAX_WAITING = 4096;
 const MAX_WAITING_CHARS = 8 * 2 ** 20;
 const MAX_PAUSE_MS = 10_000;
@@ -223,20 +223,20 @@ export async function* follow(
         socket.close();
       }
       connection?.report(me, { state: 'connecting', reason });
-      await sleep(pauseOf(source, failures++), signal);
+      await pauseAfter(source, failures++, signal);
     }
   } catch (error) {
-    if (!signal?.aborted)
-      failure = error instanceof NodeUnreachable || error instanceof Error ? error.message : 'failed';
+    if (!signal?.aborted) failure = error instanceof Error ? error.message : 'failed';
     throw error;
   } finally {
     connection?.forget(me, failure);
   }
 }
 
-function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+/** Waits before another attempt, after so many that failed. */
+export function pauseAfter(source: EventSource, failures: number, signal: AbortSignal | undefined): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   return abortable(signal, (resolve) => {
-    timer = setTimeout(resolve, ms);
+    timer = setTimeout(resolve, pauseOf(source, failures));
   }).finally(() => clearTimeout(timer));
 }

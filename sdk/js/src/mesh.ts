@@ -8,6 +8,7 @@ import type { WebSocketConstructor } from './events.js';
 import { checkToken, makeApi, parseBase, unwrap, type Api, type Fetch } from './http.js';
 import { Job, JobFailed, idOf } from './job.js';
 import type { TaskPlan } from './schemas.js';
+import { signalOf } from './signal.js';
 import { inputsOf, taskRequest, type Input, type RunOptions, type Source } from './source.js';
 
 export interface MeshOptions {
@@ -47,7 +48,7 @@ export class Mesh {
       base,
       token,
       WebSocket: options.WebSocket ?? platform.WebSocket,
-      probe: (signal) => unwrap(this.api.GET('/api/v1/node', signal === undefined ? {} : { signal })),
+      probe: (signal) => unwrap(this.api.GET('/api/v1/node', signalOf({ signal }))),
     };
   }
 
@@ -102,7 +103,7 @@ export class Mesh {
   }
 
   /** Keeps bytes in the node, without having it serve them; the CID names them as an input. */
-  async upload(bytes: Uint8Array, options: { signal?: AbortSignal } = {}): Promise<string> {
+  async upload(bytes: Uint8Array | Blob, options: { signal?: AbortSignal } = {}): Promise<string> {
     const answer = await unwrap(
       this.api.POST('/api/v1/assets', {
         params: { query: { declare: 0 } },
@@ -146,8 +147,4 @@ function sizeOf(input: Input): number {
 
 function bytesOf(input: string | Uint8Array): Uint8Array {
   return typeof input === 'string' ? new TextEncoder().encode(input) : input;
-}
-
-function signalOf(options: { signal?: AbortSignal }): { signal: AbortSignal } | Record<string, never> {
-  return options.signal === undefined ? {} : { signal: options.signal };
 }

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { basename, extname, isAbsolute, join } from 'node:path';
 import { WebSocket } from 'ws';
 import { NodeUnreachable } from './errors.js';
+import { MAX_MESSAGE } from './events.js';
 import type { Job } from './job.js';
 import { Mesh } from './mesh.js';
 import type { Language, RunOptions, Source } from './source.js';
@@ -25,11 +26,9 @@ interface Address {
 const MAX_ADDRESS_BYTES = 4096;
 const MAX_PROGRAM_BYTES = 45 * 2 ** 20; // As base64 it fits what a node takes in one request.
 
-const MAX_MESSAGE_BYTES = 4 * 2 ** 20;
-
 class NodeSocket extends WebSocket {
   constructor(url: string, protocols: string[]) {
-    super(url, protocols, { maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+    super(url, protocols, { maxPayload: MAX_MESSAGE, perMessageDeflate: false });
   }
 }
 
@@ -100,10 +99,9 @@ async function findNode(home: string): Promise<Address> {
 
 /** The running node of a home; NodeUnreachable says why there is none. Whether it answers, the first request tells. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
-  const { url, token } =
-    options.url === undefined ? await findNode(options.home ?? homeFolder()) : (options as Address);
-  const wanted = options.token ?? token;
-  return new Mesh({ url, ...(wanted === undefined ? {} : { token: wanted }), WebSocket: NodeSocket });
+  const found = options.url === undefined ? await findNode(options.home ?? homeFolder()) : { url: options.url };
+  const given = options.token === undefined ? {} : { token: options.token };
+  return new Mesh({ ...found, ...given, WebSocket: NodeSocket });
 }
 
 const LANGUAGES: Readonly<Record<string, Language>> = {

@@ -101,7 +101,7 @@ describe.skipIf(program === undefined)('bundles of nodes without a ledger', () =
   afterAll(() => nodes?.stop());
 
   it('are checked alike: verified shards', async () => {
-    const job = await runAll(nodes.nodes[0]!.mesh, 6, { verifiers: 3 });
+    const job = await runAll(nodes.first.mesh, 6, { verifiers: 3 });
     const report = await expectAgreement(nodes.folder, await job.receipts(), 'verified');
     expect(report.shards.map((shard) => [shard.decision, shard.verifiers.length])).toEqual(
       Array.from({ length: 6 }, () => ['accepted', 3]),
@@ -110,12 +110,12 @@ describe.skipIf(program === undefined)('bundles of nodes without a ledger', () =
     expect(alone.shards.some((shard) => shard.shard === 2)).toBe(true);
   });
   it('are checked alike: a sample', async () => {
-    const job = await runAll(nodes.nodes[0]!.mesh, 24, { verifiers: 3, sample: 0.25 });
+    const job = await runAll(nodes.first.mesh, 24, { verifiers: 3, sample: 0.25 });
     const report = await expectAgreement(nodes.folder, await job.receipts(), 'sampled');
     expect(report.shards.some((shard) => shard.decision === 'spot_checked')).toBe(true);
   });
   it('are checked alike: nobody verified', async () => {
-    const job = await runAll(nodes.nodes[0]!.mesh, 3, { verifiers: 0 });
+    const job = await runAll(nodes.first.mesh, 3, { verifiers: 0 });
     const report = await expectAgreement(nodes.folder, await job.receipts(), 'unverified');
     expect(new Set(report.shards.map((shard) => shard.decision))).toEqual(new Set(['unverified']));
   });
@@ -133,7 +133,7 @@ describe.skipIf(program === undefined)('bundles of a federation that pays', () =
   afterAll(() => nodes?.stop());
 
   it('are checked alike while the escrow is held and after it ended', async () => {
-    const job = await runAll(nodes.nodes[0]!.mesh, 4, { verifiers: 3, fee: 100_000 });
+    const job = await runAll(nodes.first.mesh, 4, { verifiers: 3, fee: 100_000 });
     const early = await until('the ledger shows what was decided', async () => {
       try {
         return await job.receipts();
@@ -156,7 +156,7 @@ describe.skipIf(program === undefined)('bundles of a federation that pays', () =
       refunded: String(payment?.refunded),
       complete: payment?.complete,
     });
-    const view = await unwrap(nodes.nodes[0]!.mesh.api.GET('/api/v1/tasks/{id}', { params: { path: { id: job.id } } }));
+    const view = await unwrap(nodes.first.mesh.api.GET('/api/v1/tasks/{id}', { params: { path: { id: job.id } } }));
     expect(payment?.refunded.toString()).toBe(view.escrow?.refunded);
     await expectAgreement(nodes.folder, await job.receipts({ shard: 1 }), 'paid-one-shard');
   });

@@ -35,6 +35,8 @@ export interface MeshNodesOptions {
 
 export interface RunningMesh {
   nodes: MeshNode[];
+  /** That of the nodes which a test speaks to. */
+  first: MeshNode;
   /** Of the federation's charter and other things that one looks up: the folder of all homes. */
   folder: string;
   /** Ends all nodes and removes their homes. */
@@ -118,8 +120,8 @@ export class MeshNode {
     return this.addresses[0]?.split('/p2p/')[1] ?? '';
   }
   /** What a person opens. */
-  get link(): string {
-    return `${this.url}/#token=${this.token}`;
+  link(path = ''): string {
+    return `${this.url}/${path}#token=${this.token}`;
   }
 
   /** As a person ends it. */
@@ -251,7 +253,9 @@ export async function startMesh(options: MeshNodesOptions): Promise<RunningMesh>
     await knowEachOther(nodes);
     if (federation !== undefined) await haveAccounts(nodes, founders);
     if (federation?.bond !== undefined) await putDown(nodes.slice(founders), federation.bond);
-    return { nodes, folder, stop };
+    const [first] = nodes;
+    if (first === undefined) throw new Error('a mesh has at least one node');
+    return { nodes, first, folder, stop };
   } catch (error) {
     await stop();
     throw error;

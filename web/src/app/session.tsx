@@ -7,6 +7,7 @@ import { Live } from '../data/live';
 import type { State } from '../data/state';
 import { initialState } from '../data/state';
 import { Store, useSelected } from '../data/store';
+import { textOf } from '../lib/errors';
 
 export interface Message {
   readonly id: number;
@@ -34,11 +35,6 @@ export function useSession(): Session {
 
 export function useLive<S>(select: (state: State) => S): S {
   return useSelected(useSession().store, select);
-}
-
-export function textOf(error: unknown): string {
-  if (error instanceof MeshError) return error.detail || error.title;
-  return error instanceof Error ? error.message : String(error);
 }
 
 const maxMessages = 5;

@@ -16,6 +16,8 @@ export type TaskPlan = Schemas['TaskPlan'];
 export type Connection = 'connecting' | 'open' | 'lost';
 
 export const phases = ['bidding', 'running', 'reducing', 'fetching', 'done', 'failed', 'stopped'] as const;
+export const isPhase = (text: string): boolean => (phases as readonly string[]).includes(text);
+export const isEnd = (phase: string): boolean => phase === 'done' || phase === 'failed' || phase === 'stopped';
 /** Of the API, in the order in which a shard goes through them; a newer node may know others. */
 export const shardStates: readonly string[] = [
   ...['waiting', 'running', 'committed', 'verifying'],

@@ -1,4 +1,5 @@
 // Reading something once for a page, and again when what it depends on changes.
+import { Unauthorized } from 'meshwork';
 import { useCallback, useEffect, useEffectEvent, useState } from 'react';
 import { useSession } from '../app/session';
 
@@ -9,8 +10,15 @@ export interface Reading<T> {
   readonly again: () => void;
 }
 
-/** `key` names what is read; null reads nothing. What was read stays until the next answer for the same key. */
-export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Promise<T>): Reading<T> {
+/**
+ * `key` names what is read; null reads nothing. It is read again when `version` changes. What was read stays until the
+ * next answer for the same key.
+ */
+export function useRead<T>(
+  key: string | null,
+  read: (signal: AbortSignal) => Promise<T>,
+  version: unknown = null,
+): Reading<T> {
   const { fail } = useSession();
   const [turn, setTurn] = useState(0);
   const [state, setState] = useState<{ key: string | null; data?: T; error?: unknown; loading: boolean }>({
@@ -19,7 +27,7 @@ export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Pr
   });
   const start = useEffectEvent((signal: AbortSignal) => read(signal));
   const report = useEffectEvent((error: unknown) => {
-    if (isDenied(error)) fail(error);
+    if (error instanceof Unauthorized) fail(error);
   });
   useEffect(() => {
     if (key === null) return;
@@ -36,7 +44,7 @@ export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Pr
       },
     );
     return () => abort.abort();
-  }, [key, turn]);
+  }, [key, turn, version]);
   const again = useCallback(() => setTurn((value) => value + 1), []);
   const current = state.key === key;
   return {
@@ -45,10 +53,6 @@ export function useRead<T>(key: string | null, read: (signal: AbortSignal) => Pr
     loading: key !== null && (!current || state.loading),
     again,
   };
-}
-
-function isDenied(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'kind' in error && error.kind === 'unauthorized';
 }
 
 /**

@@ -5,7 +5,7 @@
 // stream may repeat itself. Bounds: maxActivity events, maxMoments of a job, maxJobs; a job's shards as many as it says,
 // at most maxShards. A state is never changed in place.
 import type { Connection, Job, MeshEvent, NodeInfo, Peer, Shard, Topology, Transfer } from './model';
-import { phases, shardPage } from './model';
+import { isEnd, isPhase, shardPage } from './model';
 
 export const maxActivity = 2000;
 export const maxMoments = 1000;
@@ -71,9 +71,6 @@ function newStale(): Stale {
 }
 
 const emptyDetail: JobDetail = { shards: [], moments: [], momentsLeftOut: 0 };
-
-const isPhase = (text: string): boolean => (phases as readonly string[]).includes(text);
-const isEnd = (phase: string): boolean => phase === 'done' || phase === 'failed' || phase === 'stopped';
 
 /** Numbers of the shards that an event is about, within a job of `count`. */
 export function shardsOf(event: MeshEvent, count: number): number[] {

@@ -1,7 +1,7 @@
 // A job's log as it comes: searched, followed, and of one shard where wanted.
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
-import { useLive, useSession } from '../app/session';
+import { useSession } from '../app/session';
 import { ansiClass, parseAnsi, withoutAnsi } from '../lib/ansi';
 import { mesh } from '../lib/commands';
 import { count, plural, shortId, shortPeer } from '../lib/format';
@@ -12,13 +12,11 @@ import { LogBuffer } from './log_buffer';
 
 const lineHeight = 20;
 
-/** Follows the log until it ends; after a cut it is read from its beginning, since nothing says how far it came. */
+/** Follows the log until the job ends. */
 function useLog(id: string): { lines: readonly LogLine[]; leftOut: number } {
   const { mesh: client, fail } = useSession();
-  const isOpen = useLive((state) => state.connection === 'open');
   const [view, setView] = useState<{ lines: readonly LogLine[]; leftOut: number }>({ lines: [], leftOut: 0 });
   useEffect(() => {
-    if (!isOpen) return;
     const abort = new AbortController();
     const buffer = new LogBuffer();
     let frame = 0;
@@ -28,6 +26,7 @@ function useLog(id: string): { lines: readonly LogLine[]; leftOut: number } {
     };
     const follow = async () => {
       for await (const line of client.job(id).logs({ follow: true, signal: abort.signal })) {
+        if (line.anew) buffer.forget(line.shard);
         buffer.push(line.shard, line.peer, line.text);
         if (frame === 0) frame = requestAnimationFrame(show);
       }
@@ -40,7 +39,7 @@ function useLog(id: string): { lines: readonly LogLine[]; leftOut: number } {
       abort.abort();
       cancelAnimationFrame(frame);
     };
-  }, [client, id, isOpen, fail]);
+  }, [client, id, fail]);
   return view;
 }
 

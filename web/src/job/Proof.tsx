@@ -5,7 +5,7 @@ import { useSession } from '../app/session';
 import type { Job } from '../data/model';
 import { useAction } from '../data/read';
 import { mesh as line } from '../lib/commands';
-import { saveAs } from '../lib/download';
+import { save } from '../lib/download';
 import { shortId } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Command, Dialog } from '../ui/kit';
@@ -15,8 +15,8 @@ export function Proof({ job }: { job: Job }) {
   const [open, setOpen] = useState(false);
   const [report, setReport] = useState<Report>();
   const name = `${shortId(job.id)}.car`;
-  const save = useAction(async () => {
-    saveAs(await mesh.job(job.id).receipts(), name, 'application/vnd.ipld.car');
+  const keep = useAction(async () => {
+    save([(await mesh.job(job.id).receipts()) as BlobPart], 'application/vnd.ipld.car', name);
   });
   const verify = useAction(async () => {
     setReport(undefined);
@@ -37,7 +37,7 @@ export function Proof({ job }: { job: Job }) {
           <Button tone="primary" busy={verify.busy} onClick={() => verify.run()}>
             Verify here
           </Button>
-          <Button busy={save.busy} onClick={() => save.run()}>
+          <Button busy={keep.busy} onClick={() => keep.run()}>
             Save the bundle
           </Button>
           <Button onClick={() => setOpen(false)}>Close</Button>

@@ -4,7 +4,7 @@ import { useLive } from '../app/session';
 import type { Job, Shard } from '../data/model';
 import { shardStates } from '../data/model';
 import { mesh } from '../lib/commands';
-import { bytes, compact, count, duration, plural, shortId } from '../lib/format';
+import { bytes, compact, count, duration, plural, shortId, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Check, Command, Dialog, Empty, Facts, Field, Id, PeerName, StateBadge } from '../ui/kit';
 import type { Column } from '../ui/table';
@@ -123,7 +123,7 @@ export function ShardsView({ job, shards }: { job: Job; shards: readonly (Shard 
               <option value="">every node</option>
               {shares.map((share) => (
                 <option key={share.peer} value={share.peer}>
-                  {visible(share.peer.slice(-8))}
+                  {visible(shortPeer(share.peer))}
                 </option>
               ))}
             </select>

@@ -93,10 +93,18 @@ describe('LogBuffer', () => {
     buffer.push(0, null, 'x'.repeat(3 * maxLine));
     expect(texts(buffer).every((text) => text.length <= maxLine)).toBe(true);
     expect(texts(buffer).join('')).toHaveLength(3 * maxLine);
-    buffer.clear();
+    buffer.forget(0);
     buffer.push(0, null, 'a\n'.repeat(maxLines + 10));
     expect(texts(buffer)).toHaveLength(maxLines);
     expect(buffer.leftOut).toBe(10);
+  });
+  it('forgets a shard whose log comes anew, and no other', () => {
+    const buffer = new LogBuffer();
+    buffer.push(0, null, 'old\nunended');
+    buffer.push(1, null, 'other\n');
+    buffer.forget(0);
+    buffer.push(0, null, 'new\n');
+    expect(texts(buffer)).toEqual(['other', 'new']);
   });
   it('is searched in what is seen, not in escapes', () => {
     const buffer = new LogBuffer();

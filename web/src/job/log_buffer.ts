@@ -40,11 +40,11 @@ export class LogBuffer {
     return [...this.lines, ...unended];
   }
 
-  clear(): void {
-    this.lines = [];
-    this.open.clear();
-    this.chars = 0;
-    this.leftOut = 0;
+  /** Drops what came of a shard, whose log comes anew. */
+  forget(shard: number): void {
+    this.open.delete(shard);
+    this.lines = this.lines.filter((line) => line.shard !== shard);
+    this.chars = this.lines.reduce((sum, line) => sum + line.text.length, 0);
   }
 
   private addBroken(shard: number, peer: string | null, text: string): void {

@@ -1,11 +1,10 @@
-/** Has the browser save bytes under a name. */
-export function saveAs(bytes: Uint8Array | Blob, name: string, type = 'application/octet-stream'): void {
-  const blob = bytes instanceof Blob ? bytes : new Blob([bytes as Uint8Array<ArrayBuffer>], { type });
-  const url = URL.createObjectURL(blob);
+/** Has the browser save this under a name. */
+export function save(parts: BlobPart[], type: string, name: string): void {
+  const url = URL.createObjectURL(new Blob(parts, { type }));
   const link = document.createElement('a');
   link.href = url;
   link.download = name;
   link.click();
-  // The click has taken the address; a browser keeps the bytes until the download ends.
-  URL.revokeObjectURL(url);
+  // The browser has taken hold of the blob by the next task.
+  setTimeout(() => URL.revokeObjectURL(url), 0);
 }

@@ -3,9 +3,11 @@ import { ago, bytes, clock, credits, duration, parseCredits, roundTrip } from '.
 
 describe('sizes and times', () => {
   it('has a unit that fits', () => {
-    expect([0, 1023, 1024, 1536, 1 << 30].map(bytes)).toEqual(['0 B', '1023 B', '1.0 KiB', '1.5 KiB', '1.0 GiB']);
+    expect([0, 1023, 1024, 1536, 100 << 20, 1 << 30].map(bytes)).toEqual([
+      ...['0 B', '1023 B', '1.0 KiB', '1.5 KiB', '100 MiB', '1.0 GiB'],
+    ]);
     expect([12, 1500, 61_000, 3_720_000].map(duration)).toEqual(['12 ms', '1.50 s', '1:01 min', '1:02 h']);
-    expect([0, 480, 15_000].map(roundTrip)).toEqual(['–', '480 µs', '15.0 ms']);
+    expect([0, 480, 15_000, 999_499, 999_500].map(roundTrip)).toEqual(['–', '480 µs', '15.0 ms', '999 ms', '1.0 s']);
   });
   it('says nothing of a number that is none', () => {
     expect([NaN, -1, Infinity].map(bytes)).toEqual(['–', '–', '–']);

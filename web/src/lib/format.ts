@@ -47,9 +47,9 @@ export function duration(ms: number): string {
 
 export function roundTrip(microseconds: number): string {
   if (!Number.isFinite(microseconds) || microseconds <= 0) return '–';
-  return microseconds < 1000
-    ? `${microseconds} µs`
-    : `${(microseconds / 1000).toFixed(microseconds < 10_000 ? 2 : 1)} ms`;
+  if (microseconds < 1000) return `${Math.round(microseconds)} µs`;
+  if (microseconds >= 999_500) return `${(microseconds / 1_000_000).toFixed(1)} s`;
+  return `${(microseconds / 1000).toPrecision(3)} ms`;
 }
 
 /** The time of day with milliseconds; the date as well where it is another day. */
@@ -75,7 +75,7 @@ export function ago(time: string, now = Date.now()): string {
   return `${plural(Math.floor(ms / 86_400_000), 'day')} ago`;
 }
 
-/** As the command line shortens a PeerId: its last eight characters. */
+/** As the command line shortens a PeerId: its last eight characters, since all keys of a kind begin alike. */
 export function shortPeer(peer: string): string {
   return peer.slice(-8);
 }

@@ -1,18 +1,7 @@
-import { select } from 'd3-selection';
 import { symbol, symbolCircle, symbolDiamond, symbolSquare, symbolStar, symbolTriangle, symbolWye } from 'd3-shape';
-import { zoom, type ZoomBehavior, zoomIdentity, type ZoomTransform } from 'd3-zoom';
-import {
-  type KeyboardEvent,
-  memo,
-  type RefObject,
-  useCallback,
-  useEffect,
-  useId,
-  useMemo,
-  useRef,
-  useState,
-} from 'react';
+import { type KeyboardEvent, memo, useCallback, useEffect, useId, useMemo, useRef, useState } from 'react';
 
+import { useZoom } from '../lib/zoom';
 import { type Labelled, placeLabels } from './labels';
 import { MapLayout, radiusOf } from './layout';
 import { drawnPart, factsOf, loadOf, type MapModel, type MapNode, timeText } from './model';
@@ -105,45 +94,6 @@ function useLayout(model: MapModel, move: (layout: MapLayout) => void, again: nu
   return { layout, version };
 }
 
-function useZoom(svg: RefObject<SVGSVGElement | null>) {
-  const [transform, setTransform] = useState<ZoomTransform>(zoomIdentity);
-  const behavior = useRef<ZoomBehavior<SVGSVGElement, unknown>>(null);
-  useEffect(() => {
-    const element = svg.current;
-    if (!element) return undefined;
-    let frame = 0;
-    const made = zoom<SVGSVGElement, unknown>()
-      .extent([
-        [0, 0],
-        [WIDTH, HEIGHT],
-      ])
-      .scaleExtent([0.5, 20])
-      .filter((event: Event) => {
-        const hasFocus = element.parentElement?.contains(document.activeElement) ?? false;
-        if (event.type === 'wheel') return hasFocus || (event as WheelEvent).ctrlKey;
-        return !(event as MouseEvent).button;
-      })
-      .on('zoom', (event: { transform: ZoomTransform }) => {
-        cancelAnimationFrame(frame);
-        frame = requestAnimationFrame(() => setTransform(event.transform));
-      });
-    behavior.current = made;
-    select(element).call(made).on('dblclick.zoom', null);
-    return () => {
-      cancelAnimationFrame(frame);
-      select(element).on('.zoom', null);
-    };
-  }, [svg]);
-  const apply = (change: (made: ZoomBehavior<SVGSVGElement, unknown>, element: SVGSVGElement) => void) => {
-    if (behavior.current && svg.current) change(behavior.current, svg.current);
-  };
-  return {
-    transform,
-    by: (factor: number) => apply((made, element) => made.scaleBy(select(element), factor)),
-    reset: () => apply((made, element) => made.transform(select(element), zoomIdentity)),
-  };
-}
-
 function Legend({ nodes }: { nodes: readonly MapNode[] }) {
   const ways = [...new Set(nodes.map((node) => node.found))].map(wayOf);
   return (
@@ -183,21 +133,20 @@ function Facts({ node }: { node: MapNode | undefined }) {
 interface Props {
   model: MapModel;
   pulses: readonly Pulse[];
-  onSelect: ((peer: string) => void) | undefined;
 }
 
 function linkKey({ source, target }: { source: string; target: string }): string {
   return JSON.stringify([source, target]);
 }
 
-export function GraphTab({ model: whole, pulses, onSelect }: Props) {
+export function GraphTab({ model: whole, pulses }: Props) {
   const model = useMemo(() => drawnPart(whole), [whole]);
   const svg = useRef<SVGSVGElement>(null);
   const world = useRef<SVGGElement>(null);
   const help = useId();
   const [active, setActive] = useState<string | null>(null);
   const [again, setAgain] = useState(0);
-  const { transform, by, reset } = useZoom(svg);
+  const { transform, by, reset } = useZoom(svg, { box: [0, 0, WIDTH, HEIGHT], scale: [0.5, 20] });
   const shapes = useRef(new Map<string, SVGGElement>());
   const lines = useRef(new Map<string, SVGLineElement>());
 
@@ -261,7 +210,6 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
     Home: () => go(0),
     End: () => go(byDistance.length - 1),
     Escape: () => setActive(null),
-    Enter: () => current && onSelect?.(current.id),
     '+': () => by(1.4),
     '=': () => by(1.4),
     '-': () => by(1 / 1.4),
@@ -317,7 +265,6 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
                     else shapes.current.delete(node.id);
                   }}
                   onPointerEnter={() => setActive(node.id)}
-                  onClick={() => onSelect?.(node.id)}
                 >
                   <Node node={node} isActive={node.id === active} />
                 </g>
@@ -337,12 +284,12 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
             ))}
           </g>
         </svg>
-        <div role="status" className="rv-hidden">
+        <div role="status" className="sr-only">
           {current &&
             `${current.name}, ${current.isSelf ? 'this node' : timeText(current.rttUs)}, ${current.running} running`}
         </div>
       </div>
-      <div className="nm-side">
+      <div>
         <div className="rv-toggle" role="group" aria-label="Map">
           <button type="button" onClick={() => by(1.4)} aria-label="Zoom in">
             +
@@ -364,7 +311,7 @@ export function GraphTab({ model: whole, pulses, onSelect }: Props) {
             The nearest {model.nodes.length} of {whole.nodes.length} nodes are drawn; the table lists all.
           </p>
         )}
-        <p id={help} className="rv-muted">
+        <p id={help} className="muted">
           Arrows go from node to node, nearest first; + and − zoom, 0 shows the whole.
         </p>
       </div>

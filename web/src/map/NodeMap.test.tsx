@@ -42,7 +42,7 @@ describe('NodeMap', () => {
     const { container } = render(<NodeMap topology={topologyOf(hostile)} peers={hostile} activity={[]} />);
     await userEvent.click(screen.getByRole('tab', { name: 'Table' }));
     expect(container.querySelector('img, script')).toBeNull();
-    expect(screen.getByRole('table').textContent).toContain('⟨ESC⟩[31m<script>x</script>');
+    expect(screen.getByRole('table').textContent).toContain('␛[31m<script>x</script>');
     expect(screen.getByRole('table').textContent).toContain('⟨U+202E⟩');
   });
 

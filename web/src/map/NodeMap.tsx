@@ -3,9 +3,10 @@ import './map.css';
 
 import { lazy, Suspense, useMemo, useState } from 'react';
 
-import { Tabs } from '../results/Tabs';
+import { Tabs } from '../ui/kit';
 import { GraphTab } from './GraphTab';
-import { buildModel, type Peer, type Topology } from './model';
+import type { Peer, Topology } from '../data/model';
+import { buildModel } from './model';
 import type { Places } from './places';
 import { type Activity, usePulses } from './pulses';
 import { TableTab } from './TableTab';
@@ -17,31 +18,28 @@ export interface NodeMapProps {
   peers: readonly Peer[];
   /** What peers did lately; what is new in it makes their links pulse. */
   activity: readonly Activity[];
-  /** The own peer id, where the topology does not say. */
-  self?: string;
   places?: Places;
-  onSelect?: (peer: string) => void;
 }
 
 type TabId = 'graph' | 'world' | 'table';
 
-const TABS: readonly { id: TabId; label: string }[] = [
-  { id: 'graph', label: 'Network' },
-  { id: 'world', label: 'World' },
-  { id: 'table', label: 'Table' },
+const TABS: readonly (readonly [TabId, string])[] = [
+  ['graph', 'Network'],
+  ['world', 'World'],
+  ['table', 'Table'],
 ];
 
 const NOWHERE: Places = {};
 
-export function NodeMap({ topology, peers, activity, self, places = NOWHERE, onSelect }: NodeMapProps) {
+export function NodeMap({ topology, peers, activity, places = NOWHERE }: NodeMapProps) {
   const [tab, setTab] = useState<TabId>('graph');
-  const model = useMemo(() => buildModel(topology, peers, self), [topology, peers, self]);
+  const model = useMemo(() => buildModel(topology, peers), [topology, peers]);
   const pulses = usePulses(activity);
   return (
     <section className="rv nm" aria-label="Nodes of the mesh">
-      <Tabs label="Views of the mesh" tabs={TABS} selected={tab} onSelect={setTab}>
-        {tab === 'graph' && <GraphTab model={model} pulses={pulses} onSelect={onSelect} />}
-        {tab === 'table' && <TableTab model={model} onSelect={onSelect} />}
+      <Tabs label="Views of the mesh" tabs={TABS} value={tab} onValue={setTab}>
+        {tab === 'graph' && <GraphTab model={model} pulses={pulses} />}
+        {tab === 'table' && <TableTab model={model} />}
         {tab === 'world' && (
           <Suspense fallback={<p role="status">Loading the world</p>}>
             <WorldTab model={model} places={places} />

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'react';
 
 import { printableLine } from '../results/printable';
-import { type MapModel, type MapNode, timeText } from './model';
+import { compare, type MapModel, type MapNode, timeText } from './model';
 
 const PAGE = 200;
 
@@ -47,10 +47,6 @@ function told(node: MapNode, text: string): string {
   return node.isKnown ? text : 'not told';
 }
 
-function compare(a: number | string, b: number | string): number {
-  return a < b ? -1 : Number(a > b);
-}
-
 interface Order {
   column: number;
   isDescending: boolean;
@@ -64,10 +60,9 @@ export function sortedNodes(nodes: readonly MapNode[], { column, isDescending }:
 
 interface Props {
   model: MapModel;
-  onSelect: ((peer: string) => void) | undefined;
 }
 
-export function TableTab({ model, onSelect }: Props) {
+export function TableTab({ model }: Props) {
   const [order, setOrder] = useState<Order>({ column: 2, isDescending: false });
   const [page, setPage] = useState(0);
   const nodes = useMemo(() => sortedNodes(model.nodes, order), [model, order]);
@@ -78,10 +73,10 @@ export function TableTab({ model, onSelect }: Props) {
     setPage(0);
   };
   return (
-    <div className="nm-table">
+    <div>
       <div className="nm-wide" tabIndex={0} role="region" aria-label="Nodes">
         <table>
-          <caption className="rv-hidden">Nodes of the mesh</caption>
+          <caption className="sr-only">Nodes of the mesh</caption>
           <thead>
             <tr>
               {COLUMNS.map(({ name }, column) => {
@@ -103,13 +98,7 @@ export function TableTab({ model, onSelect }: Props) {
             {nodes.slice(shown * PAGE, (shown + 1) * PAGE).map((node) => (
               <tr key={node.id}>
                 <th scope="row" title={printableLine(node.id, 100)}>
-                  {onSelect ? (
-                    <button type="button" className="rv-link" onClick={() => onSelect(node.id)}>
-                      <bdi>{COLUMNS[0]!.text(node)}</bdi>
-                    </button>
-                  ) : (
-                    <bdi>{COLUMNS[0]!.text(node)}</bdi>
-                  )}
+                  <bdi>{COLUMNS[0]!.text(node)}</bdi>
                 </th>
                 {COLUMNS.slice(1).map(({ name, text }) => (
                   <td key={name}>

@@ -4,7 +4,8 @@ import { feature, mesh } from 'topojson-client';
 import type { GeometryCollection, Topology as Topojson } from 'topojson-specification';
 import atlas from 'world-atlas/countries-110m.json';
 
-import { count, printableLine } from '../results/printable';
+import { plural } from '../lib/format';
+import { printableLine } from '../results/printable';
 import type { MapModel } from './model';
 import { shortName, timeText } from './model';
 import { type Places, type Spot, spotsOf } from './places';
@@ -56,7 +57,7 @@ export default function WorldTab({ model, places }: { model: MapModel; places: P
       {placed === 0 ? (
         <p className="rv-note">No peer states a place, so the map is empty.</p>
       ) : (
-        <p className="rv-note">{count(placed, 'node states', 'nodes state')} a place. Nobody has checked it.</p>
+        <p className="rv-note">{plural(placed, 'node states', 'nodes state')} a place. Nobody has checked it.</p>
       )}
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="group" aria-labelledby={title}>
         <title id={title}>World map of the places that nodes state</title>

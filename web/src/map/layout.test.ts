@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import { distanceOf, MapLayout } from './layout';
-import { buildModel, type MapModel, type Peer } from './model';
+import type { Peer } from '../data/model';
+import { buildModel, type MapModel } from './model';
 import { meshOf, SELF, topologyOf } from './testing';
 
 function modelOf(peers: readonly Peer[]): MapModel {

@@ -42,7 +42,7 @@ describe('buildModel', () => {
     const node = only(buildModel(topologyOf([hostile]), [hostile]).nodes);
     expect(node.agent.length).toBeLessThan(80);
     expect(node.agent.startsWith('⟨U+202E⟩')).toBe(true);
-    expect(node.address).toBe('⟨ESC⟩]0;title⟨BEL⟩');
+    expect(node.address).toBe('␛]0;title␇');
     expect(node.gpus).toHaveLength(16);
     expect(factsOf(node).flat().join()).not.toMatch(/[\u202a-\u202e\u2066-\u2069\u001b]/);
   });

@@ -1,14 +1,12 @@
 // The nodes and links of the map, from what the API tells. Numbers and names that peers say of themselves are checked here
 // once: all that draws may rely on finite numbers that are not negative. Bound: MAX_DRAWN; the table lists all.
 
-import type { components } from 'meshwork';
-
+import type { Peer, Schemas, Topology } from '../data/model';
+import { roundTrip, shortPeer } from '../lib/format';
 import { printableLine } from '../results/printable';
 
-export type Topology = components['schemas']['Topology'];
-export type Peer = components['schemas']['Peer'];
-type Resources = components['schemas']['Resources'];
-type TopologyLink = components['schemas']['TopologyLink'];
+type Resources = Schemas['Resources'];
+type TopologyLink = Schemas['TopologyLink'];
 
 export const MAX_DRAWN = 1500;
 
@@ -76,13 +74,12 @@ function resourcesOf(resources: Resources | null) {
   };
 }
 
-/** The end of a peer id is what tells peers apart: its beginning is the same for all keys of a kind. */
 export function shortName(id: string): string {
-  return printableLine(id.length > 8 ? id.slice(-8) : id, 8);
+  return printableLine(shortPeer(id), 8);
 }
 
 /** Nodes in the order of their ids, each once, and the links between them. */
-export function buildModel(topology: Topology, peers: readonly Peer[], self?: string): MapModel {
+export function buildModel(topology: Topology, peers: readonly Peer[]): MapModel {
   const byId = new Map(peers.map((peer) => [peer.peer, peer]));
   const linked = new Map(topology.links.map((link: TopologyLink) => [link.target, link]));
   const nodes = new Map<string, MapNode>();
@@ -102,8 +99,8 @@ export function buildModel(topology: Topology, peers: readonly Peer[], self?: st
       ...resourcesOf(resources ?? peer?.resources ?? null),
     });
   };
-  for (const node of topology.nodes) add(node.peer, node.self || node.peer === self, node.agent, node.resources);
-  for (const peer of peers) add(peer.peer, peer.peer === self, peer.agent, peer.resources);
+  for (const node of topology.nodes) add(node.peer, node.self, node.agent, node.resources);
+  for (const peer of peers) add(peer.peer, false, peer.agent, peer.resources);
   const links = topology.links
     .filter(({ source, target }: TopologyLink) => source !== target && nodes.has(source) && nodes.has(target))
     .map(({ source, target, rtt_us, transport }: TopologyLink) => ({
@@ -114,7 +111,7 @@ export function buildModel(topology: Topology, peers: readonly Peer[], self?: st
   return { nodes: [...nodes.values()].sort(byIdOrder), links };
 }
 
-function compare(a: string, b: string): number {
+export function compare<T extends string | number>(a: T, b: T): number {
   return a < b ? -1 : Number(a > b);
 }
 
@@ -135,9 +132,7 @@ export function drawnPart(model: MapModel, most = MAX_DRAWN): MapModel {
 }
 
 export function timeText(us: number): string {
-  if (us === 0) return 'not measured';
-  if (us < 1000) return `${Math.round(us)} µs`;
-  return us < 1_000_000 ? `${(us / 1000).toPrecision(3)} ms` : `${(us / 1_000_000).toFixed(1)} s`;
+  return us === 0 ? 'not measured' : roundTrip(us);
 }
 
 /** Shards that run, as a share of the cores; more than all of them is all. */

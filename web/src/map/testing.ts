@@ -1,5 +1,5 @@
 import { random } from '../results/testing';
-import type { Peer, Topology } from './model';
+import type { Peer, Topology } from '../data/model';
 
 export const SELF = 'self-node';
 

@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { useLive, useSession } from '../app/session';
 import type { Schemas, Transfer } from '../data/model';
 import { useAction, useRead } from '../data/read';
+import { cidIn } from '../lib/cid';
 import { mesh as line } from '../lib/commands';
 import { bytes, clock, count, plural, roundTrip } from '../lib/format';
 import { visible } from '../lib/visible';
@@ -11,6 +12,7 @@ import {
   Command,
   Empty,
   Failure,
+  Field,
   Id,
   Meter,
   PageHead,
@@ -23,7 +25,6 @@ import {
 import { Table, VirtualTable } from '../ui/table';
 
 type Holding = Schemas['Holding'];
-const cidFormat = /^(?:cid:)?(b[a-z2-7]{20,120}|Qm[1-9A-HJ-NP-Za-km-z]{44})$/;
 
 export default function Content() {
   return (
@@ -32,6 +33,7 @@ export default function Content() {
       <Find />
       <Transfers />
       <Shared />
+      <Added />
       <Pins />
     </>
   );
@@ -42,7 +44,7 @@ function Find() {
   const [text, setText] = useState('');
   const [asked, setAsked] = useState<string | null>(null);
   const reading = useRead(asked, (signal) => {
-    const cid = cidFormat.exec(asked ?? '')?.[1];
+    const cid = cidIn(asked ?? '');
     const query = cid === undefined ? { name: asked ?? '' } : { cid };
     return unwrap(mesh.api.GET('/api/v1/query/asset', { params: { query }, signal }));
   });
@@ -283,6 +285,99 @@ function Shared() {
         }
       </Read>
       <Command line={line('assets', 'ls')} />
+    </Panel>
+  );
+}
+
+const audiences = {
+  '': 'whoever knows its CID',
+  lan: 'the local network',
+  federation: 'the federation',
+  everybody: 'everybody',
+} as const;
+type Audience = keyof typeof audiences;
+
+/** Files and folders of the node's machine, which a browser cannot name otherwise than by their paths. */
+function Added() {
+  const { mesh, say } = useSession();
+  const tick = useLive((state) => state.assetsTick);
+  const [path, setPath] = useState('');
+  const [audience, setAudience] = useState<Audience>('');
+  const reading = useRead('added', (signal) => unwrap(mesh.api.GET('/api/v1/assets', { signal })), tick);
+  const isAbsolute = path.startsWith('/');
+  const add = useAction(async () => {
+    const query = { path, ...(audience === '' ? {} : { visibility: audience }) };
+    await unwrap(mesh.api.POST('/api/v1/assets', { params: { query } }));
+    say('done', 'It is shared where it lies.');
+    setPath('');
+    reading.again();
+  });
+  const remove = useAction(async (gone: string) => {
+    await unwrap(mesh.api.DELETE('/api/v1/assets', { params: { query: { path: gone } } }));
+    reading.again();
+  });
+  return (
+    <Panel title="Added where it lies">
+      <form
+        className="toolbar"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (isAbsolute) add.run();
+        }}
+      >
+        <TextField
+          label="File or folder of this machine"
+          value={path}
+          onValue={setPath}
+          size={40}
+          placeholder="/home/me/texts"
+          error={path === '' || isAbsolute ? undefined : 'The whole path, from / on.'}
+        />
+        <Field label="For">
+          {(aria) => (
+            <select {...aria} value={audience} onChange={(event) => setAudience(event.target.value as Audience)}>
+              {Object.entries(audiences).map(([name, title]) => (
+                <option key={name} value={name}>
+                  {title}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <Button tone="primary" type="submit" busy={add.busy} disabled={!isAbsolute}>
+          Share
+        </Button>
+      </form>
+      <Read reading={reading}>
+        {(added) =>
+          added.length === 0 ? (
+            <p className="muted">Nothing was added. Folders are shared with all that is in them; nothing is copied.</p>
+          ) : (
+            <Table
+              label="Added files and folders"
+              rows={added}
+              rowKey={(one) => one.path}
+              columns={[
+                { key: 'path', title: 'Path', render: (one) => visible(one.path) },
+                { key: 'files', title: 'Files', align: 'end', render: (one) => count(one.files) },
+                { key: 'bytes', title: 'Size', align: 'end', render: (one) => bytes(one.bytes) },
+                { key: 'for', title: 'For', render: (one) => visible(one.visibility ?? audiences['']) },
+                { key: 'cid', title: 'CID', render: (one) => <Id value={one.cid} /> },
+                {
+                  key: 'do',
+                  title: '',
+                  render: (one) => (
+                    <Button tone="quiet" busy={remove.busy} onClick={() => remove.run(one.path)}>
+                      Share no longer
+                    </Button>
+                  ),
+                },
+              ]}
+            />
+          )
+        }
+      </Read>
+      <Command line={line('assets', 'add', path || 'PATH', ...(audience === '' ? [] : ['--visibility', audience]))} />
     </Panel>
   );
 }

@@ -25,6 +25,7 @@ import {
   Id,
   PageHead,
   Panel,
+  PeerName,
   Read,
   StateBadge,
   Tabs,
@@ -255,7 +256,7 @@ function Story({ moments, leftOut }: { moments: readonly MeshEvent[]; leftOut: n
             key: 'peer',
             title: 'Node',
             width: '100px',
-            render: (event) => (event.peer ? <span className="mono">{visible(event.peer.slice(-8))}</span> : ''),
+            render: (event) => (event.peer ? <PeerName peer={event.peer} /> : ''),
           },
           {
             key: 'text',

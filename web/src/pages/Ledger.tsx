@@ -5,11 +5,10 @@ import { useLive, useSession } from '../app/session';
 import type { Schemas } from '../data/model';
 import { useRead } from '../data/read';
 import { mesh as line } from '../lib/commands';
-import { clock, compact, count, duration } from '../lib/format';
+import { clock, compact, count, duration, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Command, Facts, Id, PageHead, Panel, PeerName, Read } from '../ui/kit';
 import { Table } from '../ui/table';
-import { useTick } from './Wallet';
 import { Credits, WithLedger } from './ledger_common';
 
 type Head = Schemas['Ledger'];
@@ -17,8 +16,7 @@ type Head = Schemas['Ledger'];
 export default function Ledger() {
   const { mesh } = useSession();
   const tick = useLive((state) => state.ledgerTick);
-  const reading = useRead('ledger', (signal) => unwrap(mesh.api.GET('/api/v1/ledger', { signal })));
-  useTick(tick, reading.again);
+  const reading = useRead('ledger', (signal) => unwrap(mesh.api.GET('/api/v1/ledger', { signal })), tick);
   return (
     <>
       <PageHead title="Ledger" sub="What the federation's validators have certified." />
@@ -115,7 +113,7 @@ function Blocks({ height }: { height: number }) {
               {
                 key: 'proposer',
                 title: 'Proposer',
-                render: (block) => <span className="mono">{visible(block.proposer.slice(-8))}</span>,
+                render: (block) => <span className="mono">{visible(shortPeer(block.proposer))}</span>,
               },
               { key: 'cid', title: 'CID', render: (block) => <Id value={block.cid} /> },
             ]}

@@ -24,7 +24,6 @@ export default function MapPage() {
         ),
     [events],
   );
-  const self = topology?.nodes.find((node) => node.self)?.peer;
   return (
     <>
       <PageHead
@@ -33,7 +32,7 @@ export default function MapPage() {
       />
       {topology && peers ? (
         <Suspense fallback={<p className="muted loading">Opening…</p>}>
-          <NodeMap topology={topology} peers={peers} activity={activity} {...(self === undefined ? {} : { self })} />
+          <NodeMap topology={topology} peers={peers} activity={activity} />
         </Suspense>
       ) : (
         <Empty title="Reading…" />

@@ -4,9 +4,10 @@ import { useLive, useSession } from '../app/session';
 import type { Peer, Schemas } from '../data/model';
 import { useAction, useSlowRefresh } from '../data/read';
 import { mesh as line } from '../lib/commands';
-import { bytes, compact, count, roundTrip } from '../lib/format';
+import { count, roundTrip, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 import { Badge, Button, Command, Copy, Empty, PageHead, Panel, PeerName, StateBadge, TextField } from '../ui/kit';
+import { resourceColumns } from '../ui/peers';
 import { Table } from '../ui/table';
 
 export default function Peers() {
@@ -57,30 +58,7 @@ function PeerTable({ peers }: { peers: readonly Peer[] }) {
           title: 'Address',
           render: (peer) => <span className="mono small">{visible(peer.address)}</span>,
         },
-        {
-          key: 'cores',
-          title: 'Cores',
-          align: 'end',
-          render: (peer) => (peer.resources ? count(peer.resources.cores) : '–'),
-        },
-        {
-          key: 'memory',
-          title: 'Memory',
-          align: 'end',
-          render: (peer) => (peer.resources ? bytes(peer.resources.memory_mb * 2 ** 20) : '–'),
-        },
-        {
-          key: 'speed',
-          title: 'Fuel/s',
-          align: 'end',
-          render: (peer) => (peer.resources ? compact(peer.resources.fuel_per_second) : '–'),
-        },
-        {
-          key: 'load',
-          title: 'Runs, waits',
-          align: 'end',
-          render: (peer) => (peer.resources ? `${peer.resources.running}, ${peer.resources.queued}` : '–'),
-        },
+        ...resourceColumns,
         {
           key: 'penalty',
           title: '',
@@ -96,7 +74,7 @@ function Ping({ peer }: { peer: string }) {
   const { mesh, say } = useSession();
   const ping = useAction(async () => {
     const answer = await unwrap(mesh.api.POST('/api/v1/peers/{peer}/ping', { params: { path: { peer } } }));
-    say('done', `${peer.slice(-8)} answered after ${roundTrip(answer.rtt_us)}.`);
+    say('done', `${shortPeer(peer)} answered after ${roundTrip(answer.rtt_us)}.`);
   });
   return (
     <Button tone="quiet" busy={ping.busy} onClick={() => ping.run()} title={line('peers', 'ping', peer)}>
@@ -110,7 +88,7 @@ function Dial() {
   const [address, setAddress] = useState('');
   const dial = useAction(async () => {
     const answer = await unwrap(mesh.api.POST('/api/v1/dial', { body: { address: address.trim() } }));
-    say('done', `Connected to ${answer.peer.slice(-8)}.`);
+    say('done', `Connected to ${shortPeer(answer.peer)}.`);
     setAddress('');
   });
   return (

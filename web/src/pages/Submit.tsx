@@ -1,5 +1,4 @@
 import { MeshError, unwrap } from 'meshwork';
-import type { Mesh } from 'meshwork';
 import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
 import { Link } from 'wouter';
 import { useLive, useSession } from '../app/session';
@@ -11,6 +10,7 @@ import { parseGuestError } from '../lib/traceback';
 import { visible } from '../lib/visible';
 import type { Draft, FunctionPart, InputKind, Language, Problems } from '../submit/draft';
 import {
+  canReduce,
   commandOf,
   inputKinds,
   inputsOf,
@@ -36,6 +36,7 @@ import {
   Tabs,
   TextField,
 } from '../ui/kit';
+import { resourceColumns } from '../ui/peers';
 import { Table } from '../ui/table';
 
 const Editor = lazy(() => import('../submit/Editor'));
@@ -61,20 +62,6 @@ function base64Of(file: File): Promise<string> {
     reader.onerror = () => reject(new Error(`${file.name} cannot be read.`));
     reader.readAsDataURL(file);
   });
-}
-
-async function upload(mesh: Mesh, file: File): Promise<string> {
-  const answer = await unwrap(
-    mesh.api.POST('/api/v1/assets', {
-      params: { query: { declare: 0 } },
-      // The API's description cannot say that a body is octets.
-      body: file as never,
-      bodySerializer: (body: unknown) => body as Blob,
-      headers: { 'Content-Type': 'application/octet-stream' },
-    }),
-  );
-  if (!('cid' in answer)) throw new Error('The node did not say what the file is called.');
-  return answer.cid;
 }
 
 const emptyFiles: readonly File[] = [];
@@ -133,7 +120,7 @@ function Form({ language }: { language: Language }) {
     const part: FunctionPart =
       module && language === 'wasm' ? { source_base64: await base64Of(module) } : { source: draft.source };
     const uploaded: string[] = [];
-    for (const file of draft.inputKind === 'files' ? files : []) uploaded.push(await upload(mesh, file));
+    for (const file of draft.inputKind === 'files' ? files : []) uploaded.push(await mesh.upload(file));
     const body = { ...requestOf(language, draft, part, inputsOf(draft, uploaded).inputs), dry_run: dryRun };
     try {
       const answer = await unwrap(mesh.api.POST('/api/v1/tasks', { body }));
@@ -214,6 +201,23 @@ function Form({ language }: { language: Language }) {
           value={draft.args}
           onValue={(args) => change({ args })}
         />
+        {canReduce(language, draft) && (
+          <Field
+            label="Fold the results with"
+            hint={`A program in ${titles[language]} too: it reads all results one after another, each ended by a line break. Empty for none.`}
+            error={shown.reduce}
+          >
+            {(aria) => (
+              <textarea
+                {...aria}
+                rows={4}
+                spellCheck={false}
+                value={draft.reduce}
+                onChange={(event) => change({ reduce: event.target.value })}
+              />
+            )}
+          </Field>
+        )}
       </Panel>
       <InputPanel draft={draft} change={change} files={files} setFiles={setFiles} problems={shown} />
       <TermsPanel draft={draft} change={change} problems={shown} />
@@ -477,25 +481,7 @@ function PlanPanel({ plan }: { plan: TaskPlan }) {
           rowKey={(peer) => peer.peer}
           columns={[
             { key: 'peer', title: 'Peer', render: (peer) => <PeerName peer={peer.peer} /> },
-            { key: 'cores', title: 'Cores', align: 'end', render: (peer) => count(peer.resources?.cores ?? 0) },
-            {
-              key: 'memory',
-              title: 'Memory',
-              align: 'end',
-              render: (peer) => bytes((peer.resources?.memory_mb ?? 0) * 2 ** 20),
-            },
-            {
-              key: 'speed',
-              title: 'Fuel a second',
-              align: 'end',
-              render: (peer) => compact(peer.resources?.fuel_per_second ?? 0),
-            },
-            {
-              key: 'load',
-              title: 'Runs, waits',
-              align: 'end',
-              render: (peer) => `${peer.resources?.running ?? 0}, ${peer.resources?.queued ?? 0}`,
-            },
+            ...resourceColumns,
           ]}
         />
       )}

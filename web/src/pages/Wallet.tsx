@@ -23,10 +23,12 @@ const titles: Readonly<Record<Kind, string>> = {
 export default function Wallet() {
   const { mesh } = useSession();
   const tick = useLive((state) => state.ledgerTick);
-  const reading = useRead('account', (signal) =>
-    unwrap(mesh.api.GET('/api/v1/ledger/accounts/{account}', { params: { path: { account: 'self' } }, signal })),
+  const reading = useRead(
+    'account',
+    (signal) =>
+      unwrap(mesh.api.GET('/api/v1/ledger/accounts/{account}', { params: { path: { account: 'self' } }, signal })),
+    tick,
   );
-  useTick(tick, reading.again);
   return (
     <>
       <PageHead title="Wallet" sub="This node's account on the federation's ledger." />
@@ -43,15 +45,6 @@ export default function Wallet() {
       </WithLedger>
     </>
   );
-}
-
-/** Reads again when the ledger has told of a block since. */
-export function useTick(tick: number, again: () => void): void {
-  const [seen, setSeen] = useState(tick);
-  if (seen !== tick) {
-    setSeen(tick);
-    again();
-  }
 }
 
 function AccountPanel({ account }: { account: Account }) {

@@ -9,6 +9,7 @@ import { LogLines } from '../job/LogView';
 import { ReportView } from '../job/Proof';
 import { ShardsView } from '../job/ShardsView';
 import { event, job, makeSession, shard } from '../testing';
+import Content from './Content';
 import JobPage from './Job';
 import { Jobs } from './Jobs';
 import Wallet from './Wallet';
@@ -156,5 +157,38 @@ describe('ReportView', () => {
   it('says when it does not hold', () => {
     render(<ReportView report={{ ...report, holds: false }} job={job()} />);
     expect(screen.getByText('The proof does not hold.')).toBeTruthy();
+  });
+});
+
+describe('Content', () => {
+  it('shares a folder by its whole path, for whom one says, and no longer', async () => {
+    const asked: string[] = [];
+    let added = [{ path: `/srv/${hostile}`, cid: 'bafyadded', files: 3, bytes: 1536, visibility: null }];
+    const { Wrapper, fetch } = makeSession({});
+    fetch.mockImplementation(async (input, init) => {
+      const request = new Request(input, init);
+      const { pathname, searchParams } = new URL(request.url);
+      if (pathname === '/api/v1/pins') return Response.json({ pins: [] });
+      if (pathname === '/api/v1/manifest') return Response.json({ assets: [], files: 0, bytes: 0 });
+      if (request.method === 'GET') return Response.json(added);
+      asked.push(`${request.method} ${[...searchParams].map((pair) => pair.join('=')).join('&')}`);
+      if (request.method === 'DELETE') added = [];
+      return Response.json(request.method === 'DELETE' ? { path: 'x' } : { cid: 'bafynew', bytes: 1 });
+    });
+    const { container } = render(<Content />, { wrapper: Wrapper });
+    const user = userEvent.setup();
+    expect(await screen.findByText(`/srv/${shown}`)).toBeTruthy();
+    await user.type(screen.getByLabelText('File or folder of this machine'), 'texts');
+    expect(screen.getByText(/The whole path/)).toBeTruthy();
+    expect(screen.getByRole('button', { name: 'Share' })).toHaveProperty('disabled', true);
+    await user.clear(screen.getByLabelText('File or folder of this machine'));
+    await user.type(screen.getByLabelText('File or folder of this machine'), '/srv/more texts');
+    await user.selectOptions(screen.getByLabelText('For'), 'lan');
+    expect(screen.getByText("mesh assets add '/srv/more texts' --visibility lan")).toBeTruthy();
+    await user.click(screen.getByRole('button', { name: 'Share' }));
+    await user.click(screen.getByRole('button', { name: 'Share no longer' }));
+    expect(await screen.findByText(/Nothing was added/)).toBeTruthy();
+    expect(asked).toEqual(['POST path=/srv/more texts&visibility=lan', `DELETE path=/srv/${hostile}`]);
+    expect(await serious(container)).toEqual([]);
   });
 });

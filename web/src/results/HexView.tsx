@@ -1,7 +1,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useRef, useState } from 'react';
 
-import { byteSize } from './printable';
+import { bytes as size } from '../lib/format';
 
 const PER_LINE = 16;
 const LINE_HEIGHT = 20;
@@ -37,7 +37,7 @@ export function HexView({ bytes }: { bytes: Uint8Array }) {
             const { offset, hex, text } = hexLine(bytes, start + item.index * PER_LINE);
             return (
               <pre key={item.key} style={{ position: 'absolute', top: item.start, height: LINE_HEIGHT }}>
-                <span className="rv-muted">{offset}</span> {hex} {text}
+                <span className="muted">{offset}</span> {hex} {text}
               </pre>
             );
           })}
@@ -45,7 +45,7 @@ export function HexView({ bytes }: { bytes: Uint8Array }) {
       </div>
       {bytes.length > PAGE && (
         <p className="rv-note">
-          Bytes {start} to {end - 1} of {byteSize(bytes.length)}.{' '}
+          Bytes {start} to {end - 1} of {size(bytes.length)}.{' '}
           <button type="button" disabled={page === 0} onClick={() => setPage(page - 1)}>
             Back
           </button>{' '}

@@ -39,7 +39,7 @@ export function ImageView({ bytes, type, width, height }: Props) {
     <figure className="rv-image">
       <img src={url} alt="The result" onError={() => setBroken(true)} />
       {width > 0 && (
-        <figcaption className="rv-muted">
+        <figcaption className="muted">
           {type.slice('image/'.length).toUpperCase()}, {width} × {height} pixels
         </figcaption>
       )}

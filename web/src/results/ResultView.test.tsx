@@ -40,7 +40,7 @@ describe('ResultView', () => {
     const hostile = '<script>alert(1)</script>\u001b[31mred\u202eevil';
     const { container } = render(<ResultView bytes={encode(hostile)} />);
     const text = await screen.findByRole('region', { name: 'Text' });
-    expect(text.textContent).toBe('<script>alert(1)</script>⟨ESC⟩[31mred⟨U+202E⟩evil');
+    expect(text.textContent).toBe('<script>alert(1)</script>␛[31mred⟨U+202E⟩evil');
     expect(container.querySelector('script')).toBeNull();
   });
 

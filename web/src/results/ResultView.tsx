@@ -2,17 +2,18 @@ import './results.css';
 
 import { lazy, Suspense, useMemo, useState } from 'react';
 
+import { Tabs } from '../ui/kit';
+import { save } from '../lib/download';
+import { bytes as size } from '../lib/format';
 import type { Dataset } from './chart/dataset';
 import { detect, type Detected } from './detect';
-import { save } from './export';
 import { HexView } from './HexView';
 import { ImageView } from './ImageView';
 import { type JsonDocument } from './json';
 import { type Opened, open } from './open';
-import { byteSize, fileName } from './printable';
+import { fileName } from './printable';
 import type { Table } from './table';
 import { TableView } from './TableView';
-import { type Tab, Tabs } from './Tabs';
 import { TextView } from './TextView';
 import { TreeView } from './TreeView';
 import { useWork } from './useWork';
@@ -78,7 +79,7 @@ function Views({ bytes, name, detected, opened }: ResultViewProps & { detected: 
   const views = viewsOf(detected, opened, bytes.length);
   const [chosen, setChosen] = useState<ViewId | null>(null);
   const view = chosen && views.includes(chosen) ? chosen : views[0]!;
-  const tabs = views.map((id): Tab<ViewId> => ({ id, label: NAMES[id] }));
+  const tabs = views.map((id) => [id, NAMES[id]] as const);
   return (
     <>
       {opened.notes.map((note) => (
@@ -86,7 +87,7 @@ function Views({ bytes, name, detected, opened }: ResultViewProps & { detected: 
           {note}
         </p>
       ))}
-      <Tabs label="Views of the result" tabs={tabs} selected={view} onSelect={setChosen}>
+      <Tabs label="Views of the result" tabs={tabs} value={view} onValue={setChosen}>
         <Content
           {...{ view, bytes, name, detected }}
           {...{ document: opened.document, table: opened.table, dataset: opened.dataset }}
@@ -105,7 +106,7 @@ export function ResultView({ bytes, name }: ResultViewProps) {
   return (
     <section className="rv" aria-label="Result">
       <div className="rv-bar">
-        <span className="rv-muted">{byteSize(bytes.length)}</span>
+        <span className="muted">{size(bytes.length)}</span>
         <button type="button" onClick={download} disabled={bytes.length === 0}>
           Download
         </button>

@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from 'react';
 
-import { csvParts, save } from './export';
+import { save } from '../lib/download';
+import { textOf } from '../lib/errors';
+import { csvParts } from './export';
 import type { Table } from './table';
 import { inSlices } from './work';
 
@@ -25,7 +27,7 @@ export function SaveCsv({ table, order, name, label }: Props) {
       save(await inSlices(csvParts(table, order), signal), 'text/csv;charset=utf-8', name);
       setState('');
     } catch (error) {
-      if (!signal.aborted) setState(`Not saved: ${error instanceof Error ? error.message : String(error)}`);
+      if (!signal.aborted) setState(`Not saved: ${textOf(error)}`);
     }
   };
   return (
@@ -37,7 +39,7 @@ export function SaveCsv({ table, order, name, label }: Props) {
       >
         {label}
       </button>
-      <span role="status" className="rv-muted">
+      <span role="status" className="muted">
         {state}
       </span>
     </>

@@ -1,7 +1,8 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useRef, useState } from 'react';
 
-import { count, printableLine } from './printable';
+import { plural } from '../lib/format';
+import { printableLine } from './printable';
 import { SaveCsv } from './SaveCsv';
 import { type Direction, sortedRows } from './sort';
 import { type Cell, raggedRows, type Table } from './table';
@@ -64,7 +65,7 @@ function Notes({ table }: { table: Table }) {
   const isRagged = ragged.state === 'done' && ragged.value > 0;
   return (
     <p className="rv-note">
-      {count(table.rows, 'row')}, {count(table.columns.length, 'column')}
+      {plural(table.rows, 'row')}, {plural(table.columns.length, 'column')}
       {table.hiddenColumns > 0 && `, ${table.hiddenColumns} more columns are not shown`}
       {isRagged &&
         `; ragged: ${ragged.value} of them have fewer or more fields than the others, hatched where one is missing`}
@@ -95,7 +96,7 @@ export function TableView({ table, name }: { table: Table; name: string }) {
       <div className="rv-bar">
         <Notes table={table} />
         <SaveCsv table={table} order={rows} name={name} label="Save as CSV" />
-        <span role="status" className="rv-muted">
+        <span role="status" className="muted">
           {sorted.state === 'busy' && 'sorting'}
         </span>
       </div>
@@ -122,7 +123,7 @@ export function TableView({ table, name }: { table: Table; name: string }) {
                   className="rv-row"
                   style={{ position: 'absolute', top: item.start, height: ROW_HEIGHT }}
                 >
-                  <div role="rowheader" className="rv-number-cell rv-muted">
+                  <div role="rowheader" className="rv-number-cell muted">
                     {row}
                   </div>
                   {table.columns.map((_, column) => {

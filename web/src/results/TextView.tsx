@@ -1,6 +1,7 @@
 import { useMemo, useState } from 'react';
 
-import { byteSize, printableText } from './printable';
+import { bytes as size, plural } from '../lib/format';
+import { visibleProseLines } from '../lib/visible';
 import { boundary, invalidUtf8 } from './utf8';
 
 const STEP = 1 << 20;
@@ -17,7 +18,7 @@ export function textBlocks(bytes: Uint8Array, to: number): string[] {
       const line = bytes.subarray(at, end).lastIndexOf(0x0a);
       end = line > 0 ? at + line + 1 : boundary(bytes, end);
     }
-    blocks.push(printableText(decoder.decode(bytes.subarray(at, end))));
+    blocks.push(visibleProseLines(decoder.decode(bytes.subarray(at, end))));
     at = end;
   }
   return blocks;
@@ -33,7 +34,7 @@ export function TextView({ bytes }: { bytes: Uint8Array }) {
     <div className="rv-text">
       {broken > 0 && (
         <p className="rv-note">
-          {broken} {broken === 1 ? 'byte is' : 'bytes are'} not valid UTF-8 and shown as {'\ufffd'}.
+          {plural(broken, 'byte is', 'bytes are')} not valid UTF-8 and shown as {'\ufffd'}.
         </p>
       )}
       <div className="rv-scroll" tabIndex={0} role="region" aria-label="Text">
@@ -45,7 +46,7 @@ export function TextView({ bytes }: { bytes: Uint8Array }) {
       </div>
       {!isAll && (
         <p className="rv-note">
-          The first {byteSize(end)} of {byteSize(bytes.length)} are shown.{' '}
+          The first {size(end)} of {size(bytes.length)} are shown.{' '}
           {limit < MOST ? (
             <button type="button" onClick={() => setLimit(limit + STEP)}>
               Show more

@@ -1,8 +1,10 @@
 import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 'react';
 
+import { plural } from '../lib/format';
+import { visibleProseLines } from '../lib/visible';
 import { type JsonDocument, Kind } from './json';
-import { count, printableLine, printableText } from './printable';
+import { printableLine } from './printable';
 import { findText, MAX_MATCHES, openBelow, type TreeRow, treeRows, wayTo } from './tree';
 import { useWork } from './useWork';
 import type { Work } from './work';
@@ -16,8 +18,8 @@ const DETAIL = 64 * 1024;
 function valueText(document: JsonDocument, node: number): string {
   const kind = document.kind(node);
   const children = document.childCount(node);
-  if (kind === Kind.array) return `[ ${count(children, 'element')} ]`;
-  if (kind === Kind.object) return `{ ${count(children, 'member')} }`;
+  if (kind === Kind.array) return `[ ${plural(children, 'element')} ]`;
+  if (kind === Kind.object) return `{ ${plural(children, 'member')} }`;
   const text = printableLine(document.text(node, 1200), 300);
   return kind === Kind.string ? `"${text}"` : text;
 }
@@ -35,7 +37,7 @@ function label(document: JsonDocument, row: TreeRow): string {
 function Row({ document, row }: { document: JsonDocument; row: TreeRow }) {
   if (row.page)
     return (
-      <span className="rv-muted">
+      <span className="muted">
         [{row.page.from} … {row.page.to - 1}]
       </span>
     );
@@ -79,7 +81,7 @@ function Search({ document, onFound }: { document: JsonDocument; onFound: (node:
   }, [search.state, text]);
   const total = found.length === MAX_MATCHES ? `the first ${MAX_MATCHES}` : String(found.length);
   return (
-    <div className="rv-search" role="search">
+    <div role="search">
       <input
         type="search"
         aria-label="Search keys and values"
@@ -98,7 +100,7 @@ function Search({ document, onFound }: { document: JsonDocument; onFound: (node:
       <button type="button" disabled={found.length === 0} onClick={() => go(at + 1)} aria-label="Next match">
         ↓
       </button>
-      <span role="status" className="rv-muted">
+      <span role="status" className="muted">
         {text !== '' &&
           (search.state === 'done' ? (found.length === 0 ? 'not found' : `${at + 1} of ${total}`) : 'searching')}
       </span>
@@ -114,7 +116,7 @@ function Detail({ document, row }: { document: JsonDocument; row: TreeRow }) {
       <code>
         <bdi>{path === '' ? '(the whole)' : printableLine(path, 400)}</bdi>
       </code>
-      {isLong && <pre dir="ltr">{printableText(document.text(row.node, DETAIL))}</pre>}
+      {isLong && <pre dir="ltr">{visibleProseLines(document.text(row.node, DETAIL))}</pre>}
     </div>
   );
 }

@@ -4,16 +4,6 @@ import { printableLine } from './printable';
 import type { Table } from './table';
 import type { Work } from './work';
 
-export function save(parts: BlobPart[], type: string, name: string): void {
-  const url = URL.createObjectURL(new Blob(parts, { type }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  // The browser has taken hold of the blob by the next task.
-  setTimeout(() => URL.revokeObjectURL(url), 0);
-}
-
 /** A text that a spreadsheet would run as a formula gets an apostrophe before it, as OWASP advises. */
 export function csvField(text: string, isNumber: boolean): string {
   const safe = !isNumber && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
@@ -54,9 +44,22 @@ export function resolveVariables(text: string, valueOf: (name: string) => string
   );
 }
 
+/** What our colours are where this element is: a property itself has those of both themes. */
+function colorsAt(element: Element): (name: string) => string {
+  const style = getComputedStyle(element);
+  return (name) => {
+    if (style.getPropertyValue(name) === '') return '';
+    const probe = document.createElement('span');
+    probe.style.color = `var(${name})`;
+    element.parentElement?.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+  };
+}
+
 /** The drawing as a file of its own: a title, colours as they are on the screen, and a background. */
 export function svgText(svg: SVGSVGElement, title: string): string {
-  const style = getComputedStyle(svg);
   const copy = svg.cloneNode(true) as SVGSVGElement;
   copy.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
   copy.removeAttribute('class');
@@ -68,7 +71,7 @@ export function svgText(svg: SVGSVGElement, title: string): string {
     background.setAttribute(name, value);
   copy.prepend(heading, background);
   const text = new XMLSerializer().serializeToString(copy);
-  return resolveVariables(text, (name) => style.getPropertyValue(name));
+  return resolveVariables(text, colorsAt(svg));
 }
 
 /** Draws the text of an SVG on a canvas of twice its size. */

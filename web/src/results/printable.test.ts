@@ -1,30 +1,31 @@
 import { describe, expect, it } from 'vitest';
 
-import { byteSize, fileName, printableLine, printableText } from './printable';
+import { visibleProseLines } from '../lib/visible';
+import { fileName, printableLine } from './printable';
 import { textBlocks } from './TextView';
 import { boundary, invalidUtf8, sequenceLength } from './utf8';
 import { random } from './testing';
 
-describe('printableText', () => {
+describe('visibleProseLines', () => {
   it.each([
-    ['\u001b[2J', '⟨ESC⟩[2J'],
-    ['a\u0000b\u007f', 'a⟨NUL⟩b⟨DEL⟩'],
+    ['\u001b[2J', '␛[2J'],
+    ['a\u0000b\u007f', 'a␀b␡'],
     ['\u202eabc\u2066', '⟨U+202E⟩abc⟨U+2066⟩'],
     ['\u200e\u061c\ufeff', '⟨U+200E⟩⟨U+061C⟩⟨U+FEFF⟩'],
     ['\u009b31m', '⟨U+009B⟩31m'],
     ['\u2028', '⟨U+2028⟩'],
     ['\ud800x', '⟨U+D800⟩x'],
     ['\u{e0041}', '⟨U+E0041⟩'],
-    ['a\r\nb\tc\r', 'a\nb\tc⟨CR⟩'],
+    ['a\r\nb\tc\r', 'a\nb\tc␍'],
     ['\u05d0\u05d1 \u{1f469}\u200d\u{1f680} \u00e9', '\u05d0\u05d1 \u{1f469}\u200d\u{1f680} \u00e9'],
   ])('shows %j as %j', (text, shown) => {
-    expect(printableText(text)).toBe(shown);
+    expect(visibleProseLines(text)).toBe(shown);
   });
 });
 
 describe('printableLine', () => {
   it('is one line of bounded length', () => {
-    expect(printableLine('a\nb\tc')).toBe('a⟨LF⟩b⟨TAB⟩c');
+    expect(printableLine('a\nb\tc')).toBe('a␊b␉c');
     expect(printableLine('x'.repeat(1000), 10)).toBe(`${'x'.repeat(10)}…`);
   });
 });
@@ -41,15 +42,6 @@ describe('fileName', () => {
   ])('makes of %j and %j %j', (name, extension, made) => {
     expect(fileName(name, extension)).toBe(made);
   });
-});
-
-describe('byteSize', () => {
-  it.each([
-    [0, '0 bytes'],
-    [1, '1 byte'],
-    [1536, '1.5 KiB'],
-    [100 * 2 ** 20, '100.0 MiB'],
-  ])('writes %i as %s', (bytes, text) => expect(byteSize(bytes)).toBe(text));
 });
 
 describe('UTF-8', () => {

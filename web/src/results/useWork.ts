@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'react';
 
+import { textOf } from '../lib/errors';
 import { inSlices, type Work } from './work';
 
 export type Progress<T> = { state: 'busy' } | { state: 'done'; value: T } | { state: 'failed'; message: string };
@@ -16,7 +17,7 @@ export function useWork<T>(make: () => Work<T>, key: readonly unknown[]): Progre
     };
     inSlices(make(), abort.signal).then(
       (value) => settle({ state: 'done', value }),
-      (error: unknown) => settle({ state: 'failed', message: error instanceof Error ? error.message : String(error) }),
+      (error: unknown) => settle({ state: 'failed', message: textOf(error) }),
     );
     return () => abort.abort();
     // The key says all that the work depends on.

@@ -43,6 +43,24 @@ describe('problemsOf', () => {
   });
 });
 
+describe('a fold', () => {
+  const reduce = 'import sys\nprint(sum(map(int, sys.stdin)))\n';
+  const sent = (language: 'python' | 'wasm', part: object) =>
+    requestOf(language, draft({ reduce, ...part }), { source: 'x' }, []);
+  it('is sent with a function that runs more than once', () => {
+    expect(sent('python', { map: true })).toMatchObject({ reduce: { language: 'python', source: reduce } });
+    expect(commandOf('python', draft({ reduce, map: true }), [])).toContain('--map --reduce reduce.py');
+  });
+  it('is not where there is one result, no source or nothing in it', () => {
+    for (const body of [sent('python', {}), sent('wasm', { map: true }), sent('python', { map: true, reduce: ' ' })])
+      expect(body).not.toHaveProperty('reduce');
+    expect(commandOf('python', draft({ reduce }), [])).not.toContain('--reduce');
+  });
+  it('has a bound', () => {
+    expect(problems({ reduce: 'x'.repeat((1 << 20) + 1) })).toEqual(['reduce']);
+  });
+});
+
 describe('inputsOf', () => {
   it('is one input, or one for each line or element', () => {
     expect(inputsOf(draft({ inputKind: 'text', input: 'a\n\nb\n' })).inputs).toEqual([{ text: 'a\n\nb\n' }]);

@@ -3,6 +3,7 @@
 // Storage is this browser's and may hold anything: a draft that does not read is the default one. Bounds: maxSource and
 // maxInputs; files are not kept, since a browser gives them anew with each choice.
 import type { TaskRequest } from '../data/model';
+import { cidIn } from '../lib/cid';
 import { mesh } from '../lib/commands';
 import { parseCredits } from '../lib/format';
 import { templates } from './templates';
@@ -18,6 +19,8 @@ export interface Draft {
   readonly inputKind: InputKind;
   readonly input: string;
   readonly map: boolean;
+  /** A program that folds the results of all runs into one; empty: none. */
+  readonly reduce: string;
   readonly label: string;
   readonly fee: string;
   readonly verifiers: string;
@@ -40,6 +43,7 @@ export function newDraft(language: Language): Draft {
     inputKind: template?.inputKind ?? 'none',
     input: template?.input ?? '',
     map: template?.map ?? false,
+    reduce: '',
     label: '',
     fee: '',
     verifiers: '',
@@ -82,8 +86,6 @@ export function saveDraft(language: Language, draft: Draft): boolean {
 }
 
 export type Problems = Partial<Record<keyof Draft | 'files' | 'module', string>>;
-
-const cidFormat = /^(?:cid:)?(b[a-z2-7]{20,120}|Qm[1-9A-HJ-NP-Za-km-z]{44})$/;
 
 function whole(text: string, most: number, what: string, least = 0): { value?: number; error?: string } {
   if (text.trim() === '') return {};
@@ -132,10 +134,10 @@ export function inputsOf(draft: Draft, files: readonly string[] = []): { inputs:
       found = { inputs: [...files] };
       break;
     case 'cids': {
-      const bad = lines.find((line) => !cidFormat.test(line.trim()));
+      const bad = lines.find((line) => cidIn(line) === undefined);
       found =
         bad === undefined
-          ? { inputs: lines.map((line) => cidFormat.exec(line.trim())?.[1]) }
+          ? { inputs: lines.map(cidIn) }
           : { inputs: [], error: `This is not a CID: ${bad.slice(0, 60)}` };
     }
   }
@@ -154,6 +156,7 @@ export function problemsOf(language: Language, draft: Draft, fileCount: number, 
   if (language === 'wasm' && !hasModule) problems.module = 'Choose a .wasm file.';
   if (language !== 'wasm' && draft.source.trim() === '') problems.source = 'There is no program yet.';
   if (draft.source.length > maxSource) problems.source = 'A program in the editor has at most a million characters.';
+  if (draft.reduce.length > maxSource) problems.reduce = 'A program has at most a million characters.';
   const { error } = inputsOf(
     draft,
     Array.from({ length: fileCount }, () => 'b'),
@@ -179,6 +182,14 @@ export function problemsOf(language: Language, draft: Draft, fileCount: number, 
   return problems;
 }
 
+/** A fold needs several results, and a source that says what it is. */
+export function canReduce(language: Language, draft: Draft): boolean {
+  return draft.map && language !== 'wasm';
+}
+function hasReduce(language: Language, draft: Draft): boolean {
+  return canReduce(language, draft) && draft.reduce.trim() !== '';
+}
+
 export type FunctionPart = { source: string } | { source_base64: string };
 
 /** A draft without problems as the API takes it. */
@@ -190,6 +201,7 @@ export function requestOf(language: Language, draft: Draft, part: FunctionPart, 
     function: { language, ...part, ...(args.length > 0 ? { args } : {}) },
     inputs,
     map: draft.map,
+    ...(hasReduce(language, draft) ? { reduce: { language, source: draft.reduce } } : {}),
     ...(draft.label.trim() === '' ? {} : { label: draft.label.trim() }),
     ...('micros' in fee ? { fee: Number(fee.micros) } : {}),
     ...number('verifiers', draft.verifiers),
@@ -203,8 +215,8 @@ export function requestOf(language: Language, draft: Draft, part: FunctionPart, 
 
 const extensions: Readonly<Record<Language, string>> = { python: 'py', javascript: 'js', wat: 'wat', wasm: 'wasm' };
 
-export function fileNameOf(language: Language): string {
-  return `main.${extensions[language]}`;
+function fileNameOf(stem: string, language: Language): string {
+  return `${stem}.${extensions[language]}`;
 }
 
 /** The command line that does the same with the program in a file. */
@@ -226,9 +238,10 @@ export function commandOf(language: Language, draft: Draft, fileNames: readonly 
   const args = wordsOf(draft.args);
   return mesh(
     'run',
-    fileNameOf(language),
+    fileNameOf('main', language),
     ...inputs,
     draft.map && '--map',
+    ...(hasReduce(language, draft) ? ['--reduce', fileNameOf('reduce', language)] : []),
     draft.sealed && '--sealed',
     ...option('--label', draft.label),
     ...('micros' in fee ? ['--fee', fee.micros] : []),

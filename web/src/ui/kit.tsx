@@ -1,8 +1,8 @@
 // The dashboard's small set of components. Text of others goes through visible(); nothing here makes markup from text.
 import { useEffect, useId, useRef, useState } from 'react';
-import type { ButtonHTMLAttributes, ComponentProps, ReactNode } from 'react';
-import { textOf } from '../app/session';
+import type { ButtonHTMLAttributes, ComponentProps, KeyboardEvent, ReactNode } from 'react';
 import type { Reading } from '../data/read';
+import { textOf } from '../lib/errors';
 import { shortCid, shortPeer } from '../lib/format';
 import { visible } from '../lib/visible';
 
@@ -295,51 +295,58 @@ export function Check({
   );
 }
 
-/** Tabs with arrow keys, as the ARIA practices have them. */
+/** Tabs as the ARIA practices have them: one stop for the Tab key, arrows between them. With children, and what they show. */
 export function Tabs<K extends string>({
   label,
   tabs,
   value,
   onValue,
+  children,
 }: {
   label: string;
   tabs: readonly (readonly [key: K, title: ReactNode])[];
   value: K;
   onValue: (key: K) => void;
+  children?: ReactNode;
 }) {
+  const base = useId();
   const list = useRef<HTMLDivElement>(null);
-  const move = (step: number) => {
-    const index = tabs.findIndex(([key]) => key === value);
-    const next = tabs[(index + step + tabs.length) % tabs.length];
-    if (!next) return;
-    onValue(next[0]);
-    list.current?.querySelector<HTMLElement>(`[data-tab="${next[0]}"]`)?.focus();
+  const panel = children === undefined ? undefined : `${base}-panel`;
+  const move = (event: KeyboardEvent) => {
+    const at = tabs.findIndex(([key]) => key === value);
+    const steps: Record<string, number> = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 };
+    const step = steps[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const place = (step + tabs.length) % tabs.length;
+    const next = tabs[place];
+    if (next) onValue(next[0]);
+    list.current?.querySelectorAll<HTMLElement>('[role=tab]')[place]?.focus();
   };
   return (
-    <div
-      className="tabs"
-      role="tablist"
-      aria-label={label}
-      ref={list}
-      onKeyDown={(event) => {
-        if (event.key === 'ArrowRight') move(1);
-        else if (event.key === 'ArrowLeft') move(-1);
-      }}
-    >
-      {tabs.map(([key, title]) => (
-        <button
-          key={key}
-          type="button"
-          role="tab"
-          data-tab={key}
-          aria-selected={key === value}
-          tabIndex={key === value ? 0 : -1}
-          onClick={() => onValue(key)}
-        >
-          {title}
-        </button>
-      ))}
-    </div>
+    <>
+      <div className="tabs" role="tablist" aria-label={label} ref={list} onKeyDown={move}>
+        {tabs.map(([key, title]) => (
+          <button
+            key={key}
+            type="button"
+            role="tab"
+            id={`${base}-${key}`}
+            aria-selected={key === value}
+            aria-controls={panel}
+            tabIndex={key === value ? 0 : -1}
+            onClick={() => onValue(key)}
+          >
+            {title}
+          </button>
+        ))}
+      </div>
+      {panel !== undefined && (
+        <div role="tabpanel" id={panel} aria-labelledby={`${base}-${value}`}>
+          {children}
+        </div>
+      )}
+    </>
   );
 }
 

@@ -11,6 +11,7 @@ const MAX_LISTED = 16_384;
 export interface Bundle extends Archive {
   root: Hex;
   head: Typed<typeof ProofBundle>;
+  lists: (Typed<typeof ProofList> & { cid: Hex })[];
   envelopes: Hex[];
   contents: Hex[];
   block(cid: Hex): Uint8Array;
@@ -21,7 +22,7 @@ export function readBundle(bytes: Uint8Array): Bundle {
   const block = (cid: Hex) => archive.blocks.get(cid) ?? refuse('a block that the bundle names is missing');
   const head = read(ProofBundle, block(archive.root), 'the root');
   demand(new Set(head.lists).size === head.lists.length, 'the bundle names a list twice');
-  const lists = head.lists.map((cid) => read(ProofList, block(cid), 'a list'));
+  const lists = head.lists.map((cid) => ({ cid, ...read(ProofList, block(cid), 'a list') }));
   demand(
     lists.every((one) => one.envelopes.length + one.contents.length <= MAX_LISTED),
     `a list has more than ${MAX_LISTED} entries`,
@@ -29,7 +30,7 @@ export function readBundle(bytes: Uint8Array): Bundle {
   const envelopes = lists.flatMap((one) => one.envelopes);
   const contents = lists.flatMap((one) => one.contents);
   demand(new Set(envelopes).size === envelopes.length, 'the bundle names a record twice');
-  return { ...archive, head, envelopes, contents, block };
+  return { ...archive, head, lists, envelopes, contents, block };
 }
 
 /**
@@ -37,12 +38,9 @@ export function readBundle(bytes: Uint8Array): Bundle {
  * charter and the genesis.
  */
 export function checkLayout(bundle: Bundle, policy: Hex, payment: readonly Hex[]): void {
-  const { head, blocks, root } = bundle;
+  const { lists, blocks, root } = bundle;
   const expected = [root, policy];
-  for (const cid of head.lists) {
-    const { envelopes, contents } = read(ProofList, bundle.block(cid), 'a list');
-    expected.push(...envelopes, ...contents, cid);
-  }
+  for (const { cid, envelopes, contents } of lists) expected.push(...envelopes, ...contents, cid);
   const found = [...blocks.keys()];
   demand(
     expected.every((cid, i) => found[i] === cid),

@@ -3,20 +3,17 @@ import { bigEndian, concat, hex, taggedHash, unhex, type Hex } from './bytes.js'
 import { DrawBasis, Member as MemberEntry, type BlockHeader, type Work, type WorkDraw } from './ledger_records.js';
 import type { Policy } from './records.js';
 import { demand } from './refused.js';
-import { drawOrder, sameOwner, type Member } from './rounds.js';
+import { drawOrder, poolsOf, sameOwner, type Member, type Party } from './rounds.js';
 import { read, type Typed } from './schema.js';
-import { shardsOf } from './settlement.js';
+import { MAX_PAID_SEATS, shardsOf } from './settlement.js';
 import { checkEntry } from './state_proofs.js';
 
 const MAX_PANEL = 64;
 const MAX_SUBSTITUTES = 8;
-const MAX_PAID_SEATS = 24;
 const MAX_MEMBERS = 2 ** 16;
 const PANEL_SHARD = 2 ** 20; // No task has it.
 const MAX_WEIGHT = 2n ** 32n - 1n;
 const HEAD_BYTES = 48;
-
-type Party = Pick<Member, 'node' | 'owner'>;
 
 /** Who was eligible, as the list's bytes say. */
 function readEligible(list: Uint8Array): Member[] {
@@ -45,12 +42,6 @@ function orderOf(seed: Uint8Array, pools: readonly Member[][], width: number): H
   return order;
 }
 
-function poolsOf(members: readonly Member[], parties: readonly Party[], without: ReadonlySet<Hex>): Member[][] {
-  const free = members.filter(({ node }) => !without.has(node) && parties.every((party) => party.node !== node));
-  const isTheirs = (member: Member) => parties.some((party) => sameOwner(member, party));
-  return [free.filter((member) => !isTheirs(member)), free.filter(isTheirs)];
-}
-
 type Drawn = Pick<WorkDraw, 'seats' | 'width' | 'nodes' | 'weights' | 'order'>;
 
 function draw(
@@ -63,7 +54,8 @@ function draw(
   wanted: number,
   least: number,
 ): Drawn {
-  const all = poolsOf(eligible, parties, without);
+  const candidates = eligible.filter(({ node }) => !without.has(node));
+  const all = poolsOf(candidates, parties);
   const available = all.reduce((sum, pool) => sum + pool.length, 0);
   if (wanted === 0 || available < least) return { seats: 0, width: 0, nodes: [], weights: [], order: new Uint8Array() };
   const seedOf = (shard: number) =>
@@ -73,7 +65,7 @@ function draw(
   const seats = Math.min(wanted, panel.length);
   const width = Math.min(seats + MAX_SUBSTITUTES, panel.length);
   const places = new Map(panel.map(({ node }, i) => [node, i]));
-  const pools = poolsOf(panel, parties, without);
+  const pools = poolsOf(panel, parties);
   const order = shardsOf(work, shards).flatMap((shard) => orderOf(seedOf(shard), pools, width));
   return {
     seats,

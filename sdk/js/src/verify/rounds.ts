@@ -54,7 +54,9 @@ class Chain {
   }
 }
 
-export function sameOwner(a: Pick<Member, 'node' | 'owner'>, b: Pick<Member, 'node' | 'owner'>): boolean {
+export type Party = Pick<Member, 'node' | 'owner'>;
+
+export function sameOwner(a: Party, b: Party): boolean {
   if (a.owner === '' && b.owner === '') return a.node === b.node;
   return (a.owner || didOf(a.node)) === (b.owner || didOf(b.node));
 }
@@ -83,26 +85,27 @@ function placeOf(number: bigint, pool: readonly Member[]): number {
   });
 }
 
+/** Who can be drawn besides the parties: those of other owners, then those of a party's. */
+export function poolsOf(members: readonly Member[], parties: readonly Party[]): [Member[], Member[]] {
+  const free = members.filter(({ node }) => parties.every((party) => party.node !== node));
+  const isTheirs = (member: Member) => parties.some((party) => sameOwner(member, party));
+  return [free.filter((member) => !isTheirs(member)), free.filter(isTheirs)];
+}
+
 /** Who verifies a shard of a worker's commitment: the first have the seats, the others take their places. */
 export function seatOrder(
   seed: Uint8Array,
   commitment: Hex,
   shard: number,
   members: readonly Member[],
-  parties: { worker: Pick<Member, 'node' | 'owner'>; publisher: Pick<Member, 'node' | 'owner'> },
+  parties: readonly Party[],
 ): SeatOrder {
-  const { worker, publisher } = parties;
-  const free = members.filter(({ node }) => node !== worker.node && node !== publisher.node);
-  const isTheirs = (member: Member) => sameOwner(member, worker) || sameOwner(member, publisher);
+  const [others, theirs] = poolsOf(members, parties);
   const shardSeed = taggedHash('meshwork/1/shard-seed', seed, unhex(commitment), bigEndian(shard));
   const nodes: Hex[] = [];
-  drawOrder(
-    shardSeed,
-    free.filter((member) => !isTheirs(member)),
-    nodes,
-  );
+  drawOrder(shardSeed, others, nodes);
   const sameOwnerFrom = nodes.length;
-  drawOrder(shardSeed, free.filter(isTheirs), nodes);
+  drawOrder(shardSeed, theirs, nodes);
   return { nodes, sameOwnerFrom };
 }
 

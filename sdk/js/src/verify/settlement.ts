@@ -9,7 +9,7 @@ import { countOf, covers, expand } from './shards.js';
 import { MAX_COMMITTED } from './work.js';
 
 const DIGEST_BYTES = 32;
-const MAX_PAID_SEATS = 24;
+export const MAX_PAID_SEATS = 24;
 const FOREVER = 1n << 64n;
 
 export interface Settlement {

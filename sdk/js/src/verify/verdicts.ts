@@ -305,9 +305,9 @@ export class Verdicts {
   #order(round: Round, commitment: Hex, proof: ShardProof): SeatOrder {
     const { intent, offers } = this.field;
     const owner = offers.find((offer) => offer.signer === proof.worker)?.record.owner ?? '';
-    return seatOrder(round.seed, commitment, proof.shard, round.members, {
-      worker: { node: proof.worker, owner },
-      publisher: { node: intent.signer, owner: intent.record.owner },
-    });
+    return seatOrder(round.seed, commitment, proof.shard, round.members, [
+      { node: proof.worker, owner },
+      { node: intent.signer, owner: intent.record.owner },
+    ]);
   }
 }

@@ -1,7 +1,10 @@
 import { useMemo, useRef, useState } from 'react';
 
-import { pngOf, save, svgText } from '../export';
-import { count, fileName, printableLine } from '../printable';
+import { save } from '../../lib/download';
+import { textOf } from '../../lib/errors';
+import { plural } from '../../lib/format';
+import { pngOf, svgText } from '../export';
+import { fileName, printableLine } from '../printable';
 import { SaveCsv } from '../SaveCsv';
 import { useWork } from '../useWork';
 import type { Work } from '../work';
@@ -46,20 +49,20 @@ function summary(kind: ChartKind, dataset: Dataset, made: Ready): string {
   const name = CHART_NAMES[kind];
   if (dataset.network && !made.prepared) {
     const { nodes, links } = dataset.network;
-    return `${name} of ${count(nodes.length, 'node')} and ${count(links.length, 'link')}.`;
+    return `${name} of ${plural(nodes.length, 'node')} and ${plural(links.length, 'link')}.`;
   }
   const data = made.prepared;
   if (!data) return name;
   if (data.form === 'bins') {
     const total = data.counts.reduce((sum, bin) => sum + bin, 0);
     const most = data.counts.indexOf(Math.max(...data.counts));
-    return `${name} of ${count(total, 'value')} of ${printableLine(data.axis.name, 60)} in ${count(data.counts.length, 'bin')}; most, ${formatNumber(data.counts[most]!)}, from ${formatNumber(data.edges[most]!)} to ${formatNumber(data.edges[most + 1]!)}.`;
+    return `${name} of ${plural(total, 'value')} of ${printableLine(data.axis.name, 60)} in ${plural(data.counts.length, 'bin')}; most, ${formatNumber(data.counts[most]!)}, from ${formatNumber(data.edges[most]!)} to ${formatNumber(data.edges[most + 1]!)}.`;
   }
   const range = data.form === 'blocks' ? data.extent : data.yExtent;
   const size =
     data.form === 'blocks'
-      ? `${count(data.rows, 'row')} and ${count(data.columns.length, 'column')}`
-      : `${count(data.x.length, 'row')} of ${data.series.map((one) => printableLine(one.name, 40)).join(', ')}`;
+      ? `${plural(data.rows, 'row')} and ${plural(data.columns.length, 'column')}`
+      : `${plural(data.x.length, 'row')} of ${data.series.map((one) => printableLine(one.name, 40)).join(', ')}`;
   return `${name} of ${size}, between ${formatNumber(range.low)} and ${formatNumber(range.high)}.`;
 }
 
@@ -67,11 +70,11 @@ function notesOf(dataset: Dataset, made: Ready): string[] {
   const notes = [...(made.prepared?.notes ?? [])];
   const data = made.prepared;
   if (data && data.left > 0)
-    notes.push(`${count(data.left, 'value is', 'values are')} not finite or too large to draw and left out.`);
-  if (data && data.missing > 0) notes.push(`${count(data.missing, 'cell')} without a number left out.`);
+    notes.push(`${plural(data.left, 'value is', 'values are')} not finite or too large to draw and left out.`);
+  if (data && data.missing > 0) notes.push(`${plural(data.missing, 'cell')} without a number left out.`);
   if (!data && dataset.network && dataset.network.left > 0)
     notes.push(
-      `${count(dataset.network.left, 'node or link', 'nodes or links')} left out: too many, or an end is missing.`,
+      `${plural(dataset.network.left, 'node or link', 'nodes or links')} left out: too many, or an end is missing.`,
     );
   if (dataset.path !== '') notes.push(`Drawn from ${printableLine(dataset.path, 100)}.`);
   return notes;
@@ -178,7 +181,7 @@ function Exports({
     try {
       save([await pngOf(text(), width, height)], 'image/png', fileName(name, 'png'));
     } catch (error) {
-      setProblem(`No picture was made: ${error instanceof Error ? error.message : String(error)}`);
+      setProblem(`No picture was made: ${textOf(error)}`);
     }
   };
   const { table } = dataset;
@@ -236,7 +239,7 @@ function Charts({ dataset, choice, name, onTable }: Props & { choice: Choice }) 
   const made = useWork(() => ready(dataset, settings), [dataset, settings]);
   const controls = { dataset, choice, settings, onChange: setSettings };
   return (
-    <div className="rv-chart">
+    <div>
       <div className="rv-bar">
         <KindToggle {...controls} />
         <AxisChoice {...controls} />

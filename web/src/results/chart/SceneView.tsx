@@ -1,5 +1,3 @@
-import { select } from 'd3-selection';
-import { zoom, type ZoomBehavior, zoomIdentity, type ZoomTransform } from 'd3-zoom';
 import {
   type KeyboardEvent,
   type PointerEvent,
@@ -11,6 +9,7 @@ import {
   useState,
 } from 'react';
 
+import { useZoom } from '../../lib/zoom';
 import type { Label } from '../../map/labels';
 import { type Frame, MARGIN, type Scene, type ScenePoint } from './scene';
 import type { ChartKind } from './shape';
@@ -42,57 +41,6 @@ function useWidth(box: RefObject<HTMLElement | null>): number {
     return () => observer.disconnect();
   }, [box]);
   return width;
-}
-
-interface Zoom {
-  transform: ZoomTransform;
-  by: (factor: number) => void;
-  pan: (dx: number, dy: number) => void;
-  reset: () => void;
-}
-
-/** Zoom by wheel (with Ctrl, or when the chart has the focus), drag, pinch and keys. */
-function useZoom(svg: RefObject<SVGSVGElement | null>, width: number): Zoom {
-  const [transform, setTransform] = useState<ZoomTransform>(zoomIdentity);
-  const behavior = useRef<ZoomBehavior<SVGSVGElement, unknown>>(null);
-  useEffect(() => {
-    const element = svg.current;
-    if (!element) return undefined;
-    const extent: [[number, number], [number, number]] = [
-      [MARGIN.left, MARGIN.top],
-      [width - MARGIN.right, HEIGHT - MARGIN.bottom],
-    ];
-    let frame = 0;
-    const made = zoom<SVGSVGElement, unknown>()
-      .extent(extent)
-      .translateExtent(extent)
-      .scaleExtent([1, MAX_ZOOM])
-      .filter((event: Event) => {
-        const hasFocus = element.parentElement?.contains(document.activeElement) ?? false;
-        if (event.type === 'wheel') return hasFocus || (event as WheelEvent).ctrlKey;
-        return !(event as MouseEvent).button;
-      })
-      .on('zoom', (event: { transform: ZoomTransform }) => {
-        cancelAnimationFrame(frame);
-        frame = requestAnimationFrame(() => setTransform(event.transform));
-      });
-    behavior.current = made;
-    const selection = select(element);
-    selection.call(made).on('dblclick.zoom', null);
-    return () => {
-      cancelAnimationFrame(frame);
-      selection.on('.zoom', null);
-    };
-  }, [svg, width]);
-  const apply = (change: (made: ZoomBehavior<SVGSVGElement, unknown>, element: SVGSVGElement) => void) => {
-    if (behavior.current && svg.current) change(behavior.current, svg.current);
-  };
-  return {
-    transform,
-    by: (factor) => apply((made, element) => made.scaleBy(select(element), factor)),
-    pan: (dx, dy) => apply((made, element) => made.translateBy(select(element), dx / transform.k, dy / transform.k)),
-    reset: () => apply((made, element) => made.transform(select(element), zoomIdentity)),
-  };
 }
 
 function nearest(points: readonly ScenePoint[], x: number, y: number): number {
@@ -214,7 +162,11 @@ export function SceneView({ kind, build, label, svg }: Props) {
   const help = useId();
   const clip = useId();
   const width = useWidth(box);
-  const { transform, by, pan, reset } = useZoom(svg, width);
+  const { transform, by, pan, reset } = useZoom(svg, {
+    box: [MARGIN.left, MARGIN.top, width - MARGIN.right, HEIGHT - MARGIN.bottom],
+    scale: [1, MAX_ZOOM],
+    isKept: true,
+  });
   const scene = useMemo(() => build({ width, height: HEIGHT, transform }), [build, width, transform]);
   const [active, setActive] = useState<{ series: number; place: number } | null>(null);
   const { points } = scene;
@@ -320,7 +272,7 @@ export function SceneView({ kind, build, label, svg }: Props) {
           )}
         </svg>
         {point && <Tooltip point={point} lines={lines} width={width} />}
-        <div role="status" className="rv-hidden">
+        <div role="status" className="sr-only">
           {lines.join(', ')}
         </div>
       </div>
@@ -337,7 +289,7 @@ export function SceneView({ kind, build, label, svg }: Props) {
             Whole
           </button>
         </div>
-        <span id={help} className="rv-muted">
+        <span id={help} className="muted">
           Arrows go from point to point, + and − zoom, Shift with arrows moves, 0 shows the whole.
         </span>
       </div>

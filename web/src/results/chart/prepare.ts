@@ -5,6 +5,7 @@ import { ticks } from 'd3-array';
 import { counted, sortedPlaces } from '../sort';
 import type { Work } from '../work';
 import type { Dataset } from './dataset';
+import { type Cloud, cloudOf } from './cloud';
 import { isDrawable } from './sample';
 import { type ChartKind, type ColumnType, unitOf } from './shape';
 
@@ -12,6 +13,10 @@ const BETWEEN_YIELDS = 65_536;
 export const MAX_BARS = 200;
 export const MAX_BINS = 100;
 export const MAX_BLOCKS = 120;
+/** More points than that are scattered by their cloud. */
+export const MANY_POINTS = 20_000;
+/** How much wider than high a chart is, about: cells of a cloud are to be squares on the screen. */
+const WIDE = 2;
 
 export interface Settings {
   kind: ChartKind;
@@ -30,6 +35,8 @@ export interface Series {
   y: Float64Array;
   /** Values before each place that cannot be drawn; null if there are none. */
   gaps: Uint32Array | null;
+  /** Of many points that are scattered. */
+  cloud: Cloud | null;
 }
 
 export interface Axis {
@@ -142,7 +149,7 @@ class Reader {
       if (value > extent.high) extent.high = value;
     }
     const { label, unit } = unitOf(this.dataset.shape.columns[column]!.name);
-    return { name: label, unit, y, gaps };
+    return { name: label, unit, y, gaps, cloud: null };
   }
 }
 
@@ -197,6 +204,11 @@ function* preparePoints(dataset: Dataset, settings: Settings): Work<Points> {
     }
     if (value < xExtent.low) xExtent.low = value;
     if (value > xExtent.high) xExtent.high = value;
+  }
+  if (settings.kind === 'scatter' && length > MANY_POINTS) {
+    const { low, high } = widened(yExtent);
+    const tall = { low, high: low + WIDE * (high - low) };
+    for (const one of series) one.cloud = yield* cloudOf(x, one.y, widened(xExtent), tall);
   }
   const base = axisOf(dataset, settings.x);
   const axis = {

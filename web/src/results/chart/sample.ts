@@ -58,16 +58,19 @@ export function sampleLine(x: ArrayLike<number>, y: ArrayLike<number>, { low, hi
   return rows;
 }
 
-/** The rows to draw of a cloud: the first in each cell, in the order of the cells, and the four that lie farthest out. */
+/** The rows to draw of a cloud: the first in each cell, in the order of the cells, and the four that lie farthest out; only of `among`. */
 export function sampleCloud(
   x: ArrayLike<number>,
   y: ArrayLike<number>,
   cells: number,
   cellOf: (x: number, y: number) => number,
+  among: ArrayLike<number> | null = null,
 ): number[] {
   const firsts = new Int32Array(cells).fill(-1);
   let [left, right, low, high] = [-1, -1, -1, -1];
-  for (let row = 0; row < x.length; row += 1) {
+  const count = among ? among.length : x.length;
+  for (let i = 0; i < count; i += 1) {
+    const row = among ? among[i]! : i;
     const [valueX, valueY] = [x[row]!, y[row]!];
     if (!isDrawable(valueX) || !isDrawable(valueY)) continue;
     const cell = cellOf(valueX, valueY);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { parseJson } from '../json';
+import { random } from '../testing';
 import { finish } from '../work';
 import { type Dataset, findDataset } from './dataset';
 import { networkScene, placeNetwork } from './networkLayout';
@@ -10,6 +11,7 @@ import {
   type Blocks,
   MAX_BARS,
   MAX_BINS,
+  MANY_POINTS,
   MAX_BLOCKS,
   type Points,
   prepare,
@@ -152,6 +154,27 @@ describe('scatter', () => {
       { kind: 'scatter', x: 0, series: [1] },
     );
     expect(scene.points.map(({ place }) => place)).toEqual([1, 2, 0]);
+  });
+
+  it('draws many by what can be seen of them, from the left to the right, and never loses the farthest', () => {
+    const next = random(3);
+    const rows = Array.from({ length: MANY_POINTS + 1 }, () => [next(), next()]);
+    rows[777] = [0.5, 9];
+    const settings: Settings = { kind: 'scatter', x: 0, series: [1] };
+    const whole = sceneOf(rows, settings);
+    expect(allFinite(whole)).toBe(true);
+    expect(whole.points.some(({ place }) => place === 777)).toBe(true);
+    expect(whole.points.length).toBeLessThan(rows.length / 2);
+    const steps = whole.points.slice(1, -4).map(({ x }, i) => x - whole.points[i]!.x);
+    expect(Math.min(...steps)).toBeGreaterThan(-4);
+    const near = sceneOf(rows, settings, { ...FRAME, transform: { k: 20, x: -6000, y: -6500 } });
+    expect(near.points.length).toBeGreaterThan(0);
+    for (const { x, y } of near.points) {
+      expect(x).toBeGreaterThan(MARGIN.left - 2);
+      expect(x).toBeLessThan(FRAME.width - MARGIN.right + 2);
+      expect(y).toBeGreaterThan(MARGIN.top - 2);
+      expect(y).toBeLessThan(FRAME.height - MARGIN.bottom + 2);
+    }
   });
 });
 

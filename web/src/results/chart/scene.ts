@@ -6,6 +6,7 @@ import { scaleLinear, scaleUtc } from 'd3-scale';
 
 import { printableLine } from '../printable';
 import type { Bins, Blocks, Points, Prepared } from './prepare';
+import { rowsInView } from './cloud';
 import { isDrawable, sampleCloud, sampleLine } from './sample';
 import type { ChartKind } from './shape';
 
@@ -165,6 +166,11 @@ function linear(low: number, high: number, from: number, to: number) {
   return scaleLinear().domain([low, high]).range([from, to]);
 }
 
+function numberTicks(scale: ReturnType<typeof linear>, room: number): Tick[] {
+  const format = scale.tickFormat(room);
+  return scale.ticks(room).map((value) => ({ at: scale(value), label: shortTick(value, format) }));
+}
+
 function yScale(plane: Plane, low: number, high: number) {
   const scale = linear(low, high, plane.bottom, plane.top).nice(6);
   const zoomed = linear(
@@ -173,10 +179,10 @@ function yScale(plane: Plane, low: number, high: number) {
     plane.bottom,
     plane.top,
   );
-  const format = zoomed.tickFormat(6);
-  const ticks = zoomed.ticks(6).map((value) => ({ at: zoomed(value), label: shortTick(value, format) }));
   const [bottom, top] = scale.domain() as [number, number];
-  return { at: straight(bottom, top, plane.zoomY(plane.bottom), plane.zoomY(plane.top)), ticks };
+  const [from, to] = zoomed.domain() as [number, number];
+  const at = straight(bottom, top, plane.zoomY(plane.bottom), plane.zoomY(plane.top));
+  return { at, from, to, ticks: numberTicks(zoomed, 6) };
 }
 
 function shortTick(value: number, format: (value: number) => string): string {
@@ -208,10 +214,7 @@ function xScale(plane: Plane, data: Points) {
     const format = times.tickFormat();
     return { at, from, to, ticks: times.ticks(room).map((time) => ({ at: times(time), label: format(time) })) };
   }
-  const zoomed = linear(from, to, plane.left, plane.right);
-  const format = zoomed.tickFormat(room);
-  const ticks = zoomed.ticks(room).map((value) => ({ at: zoomed(value), label: shortTick(value, format) }));
-  return { at, from, to, ticks };
+  return { at, from, to, ticks: numberTicks(linear(from, to, plane.left, plane.right), room) };
 }
 
 function describePoint(data: Points, point: ScenePoint): string[] {
@@ -267,12 +270,18 @@ function scatterScene(data: Points, plane: Plane): Scene {
   const scene = pointsScene(data, plane, y, x);
   const down = Math.ceil(plane.frame.height / CLOUD_CELL) + 2;
   const cells = down * (Math.ceil(plane.frame.width / CLOUD_CELL) + 2);
+  const { low, high } = data.xExtent;
+  const dot = (Math.SQRT2 * CLOUD_CELL) / Math.abs(x.at(high) - x.at(low));
+  const view = { x: { low: x.from, high: x.to }, y: { low: y.from, high: y.to }, dot };
   data.series.forEach((series, index) => {
-    const rows = sampleCloud(data.x, series.y, cells, (valueX, valueY) => {
+    const cellOf = (valueX: number, valueY: number) => {
       const px = x.at(valueX);
       const py = y.at(valueY);
       return plane.holds(px, py) ? Math.floor(px / CLOUD_CELL) * down + Math.floor(py / CLOUD_CELL) : -1;
-    });
+    };
+    const { cloud } = series;
+    const among = cloud && [...rowsInView(cloud, view), ...cloud.farthest];
+    const rows = sampleCloud(data.x, series.y, cells, cellOf, among);
     const isDense = rows.length > MAX_ROUND;
     const dots: string[] = [];
     for (const row of rows) {
@@ -335,13 +344,9 @@ function histogramScene(data: Bins, plane: Plane): Scene {
     plane.left,
     plane.right,
   );
-  const format = zoomed.tickFormat(8);
   return {
     ...{ paths: [{ d, color: seriesColor(0), role: 'area' }], points, legend: [] },
-    ...{
-      xTicks: zoomed.ticks(8).map((value) => ({ at: zoomed(value), label: shortTick(value, format) })),
-      yTicks: y.ticks,
-    },
+    ...{ xTicks: numberTicks(zoomed, 8), yTicks: y.ticks },
     ...{ xTitle: titled(data.axis.name, data.axis.unit), yTitle: 'how many' },
     describe: ({ place }) => [
       `${formatNumber(data.edges[place]!)} to ${formatNumber(data.edges[place + 1]!)}${unit}`,
