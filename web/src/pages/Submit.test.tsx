@@ -4,6 +4,7 @@ import axe from 'axe-core';
 import { describe, expect, it, vi } from 'vitest';
 import { initialState, withJobs } from '../data/state';
 import type { GuestError } from '../lib/traceback';
+import type { TaskPlan } from '../data/model';
 import { job, makeSession } from '../testing';
 import Submit from './Submit';
 
@@ -57,6 +58,39 @@ describe('Submit', () => {
       rules: { 'color-contrast': { enabled: false }, region: { enabled: false } },
     });
     expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+  });
+  it('says in a dry run who could take the task, and what the others lack', async () => {
+    const plan: TaskPlan = {
+      function: 'f',
+      description: 'main.py',
+      inputs: 'i',
+      shards: 1,
+      bytes: 0,
+      reduce: null,
+      fee_total: 0,
+      verifiers: null,
+      value: 1,
+      sample_per_mille: 1000,
+      sealed: false,
+      scope: { memory_mb: 512, fuel: 1, gpu_flops: 0, io_mb: 1 },
+      limits: { fetch_ms: 1, run_ms: 1, nonce_ms: 1, reveal_ms: 1, total_ms: 1 },
+      peers: [
+        { peer: 'able', lacks: null },
+        { peer: 'small', lacks: 'memory: 512 MiB wanted, 256 \u202ethere' },
+      ],
+    };
+    const { bodies } = open((request) => {
+      if (request.method === 'POST') return plan;
+      if (request.url.endsWith('/peers')) return [];
+      return Response.json(
+        { type: 'about:blank', title: 'Not found', status: 404, code: 'no-ledger', detail: 'none' },
+        { status: 404 },
+      );
+    });
+    await userEvent.setup().click(screen.getByRole('button', { name: 'Dry run' }));
+    expect(await screen.findByText(/1 of 2 peers could take it/)).toBeTruthy();
+    expect(screen.getByText(/no: memory: 512 MiB wanted, 256 ⟨U\+202E⟩there/)).toBeTruthy();
+    expect(bodies).toMatchObject([{ dry_run: true }]);
   });
   it('keeps the draft of each language', async () => {
     const first = open(() => accepted);

@@ -2,7 +2,7 @@ import { MeshError, unwrap } from 'meshwork';
 import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
 import { Link } from 'wouter';
 import { useLive, useSession } from '../app/session';
-import type { Peer, TaskPlan } from '../data/model';
+import type { TaskPlan } from '../data/model';
 import { useAction, useRead } from '../data/read';
 import { bytes, compact, count, credits, plural, shortId } from '../lib/format';
 import type { GuestError, ScriptLanguage } from '../lib/traceback';
@@ -436,14 +436,6 @@ function TermsPanel({ draft, change, problems }: { draft: Draft; change: Change;
   );
 }
 
-/** Peers that could take such a run, by what they say of themselves. */
-export function eligible(peers: readonly Peer[], memoryMb: number): readonly Peer[] {
-  return peers.filter(
-    (peer) =>
-      peer.connected && peer.resources !== null && peer.resources.accepts_work && peer.resources.memory_mb >= memoryMb,
-  );
-}
-
 function PlanPanel({ plan }: { plan: TaskPlan }) {
   const { mesh, live } = useSession();
   const peers = useLive((state) => state.peers);
@@ -453,7 +445,9 @@ function PlanPanel({ plan }: { plan: TaskPlan }) {
     unwrap(mesh.api.GET('/api/v1/ledger/price', { params: { query: { fuel } }, signal })),
   );
   const hasNoLedger = price.error instanceof MeshError && price.error.code === 'no-ledger';
-  const able = useMemo(() => eligible(peers ?? [], plan.scope.memory_mb), [peers, plan.scope.memory_mb]);
+  const machines = useMemo(() => new Map(peers?.map((peer) => [peer.peer, peer.resources])), [peers]);
+  const able = plan.peers.filter(({ lacks }) => lacks === null).length;
+  const prospects = plan.peers.map((one) => ({ ...one, resources: machines.get(one.peer) ?? null }));
   return (
     <Panel title="What would be asked for">
       <Facts
@@ -473,14 +467,21 @@ function PlanPanel({ plan }: { plan: TaskPlan }) {
         ]}
       />
       {price.data?.price === null && <p className="note">Nobody was paid lately, so the usual fee is a guess.</p>}
-      <h3>{plural(able.length, 'peer')} could take it</h3>
-      {able.length > 0 && (
+      <h3>
+        {count(able)} of {plural(prospects.length, 'peer')} could take it
+      </h3>
+      {prospects.length > 0 && (
         <Table
-          label="Eligible peers"
-          rows={able}
-          rowKey={(peer) => peer.peer}
+          label="Peers that are connected"
+          rows={prospects}
+          rowKey={({ peer }) => peer}
           columns={[
-            { key: 'peer', title: 'Peer', render: (peer) => <PeerName peer={peer.peer} /> },
+            { key: 'peer', title: 'Peer', render: ({ peer }) => <PeerName peer={peer} /> },
+            {
+              key: 'lacks',
+              title: 'Could take it',
+              render: ({ lacks }) => (lacks === null ? 'yes' : `no: ${visible(lacks)}`),
+            },
             ...resourceColumns,
           ]}
         />
