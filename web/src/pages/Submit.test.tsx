@@ -96,4 +96,18 @@ describe('Submit', () => {
     expect(await screen.findByText('marked 2')).toBeTruthy();
     expect(screen.getByText(/Line 2: ValueError: <b>no<\/b>/)).toBeTruthy();
   });
+  it('says why a job failed that names no line', async () => {
+    const { store } = open((request) => (request.url.includes('/logs') ? new Response('') : accepted));
+    const failure = 'guest-failed: out of fuel (raise it with --fuel)\u202e';
+    store.update((state) => ({
+      ...withJobs(initialState, [job({ id: accepted.id, phase: 'failed', ended: true, failed_outcomes: 1, failure })]),
+      connection: state.connection,
+    }));
+    await screen.findByLabelText('Source code');
+    await userEvent.setup().click(screen.getByRole('button', { name: 'Run' }));
+    expect((await screen.findByRole('alert')).textContent).toMatch(
+      /out of fuel .*--fuel\)⟨U\+202E⟩.* loop that never ends/,
+    );
+    expect(screen.getByText('no mark')).toBeTruthy();
+  });
 });

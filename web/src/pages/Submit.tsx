@@ -3,11 +3,11 @@ import type { Mesh } from 'meshwork';
 import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
 import { Link } from 'wouter';
 import { useLive, useSession } from '../app/session';
-import type { Peer, TaskPlan } from '../data/model';
+import type { Job, Peer, TaskPlan } from '../data/model';
 import { useAction, useRead } from '../data/read';
 import { bytes, compact, count, credits, plural, shortId } from '../lib/format';
 import type { GuestError, ScriptLanguage } from '../lib/traceback';
-import { parseGuestError } from '../lib/traceback';
+import { parseGuestError, watTrap } from '../lib/traceback';
 import { visible } from '../lib/visible';
 import type { Draft, FunctionPart, InputKind, Language, Problems } from '../submit/draft';
 import {
@@ -256,7 +256,7 @@ function useGuestFailure(job: string | undefined, language: Language, source: st
       const error = parseGuestError(language as ScriptLanguage, text, source.split('\n').length);
       if (error) return { error };
     }
-    return { error: null };
+    return { error: language === 'wat' ? watTrap(view?.failure ?? '', source) : null };
   });
   return failed ? (reading.data?.error ?? null) : null;
 }
@@ -505,6 +505,28 @@ function PlanPanel({ plan }: { plan: TaskPlan }) {
 
 function JobLine({ id }: { id: string }) {
   const job = useLive((state) => state.jobs.get(id));
+  return (
+    <>
+      {job !== undefined && job.failure !== '' && <JobFailure text={job.failure} />}
+      <JobStatus id={id} job={job} />
+    </>
+  );
+}
+
+/** What ran out has no line: the node cannot say where a program was then. */
+function JobFailure({ text }: { text: string }) {
+  return (
+    <div className="note note-bad" role="alert">
+      <span>
+        {visible(text)}
+        {text.includes('out of fuel') &&
+          '. A loop that never ends uses up whatever fuel it has; in which line it was is not known.'}
+      </span>
+    </div>
+  );
+}
+
+function JobStatus({ id, job }: { id: string; job: Job | undefined }) {
   return (
     <div className="note" role="status">
       <span className="row">
