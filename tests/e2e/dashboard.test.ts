@@ -1,8 +1,9 @@
 // What a person does with the dashboard, in a real browser against a mesh of five real nodes.
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startMesh, type RunningMesh } from '../../sdk/js/test/mesh_nodes.js';
 import { accessibilityFaults, launch, visit } from './browser.js';
+import { runSquares } from './squares.js';
 
 const pages = ['submit', 'jobs', 'map', 'content', 'wallet', 'ledger', 'peers', 'activity', 'settings'];
 
@@ -46,37 +47,9 @@ test('the token leaves the address bar and outlives a reload', async () => {
   await page.context().close();
 });
 
-const squares = `import json
-print(json.dumps([{"x": x, "square": x * x} for x in range(40)]))
-`;
-
-/** Puts this into the page's editor in place of what is there, as a person pastes it. */
-async function write(page: Page, source: string): Promise<void> {
-  await page.locator('.monaco-editor').first().click();
-  await page.keyboard.press('Control+A');
-  await page.keyboard.insertText(source);
-}
-
 test('a Python function is written, run by five nodes, looked at as JSON and as a graph, and its proof checked here', async () => {
   const { page, faults } = await visit(browser, link('submit'));
-  await page.getByRole('tab', { name: 'Python' }).click();
-  await write(page, squares);
-  await page.getByLabel('Verifiers').fill('3');
-  await page.getByRole('button', { name: 'Run', exact: true }).click();
-  await page.locator('form a[href^="/jobs/"]').first().click();
-  await page.getByRole('button', { name: 'Proof' }).and(page.locator(':enabled')).waitFor({ timeout: 90_000 });
-
-  await page.getByRole('tab', { name: 'Result' }).click();
-  const views = page.getByRole('tablist', { name: 'Views of the result' });
-  await views.waitFor();
-  await views.getByRole('tab', { name: 'JSON' }).click();
-  expect(await page.getByRole('tree', { name: 'JSON' }).innerText()).toContain('square');
-  await views.getByRole('tab', { name: 'Graph' }).click();
-  const graph = page.getByRole('application', { name: /40 rows/ });
-  await graph.waitFor();
-  expect(await graph.getAttribute('aria-label')).toContain('1,521');
-
-  const id = new URL(page.url()).pathname.split('/').pop() ?? '';
+  const id = await runSquares(page);
   const [job, shards] = await Promise.all([
     mesh.nodes[0]?.mesh.job(id).status(),
     mesh.nodes[0]?.mesh.api.GET('/api/v1/tasks/{id}/shards', { params: { path: { id } } }),
