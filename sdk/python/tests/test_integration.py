@@ -247,16 +247,18 @@ def blocks_under_way(node):
 
 @pytest.mark.skipif(not has_own_disks(), reason="this system gives a node no disk of its own")
 def test_an_upload_to_a_full_disk_is_refused_and_loses_nothing(tmp_path):
-    with running(1, tmp_path, ("--max-body", "4096"), disk_mib=128) as (node,):
-        with meshwork.connect(url=node.url, token=node.token) as mesh:
-            kept = mesh.add(b"what was there before")
-            with pytest.raises(meshwork.Exhausted, match="No space left on device") as caught:
-                mesh.add(large(512 << 20))
-            assert caught.value.status == 507
-            assert blocks_under_way(node) == []
-            node.enlarge_disk(512)
-            assert mesh.get(kept.cid) == b"what was there before"
-            assert mesh.run(square, 3) == 9
+    with (
+        running(1, tmp_path, ("--max-body", "4096"), disk_mib=128) as (node,),
+        meshwork.connect(url=node.url, token=node.token) as mesh,
+    ):
+        kept = mesh.add(b"what was there before")
+        with pytest.raises(meshwork.Exhausted, match="No space left on device") as caught:
+            mesh.add(large(512 << 20))
+        assert caught.value.status == 507
+        assert blocks_under_way(node) == []
+        node.enlarge_disk(512)
+        assert mesh.get(kept.cid) == b"what was there before"
+        assert mesh.run(square, 3) == 9
 
 
 def test_the_readme_is_true(five, tmp_path, monkeypatch, capsys):
