@@ -110,4 +110,30 @@ describe('Submit', () => {
     );
     expect(screen.getByText('no mark')).toBeTruthy();
   });
+  it.each([
+    [
+      () => Response.json({ status: 413, detail: 'at most 9 bytes' }, { status: 413 }),
+      /^a\.txt \(5 B\) was not taken: at most 9 bytes; the command line below/,
+    ],
+    [
+      () => Response.json({ status: 507, detail: 'No space left' }, { status: 507 }),
+      /^a\.txt \(5 B\) was not taken: No space left\.$/,
+    ],
+    [
+      () => Promise.reject(new TypeError('Failed to fetch')),
+      /^a\.txt \(5 B\) was not sent: the file has changed or gone/,
+    ],
+  ])('says by name which file did not come to the node', async (answer, text) => {
+    const made = makeSession({});
+    made.fetch.mockImplementation(async () => answer());
+    render(<Submit />, { wrapper: made.Wrapper });
+    const user = userEvent.setup();
+    await user.selectOptions(screen.getByLabelText('The function reads'), 'files');
+    await user.upload(screen.getByLabelText('Files'), new File(['bytes'], 'a.txt'));
+    await user.click(screen.getByRole('button', { name: 'Run' }));
+    await vi.waitFor(() => expect(made.session.fail).toHaveBeenCalled());
+    expect(vi.mocked(made.session.fail).mock.calls.map(([error]) => (error as Error).message)).toEqual([
+      expect.stringMatching(text),
+    ]);
+  });
 });

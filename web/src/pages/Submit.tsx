@@ -63,7 +63,25 @@ function base64Of(file: File): Promise<string> {
   });
 }
 
+/** Why a file did not come to the node, by its name. */
+function uploadError(file: File, error: unknown): unknown {
+  if (!(error instanceof MeshError) || error.kind === 'unauthorized') return error;
+  const what = `${file.name} (${bytes(file.size)})`;
+  if (error.kind === 'unreachable')
+    return new Error(`${what} was not sent: the file has changed or gone since it was chosen, or the node has.`);
+  const way = error.kind === 'too-large' ? '; the command line below sends it in pieces' : '';
+  return new Error(`${what} was not taken: ${error.detail}${way}.`);
+}
+
 async function upload(mesh: Mesh, file: File): Promise<string> {
+  try {
+    return await postFile(mesh, file);
+  } catch (error) {
+    throw uploadError(file, error);
+  }
+}
+
+async function postFile(mesh: Mesh, file: File): Promise<string> {
   const answer = await unwrap(
     mesh.api.POST('/api/v1/assets', {
       params: { query: { declare: 0 } },
