@@ -2,7 +2,8 @@
 // origin, a script that fails, anything that the Content-Security-Policy had to refuse.
 //
 // DASHBOARD names a built dashboard (web/dist) that is shown in place of the one inside the program: so a change to the page is
-// tried without building the program anew. Everything else is still the node's.
+// tried without building the program anew. Everything else is still the node's. Only uploads of gigabytes cannot be tried so:
+// they end a Chromium whose requests are looked at on their way.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -31,7 +32,8 @@ async function showBuilt(context: BrowserContext, folder: string): Promise<void>
   await context.route(
     (url) => ownFiles.test(url.pathname),
     async (route) => {
-      const response = await route.fetch({ url: new URL('/', route.request().url()).href });
+      const response = await route.fetch({ url: new URL('/', route.request().url()).href }).catch(() => null);
+      if (response === null) return route.abort('connectionrefused');
       const { 'content-encoding': _encoding, 'content-length': _length, ...headers } = response.headers();
       const file = join(folder, new URL(route.request().url()).pathname);
       const isPage = !/\.\w+$/.test(file);
