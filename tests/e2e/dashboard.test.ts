@@ -1,5 +1,5 @@
 // What a person does with the dashboard, in a real browser against a mesh of five real nodes.
-import type { Browser } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startMesh, type RunningMesh } from '../../sdk/js/test/mesh_nodes.js';
 import { accessibilityFaults, launch, visit } from './browser.js';
@@ -133,5 +133,54 @@ test('by the keyboard alone one gets to every page', async () => {
     if (href.startsWith('/')) seen.add(href.slice(1));
   }
   expect([...seen].sort()).toEqual(expect.arrayContaining([...pages].sort()));
+  await page.context().close();
+});
+
+/** Goes on by the tab key until it is there. */
+async function tabTo(page: Page, target: Locator): Promise<void> {
+  for (let step = 0; step < 60; ++step) {
+    await page.keyboard.press('Tab');
+    if (await target.evaluate((element) => element === document.activeElement)) return;
+  }
+  throw new Error(`60 times the tab key did not lead to ${String(target)}`);
+}
+
+test('by the keyboard alone a program is written, run and its result looked at', async () => {
+  const { page, faults } = await visit(browser, link('jobs'));
+  await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+  await tabTo(page, page.getByRole('link', { name: 'Submit', exact: true }));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Submit' }).and(page.locator(':focus')).waitFor();
+  const languages = page.getByRole('tablist', { name: 'Language' });
+  await tabTo(page, languages.getByRole('tab', { selected: true }));
+  await page.keyboard.press('ArrowRight');
+  await languages.getByRole('tab', { name: 'JavaScript', selected: true }).waitFor();
+  await page.locator('.monaco-editor .view-line').first().waitFor();
+  const editor = page.getByRole('textbox', { name: /^Program/ });
+  await tabTo(page, editor);
+  await page.keyboard.press('Control+A');
+  await page.keyboard.insertText('console.log(JSON.stringify([1, 4, 9]))');
+  // Inside of the editor the tab key indents, until one says otherwise.
+  await page.keyboard.press('Control+M');
+  await tabTo(page, page.getByRole('button', { name: 'Run', exact: true }));
+  await page.keyboard.press('Enter');
+  const watch = page.getByRole('link', { name: 'Watch it' });
+  await watch.waitFor();
+  await tabTo(page, watch);
+  await page.keyboard.press('Enter');
+  await page.getByText('done', { exact: true }).first().waitFor({ timeout: 60_000 });
+  const tabs = page.getByRole('tablist', { name: 'Of this job' });
+  await tabTo(page, tabs.getByRole('tab', { selected: true }));
+  for (const name of ['Log', 'Result']) {
+    await page.keyboard.press('ArrowRight');
+    await tabs.getByRole('tab', { name, selected: true }).waitFor();
+  }
+  const views = page.getByRole('tablist', { name: 'Views of the result' });
+  await views.waitFor();
+  await tabTo(page, views.getByRole('tab', { selected: true }));
+  await page.keyboard.press('End');
+  await views.getByRole('tab', { name: 'Bytes', selected: true }).waitFor();
+  expect(await page.getByRole('tabpanel').first().innerText()).toContain('5b 31 2c 34 2c 39 5d');
+  expect(faults).toEqual([]);
   await page.context().close();
 });

@@ -70,7 +70,6 @@ const view = (page: Page, name: string) => viewsOf(page).getByRole('tab', { name
 async function expectHarmless(page: Page): Promise<void> {
   expect(await page.title()).not.toMatch(/^[12]$/);
   expect(await page.locator('main img, main script').count()).toBe(0);
-  // eslint-disable-next-line no-control-regex
   expect(await page.locator('main').innerText()).not.toMatch(/[\u202e\u200b\u001b]/);
 }
 
