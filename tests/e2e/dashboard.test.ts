@@ -35,6 +35,33 @@ for (const scheme of ['light', 'dark'] as const) {
       await page.context().close();
     }
   });
+
+  test(`a job's page and every view of its result are open to everybody (${scheme})`, async () => {
+    const source = `import json, sys
+print("\\x1b[31mred\\x1b[0m and \\x1b[32mgreen", file=sys.stderr)
+print(json.dumps([{"x": x, "y": x % 7} for x in range(40)]))`;
+    const job = await mesh.nodes[0]!.mesh.run({ language: 'python', source }, { label: 'looked at' });
+    await job.wait();
+    const { page, faults } = await visit(browser, link(`jobs/${job.id}`), { colorScheme: scheme });
+    const tabs = page.getByRole('tablist', { name: 'Of this job' });
+    for (const name of ['Log', 'Who, and why', 'Events', 'Terms and payment', 'Result']) {
+      await tabs.getByRole('tab', { name }).click();
+      await page.waitForLoadState('networkidle');
+      expect(await accessibilityFaults(page), name).toEqual([]);
+    }
+    const views = page.getByRole('tablist', { name: 'Views of the result' });
+    for (const [name, role] of [
+      ['JSON', 'tree'],
+      ['Table', 'table'],
+      ['Graph', 'application'],
+    ] as const) {
+      await views.getByRole('tab', { name }).click();
+      await page.getByRole('tabpanel').getByRole(role).first().waitFor();
+      expect(await accessibilityFaults(page), name).toEqual([]);
+    }
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
 }
 
 test('the token leaves the address bar and outlives a reload', async () => {

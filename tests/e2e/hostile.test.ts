@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Job } from '../../sdk/js/src/index.js';
 import { startMesh, until, type MeshNode, type RunningMesh } from '../../sdk/js/test/mesh_nodes.js';
 import { launch, visit, write } from './browser.js';
 
@@ -161,17 +162,23 @@ test('bytes that are no UTF-8 are counted, and all of them can be seen and saved
   await close(page);
 });
 
-test('a result of 100 MB is shown in part, holds nothing up, and is saved whole', async () => {
+/** A job whose result is a JSON list of so many times 100,000 numbers of six digits: 700 kB each time. */
+async function manyNumbers(times: number): Promise<Job> {
   const source = `import sys
 numbers = ",".join(str(i) for i in range(100000, 200000))
 sys.stdout.write("[" + numbers)
-for _ in range(149):
+for _ in range(${times - 1}):
     sys.stdout.write("," + numbers)
 sys.stdout.write("]")
 `;
-  const size = 150 * (100_000 * 7) + 1;
-  const job = await node.mesh.run({ language: 'python', source }, { verifiers: 0, ioMb: 128 });
+  const job = await node.mesh.run({ language: 'python', source }, { verifiers: 0, ioMb: 256 });
   expect((await job.wait()).failed_outcomes).toBe(0);
+  return job;
+}
+
+test('a result of 100 MB is shown in part, holds nothing up, and is saved whole', async () => {
+  const size = 150 * 700_000 + 1;
+  const job = await manyNumbers(150);
   const { page, faults } = await visit(browser, link(`jobs/${job.id}`));
   await page.getByRole('tab', { name: 'Result' }).click();
   await page.getByText('100.1 MiB').waitFor();
@@ -190,6 +197,16 @@ sys.stdout.write("]")
   expect((await stat(await download.path())).size).toBe(size);
   await page.getByRole('link', { name: 'Peers' }).click();
   await page.getByRole('heading', { level: 1, name: 'Peers' }).waitFor();
+  expect(faults).toEqual([]);
+  await close(page);
+});
+
+test('a result that is too large for a page is not read, and the page says what reads it', async () => {
+  const job = await manyNumbers(200);
+  const { page, faults } = await visit(browser, link(`jobs/${job.id}`));
+  await page.getByRole('tab', { name: 'Result' }).click();
+  await page.getByText('The result is larger than 128 MiB: save it with the command line.').waitFor();
+  await page.getByText(`mesh job get ${job.id.slice(0, 8)}`).waitFor();
   expect(faults).toEqual([]);
   await close(page);
 });
