@@ -1,8 +1,13 @@
 // A headless Chromium that shows the dashboards of real nodes, and notices what must never happen in one: a request to another
 // origin, a script that fails, anything that the Content-Security-Policy had to refuse.
+//
+// DASHBOARD names a built dashboard (web/dist) that is shown in place of the one inside the program: so a change to the page is
+// tried without building the program anew. Everything else is still the node's. Only uploads of gigabytes cannot be tried so:
+// they end a Chromium whose requests are looked at on their way.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import { join } from 'node:path';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -12,8 +17,34 @@ export async function launch(): Promise<Browser> {
   // The tests may run as root, for whom Chromium has no sandbox of its own. What it shows is this repository's.
   return chromium.launch({
     executablePath,
-    args: ['--no-sandbox', '--disable-background-networking', '--no-first-run'],
+    args: [
+      ...['--no-sandbox', '--disable-background-networking', '--no-first-run'],
+      // What is shown in place of the program's own comes from no address, from which Chromium lets nothing open a WebSocket to this machine.
+      ...(process.env['DASHBOARD'] === undefined ? [] : ['--disable-features=LocalNetworkAccessChecks']),
+    ],
   });
+}
+
+const ownFiles = /^\/(?!api\/|ipfs\/|openapi\.json$|livez$|readyz$)/;
+
+/** Answers for the page's own files with those of `folder`, under the headers that the node sends. */
+async function showBuilt(context: BrowserContext, folder: string): Promise<void> {
+  await context.route(
+    (url) => ownFiles.test(url.pathname),
+    async (route) => {
+      const response = await route.fetch({ url: new URL('/', route.request().url()).href }).catch(() => null);
+      if (response === null) return route.abort('connectionrefused');
+      const { 'content-encoding': _encoding, 'content-length': _length, ...headers } = response.headers();
+      const file = join(folder, new URL(route.request().url()).pathname);
+      const isPage = !/\.\w+$/.test(file);
+      const types: Readonly<Record<string, string>> = { css: 'text/css', js: 'text/javascript', svg: 'image/svg+xml' };
+      const contentType = types[file.split('.').pop() ?? ''] ?? 'application/octet-stream';
+      await route.fulfill({
+        path: isPage ? join(folder, 'index.html') : file,
+        headers: { ...headers, 'content-type': isPage ? 'text/html' : contentType },
+      });
+    },
+  );
 }
 
 export interface Visit {
@@ -25,6 +56,8 @@ export interface Visit {
 /** A tab of its own, with nothing from before. */
 export async function visit(browser: Browser, link: string, options: BrowserContextOptions = {}): Promise<Visit> {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
+  const built = process.env['DASHBOARD'];
+  if (built !== undefined) await showBuilt(context, built);
   const page = await context.newPage();
   const faults: string[] = [];
   const note = (fault: string) => {
@@ -45,6 +78,13 @@ export async function visit(browser: Browser, link: string, options: BrowserCont
   });
   await page.goto(link);
   return { page, faults };
+}
+
+/** Puts this into the page's editor in place of what is there, as a person pastes it. */
+export async function write(page: Page, source: string): Promise<void> {
+  await page.locator('.monaco-editor').first().click();
+  await page.keyboard.press('Control+A');
+  await page.keyboard.insertText(source);
 }
 
 /** What axe-core finds in the page as it is now, of what it calls serious or critical. */

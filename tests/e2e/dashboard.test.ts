@@ -1,9 +1,10 @@
 // What a person does with the dashboard, in a real browser against a mesh of five real nodes.
 import { readFile } from 'node:fs/promises';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startMesh, type RunningMesh } from '../../sdk/js/test/mesh_nodes.js';
 import { accessibilityFaults, launch, visit } from './browser.js';
+import { runSquares } from './squares.js';
 
 const pages = ['submit', 'jobs', 'map', 'content', 'wallet', 'ledger', 'peers', 'activity', 'settings'];
 
@@ -31,6 +32,33 @@ for (const scheme of ['light', 'dark'] as const) {
       await page.context().close();
     }
   });
+
+  test(`a job's page and every view of its result are open to everybody (${scheme})`, async () => {
+    const source = `import json, sys
+print("\\x1b[31mred\\x1b[0m and \\x1b[32mgreen", file=sys.stderr)
+print(json.dumps([{"x": x, "y": x % 7} for x in range(40)]))`;
+    const job = await mesh.nodes[0]!.mesh.run({ language: 'python', source }, { label: 'looked at' });
+    await job.wait();
+    const { page, faults } = await visit(browser, link(`jobs/${job.id}`), { colorScheme: scheme });
+    const tabs = page.getByRole('tablist', { name: 'Of this job' });
+    for (const name of ['Log', 'Who, and why', 'Events', 'Terms and payment', 'Result']) {
+      await tabs.getByRole('tab', { name }).click();
+      await page.waitForLoadState('networkidle');
+      expect(await accessibilityFaults(page), name).toEqual([]);
+    }
+    const views = page.getByRole('tablist', { name: 'Views of the result' });
+    for (const [name, role] of [
+      ['JSON', 'tree'],
+      ['Table', 'table'],
+      ['Graph', 'application'],
+    ] as const) {
+      await views.getByRole('tab', { name }).click();
+      await page.getByRole('tabpanel').getByRole(role).first().waitFor();
+      expect(await accessibilityFaults(page), name).toEqual([]);
+    }
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
 }
 
 test('the token leaves the address bar and outlives a reload', async () => {
@@ -43,42 +71,14 @@ test('the token leaves the address bar and outlives a reload', async () => {
   await page.context().close();
 });
 
-const squares = `import json
-print(json.dumps([{"x": x, "square": x * x} for x in range(40)]))
-`;
-
-/** Puts this into the page's editor in place of what is there, as a person pastes it. */
-async function write(page: Page, source: string): Promise<void> {
-  await page.locator('.monaco-editor').first().click();
-  await page.keyboard.press('Control+A');
-  await page.keyboard.insertText(source);
-}
-
 test('a Python function is written, run by five nodes, looked at as JSON and as a graph, and its proof checked here', async () => {
   const { page, faults } = await visit(browser, link('submit'));
-  await page.getByRole('tab', { name: 'Python' }).click();
-  await write(page, squares);
-  await page.getByLabel('Verifiers').fill('3');
-  await page.getByRole('button', { name: 'Run', exact: true }).click();
-  await page.locator('form a[href^="/jobs/"]').first().click();
-  await page.getByRole('button', { name: 'Proof' }).and(page.locator(':enabled')).waitFor({ timeout: 90_000 });
-
-  await page.getByRole('tab', { name: 'Result' }).click();
-  const views = page.getByRole('tablist', { name: 'Views of the result' });
-  await views.waitFor();
-  await views.getByRole('tab', { name: 'JSON' }).click();
-  expect(await page.getByRole('tree', { name: 'JSON' }).innerText()).toContain('square');
-  await views.getByRole('tab', { name: 'Graph' }).click();
-  const graph = page.getByRole('application', { name: /40 rows/ });
-  await graph.waitFor();
-  expect(await graph.getAttribute('aria-label')).toContain('1,521');
+  const id = await runSquares(page);
   const saving = page.waitForEvent('download');
   await page.getByRole('button', { name: 'SVG', exact: true }).click();
   const drawing = await readFile(await (await saving).path(), 'utf8');
   expect(drawing).toMatch(/ fill="rgb\(\d+, \d+, \d+\)"/);
   expect(drawing).not.toMatch(/var\(|light-dark/);
-
-  const id = new URL(page.url()).pathname.split('/').pop() ?? '';
   const [job, shards] = await Promise.all([
     mesh.first.mesh.job(id).status(),
     mesh.first.mesh.api.GET('/api/v1/tasks/{id}/shards', { params: { path: { id } } }),
@@ -159,5 +159,54 @@ test('by the keyboard alone one gets to every page', async () => {
     if (href.startsWith('/')) seen.add(href.slice(1));
   }
   expect([...seen].sort()).toEqual(expect.arrayContaining([...pages].sort()));
+  await page.context().close();
+});
+
+/** Goes on by the tab key until it is there. */
+async function tabTo(page: Page, target: Locator): Promise<void> {
+  for (let step = 0; step < 60; ++step) {
+    await page.keyboard.press('Tab');
+    if (await target.evaluate((element) => element === document.activeElement)) return;
+  }
+  throw new Error(`60 times the tab key did not lead to ${String(target)}`);
+}
+
+test('by the keyboard alone a program is written, run and its result looked at', async () => {
+  const { page, faults } = await visit(browser, link('jobs'));
+  await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+  await tabTo(page, page.getByRole('link', { name: 'Submit', exact: true }));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Submit' }).and(page.locator(':focus')).waitFor();
+  const languages = page.getByRole('tablist', { name: 'Language' });
+  await tabTo(page, languages.getByRole('tab', { selected: true }));
+  await page.keyboard.press('ArrowRight');
+  await languages.getByRole('tab', { name: 'JavaScript', selected: true }).waitFor();
+  await page.locator('.monaco-editor .view-line').first().waitFor();
+  const editor = page.getByRole('textbox', { name: /^Program/ });
+  await tabTo(page, editor);
+  await page.keyboard.press('Control+A');
+  await page.keyboard.insertText('console.log(JSON.stringify([1, 4, 9]))');
+  // Inside of the editor the tab key indents, until one says otherwise.
+  await page.keyboard.press('Control+M');
+  await tabTo(page, page.getByRole('button', { name: 'Run', exact: true }));
+  await page.keyboard.press('Enter');
+  const watch = page.getByRole('link', { name: 'Watch it' });
+  await watch.waitFor();
+  await tabTo(page, watch);
+  await page.keyboard.press('Enter');
+  await page.getByText('done', { exact: true }).first().waitFor({ timeout: 60_000 });
+  const tabs = page.getByRole('tablist', { name: 'Of this job' });
+  await tabTo(page, tabs.getByRole('tab', { selected: true }));
+  for (const name of ['Log', 'Result']) {
+    await page.keyboard.press('ArrowRight');
+    await tabs.getByRole('tab', { name, selected: true }).waitFor();
+  }
+  const views = page.getByRole('tablist', { name: 'Views of the result' });
+  await views.waitFor();
+  await tabTo(page, views.getByRole('tab', { selected: true }));
+  await page.keyboard.press('End');
+  await views.getByRole('tab', { name: 'Bytes', selected: true }).waitFor();
+  expect(await page.getByRole('tabpanel').first().innerText()).toContain('5b 31 2c 34 2c 39 5d');
+  expect(faults).toEqual([]);
   await page.context().close();
 });

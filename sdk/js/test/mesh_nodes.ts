@@ -2,7 +2,7 @@
 //
 // MESH names the program. Each node has a home of its own in a temporary folder, which stop() removes; only the compiled
 // code is shared (MESH_CACHE). Only processes that this module started are ever ended, and none outlives this one.
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
@@ -31,6 +31,8 @@ export interface MeshNodesOptions {
   flags?: readonly string[];
   /** The program; the environment's MESH unless told. */
   program?: string;
+  /** Each home lies on a disk of its own that holds so many MiB, and is lost with the node; see `hasOwnDisks`. */
+  diskMib?: number;
 }
 
 export interface RunningMesh {
@@ -73,6 +75,21 @@ function cacheFolder(): string {
   return join(process.env['MESH_CACHE'] || join(cache, 'meshwork'), 'compiled');
 }
 
+/** A disk of its own is a tmpfs that one process alone sees; who is not root needs a namespace of users for it, too. */
+const namespaces = process.getuid?.() === 0 ? ['--mount'] : ['--user', '--map-root-user', '--mount'];
+
+/** Whether this system lets a test give a node a disk of its own. */
+export function hasOwnDisks(): boolean {
+  const mount = ['--propagation', 'private', '--', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'];
+  return spawnSync('unshare', [...namespaces, ...mount], { stdio: 'ignore' }).status === 0;
+}
+
+/** What goes before a command that is to have a disk of its own at `folder`. */
+function ownDisk(folder: string, mib: number): string[] {
+  const script = `mkdir -p "$0" && mount -t tmpfs -o size=${mib}m tmpfs "$0" && exec "$@"`;
+  return ['unshare', ...namespaces, '--propagation', 'private', '--', 'sh', '-c', script, folder];
+}
+
 /** Asks again and again until there is an answer; the error says what did not come to be. */
 export async function until<T>(
   what: string,
@@ -105,10 +122,11 @@ export class MeshNode {
     readonly program: string,
     readonly home: string,
     readonly flags: readonly string[],
+    readonly diskMib: number | undefined,
   ) {}
 
-  static async start(program: string, home: string, flags: readonly string[]): Promise<MeshNode> {
-    const node = new MeshNode(program, home, flags);
+  static async start(program: string, home: string, flags: readonly string[], diskMib?: number): Promise<MeshNode> {
+    const node = new MeshNode(program, home, flags, diskMib);
     await node.#up('127.0.0.1:0', ['/ip4/127.0.0.1/tcp/0']);
     return node;
   }
@@ -118,6 +136,16 @@ export class MeshNode {
   }
   get peer(): string {
     return this.addresses[0]?.split('/p2p/')[1] ?? '';
+  }
+  /** Where the files of its home can be seen: a disk of its own is there for the node alone. */
+  get files(): string {
+    return this.diskMib === undefined ? this.home : `/proc/${this.#child?.pid}/root${this.home}`;
+  }
+  /** Makes its own disk larger. */
+  async enlargeDisk(mib: number): Promise<void> {
+    const users = namespaces.includes('--user') ? ['--user', '--preserve-credentials'] : [];
+    const remount = ['mount', '-o', `remount,size=${mib}m`, this.home];
+    await promisify(execFile)('nsenter', ['--target', String(this.#child?.pid), ...users, '--mount', ...remount]);
   }
   /** What a person opens. */
   link(path = ''): string {
@@ -146,7 +174,8 @@ export class MeshNode {
     args.push(...listen.flatMap((address) => ['--listen', address]), ...this.flags);
     // A node that outlives a killed test would disturb the next one.
     const wrapper = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] : [];
-    const [command = '', ...rest] = [...wrapper, this.program, ...args];
+    const disk = this.diskMib === undefined ? [] : ownDisk(this.home, this.diskMib);
+    const [command = '', ...rest] = [...disk, ...wrapper, this.program, ...args];
     const log = await open(this.logFile, 'a');
     const child = spawn(command, rest, { env: environment(), stdio: ['ignore', 'pipe', log.fd] });
     await log.close();
@@ -248,7 +277,7 @@ export async function startMesh(options: MeshNodesOptions): Promise<RunningMesh>
       if (federation !== undefined && first !== undefined)
         join.unshift(await invitation(first, i >= founders ? federation.gift : undefined));
       const flags = [...(options.flags ?? []), ...join.flatMap((one) => ['--join', one])];
-      nodes.push(await MeshNode.start(program, home, flags));
+      nodes.push(await MeshNode.start(program, home, flags, options.diskMib));
     }
     await knowEachOther(nodes);
     if (federation !== undefined) await haveAccounts(nodes, founders);

@@ -30,10 +30,27 @@ def environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("MESH") or name in kept}
 
 
+# A disk of its own is a tmpfs that one process alone sees; who is not root needs a namespace of users for it, too.
+NAMESPACES = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+
+
+def has_own_disks():
+    """Whether this system lets a test give a node a disk of its own."""
+    mount = ["--propagation", "private", "--", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return subprocess.run(["unshare", *NAMESPACES, *mount], capture_output=True).returncode == 0
+
+
+def own_disk(folder, mib):
+    """What goes before a command that is to have a disk of its own at a folder."""
+    script = f'mkdir -p "$0" && mount -t tmpfs -o size={mib}m tmpfs "$0" && exec "$@"'
+    return ["unshare", *NAMESPACES, "--propagation", "private", "--", "sh", "-c", script, str(folder)]
+
+
 class Node:
-    def __init__(self, home, joins=(), flags=()):
+    def __init__(self, home, joins=(), flags=(), disk_mib=None):
         self.home = Path(home)
-        self.command = [MESH, "up", "--home", str(home), "--cache", str(CACHE / "compiled"), "--no-mdns", "--json"]
+        self.command = own_disk(home, disk_mib) if disk_mib else []
+        self.command += [MESH, "up", "--home", str(home), "--cache", str(CACHE / "compiled"), "--no-mdns", "--json"]
         self.command += ["--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", *flags]
         for address in joins:
             self.command += ["--join", address]
@@ -51,6 +68,16 @@ class Node:
         facts = json.loads(line)
         self.address = facts["addresses"][0]
         self.url, self.token = facts["api"].split("/#token=")
+
+    @property
+    def files(self):
+        """Where the files of its home can be seen: a disk of its own is there for the node alone."""
+        return Path(f"/proc/{self.process.pid}/root{self.home}")
+
+    def enlarge_disk(self, mib):
+        users = ["--user", "--preserve-credentials"] if "--user" in NAMESPACES else []
+        remount = ["mount", "-o", f"remount,size={mib}m", str(self.home)]
+        subprocess.run(["nsenter", "--target", str(self.process.pid), *users, "--mount", *remount], check=True)
 
     def end(self, how=signal.SIGTERM):
         if self.process.poll() is None:
@@ -132,16 +159,16 @@ def until(condition, what, limit_s=60):
 
 
 @contextlib.contextmanager
-def running(count, folder, flags=()):
+def running(count, folder, flags=(), disk_mib=None):
     """So many nodes that know each other and what each can do."""
     import meshwork
 
     nodes = []
     try:
         for number in range(count):
-            nodes.append(Node(folder / f"node{number}", [node.address for node in nodes], flags))
+            nodes.append(Node(folder / f"node{number}", [node.address for node in nodes], flags, disk_mib))
         for node in nodes:
-            with meshwork.connect(node.home) as mesh:
+            with meshwork.connect(url=node.url, token=node.token) as mesh:
                 until(
                     lambda mesh=mesh: (
                         sum(peer.connected and peer.resources is not None for peer in mesh.peers()) >= count - 1

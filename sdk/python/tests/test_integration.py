@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from nodes import Proxy, running, until
+from nodes import Proxy, has_own_disks, running, until
 
 import meshwork
 from meshwork._folder import packed
@@ -312,6 +312,43 @@ def test_a_node_that_stays_away_ends_the_wait(tmp_path):
         node.end()
         with pytest.raises(meshwork.NodeUnreachable):
             job.wait()
+
+
+def large(size):
+    """Bytes of which no two pieces are equal, so that none is kept once for many."""
+    content = bytearray(size)
+    for at in range(0, size, 1 << 16):
+        content[at : at + 8] = (at + 1).to_bytes(8, "little")
+    return bytes(content)
+
+
+def test_what_is_too_large_for_the_node_is_refused_by_its_size(tmp_path):
+    with running(1, tmp_path) as (node,), meshwork.connect(node.home) as mesh:
+        for size in (65 << 20, 512 << 20):
+            with pytest.raises(meshwork.Exhausted, match="at most 67108864 bytes") as caught:
+                mesh.add(large(size))
+            assert caught.value.status == 413
+        assert mesh.run(square, 3) == 9
+
+
+def blocks_under_way(node):
+    return [*(node.files / "blocks/tmp").iterdir()]
+
+
+@pytest.mark.skipif(not has_own_disks(), reason="this system gives a node no disk of its own")
+def test_an_upload_to_a_full_disk_is_refused_and_loses_nothing(tmp_path):
+    with (
+        running(1, tmp_path, ("--max-body", "4096"), disk_mib=128) as (node,),
+        meshwork.connect(url=node.url, token=node.token) as mesh,
+    ):
+        kept = mesh.add(b"what was there before")
+        with pytest.raises(meshwork.Exhausted, match="No space left on device") as caught:
+            mesh.add(large(512 << 20))
+        assert caught.value.status == 507
+        assert blocks_under_way(node) == []
+        node.enlarge_disk(512)
+        assert mesh.get(kept.cid) == b"what was there before"
+        assert mesh.run(square, 3) == 9
 
 
 def test_the_readme_is_true(five, tmp_path, monkeypatch, capsys):

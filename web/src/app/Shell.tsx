@@ -1,5 +1,5 @@
 // The frame around all pages: navigation, the connection's state, messages, and routes.
-import { Suspense, lazy, useEffect, useRef } from 'react';
+import { Suspense, lazy, useEffect, useEffectEvent, useRef } from 'react';
 import type { ReactNode } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
 import { Jobs } from '../pages/Jobs';
@@ -71,7 +71,6 @@ export function Shell() {
   );
 }
 
-/** Takes the focus to the new page's heading, so that a keyboard and a screen reader begin there. */
 function Page({ children }: { children: ReactNode }) {
   const [path] = useLocation();
   const main = useRef<HTMLElement>(null);
@@ -79,16 +78,31 @@ function Page({ children }: { children: ReactNode }) {
   useEffect(() => {
     const name = places.find(([place]) => path.startsWith(place))?.[1];
     document.title = name ? `${name} · Meshwork` : 'Meshwork';
+  }, [path]);
+  const arrive = () => {
     if (last.current === path) return;
     last.current = path;
     scrollTo(0, 0);
     (main.current?.querySelector<HTMLElement>('h1') ?? main.current)?.focus({ preventScroll: true });
-  }, [path]);
+  };
   return (
     <main id="main" ref={main} tabIndex={-1}>
-      <Suspense fallback={<p className="muted loading">Opening…</p>}>{children}</Suspense>
+      <Suspense fallback={<p className="muted loading">Opening…</p>}>
+        {children}
+        <Arrival key={path} onArrival={arrive} />
+      </Suspense>
     </main>
   );
+}
+
+/**
+ * Takes the focus to the new page's heading, so that a keyboard and a screen reader begin there: beside the page, since one
+ * that is still being loaded has no heading, and the page before has its own for so long.
+ */
+function Arrival({ onArrival }: { onArrival: () => void }) {
+  const arrive = useEffectEvent(onArrival);
+  useEffect(() => arrive(), []);
+  return null;
 }
 
 function Navigation() {

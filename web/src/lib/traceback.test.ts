@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseGuestError } from './traceback';
+import { parseGuestError, watTrap } from './traceback';
 
 const python = `half way
 Traceback (most recent call last):
@@ -57,6 +57,22 @@ describe('parseGuestError', () => {
   it('finds where WAT does not parse', () => {
     const text = 'the text: The WebAssembly text does not parse: expected `)` --> <anon>:1:14 | 1 | (module (func | ^';
     expect(parseGuestError('wat', text)).toEqual({ message: 'expected `)`', frames: [{ line: 1, column: 14 }] });
+  });
+  it('finds the function of WAT that trapped', () => {
+    const source =
+      '(module\n  (func $booms (call $boom))\n  (func $boom unreachable)\n  (func (export "_start") (call $boom)))';
+    expect(watTrap('guest-failed: trap: unreachable in boom', source)).toEqual({
+      message: 'trap: unreachable in boom',
+      frames: [{ line: 3, name: 'boom' }],
+    });
+    for (const failure of [
+      '',
+      'trap: unreachable',
+      'trap: unreachable in function 1',
+      'trap: unreachable in other',
+      'out of fuel',
+    ])
+      expect(watTrap(failure, source)).toBeNull();
   });
   it('drops lines that the source has not', () => {
     expect(parseGuestError('python', python, 3)?.frames).toEqual([{ line: 3, name: 'f' }]);

@@ -1,5 +1,5 @@
 // Where in the source a guest failed, read out of what it wrote to stderr (Python, JavaScript) or what the node said
-// of a text that does not parse (WAT).
+// of a text that does not parse or of a trap (WAT).
 //
 // Bounds: the last 64 KiB of the log and 64 frames. The log is the guest's and may say anything: a line outside of the
 // source is dropped, so that the worst it does is to mark another line of the program that wrote it.
@@ -56,6 +56,19 @@ function scriptError(log: string): GuestError | null {
 function watError(text: string): GuestError | null {
   const match = /does not parse:\s*(.+?)\s*-->\s*\S*?:(\d{1,7}):(\d{1,7})/s.exec(text);
   return match ? { message: match[1] ?? '', frames: [frame(match[2], match[3])] } : null;
+}
+
+/** Where a function stands that a trap is said to have come from ("trap: unreachable in boom"); null where it has no name there. */
+export function watTrap(failure: string, source: string): GuestError | null {
+  const match = /\b(trap: [^\n]{1,200} in ([\w!#$%&'*+./:<=>?@\\^`|~-]{1,256}))$/.exec(failure);
+  const [, message = '', name = ''] = match ?? [];
+  if (name === '') return null;
+  const line = source
+    .split('\n')
+    .findIndex((text) =>
+      text.split(/[\s()]+/).some((word, at, words) => word === `$${name}` && words[at - 1] === 'func'),
+    );
+  return line < 0 ? null : { message, frames: [{ line: line + 1, name }] };
 }
 
 /** Null where nothing in `text` names a line of a source of `lines` lines. */

@@ -130,4 +130,44 @@ describe('Submit', () => {
     expect(await screen.findByText('marked 2')).toBeTruthy();
     expect(screen.getByText(/Line 2: ValueError: <b>no<\/b>/)).toBeTruthy();
   });
+  it('says why a job failed that names no line', async () => {
+    const { store } = open((request) => (request.url.includes('/logs') ? new Response('') : accepted));
+    const failure = 'guest-failed: out of fuel (raise it with --fuel)\u202e';
+    store.update((state) => ({
+      ...withJobs(initialState, [job({ id: accepted.id, phase: 'failed', ended: true, failed_outcomes: 1, failure })]),
+      connection: state.connection,
+    }));
+    await screen.findByLabelText('Source code');
+    await userEvent.setup().click(screen.getByRole('button', { name: 'Run' }));
+    expect((await screen.findByRole('alert')).textContent).toMatch(
+      /out of fuel .*--fuel\)⟨U\+202E⟩.* loop that never ends/,
+    );
+    expect(screen.getByText('no mark')).toBeTruthy();
+  });
+  it.each([
+    [
+      () => Response.json({ status: 413, detail: 'at most 9 bytes' }, { status: 413 }),
+      /^a\.txt \(5 B\) was not taken: at most 9 bytes; the command line below/,
+    ],
+    [
+      () => Response.json({ status: 507, detail: 'No space left' }, { status: 507 }),
+      /^a\.txt \(5 B\) was not taken: No space left\.$/,
+    ],
+    [
+      () => Promise.reject(new TypeError('Failed to fetch')),
+      /^a\.txt \(5 B\) was not sent: the file has changed or gone/,
+    ],
+  ])('says by name which file did not come to the node', async (answer, text) => {
+    const made = makeSession({});
+    made.fetch.mockImplementation(async () => answer());
+    render(<Submit />, { wrapper: made.Wrapper });
+    const user = userEvent.setup();
+    await user.selectOptions(screen.getByLabelText('The function reads'), 'files');
+    await user.upload(screen.getByLabelText('Files'), new File(['bytes'], 'a.txt'));
+    await user.click(screen.getByRole('button', { name: 'Run' }));
+    await vi.waitFor(() => expect(made.session.fail).toHaveBeenCalled());
+    expect(vi.mocked(made.session.fail).mock.calls.map(([error]) => (error as Error).message)).toEqual([
+      expect.stringMatching(text),
+    ]);
+  });
 });

@@ -1,12 +1,13 @@
 import { MeshError, unwrap } from 'meshwork';
+import type { Mesh } from 'meshwork';
 import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
 import { Link } from 'wouter';
 import { useLive, useSession } from '../app/session';
-import type { TaskPlan } from '../data/model';
+import type { Job, TaskPlan } from '../data/model';
 import { useAction, useRead } from '../data/read';
 import { bytes, compact, count, credits, plural, shortId } from '../lib/format';
 import type { GuestError, ScriptLanguage } from '../lib/traceback';
-import { parseGuestError } from '../lib/traceback';
+import { parseGuestError, watTrap } from '../lib/traceback';
 import { visible } from '../lib/visible';
 import type { Draft, FunctionPart, InputKind, Language, Problems } from '../submit/draft';
 import {
@@ -62,6 +63,24 @@ function base64Of(file: File): Promise<string> {
     reader.onerror = () => reject(new Error(`${file.name} cannot be read.`));
     reader.readAsDataURL(file);
   });
+}
+
+/** Why a file did not come to the node, by its name. */
+function uploadError(file: File, error: unknown): unknown {
+  if (!(error instanceof MeshError) || error.kind === 'unauthorized') return error;
+  const what = `${file.name} (${bytes(file.size)})`;
+  if (error.kind === 'unreachable')
+    return new Error(`${what} was not sent: the file has changed or gone since it was chosen, or the node has.`);
+  const way = error.kind === 'too-large' ? '; the command line below sends it in pieces' : '';
+  return new Error(`${what} was not taken: ${error.detail}${way}.`);
+}
+
+async function upload(mesh: Mesh, file: File): Promise<string> {
+  try {
+    return await mesh.upload(file);
+  } catch (error) {
+    throw uploadError(file, error);
+  }
 }
 
 const emptyFiles: readonly File[] = [];
@@ -120,7 +139,7 @@ function Form({ language }: { language: Language }) {
     const part: FunctionPart =
       module && language === 'wasm' ? { source_base64: await base64Of(module) } : { source: draft.source };
     const uploaded: string[] = [];
-    for (const file of draft.inputKind === 'files' ? files : []) uploaded.push(await mesh.upload(file));
+    for (const file of draft.inputKind === 'files' ? files : []) uploaded.push(await upload(mesh, file));
     const body = { ...requestOf(language, draft, part, inputsOf(draft, uploaded).inputs), dry_run: dryRun };
     try {
       const answer = await unwrap(mesh.api.POST('/api/v1/tasks', { body }));
@@ -260,7 +279,7 @@ function useGuestFailure(job: string | undefined, language: Language, source: st
       const error = parseGuestError(language as ScriptLanguage, text, source.split('\n').length);
       if (error) return { error };
     }
-    return { error: null };
+    return { error: language === 'wat' ? watTrap(view?.failure ?? '', source) : null };
   });
   return failed ? (reading.data?.error ?? null) : null;
 }
@@ -492,6 +511,28 @@ function PlanPanel({ plan }: { plan: TaskPlan }) {
 
 function JobLine({ id }: { id: string }) {
   const job = useLive((state) => state.jobs.get(id));
+  return (
+    <>
+      {job !== undefined && job.failure !== '' && <JobFailure text={job.failure} />}
+      <JobStatus id={id} job={job} />
+    </>
+  );
+}
+
+/** What ran out has no line: the node cannot say where a program was then. */
+function JobFailure({ text }: { text: string }) {
+  return (
+    <div className="note note-bad" role="alert">
+      <span>
+        {visible(text)}
+        {text.includes('out of fuel') &&
+          '. A loop that never ends uses up whatever fuel it has; in which line it was is not known.'}
+      </span>
+    </div>
+  );
+}
+
+function JobStatus({ id, job }: { id: string; job: Job | undefined }) {
   return (
     <div className="note" role="status">
       <span className="row">

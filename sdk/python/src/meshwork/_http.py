@@ -29,6 +29,9 @@ MAX_JSON_BYTES = 256 << 20
 MAX_BYTES = 1 << 30
 MAX_PROBLEM_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
+MAX_HEAD_BYTES = 64 << 10
+LARGE_BYTES = 1 << 20
+ASK_S = 10.0
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
 STEADY_S = 5.0
@@ -175,8 +178,13 @@ class Api:
             read = timeout or None
             request.extensions["timeout"] = httpx.Timeout(read, connect=10.0).as_dict()
         what = f"{method} {path.partition('?')[0]}"
-        with network_errors(self.endpoint, address, what):
-            response = await self.client.send(request, stream=True)
+        try:
+            with network_errors(self.endpoint, address, what):
+                response = await self.client.send(request, stream=True)
+        except NodeUnreachable as error:
+            if not error.never_sent and content is not None and len(content) >= LARGE_BYTES:
+                await raise_refusal(request, what)
+            raise
         try:
             with network_errors(self.endpoint, address, what):
                 if not response.is_success:
@@ -259,6 +267,44 @@ async def refuse(response: httpx.Response, what: str) -> None:
             f"{what}: status {response.status_code} without a reason: what answers is no node of Meshwork"
         )
     raise api_error(response.status_code, problem, what)
+
+
+async def raise_refusal(request: httpx.Request, what: str) -> None:
+    """Raises what the node says to the head of a request whose body it did not read to its end, if it says anything.
+
+    A node that refuses a body for its size says so and closes. Who still sends then is cut off before it reads that.
+    Of content alone, which may be sent again: a task may not.
+    """
+    try:
+        async with asyncio.timeout(ASK_S):
+            status, kind, body = await ask_first(request)
+    except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError):
+        return
+    if status < 400 or kind != "application/problem+json":
+        return
+    problem = parse(body, what)
+    if isinstance(problem, dict):
+        raise api_error(status, problem, what)
+
+
+async def ask_first(request: httpx.Request) -> tuple[int, str, bytes]:
+    """Sends the head alone, and asks whether the body is wanted (RFC 9110, 10.1.1). Status, media type and body."""
+    if request.url.scheme != "http":
+        raise ValueError("only asked without TLS")
+    lines = [f"{request.method} {request.url.raw_path.decode('ascii')} HTTP/1.1", "Expect: 100-continue"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    reader, writer = await asyncio.open_connection(request.url.host, request.url.port or 80, limit=MAX_HEAD_BYTES)
+    try:
+        writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        await writer.drain()
+        first, *rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+        length = min(int(fields.get("content-length", "0")), MAX_PROBLEM_BYTES)
+        return int(first.split()[1]), fields.get("content-type", ""), await reader.readexactly(length)
+    except IndexError:
+        raise ValueError("no status") from None
+    finally:
+        writer.close()
 
 
 def parse(body: bytes, what: str) -> Any:
