@@ -31,7 +31,10 @@ for part in "${parts[@]}"; do
       suite dashboard web
       ;;
     nodes) suite nodes sdk/js -c vitest.nodes.config.ts ;;
-    browser) suite browser . -c tests/e2e/vitest.config.ts ;;
+    browser)
+      npx tsc -p tests/e2e || status=1
+      suite browser . -c tests/e2e/vitest.config.ts
+      ;;
     screenshots) SCREENSHOTS=$root/docs/screenshots npx vitest run -c tests/e2e/screenshots.config.ts || status=1 ;;
     *) die "there is no part $part" ;;
   esac
