@@ -3,12 +3,16 @@
 //
 // Bound: 16 levels. Points that are closer together than that are all visited when somebody zooms in so far.
 import type { Work } from '../work';
-import type { Extent } from './prepare';
 import { isDrawable } from './sample';
 
 const LEVELS = 16;
 const SIDE = 2 ** LEVELS;
 const BETWEEN_YIELDS = 65_536;
+
+export interface Extent {
+  low: number;
+  high: number;
+}
 
 export interface Cloud {
   /** In the order of their codes, and of those that are equal as they came. */

@@ -4,8 +4,8 @@ import { ticks } from 'd3-array';
 
 import { counted, sortedPlaces } from '../sort';
 import type { Work } from '../work';
+import { type Cloud, type Extent, cloudOf } from './cloud';
 import type { Dataset } from './dataset';
-import { type Cloud, cloudOf } from './cloud';
 import { isDrawable } from './sample';
 import { type ChartKind, type ColumnType, unitOf } from './shape';
 
@@ -22,11 +22,6 @@ export interface Settings {
   kind: ChartKind;
   x: number;
   series: readonly number[];
-}
-
-export interface Extent {
-  low: number;
-  high: number;
 }
 
 export interface Series {
