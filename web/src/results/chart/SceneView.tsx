@@ -2,8 +2,8 @@ import {
   type KeyboardEvent,
   type PointerEvent,
   type RefObject,
-  useEffect,
   useId,
+  useLayoutEffect,
   useMemo,
   useRef,
   useState,
@@ -30,13 +30,15 @@ const REACH = 40;
 /** The width that the box has, which charts are drawn for. */
 function useWidth(box: RefObject<HTMLElement | null>): number {
   const [width, setWidth] = useState(720);
-  useEffect(() => {
+  // Before the first frame, or a chart is drawn twice and seen to jump.
+  useLayoutEffect(() => {
     const element = box.current;
     if (!element) return undefined;
-    const observer = new ResizeObserver(([entry]) => {
-      const found = Math.round(entry?.contentRect.width ?? 0);
-      if (found > 0) setWidth(Math.max(280, found));
-    });
+    const take = (found: number) => {
+      if (found > 0) setWidth(Math.max(280, Math.round(found)));
+    };
+    take(element.clientWidth);
+    const observer = new ResizeObserver(([entry]) => take(entry?.contentRect.width ?? 0));
     observer.observe(element);
     return () => observer.disconnect();
   }, [box]);
