@@ -1142,7 +1142,8 @@ class Api::Impl : public std::enable_shared_from_this<Api::Impl> {
     std::vector<identity::NodeId> holders;
     for (const std::string& text : from) {
       const auto peer = peer_of(text);
-      if (!peer) return call.fail(peer.error());
+      // 404 would say that the content is not there.
+      if (!peer) return call.fail({ErrorCode::invalid, "fetch.from: " + peer.error().message});
       holders.push_back(*peer);
     }
     if (!wanted.path.empty()) {
