@@ -727,7 +727,8 @@ class Connection final : public Session {
     body_ = {};
     if (keep_alive_) return wait_for_request();
     // Half-closed first and drained for a moment: closing on unread bytes would reset the connection, and the client
-    // might lose the answer.
+    // might lose the answer. Who has sent too much is not read on, but not cut before its time either: many clients look for
+    // the answer only once they can send no more.
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
     arm(limits().close_timeout, Expiry::cut);
@@ -738,9 +739,9 @@ class Connection final : public Session {
   void linger() {
     buffer_.consume(buffer_.size());
     socket_.async_read_some(buffer_.prepare(64 << 10), [me = self()](error_code failed, std::size_t got) {
+      if (failed) return me->cut();
       me->lingered_ += got;
-      if (failed || me->lingered_ > max_lingering_bytes) return me->cut();
-      me->linger();
+      if (me->lingered_ <= max_lingering_bytes) me->linger();
     });
   }
 

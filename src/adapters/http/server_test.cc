@@ -173,6 +173,14 @@ class Raw {
     }
     return true;
   }
+  /// Sends until the server has taken nothing for a moment; false once it has gone.
+  [[nodiscard]] bool send_all_that_fits(std::string_view text) const {
+    pollfd ready{.fd = fd_, .events = POLLOUT, .revents = 0};
+    while (::poll(&ready, 1, 300) > 0) {
+      if (::send(fd_, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) <= 0 && errno != EAGAIN) return false;
+    }
+    return true;
+  }
   /// Everything until the server closes.
   [[nodiscard]] std::string rest() const {
     std::string all;
@@ -360,6 +368,15 @@ TEST(Server, BoundsHeadersAndBodies) {
   }
   running.until([&] { return running.server_->connections() == 0; });
   EXPECT_EQ(ask(running, "POST /x", ok + type + "Content-Length: 1000\r\n", std::string(1000, 'x')), 200);
+}
+
+TEST(Server, LeavesItsRefusalToWhoSendsOnWithoutLooking) {
+  Running running({.max_body_bytes = 1000, .close_timeout = milliseconds(60'000)});
+  const std::string type = "Content-Type: application/octet-stream\r\n";
+  Raw raw(running.port());
+  raw.send("POST /x HTTP/1.1\r\n" + good(running) + type + "Content-Length: 9223372036854775807\r\n\r\n");
+  EXPECT_TRUE(raw.send_all_that_fits(std::string(64 << 10, 'x')));
+  EXPECT_EQ(status_in(raw.until("\r\n\r\n")), 413);
 }
 
 TEST(Server, CutsSlowClients) {
