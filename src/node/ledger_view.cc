@@ -112,14 +112,14 @@ std::string_view refusal_name(const Error& error) {
 std::vector<std::uint32_t> seats_held(const ledger::Work& work, const ledger::AccountId& node, std::uint64_t time_ms) {
   std::vector<std::uint32_t> held;
   if (work.draws.empty()) return held;
-  const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);
   const ledger::WorkDraw& draw = work.draws.back();
-  if (!std::ranges::binary_search(draw.nodes, node)) return held;
-  const std::vector<std::uint32_t> shards = work.numbers();
-  for (std::size_t row = 0; row < shards.size(); ++row) {
-    const std::vector<std::size_t> seats = ledger::seats_of(work, round, row, shards[row], time_ms);
-    if (std::ranges::any_of(seats, [&](std::size_t seat) { return draw.nodes[seat] == node; }))
-      held.push_back(shards[row]);
+  const auto own = std::ranges::lower_bound(draw.nodes, node);
+  if (own == draw.nodes.end() || *own != node) return held;
+  const auto number = static_cast<std::size_t>(own - draw.nodes.begin());
+  ledger::Seating seating(work, static_cast<std::uint32_t>(work.draws.size() - 1), time_ms);
+  for (std::size_t row = 0; row < seating.rows(); ++row) {
+    const std::span<const std::size_t> seats = seating.of(row);
+    if (std::ranges::find(seats, number) != seats.end()) held.push_back(seating.shards()[row]);
   }
   return held;
 }

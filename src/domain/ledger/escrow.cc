@@ -47,37 +47,46 @@ Digest eligible_digest(const std::vector<verification::Member>& eligible) {
   return tagged_hash("meshwork/1/eligible", {eligible_bytes(eligible)});
 }
 
-std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row, std::uint32_t shard,
-                                  std::uint64_t time_ms) {
-  const WorkDraw& draw = work.draws[round];
-  std::vector<std::size_t> seats;
-  for (std::size_t place = 0; place < draw.width && seats.size() < draw.seats; ++place) {
-    const std::size_t node = draw.drawn_at(row, place);
-    const bool passed = std::ranges::any_of(work.passed_over, [&](const Work::PassedOver& one) {
-      return one.round == round && one.node == draw.nodes[node] && one.until_ms <= time_ms;
+Seating::Seating(const Work& work, std::uint32_t round, std::uint64_t time_ms)
+    : draw_(work.draws[round]),
+      shards_(work.numbers()),
+      passed_over_(draw_.nodes.size()),
+      committed_(draw_.nodes.size()) {
+  for (std::size_t node = 0; node < draw_.nodes.size(); ++node) {
+    passed_over_[node] = std::ranges::any_of(work.passed_over, [&](const Work::PassedOver& one) {
+      return one.round == round && one.node == draw_.nodes[node] && one.until_ms <= time_ms;
     });
-    const auto committed = [&](const Answer& one) {
-      return one.round == round && one.node == draw.nodes[node] && task::covers(one.shards, shard);
-    };
-    if (!passed || std::ranges::any_of(work.answers, committed)) seats.push_back(node);
   }
-  return seats;
+  for (const Answer& answer : work.answers) {
+    const auto at = std::ranges::lower_bound(draw_.nodes, answer.node);
+    if (answer.round != round || at == draw_.nodes.end() || *at != answer.node) continue;
+    std::vector<bool>& rows = committed_[static_cast<std::size_t>(at - draw_.nodes.begin())];
+    rows.resize(shards_.size());
+    for (const task::ShardRange& range : answer.shards) {
+      auto row = static_cast<std::size_t>(std::ranges::lower_bound(shards_, range.first) - shards_.begin());
+      for (; row < shards_.size() && shards_[row] - range.first < range.count; ++row) rows[row] = true;
+    }
+  }
+}
+
+std::span<const std::size_t> Seating::of(std::size_t row) {
+  seats_.clear();
+  for (std::size_t place = 0; place < draw_.width && seats_.size() < draw_.seats; ++place) {
+    const std::size_t node = draw_.drawn_at(row, place);
+    if (!passed_over_[node] || has_committed(node, row)) seats_.push_back(node);
+  }
+  return seats_;
 }
 
 std::set<NodeId> open_seats(const Work& work, std::uint64_t time_ms) {
+  Seating seating(work, static_cast<std::uint32_t>(work.draws.size() - 1), time_ms);
+  std::vector<bool> is_open(seating.draw().nodes.size());
+  for (std::size_t row = 0; row < seating.rows(); ++row) {
+    for (const std::size_t seat : seating.of(row)) is_open[seat] = is_open[seat] || !seating.has_committed(seat, row);
+  }
   std::set<NodeId> open;
-  const auto round = static_cast<std::uint32_t>(work.draws.size() - 1);
-  const WorkDraw& draw = work.draws.back();
-  const std::vector<std::uint32_t> shards = work.numbers();
-  for (std::size_t row = 0; row < shards.size(); ++row) {
-    for (const std::size_t seat : seats_of(work, round, row, shards[row], time_ms)) {
-      const NodeId& node = draw.nodes[seat];
-      if (open.contains(node)) continue;
-      const bool committed = std::ranges::any_of(work.answers, [&](const Answer& one) {
-        return one.round == round && one.node == node && task::covers(one.shards, shards[row]);
-      });
-      if (!committed) open.insert(node);
-    }
+  for (std::size_t node = 0; node < is_open.size(); ++node) {
+    if (is_open[node]) open.insert(seating.draw().nodes[node]);
   }
   return open;
 }

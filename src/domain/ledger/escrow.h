@@ -15,6 +15,7 @@
 
 #include <optional>
 #include <set>
+#include <span>
 
 #include "domain/ledger/draw.h"
 #include "domain/ledger/merkle_map.h"
@@ -305,10 +306,29 @@ struct Work {
 /// What a drawing's list of the eligible is bound by: H over each node, owner and weight, in order.
 [[nodiscard]] Digest eligible_digest(const std::vector<verification::Member>& eligible);
 
-/// Indices into the draw's nodes of those who hold the seats on a row of a work: the first of the order that were not passed
-/// over by `time_ms`, or had committed to this shard before. Fewer than the draw's seats where the order has no more.
-[[nodiscard]] std::vector<std::size_t> seats_of(const Work& work, std::uint32_t round, std::size_t row,
-                                                std::uint32_t shard, std::uint64_t time_ms);
+/// Who holds the seats of one drawing of a work at a time: on each row the first of its order that were not passed over by then, or
+/// had committed to its shard before. Made for all rows at once, in one pass over the answers. The work has to outlive it.
+class Seating {
+ public:
+  Seating(const Work& work, std::uint32_t round, std::uint64_t time_ms);
+
+  /// Indices into the draw's nodes, good until the next call. Fewer than the draw's seats where the order has no more.
+  [[nodiscard]] std::span<const std::size_t> of(std::size_t row);
+  [[nodiscard]] bool has_committed(std::size_t node, std::size_t row) const {
+    return !committed_[node].empty() && committed_[node][row];
+  }
+  [[nodiscard]] std::size_t rows() const { return shards_.size(); }
+  /// The shard of each row, ascending.
+  [[nodiscard]] const std::vector<std::uint32_t>& shards() const { return shards_; }
+  [[nodiscard]] const WorkDraw& draw() const { return draw_; }
+
+ private:
+  const WorkDraw& draw_;
+  std::vector<std::uint32_t> shards_;
+  std::vector<bool> passed_over_;  ///< by node
+  std::vector<std::vector<bool>> committed_;  ///< by node and row; of who committed to nothing empty
+  std::vector<std::size_t> seats_;
+};
 
 /// Who has a seat in a work's last drawing, by `time_ms`, and has not committed to its shard.
 [[nodiscard]] std::set<NodeId> open_seats(const Work& work, std::uint64_t time_ms);

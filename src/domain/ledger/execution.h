@@ -146,6 +146,7 @@ class Execution {
   void spend(Escrow& escrow, const Cid& award);
   void owe_the_waiting(const Work& work, const Escrow& escrow, WorkResult& result);
   void collect(Work& work, const WorkResult& result);
+  [[nodiscard]] std::set<NodeId> asked_in_dispute(const Work& work) const;
   void return_stake(Work& work, const WorkResult& result);
   /// As much of `amount` as can be had: all of the bond but what is at stake for something else than work.
   std::uint64_t take_from_bond(const AccountId& id, std::uint64_t amount);

@@ -736,9 +736,9 @@ void Execution::owe_the_waiting(const Work& work, const Escrow& escrow, WorkResu
   const std::uint64_t of_a_seat = verifiers_pot(escrow.fee, active_policy().reward_settings) / work.draws[0].seats;
   // Who left one of its seats open kept the worker from revealing.
   const std::set<NodeId> open = open_seats(work, base_.frame.time_ms);
-  const std::vector<std::uint32_t> shards = work.numbers();
-  for (std::size_t row = 0; row < shards.size(); ++row) {
-    for (const std::size_t seat : seats_of(work, 0, row, shards[row], base_.frame.time_ms)) {
+  Seating seating(work, 0, base_.frame.time_ms);
+  for (std::size_t row = 0; row < seating.rows(); ++row) {
+    for (const std::size_t seat : seating.of(row)) {
       const NodeId& node = work.draws[0].nodes[seat];
       if (!open.contains(node)) result.owed[node] += of_a_seat;
     }
@@ -776,26 +776,33 @@ void Execution::collect(Work& work, const WorkResult& result) {
   work.to_treasury += left;
 }
 
-/// What was at stake for a dispute goes back to who was right, and else to those whom it made work.
-void Execution::return_stake(Work& work, const WorkResult& result) {
-  if (!work.disputed_by || work.dispute_stake == 0) return;
-  // Those that had a seat on what they revealed; substitutes were not asked.
+/// Who had a seat in the second drawing on what it revealed; substitutes were not asked.
+std::set<NodeId> Execution::asked_in_dispute(const Work& work) const {
   std::set<NodeId> asked;
-  const std::vector<std::uint32_t> shards = work.numbers();
-  for (std::size_t row = 0; work.draws.size() > 1 && row < shards.size(); ++row) {
-    for (const std::size_t seat : seats_of(work, 1, row, shards[row], base_.frame.time_ms)) {
+  Seating seating(work, 1, base_.frame.time_ms);
+  for (std::size_t row = 0; row < seating.rows(); ++row) {
+    for (const std::size_t seat : seating.of(row)) {
       const NodeId& node = work.draws[1].nodes[seat];
+      if (asked.contains(node)) continue;
       if (std::ranges::any_of(work.answers, [&](const Answer& one) {
-            return one.round == 1 && one.revealed && one.node == node && task::covers(one.shards, shards[row]);
+            return one.round == 1 && one.revealed && one.node == node &&
+                   task::covers(one.shards, seating.shards()[row]);
           }))
         asked.insert(node);
     }
   }
+  return asked;
+}
+
+/// What was at stake for a dispute goes back to who was right, and else to those whom it made work.
+void Execution::return_stake(Work& work, const WorkResult& result) {
+  if (!work.disputed_by || work.dispute_stake == 0) return;
   std::uint64_t left = work.dispute_stake;
   if (result.overturned || work.draws.size() < 2 || work.draws[1].seats == 0) {
     credit(*work.disputed_by, left);
     return;
   }
+  const std::set<NodeId> asked = asked_in_dispute(work);
   const std::uint64_t share = asked.empty() ? 0 : left / asked.size();
   for (const NodeId& node : asked) {
     if (share == 0) break;

@@ -164,9 +164,9 @@ class Job {
   [[nodiscard]] std::map<AccountId, std::vector<std::uint32_t>> seats(std::uint32_t round = 0) const {
     std::map<AccountId, std::vector<std::uint32_t>> seats;
     const Work& held = entry();
+    Seating seating(held, round, village_.now());
     for (std::size_t row = 0; row < work.shards.size(); ++row) {
-      for (const std::size_t seat : seats_of(held, round, row, work.shards[row], village_.now()))
-        seats[held.draws[round].nodes[seat]].push_back(work.shards[row]);
+      for (const std::size_t seat : seating.of(row)) seats[held.draws[round].nodes[seat]].push_back(work.shards[row]);
     }
     return seats;
   }

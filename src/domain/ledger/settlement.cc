@@ -22,7 +22,10 @@ struct Vote {
 class Count {
  public:
   Count(const Work& work, const Escrow& escrow, const policy::MeshPolicy& policy, std::uint64_t time_ms)
-      : work_(work), escrow_(escrow), policy_(policy), time_ms_(time_ms), shards_(work.numbers()) {
+      : work_(work), escrow_(escrow), policy_(policy), shards_(work.numbers()) {
+    // What was not passed over when the worker revealed is gone from the list, so the first round's is final.
+    for (std::uint32_t round = 0; round < work.draws.size(); ++round)
+      seatings_.emplace_back(work, round, round == 0 ? std::numeric_limits<std::uint64_t>::max() : time_ms);
     answers_of_row_.resize(shards_.size());
     for (const Answer& answer : work.answers) {
       for (const task::ShardRange& range : answer.shards) {
@@ -49,15 +52,12 @@ class Count {
 
   /// The votes of a round's seats on a row. Answers with how many seats there are.
   std::uint32_t votes_of(std::uint32_t round, std::size_t row, std::vector<Vote>& votes) {
-    // What was not passed over when the worker revealed is gone from the list, so the first round's is final.
-    const std::uint64_t time_ms = round == 0 ? std::numeric_limits<std::uint64_t>::max() : time_ms_;
     const WorkDraw& draw = work_.draws[round];
-    const std::vector<std::size_t> seats = seats_of(work_, round, row, shards_[row], time_ms);
     const std::uint64_t of_a_seat =
         draw.seats == 0 ? 0 : verifiers_pot(escrow_.fee, policy_.reward_settings) / draw.seats;
     std::uint32_t committed = 0;
-    for (const std::size_t seat : seats) {
-      const NodeId& node = work_.draws[round].nodes[seat];
+    for (const std::size_t seat : seatings_[round].of(row)) {
+      const NodeId& node = draw.nodes[seat];
       const auto& answers = answers_of_row_[row];
       const auto found =
           std::ranges::find_if(answers, [&](const Answer* one) { return one->round == round && one->node == node; });
@@ -163,8 +163,8 @@ class Count {
   const Work& work_;
   const Escrow& escrow_;
   const policy::MeshPolicy& policy_;
-  std::uint64_t time_ms_;
   std::vector<std::uint32_t> shards_;
+  std::vector<Seating> seatings_;  ///< by round
   std::vector<std::vector<const Answer*>> answers_of_row_;
   WorkResult result_;
 };
